@@ -1,0 +1,49 @@
+"""The errors a user can meet: what went wrong, where, what was found, what is allowed, what to do.
+
+Every error that tinygen raises on purpose is a `TinygenError`; the command line prints its text and exits with
+`exit_code`, without a traceback. Anything else that escapes is a bug in tinygen.
+"""
+
+from __future__ import annotations
+
+
+class TinygenError(Exception):
+    """Base of all errors with a message meant for the user."""
+
+    exit_code = 1
+
+
+class ModelError(TinygenError):
+    """The ONNX model cannot be read, is broken, or holds something tinygen does not support."""
+
+    exit_code = 2
+
+
+class DataError(TinygenError):
+    """Calibration or evaluation data is missing, has the wrong shape or holds values that are not numbers."""
+
+    exit_code = 3
+
+
+class TargetError(TinygenError):
+    """The board is unknown, or the model does not fit it."""
+
+    exit_code = 4
+
+
+class ToolError(TinygenError):
+    """An external tool (compiler, emulator, PlatformIO) is missing or failed."""
+
+    exit_code = 5
+
+
+class OutputError(TinygenError):
+    """The output folder cannot be written, or holds files that are not ours."""
+
+    exit_code = 6
+
+
+class VerifyError(TinygenError):
+    """The C and the numpy reference disagree: never the user's fault, always worth a report."""
+
+    exit_code = 7

@@ -1,0 +1,202 @@
+"""Graph, Node, Tensor and their parts. Everything is frozen: a pass returns a new graph.
+
+Layout: operators with a spatial meaning (Conv, pools, Resize) are channels-last, (1, [H,] W, C); a batch is always 1.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class DType(enum.Enum):
+    """Element types; the value is numpy's name."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    INT64 = "int64"
+
+
+class Stage(enum.Enum):
+    """FLOAT graphs have real-valued tensors, FIXED graphs integers with a `Quant`."""
+
+    FLOAT = "float"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Quant:
+    """real = scale * (q - zero_point); one scale, or one for each slice along `axis`."""
+
+    scale: tuple[float, ...]
+    zero_point: int = 0
+    axis: int | None = None
+
+    @staticmethod
+    def per_tensor(scale: float, zero_point: int) -> Quant:
+        return Quant((float(scale),), int(zero_point))
+
+    @property
+    def s(self) -> float:
+        """The scale of a per-tensor quantisation."""
+        if len(self.scale) != 1:
+            raise ValueError("per-channel quantisation has no single scale")
+        return self.scale[0]
+
+
+class Const:
+    """A read-only array that compares and hashes by content."""
+
+    __slots__ = ("array", "sha256")
+
+    def __init__(self, array: npt.ArrayLike) -> None:
+        a = np.array(array, copy=True, order="C")
+        a.setflags(write=False)
+        self.array: npt.NDArray[Any] = a
+        self.sha256 = hashlib.sha256(f"{a.dtype.str}{a.shape}".encode() + a.tobytes()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __repr__(self) -> str:
+        return f"Const({self.array.dtype}{list(self.array.shape)} {self.sha256[:8]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A value: `shape` includes the batch of 1; `const` is set for weights. In a FLOAT graph, `quant` on a tensor
+    without `const` is a pin: the scale a pre-quantised model asked for."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType = DType.FLOAT32
+    quant: Quant | None = None
+    const: Const | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """The constant's values; TypeError on a tensor that is computed."""
+        if self.const is None:
+            raise TypeError(f"tensor {self.name} is not constant")
+        return self.const.array
+
+    @staticmethod
+    def constant(name: str, array: npt.ArrayLike, quant: Quant | None = None) -> Tensor:
+        const = Const(array)
+        return Tensor(name, const.array.shape, DType(const.array.dtype.name), quant, const)
+
+
+@dataclass(frozen=True)
+class Op:
+    """Base of all operators (tinygen/ops): frozen attributes plus the operator's meaning as methods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator applied to named tensors. `origin` holds the ONNX node names it came from."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    origin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """How the outside sees a graph input or output: the ONNX name and shape, and the permutation that
+    leads from the ONNX layout to the tensor's own (`tensor = onnx.transpose(perm)`)."""
+
+    name: str
+    shape: tuple[int, ...]
+    perm: tuple[int, ...]
+
+    @staticmethod
+    def plain(name: str, shape: tuple[int, ...]) -> Port:
+        return Port(name, shape, tuple(range(len(shape))))
+
+    def to_tensor(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(batch, *onnx shape) to (batch, *tensor shape)."""
+        return x.transpose(0, *(p + 1 for p in self.perm))
+
+    def to_onnx(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(batch, *tensor shape) to (batch, *onnx shape)."""
+        return x.transpose(0, *(int(p) + 1 for p in np.argsort(self.perm)))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in execution order; `ir/invariants.py` proves it. `ports` describes inputs, then outputs, in order."""
+
+    name: str
+    stage: Stage
+    tensors: Mapping[str, Tensor]
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    in_ports: tuple[Port, ...]
+    out_ports: tuple[Port, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+
+    @cached_property
+    def producer(self) -> Mapping[str, Node]:
+        """Tensor name to the node that writes it."""
+        return {out: node for node in self.nodes for out in node.outputs}
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[Node, ...]]:
+        """Tensor name to the nodes that read it, each once; graph outputs do not count."""
+        found: dict[str, list[Node]] = {name: [] for name in self.tensors}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found[name].append(node)
+        return {name: tuple(nodes) for name, nodes in found.items()}
+
+    def sole_consumer(self, tensor: str) -> Node | None:
+        """The one node that reads `tensor`, or None when several do, or the outside does."""
+        nodes = self.consumers[tensor]
+        return nodes[0] if len(nodes) == 1 and tensor not in self.outputs else None
+
+    def ins(self, node: Node) -> tuple[Tensor, ...]:
+        return tuple(self.tensors[name] for name in node.inputs)
+
+    def outs(self, node: Node) -> tuple[Tensor, ...]:
+        return tuple(self.tensors[name] for name in node.outputs)
+
+    def with_(
+        self,
+        *,
+        nodes: Iterable[Node] | None = None,
+        tensors: Iterable[Tensor] = (),
+        **changes: Any,
+    ) -> Graph:
+        """A copy with other nodes and with `tensors` added or replaced; tensors nothing refers to are dropped."""
+        new_nodes = self.nodes if nodes is None else tuple(nodes)
+        merged = dict(self.tensors) | {t.name: t for t in tensors}
+        graph = replace(self, nodes=new_nodes, tensors=merged, **changes)
+        used = dict.fromkeys(graph.inputs + graph.outputs)
+        for node in new_nodes:
+            used.update(dict.fromkeys(node.inputs + node.outputs))
+        return replace(graph, tensors={name: merged[name] for name in merged if name in used})
