@@ -1,0 +1,29 @@
+"""All operators, by explicit list."""
+
+from tinygen.ops.add import Add
+from tinygen.ops.base import Alias, Call, Case, ConstArg, Operator
+from tinygen.ops.conv import Conv
+from tinygen.ops.conv_transpose import ConvTranspose
+from tinygen.ops.dense import Dense
+from tinygen.ops.move import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose
+from tinygen.ops.mul import Mul
+from tinygen.ops.pool import AvgPool, MaxPool
+from tinygen.ops.prelu import PRelu
+from tinygen.ops.reduce import ReduceExtreme, ReduceSum
+from tinygen.ops.resize import Resize
+from tinygen.ops.softmax import ArgMax, LogSoftmax, Softmax
+from tinygen.ops.unary import Unary
+
+OPERATORS: tuple[type[Operator], ...] = (
+    Conv, ConvTranspose, Dense,
+    Add, Mul, Unary, PRelu,
+    MaxPool, AvgPool, ReduceSum, ReduceExtreme,
+    Softmax, LogSoftmax, ArgMax,
+    Reshape, Transpose, Slice, Concat, Pad, Gather, Expand, Resize,
+)  # fmt: skip
+
+__all__ = [
+    "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
+    "Dense", "Expand", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceSum",
+    "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+]  # fmt: skip

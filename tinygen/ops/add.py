@@ -1,0 +1,92 @@
+"""Element-wise sum of two tensors, broadcast: y = a + sign * b, with a fused clamp. NUMERICS section 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array
+from tinygen.ops.base import (
+    Call,
+    Case,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    clamp_bounds,
+    clamp_to_onnx,
+    config,
+    need_quant,
+)
+from tinygen.ops.broadcast import broadcast_call, operands
+
+
+@dataclass(frozen=True, slots=True)
+class SumRule:
+    """out = clamp((c + a * ma + b * mb) >> shift, lo, hi)."""
+
+    ma: int
+    mb: int
+    c: int
+    shift: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True)
+class Add(Operator):
+    sign: int = 1  # -1: subtract
+    lo: float = -math.inf
+    hi: float = math.inf
+    rule: SumRule | None = None
+
+    @property
+    def title(self) -> str:
+        return "add" if self.sign > 0 else "sub"
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        return (np.broadcast_shapes(*shapes),)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (clamp_to_onnx(b, b.op("Add" if self.sign > 0 else "Sub", list(names)), self.lo, self.hi),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        (s_a, z_a), (s_b, z_b), (s_y, z_y) = (need_quant(t) for t in (*ins, out))
+        ra, rb = s_a / s_y, s_b / s_y
+        top = max(ra, rb)
+        if top > 32767.0:
+            raise ModelError(f'"{out.name}": an operand\'s scale is {top:.3g} times the output\'s; at most 32767 can be added')
+        shift = 22
+        while shift > 0 and round(top * 2.0**shift) > 32767:
+            shift -= 1
+        ma, mb = round(ra * 2.0**shift), self.sign * round(rb * 2.0**shift)
+        c = (z_y << shift) + ((1 << shift) >> 1) - z_a * ma - z_b * mb
+        return Lowered(replace(self, rule=SumRule(ma, mb, c, shift, *clamp_bounds(self.lo, self.hi, out))), operands(ins))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        r = self.rule
+        assert r is not None
+        a, b = (x.astype(np.int32) for x in arrays)
+        return (np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi).astype(np.int8),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        r = self.rule
+        assert r is not None
+        fields = config(ma=r.ma, mb=r.mb, c=r.c, shift=r.shift, lo=r.lo, hi=r.hi)
+        return (broadcast_call("tg_add", ins, out, fields),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        k = np.random.default_rng(4).normal(size=(1, 1, 6)).astype(np.float32)
+        return (
+            Case("same_shape_relu", cls(lo=0.0), ((1, 4, 5, 6), (1, 4, 5, 6))),
+            Case("sub", cls(sign=-1), ((1, 9), (1, 9))),
+            Case("channel", cls(), ((1, 4, 5, 6), (1, 1, 1, 6))),
+            Case("both_broadcast", cls(), ((1, 4, 1), (1, 1, 5))),
+            Case("constant", cls(sign=-1), ((1, 7, 6), k)),
+        )

@@ -1,0 +1,263 @@
+"""What an operator is: frozen attributes plus the methods below. One file per operator holds its whole meaning.
+
+Arrays at run time carry a leading sample axis: an activation of tensor shape S is an array of shape (samples, *S).
+Constants do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import DType, Op, Quant, Tensor
+from tinygen.numerics import Array, choose_multipliers
+
+Shape = tuple[int, ...]
+
+
+class OnnxBuilder(Protocol):
+    """What `to_onnx` needs to write its float meaning as ONNX nodes (implemented by frontend/onnx_writer.py)."""
+
+    def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add a node with one output; returns the name of that output."""
+
+    def const(self, array: Array) -> str:
+        """Add an initialiser; returns its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """Integer end of a layer with an accumulator: shift of the requantisation, clamp bounds. NUMERICS section 1."""
+
+    shift: int
+    lo: int = -128
+    hi: int = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Tensor `inner` may live inside tensor `outer`, `offset` bytes from its start: a view instead of a copy."""
+
+    inner: str
+    outer: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConstArg:
+    """A constant array of a call: C name suffix and the values in the layout the kernel reads."""
+
+    suffix: str
+    array: Array
+
+    def __hash__(self) -> int:
+        return hash((self.suffix, self.array.tobytes()))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel call. C argument order: config, activations in, constants, scratch if any, activation out."""
+
+    kernel: str
+    config: tuple[tuple[str, int | tuple[int, ...]], ...]
+    inputs: tuple[str, ...]
+    consts: tuple[ConstArg, ...]
+    output: str
+    scratch: int = 0
+    #: Inputs whose buffer the output may take over.
+    in_place: tuple[str, ...] = ()
+    #: Why this kernel and no other: filled by plan/select.py.
+    why: str = ""
+
+    @property
+    def fields(self) -> dict[str, int | tuple[int, ...]]:
+        return dict(self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A FIXED operator and its inputs: names of activations, or new constant tensors."""
+
+    op: Op
+    inputs: tuple[str | Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A named example of an operator, run by every generic test. `inputs`: a shape (activation) or a constant."""
+
+    name: str
+    op: Operator
+    inputs: tuple[Shape | Array, ...]
+
+
+@dataclass(frozen=True)
+class Operator(Op):
+    """Base class. The defaults suit operators with one output and no weights."""
+
+    #: All activations in and out share scale and zero point: the operator only moves or compares integers.
+    same_quant: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """Word for reports and C comments."""
+        return type(self).__name__.lower()
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        """Output shapes from input shapes. Raises ValueError when they do not fit."""
+        raise NotImplementedError
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        """Write the float meaning; `names` are the ONNX names of the inputs. Returns the output names."""
+        raise NotImplementedError
+
+    def fixed_quant(self) -> Quant | None:
+        """The output quantisation this operator dictates (softmax: 1/256), or None to calibrate."""
+        return None
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        """The FIXED form; activations in `ins` and `out` carry their Quant. Default: same operator, same inputs."""
+        return Lowered(self, tuple(t.name for t in ins))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        """The definition of the bits: integers in, integers out."""
+        raise NotImplementedError
+
+    def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
+        """Multiply-accumulates of one inference."""
+        return 0
+
+    def aliases(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Alias, ...]:
+        """Views that make the calls of `lower` unnecessary; one for each activation moved."""
+        return ()
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        """The calls of reference kernels that compute the node. FIXED only."""
+        raise NotImplementedError
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        """Named examples."""
+        return ()
+
+
+def need_quant(tensor: Tensor) -> tuple[float, int]:
+    """Scale and zero point of an activation."""
+    if tensor.quant is None:
+        raise ModelError(f'tensor "{tensor.name}" has no quantisation')
+    return tensor.quant.s, tensor.quant.zero_point
+
+
+def config(**fields: int | tuple[int, ...]) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+    """Fields of a kernel's config struct, in order."""
+    return tuple(fields.items())
+
+
+def clamp_bounds(lo: float, hi: float, out: Tensor) -> tuple[int, int]:
+    """Real clamp bounds (-inf, inf: none) as integers of the output's quantisation."""
+    scale, zp = need_quant(out)
+    low = -128 if lo == -math.inf else int(np.clip(np.rint(lo / scale) + zp, -128, 127))
+    high = 127 if hi == math.inf else int(np.clip(np.rint(hi / scale) + zp, -128, 127))
+    return low, high
+
+
+def clamp_to_onnx(b: OnnxBuilder, name: str, lo: float, hi: float) -> str:
+    """ONNX nodes for a fused clamp."""
+    if lo == -math.inf and hi == math.inf:
+        return name
+    if lo == 0.0 and hi == math.inf:
+        return b.op("Relu", [name])
+    low = "" if lo == -math.inf else b.const(np.array(lo, np.float32))
+    high = "" if hi == math.inf else b.const(np.array(hi, np.float32))
+    return b.op("Clip", [name, low, high])
+
+
+def quantise_weights(
+    name: str, x: Tensor, w: Tensor, bias: Array, out: Tensor, lo: float, hi: float
+) -> tuple[Tensor, Tensor, Tensor, Epilogue]:
+    """int8 weights (first axis: output channels), int32 bias, multipliers and epilogue of a layer with weights.
+
+    A pinned weight quantisation (pre-quantised models) is kept. Otherwise a channel's scale is max|w| / 127, enlarged
+    where the bias would not leave the accumulator below 2^31 (NUMERICS section 1).
+    """
+    s_x, _ = need_quant(x)
+    s_y, _ = need_quant(out)
+    wf = w.array.astype(np.float64)
+    flat = wf.reshape(wf.shape[0], -1)
+    if w.quant is not None:
+        # A weight of -128 does not fit the symmetric range: its channel's scale grows by 128/127.
+        s_w = np.maximum(np.asarray(w.quant.scale, np.float64), np.abs(flat).max(axis=1) / 127.0 * (1 - 1e-9))
+    else:
+        s_w = np.abs(flat).max(axis=1) / 127.0
+    # 2^30 leaves room for 256 * sum|w| beside the bias; a channel of zeros gets a scale that holds its bias.
+    room = 2.0**30
+    s_w = np.maximum(s_w, np.abs(bias.astype(np.float64)) / (s_x * room))
+    # No channel far below the others: its multiplier would keep too few bits, and its weights are noise beside them.
+    s_w = np.maximum(s_w, max(float(s_w.max(initial=0.0)) * 2.0**-18, 1e-12))
+    wq = np.clip(np.rint(flat / s_w[:, None]), -127, 127)
+    bq = np.rint(bias.astype(np.float64) / (s_x * s_w))
+    worst = float((np.abs(bq) + 256.0 * np.abs(wq).sum(axis=1)).max(initial=0.0))
+    if worst >= 2**31:
+        raise ModelError(
+            f'"{name}": an accumulator may reach {worst:.3g}, above 2^31; '
+            f"found {flat.shape[1]} weights per output. Split the layer."
+        )
+    try:
+        m, shift = choose_multipliers(s_x * s_w / s_y)
+    except ValueError as e:
+        raise ModelError(f'"{name}": {e}') from e
+    low, high = clamp_bounds(lo, hi, out)
+    w_quant = Quant(tuple(float(s) for s in s_w), 0, 0)
+    return (
+        Tensor.constant(f"{name}_w", wq.reshape(wf.shape).astype(np.int8), w_quant),
+        Tensor.constant(f"{name}_b", bq.astype(np.int32)),
+        Tensor.constant(f"{name}_m", m),
+        Epilogue(shift, low, high),
+    )
+
+
+def int8_like(out: Tensor, shape: Shape, quant: Quant) -> Tensor:
+    """An int8 tensor."""
+    return Tensor(out.name, shape, DType.INT8, quant)
+
+
+def contiguous_strides(shape: Shape) -> Shape:
+    """Row-major strides in elements."""
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    return tuple(strides)
+
+
+def strided_copy(
+    source: str, target: str, dims: Shape, x_strides: Shape, y_strides: Shape, x_offset: int = 0, y_offset: int = 0
+) -> Call:
+    """A `tg_copy_s8` call; dimensions of size 1 are dropped, neighbours merged, six remain at the most."""
+    kept = [(d, x, y) for d, x, y in zip(dims, x_strides, y_strides, strict=True) if d != 1]
+    merged: list[tuple[int, int, int]] = []
+    for d, x, y in kept:
+        if merged and merged[-1][1] == x * d and merged[-1][2] == y * d:
+            merged[-1] = (merged[-1][0] * d, x, y)
+        else:
+            merged.append((d, x, y))
+    if len(merged) > 6:
+        raise ModelError(f'copy into "{target}": {len(merged)} dimensions, tinygen moves at most 6')
+    padded = [(1, 0, 0)] * (6 - len(merged)) + merged
+    return Call(
+        "tg_copy_s8",
+        config(
+            dims=tuple(p[0] for p in padded),
+            x_stride=tuple(p[1] for p in padded),
+            y_stride=tuple(p[2] for p in padded),
+            x_offset=x_offset,
+            y_offset=y_offset,
+        ),
+        (source,),
+        (),
+        target,
+    )

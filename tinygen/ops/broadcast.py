@@ -1,0 +1,72 @@
+"""What the two-operand element-wise operators share: constant operands and broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Quant, Tensor
+from tinygen.ops.base import Call, ConstArg, Shape, contiguous_strides
+
+
+def constant_quant(array: np.ndarray) -> Quant:  # type: ignore[type-arg]
+    """int8 quantisation of a constant operand: its own range, widened to hold zero."""
+    lo, hi = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
+    if lo == hi:
+        return Quant.per_tensor(1.0, 0)
+    scale = (hi - lo) / 255.0
+    return Quant.per_tensor(scale, int(np.clip(round(-128 - lo / scale), -128, 127)))
+
+
+def operands(ins: Sequence[Tensor]) -> tuple[str | Tensor, ...]:
+    """The FIXED inputs: activations by name, constants as int8 tensors of their own `quant`."""
+    result: list[str | Tensor] = []
+    for t in ins:
+        if t.const is None:
+            result.append(t.name)
+            continue
+        assert t.quant is not None
+        q = np.clip(np.rint(t.array.astype(np.float64) / t.quant.s) + t.quant.zero_point, -128, 127)
+        result.append(Tensor.constant(f"{t.name}_q", q.astype(np.int8), t.quant))
+    return tuple(result)
+
+
+def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape, ...]]:
+    """The fewest dimensions that describe the broadcast, and each operand's strides over them (0: repeated)."""
+    rank = len(out)
+    full = [(1,) * (rank - len(s)) + s for s in shapes]
+    strides = [
+        tuple(0 if d == 1 else st for d, st in zip(s, contiguous_strides(s), strict=True)) for s in full
+    ]
+    dims: list[int] = []
+    cols: list[list[int]] = []
+    for axis in range(rank):
+        if out[axis] == 1:
+            continue
+        here = [st[axis] for st in strides]
+        if dims and all(prev == now * out[axis] for prev, now in zip(cols[-1], here, strict=True)):
+            dims[-1] *= out[axis]
+            cols[-1] = here
+        else:
+            dims.append(out[axis])
+            cols.append(here)
+    if not dims:
+        dims, cols = [1], [[0] * len(shapes)]
+    return tuple(dims), tuple(tuple(c[i] for c in cols) for i in range(len(shapes)))
+
+
+def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: tuple[tuple[str, int | tuple[int, ...]], ...]) -> Call:
+    """`<kernel>_s8` when both operands have the output's shape, `<kernel>_bc_s8` otherwise."""
+    consts = tuple(ConstArg(f"k{i}", t.array) for i, t in enumerate(ins) if t.const is not None)
+    names = tuple(t.name if t.const is None else f"={i}" for i, t in enumerate(ins))
+    dims, strides = merged_dims(out.shape, [t.shape for t in ins])
+    if len(dims) == 1 and all(s == (1,) for s in strides):
+        own = tuple(t.name for t in ins if t.const is None)
+        return Call(f"{kernel}_s8", (("n", out.size), *fields), names, consts, out.name, in_place=own)
+    if len(dims) > 4:
+        raise ModelError(f'"{out.name}": broadcasting over {len(dims)} separate dimensions; tinygen takes at most 4')
+    pad = 4 - len(dims)
+    shape = (("dims", (1,) * pad + dims), *((f"{n}_stride", (0,) * pad + s) for n, s in zip("ab", strides, strict=True)))
+    return Call(f"{kernel}_bc_s8", (*shape, *fields), names, consts, out.name)

@@ -1,0 +1,74 @@
+"""Element-wise product of two tensors, broadcast. NUMERICS section 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.ops.base import (
+    Call,
+    Case,
+    Epilogue,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    clamp_bounds,
+    clamp_to_onnx,
+    config,
+    need_quant,
+)
+from tinygen.ops.broadcast import broadcast_call, operands
+
+
+@dataclass(frozen=True)
+class Mul(Operator):
+    lo: float = -math.inf
+    hi: float = math.inf
+    m: int = 0
+    epilogue: Epilogue | None = None
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        return (np.broadcast_shapes(*shapes),)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (clamp_to_onnx(b, b.op("Mul", list(names)), self.lo, self.hi),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        (s_a, _), (s_b, _), (s_y, _) = (need_quant(t) for t in (*ins, out))
+        try:
+            m, shift = choose_multipliers([s_a * s_b / s_y])
+        except ValueError as e:
+            raise ModelError(f'"{out.name}": {e}') from e
+        end = Epilogue(shift, *clamp_bounds(self.lo, self.hi, out))
+        return Lowered(replace(self, m=int(m[0]), epilogue=end), operands(ins))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        assert self.epilogue is not None
+        a, b = (x.astype(np.int32) - need_quant(t)[1] for x, t in zip(arrays, ins, strict=True))
+        end = self.epilogue
+        return (requant_clamp(a * b, self.m, end.shift, need_quant(out)[1], end.lo, end.hi),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        assert self.epilogue is not None
+        end = self.epilogue
+        fields = config(
+            a_zp=need_quant(ins[0])[1], b_zp=need_quant(ins[1])[1], m=self.m, shift=end.shift,
+            out_zp=need_quant(out)[1], lo=end.lo, hi=end.hi,
+        )  # fmt: skip
+        return (broadcast_call("tg_mul", ins, out, fields),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        k = np.random.default_rng(5).normal(size=(6,)).astype(np.float32)
+        return (
+            Case("same_shape", cls(), ((1, 4, 6), (1, 4, 6))),
+            Case("squeeze_excite", cls(), ((1, 4, 5, 6), (1, 1, 1, 6))),
+            Case("constant_clamp", cls(lo=0.0, hi=1.0), ((1, 4, 6), k)),
+        )

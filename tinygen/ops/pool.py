@@ -1,0 +1,123 @@
+"""Max and average pooling over one or two axes, channels last. NUMERICS section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+from tinygen.ops.spatial import Window, patches, two_d_shape
+
+
+def _geometry(x: Tensor, out: Tensor, window: Window) -> dict[str, int]:
+    _, ih, iw, c = two_d_shape(x.shape)
+    _, oh, ow, _ = two_d_shape(out.shape)
+    return {"in_h": ih, "in_w": iw, "channels": c, "out_h": oh, "out_w": ow, **window.fields()}
+
+
+def _pool_to_onnx(b: OnnxBuilder, op_type: str, x: str, window: Window, **attributes: object) -> str:
+    n = window.rank
+    nchw = b.op("Transpose", [x], perm=[0, n + 1, *range(1, n + 1)])
+    y = b.op(
+        op_type, [nchw], kernel_shape=list(window.kernel), strides=list(window.strides), pads=list(window.pads), **attributes
+    )
+    return b.op("Transpose", [y], perm=[0, *range(2, n + 2), 1])
+
+
+@dataclass(frozen=True)
+class MaxPool(Operator):
+    window: Window
+    same_quant = True
+
+    @property
+    def title(self) -> str:
+        return f"maxpool {'x'.join(map(str, self.window.kernel))}"
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        x = shapes[0]
+        return ((x[0], *self.window.out_size(x[1:-1]), x[-1]),)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (_pool_to_onnx(b, "MaxPool", names[0], self.window, dilations=list(self.window.dilations)),)
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:])
+        return (patches(x, self.window.two_d(), -128).max(axis=(3, 4)).reshape(len(x), *out.shape),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        return (Call("tg_maxpool_s8", config(**_geometry(ins[0], out, self.window)), (ins[0].name,), (), out.name),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        return (
+            Case("2x2", cls(Window((2, 2), (2, 2), (0, 0, 0, 0), (1, 1))), ((1, 6, 6, 3),)),
+            Case("3x3_s2_padded", cls(Window((3, 3), (2, 2), (1, 1, 1, 1), (1, 1))), ((1, 7, 8, 5),)),
+            Case("1d", cls(Window((2,), (2,), (0, 0), (1,))), ((1, 9, 4),)),
+        )
+
+
+@dataclass(frozen=True)
+class AvgPool(Operator):
+    """With `include_pad` the divisor is always the whole window, otherwise the taps inside the image."""
+
+    window: Window
+    include_pad: bool = False
+    m: tuple[int, ...] = ()
+    shift: int = 0
+
+    @property
+    def title(self) -> str:
+        return f"avgpool {'x'.join(map(str, self.window.kernel))}"
+
+    @property
+    def uniform(self) -> bool:
+        """One divisor for all outputs."""
+        return self.include_pad or not any(self.window.pads)
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        x = shapes[0]
+        return ((x[0], *self.window.out_size(x[1:-1]), x[-1]),)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (_pool_to_onnx(b, "AveragePool", names[0], self.window, count_include_pad=int(self.include_pad)),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        taps = int(np.prod(self.window.kernel))
+        counts = np.array([taps]) if self.uniform else np.arange(1, taps + 1)
+        try:
+            m, shift = choose_multipliers(need_quant(ins[0])[0] / need_quant(out)[0] / counts)
+        except ValueError as e:
+            raise ModelError(f'"{out.name}": {e}') from e
+        return Lowered(replace(self, m=tuple(int(v) for v in m), shift=shift), (ins[0].name,))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:]).astype(np.int32) - need_quant(ins[0])[1]
+        window = self.window.two_d()
+        acc = patches(x, window, 0).sum(axis=(3, 4))
+        m = np.array(self.m, np.int64)
+        if not self.uniform:
+            valid = patches(np.ones((1, *x.shape[1:3], 1), np.int32), window, 0).sum(axis=(3, 4))
+            m = m[valid - 1]
+        y = requant_clamp(acc, m, self.shift, need_quant(out)[1], -128, 127)
+        return (y.reshape(len(x), *out.shape),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        fields = config(
+            **_geometry(ins[0], out, self.window), in_zp=need_quant(ins[0])[1], out_zp=need_quant(out)[1],
+            shift=self.shift, m_step=0 if self.uniform else 1,
+        )  # fmt: skip
+        return (Call("tg_avgpool_s8", fields, (ins[0].name,), (ConstArg("m", np.array(self.m, np.int32)),), out.name),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        return (
+            Case("2x2", cls(Window((2, 2), (2, 2), (0, 0, 0, 0), (1, 1))), ((1, 6, 6, 3),)),
+            Case("3x3_exclude_pad", cls(Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))), ((1, 5, 4, 2),)),
+            Case("3x3_include_pad", cls(Window((3, 3), (2, 2), (1, 1, 0, 0), (1, 1)), True), ((1, 6, 6, 2),)),
+            Case("1d", cls(Window((4,), (4,), (0, 0), (1,))), ((1, 12, 3),)),
+        )

@@ -1,0 +1,52 @@
+"""PRelu with one slope for each channel (last axis). FLOAT: x, slope (C). FIXED: x, mn int32 (C). NUMERICS section 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+
+
+@dataclass(frozen=True)
+class PRelu(Operator):
+    mp: int = 0
+    shift: int = 0
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        if shapes[1] != shapes[0][-1:]:
+            raise ValueError(f"slopes {shapes[1]} do not match {shapes[0][-1]} channels")
+        return (shapes[0],)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (b.op("PRelu", list(names)),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        s_x, s_y = need_quant(ins[0])[0], need_quant(out)[0]
+        try:
+            m, shift = choose_multipliers(np.append(ins[1].array.astype(np.float64), 1.0) * (s_x / s_y))
+        except ValueError as e:
+            raise ModelError(f'"{out.name}": {e}') from e
+        op = replace(self, mp=int(m[-1]), shift=shift)
+        return Lowered(op, (ins[0].name, Tensor.constant(f"{out.name}_mn", m[:-1])))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        d = arrays[0].astype(np.int32) - need_quant(ins[0])[1]
+        return (requant_clamp(d, np.where(d < 0, arrays[1], self.mp), self.shift, need_quant(out)[1], -128, 127),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        x, mn = ins
+        fields = config(
+            rows=x.size // x.shape[-1], channels=x.shape[-1], in_zp=need_quant(x)[1], out_zp=need_quant(out)[1],
+            mp=self.mp, shift=self.shift,
+        )  # fmt: skip
+        return (Call("tg_prelu_s8", fields, (x.name,), (ConstArg("mn", mn.array),), out.name, in_place=(x.name,)),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        return (Case("per_channel", cls(), ((1, 4, 5, 3), np.array([0.25, -0.1, 0.7], np.float32))),)

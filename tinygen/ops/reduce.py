@@ -1,0 +1,127 @@
+"""Mean, sum, maximum and minimum over one block of neighbouring axes, seen as [outer, n, inner]. NUMERICS section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+
+
+def reduced_shape(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
+    """Shape after reducing `axes`."""
+    if keepdims:
+        return tuple(1 if i in axes else d for i, d in enumerate(shape))
+    return tuple(d for i, d in enumerate(shape) if i not in axes)
+
+
+def block(shape: Shape, axes: Shape) -> tuple[int, int, int] | None:
+    """(outer, n, inner), or None when the reduced axes are not neighbours (axes of length 1 do not matter)."""
+    real = [i for i in sorted(axes) if shape[i] > 1]
+    if not real:
+        return int(np.prod(shape)), 1, 1
+    between = [i for i in range(real[0], real[-1] + 1) if i not in real and shape[i] > 1]
+    if between:
+        return None
+    return int(np.prod(shape[: real[0]])), int(np.prod(shape[real[0] : real[-1] + 1])), int(np.prod(shape[real[-1] + 1 :]))
+
+
+class _Reduce(Operator):
+    axes: Shape
+    keepdims: bool
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        return (reduced_shape(shapes[0], self.axes, self.keepdims),)
+
+    def outer_n_inner(self, x: Tensor) -> tuple[int, int, int]:
+        found = block(x.shape, self.axes)
+        if found is None:
+            raise ModelError(f'reduction of "{x.name}" {x.shape} over axes {self.axes}: the axes are not neighbours')
+        return found
+
+
+@dataclass(frozen=True)
+class ReduceSum(_Reduce):
+    """Sum, or mean when `mean`."""
+
+    axes: Shape
+    keepdims: bool = True
+    mean: bool = True
+    m: int = 0
+    shift: int = 0
+
+    @property
+    def title(self) -> str:
+        return "mean" if self.mean else "sum"
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        axes = b.const(np.array(self.axes, np.int64))
+        return (b.op("ReduceMean" if self.mean else "ReduceSum", [names[0], axes], keepdims=int(self.keepdims)),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        _, n, _ = self.outer_n_inner(ins[0])
+        if n > 2**22:
+            raise ModelError(f'"{out.name}": a sum of {n} values; tinygen takes at most {2**22}')
+        try:
+            m, shift = choose_multipliers([need_quant(ins[0])[0] / need_quant(out)[0] / (n if self.mean else 1)])
+        except ValueError as e:
+            raise ModelError(f'"{out.name}": {e}') from e
+        return Lowered(replace(self, m=int(m[0]), shift=shift), (ins[0].name,))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0])).astype(np.int32) - need_quant(ins[0])[1]
+        y = requant_clamp(x.sum(axis=2), self.m, self.shift, need_quant(out)[1], -128, 127)
+        return (y.reshape(-1, *out.shape),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        outer, n, inner = self.outer_n_inner(ins[0])
+        fields = config(
+            outer=outer, n=n, inner=inner, in_zp=need_quant(ins[0])[1], out_zp=need_quant(out)[1], m=self.m, shift=self.shift
+        )
+        return (Call("tg_reduce_sum_s8", fields, (ins[0].name,), (), out.name),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        return (
+            Case("global_average", cls((1, 2)), ((1, 5, 4, 6),)),
+            Case("last_axis_sum", cls((2,), False, False), ((1, 5, 7),)),
+        )
+
+
+@dataclass(frozen=True)
+class ReduceExtreme(_Reduce):
+    """Maximum, or minimum."""
+
+    axes: Shape
+    keepdims: bool = True
+    largest: bool = True
+    same_quant = True
+
+    @property
+    def title(self) -> str:
+        return "max" if self.largest else "min"
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        axes = b.const(np.array(self.axes, np.int64))
+        return (b.op("ReduceMax" if self.largest else "ReduceMin", [names[0], axes], keepdims=int(self.keepdims)),)
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0]))
+        return ((x.max(axis=2) if self.largest else x.min(axis=2)).reshape(-1, *out.shape),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        outer, n, inner = self.outer_n_inner(ins[0])
+        kernel = "tg_reduce_max_s8" if self.largest else "tg_reduce_min_s8"
+        return (Call(kernel, config(outer=outer, n=n, inner=inner), (ins[0].name,), (), out.name),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        return (
+            Case("global_max", cls((1, 2)), ((1, 5, 4, 6),)),
+            Case("min_last", cls((2,), False, False), ((1, 5, 7),)),
+        )

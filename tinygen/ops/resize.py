@@ -1,0 +1,110 @@
+"""Resize of H and W (or W alone), channels last: nearest or linear, by tables worked out offline. NUMERICS section 5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array
+from tinygen.ops.base import Call, Case, ConstArg, OnnxBuilder, Operator, Shape, config
+from tinygen.ops.spatial import two_d_shape
+
+#: One in the weights of a linear resize.
+UNIT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One output axis: for each output position the two neighbours and the weight (0..2048) of the second."""
+
+    first: Shape
+    second: Shape
+    weight: Shape
+
+    @staticmethod
+    def nearest(index: Shape) -> Axis:
+        return Axis(index, index, (0,) * len(index))
+
+    def matrix(self, length: int) -> Array:
+        """(outputs, length) float32 interpolation matrix."""
+        m = np.zeros((len(self.first), length), np.float32)
+        for o, (i, j, w) in enumerate(zip(self.first, self.second, self.weight, strict=True)):
+            m[o, i] += 1 - w / UNIT
+            m[o, j] += w / UNIT
+        return m
+
+
+@dataclass(frozen=True)
+class Resize(Operator):
+    """`axes` has one entry per spatial axis."""
+
+    axes: tuple[Axis, ...]
+    linear: bool = False
+    same_quant = True
+
+    @property
+    def title(self) -> str:
+        return f"resize {'linear' if self.linear else 'nearest'}"
+
+    def _two_d(self) -> tuple[Axis, Axis]:
+        return (Axis.nearest((0,)), self.axes[0]) if len(self.axes) == 1 else (self.axes[0], self.axes[1])
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        return ((shapes[0][0], *(len(a.first) for a in self.axes), shapes[0][-1]),)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        x = names[0]
+        if not self.linear:
+            for i, axis in enumerate(self.axes):
+                x = b.op("Gather", [x, b.const(np.array(axis.first, np.int64))], axis=1 + i)
+            return (x,)
+        # Interpolation matrices from the left, on W, then (with H in its place) on H.
+        x = b.op("MatMul", [b.const(self.axes[-1].matrix(ins[0].shape[-2])), x])
+        if len(self.axes) == 2:
+            swapped = b.op("Transpose", [x], perm=[0, 2, 1, 3])
+            y = b.op("MatMul", [b.const(self.axes[0].matrix(ins[0].shape[1])), swapped])
+            x = b.op("Transpose", [y], perm=[0, 2, 1, 3])
+        return (x,)
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        ay, ax = self._two_d()
+        x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:]).astype(np.int32)
+        if not self.linear:
+            y = x[:, ay.first][:, :, ax.first]
+        else:
+            wy = np.array(ay.weight, np.int32)[:, None, None]
+            wx = np.array(ax.weight, np.int32)[:, None]
+            top, bottom = x[:, ay.first], x[:, ay.second]
+            y = (
+                (UNIT - wy) * (UNIT - wx) * top[:, :, ax.first]
+                + (UNIT - wy) * wx * top[:, :, ax.second]
+                + wy * (UNIT - wx) * bottom[:, :, ax.first]
+                + wy * wx * bottom[:, :, ax.second]
+                + (1 << 21)
+            ) >> 22
+        return (y.astype(np.int8).reshape(-1, *out.shape),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        ay, ax = self._two_d()
+        _, _, iw, c = two_d_shape(ins[0].shape)
+        fields = config(in_w=iw, out_h=len(ay.first), out_w=len(ax.first), channels=c)
+        if not self.linear:
+            consts = (ConstArg("iy", np.array(ay.first, np.uint16)), ConstArg("ix", np.array(ax.first, np.uint16)))
+            return (Call("tg_resize_nearest_s8", fields, (ins[0].name,), consts, out.name),)
+        rows = [np.array(list(zip(a.first, a.second, a.weight, strict=True)), np.uint16) for a in (ay, ax)]
+        return (
+            Call("tg_resize_linear_s8", fields, (ins[0].name,), (ConstArg("ty", rows[0]), ConstArg("tx", rows[1])), out.name),
+        )
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        double = Axis.nearest((0, 0, 1, 1, 2, 2))
+        linear = Axis((0, 0, 0, 1), (0, 1, 1, 1), (0, 512, 1536, 0))
+        return (
+            Case("nearest", cls((double, double)), ((1, 3, 3, 2),)),
+            Case("nearest_1d", cls((double,)), ((1, 3, 4),)),
+            Case("linear", cls((linear, linear), True), ((1, 2, 2, 3),)),
+        )

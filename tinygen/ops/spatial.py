@@ -1,0 +1,72 @@
+"""Geometry shared by convolutions and pools: sliding windows over one or two spatial axes, channels last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen.numerics import Array
+from tinygen.ops.base import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window. Tuples have one entry per spatial axis; `pads` is begin of every axis, then end of every axis."""
+
+    kernel: Shape
+    strides: Shape
+    pads: Shape
+    dilations: Shape
+
+    @property
+    def rank(self) -> int:
+        return len(self.kernel)
+
+    def out_size(self, spatial: Shape) -> Shape:
+        """Spatial output shape. Raises ValueError when the window is larger than the padded input."""
+        n = self.rank
+        size = []
+        for i, length in enumerate(spatial):
+            span = (self.kernel[i] - 1) * self.dilations[i] + 1
+            free = length + self.pads[i] + self.pads[n + i] - span
+            if free < 0:
+                raise ValueError(f"window of {span} is larger than the padded input of {free + span}")
+            size.append(free // self.strides[i] + 1)
+        return tuple(size)
+
+    def two_d(self) -> Window:
+        """The same window over (1, W) when it slides over W alone."""
+        if self.rank == 2:
+            return self
+        p = self.pads
+        return Window((1, *self.kernel), (1, *self.strides), (0, p[0], 0, p[1]), (1, *self.dilations))
+
+    def fields(self) -> dict[str, int]:
+        """The window's part of a C config struct."""
+        w = self.two_d()
+        return {
+            "k_h": w.kernel[0],
+            "k_w": w.kernel[1],
+            "stride_h": w.strides[0],
+            "stride_w": w.strides[1],
+            "dil_h": w.dilations[0],
+            "dil_w": w.dilations[1],
+            "pad_top": w.pads[0],
+            "pad_left": w.pads[1],
+        }
+
+
+def two_d_shape(shape: Shape) -> Shape:
+    """(1, W, C) as (1, 1, W, C); (1, H, W, C) as it is."""
+    return shape if len(shape) == 4 else (shape[0], 1, *shape[1:])
+
+
+def patches(x: Array, window: Window, fill: int) -> Array:
+    """All windows of x: (samples, H, W, C) to (samples, OH, OW, kh, kw, C); taps outside read `fill`."""
+    top, left, bottom, right = window.pads
+    (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.strides, window.dilations
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    span = ((kh - 1) * dh + 1, (kw - 1) * dw + 1)
+    view = np.lib.stride_tricks.sliding_window_view(padded, span, axis=(1, 2))
+    return view[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)

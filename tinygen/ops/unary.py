@@ -1,0 +1,153 @@
+"""Any function of one value: a table of 256 entries in C. NUMERICS section 2.
+
+The function is an expression: "x", a number, or a tuple (function name, argument, ...). Chains of element-wise nodes with
+scalar constants (hard-swish, GELU by Erf, x * sigmoid(x)) become one expression, so one table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array
+from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+
+Expr = str | float | tuple[Any, ...]
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))
+
+
+def _softplus(x: Array) -> Array:
+    return np.logaddexp(0.0, x)
+
+
+#: Function name: numpy meaning in float64. Names are ONNX's, so `to_onnx` writes them as they are.
+FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Pow": np.power,
+    "Max": np.maximum,
+    "Min": np.minimum,
+    "Abs": np.abs,
+    "Neg": np.negative,
+    "Exp": lambda x: np.exp(np.minimum(x, 700.0)),
+    "Log": np.log,
+    "Sqrt": np.sqrt,
+    "Reciprocal": lambda x: 1.0 / x,
+    "Erf": _erf,
+    "Tanh": np.tanh,
+    "Sin": np.sin,
+    "Cos": np.cos,
+    "Tan": np.tan,
+    "Atan": np.arctan,
+    "Asin": np.arcsin,
+    "Acos": np.arccos,
+    "Sinh": np.sinh,
+    "Cosh": np.cosh,
+    "Asinh": np.arcsinh,
+    "Acosh": np.arccosh,
+    "Atanh": np.arctanh,
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.rint,
+    "Sign": np.sign,
+    "Sigmoid": _sigmoid,
+    "Softplus": _softplus,
+    "Softsign": lambda x: x / (1.0 + np.abs(x)),
+    "Relu": lambda x: np.maximum(x, 0.0),
+}
+
+
+def evaluate(expr: Expr, x: Array) -> Array:
+    """The expression at x, in float64."""
+    if isinstance(expr, str):
+        return x
+    if isinstance(expr, int | float):
+        return np.full_like(x, float(expr))
+    with np.errstate(all="ignore"):
+        return FUNCTIONS[expr[0]](*(evaluate(e, x) for e in expr[1:]))
+
+
+def substitute(outer: Expr, inner: Expr) -> Expr:
+    """outer(inner(x))."""
+    if isinstance(outer, str):
+        return inner
+    if isinstance(outer, tuple):
+        return (outer[0], *(substitute(e, inner) for e in outer[1:]))
+    return outer
+
+
+def clip_expr(lo: float, hi: float) -> Expr:
+    """Clamp to [lo, hi]; infinite bounds are left out."""
+    expr: Expr = "x"
+    if lo != -math.inf:
+        expr = ("Max", expr, lo)
+    if hi != math.inf:
+        expr = ("Min", expr, hi)
+    return expr
+
+
+@dataclass(frozen=True)
+class Unary(Operator):
+    """y = expr(x); `label` is the word for comments ("hardswish"). An expression of "x" alone changes the scale."""
+
+    expr: Expr
+    label: str = "table"
+
+    @property
+    def title(self) -> str:
+        return self.label
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        return (shapes[0],)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        def write(e: Expr) -> str:
+            if isinstance(e, str):
+                return names[0]
+            if isinstance(e, int | float):
+                return b.const(np.array(e, np.float32))
+            return b.op(e[0], [write(a) for a in e[1:]])
+
+        return (b.op("Identity", [names[0]]) if isinstance(self.expr, str) else write(self.expr),)
+
+    def table(self, x: Tensor, out: Tensor) -> Array:
+        """int8 output for each int8 input, index q + 128. A point where the function is not defined gives the zero point."""
+        s_x, z_x = need_quant(x)
+        s_y, z_y = need_quant(out)
+        real = evaluate(self.expr, s_x * (np.arange(-128, 128, dtype=np.float64) - z_x))
+        steps = np.nan_to_num(real / s_y, nan=0.0, posinf=1e9, neginf=-1e9)
+        return np.clip(np.rint(steps) + z_y, -128, 127).astype(np.int8)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        return Lowered(self, (ins[0].name, Tensor.constant(f"{out.name}_table", self.table(ins[0], out))))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        return (arrays[1][arrays[0].astype(np.int16) + 128],)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        x, table = ins
+        call = Call("tg_lut_s8", config(n=out.size), (x.name,), (ConstArg("table", table.array),), out.name, in_place=(x.name,))
+        return (call,)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        hard = ("Mul", "x", ("Min", ("Max", ("Add", ("Mul", "x", 1 / 6), 0.5), 0.0), 1.0))
+        return (
+            Case("tanh", cls(("Tanh", "x"), "tanh"), ((1, 11),)),
+            Case("sigmoid", cls(("Sigmoid", "x"), "sigmoid"), ((1, 3, 4, 5),)),
+            Case("hardswish", cls(hard, "hardswish"), ((1, 8),)),
+            Case("gelu", cls(("Mul", ("Mul", "x", 0.5), ("Add", ("Erf", ("Div", "x", 2**0.5)), 1.0)), "gelu"), ((1, 8),)),
+            Case("relu6", cls(clip_expr(0.0, 6.0), "relu6"), ((1, 8),)),
+        )
