@@ -61,7 +61,10 @@ class ConstArg:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call. C argument order: config, activations in, constants, scratch if any, activation out."""
+    """One kernel call. C argument order: config, inputs, constants, scratch if any, output.
+
+    `inputs` and `output` are tensor names; an input may be a constant tensor of the graph (an operand of Add, say).
+    """
 
     kernel: str
     config: tuple[tuple[str, int | tuple[int, ...]], ...]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Quant, Tensor
-from tinygen.ops.base import Call, ConstArg, Shape, contiguous_strides
+from tinygen.ops.base import Call, Shape, contiguous_strides
 
 
 def constant_quant(array: np.ndarray) -> Quant:  # type: ignore[type-arg]
@@ -59,14 +59,13 @@ def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape
 
 def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: tuple[tuple[str, int | tuple[int, ...]], ...]) -> Call:
     """`<kernel>_s8` when both operands have the output's shape, `<kernel>_bc_s8` otherwise."""
-    consts = tuple(ConstArg(f"k{i}", t.array) for i, t in enumerate(ins) if t.const is not None)
-    names = tuple(t.name if t.const is None else f"={i}" for i, t in enumerate(ins))
+    names = tuple(t.name for t in ins)
     dims, strides = merged_dims(out.shape, [t.shape for t in ins])
     if len(dims) == 1 and all(s == (1,) for s in strides):
         own = tuple(t.name for t in ins if t.const is None)
-        return Call(f"{kernel}_s8", (("n", out.size), *fields), names, consts, out.name, in_place=own)
+        return Call(f"{kernel}_s8", (("n", out.size), *fields), names, (), out.name, in_place=own)
     if len(dims) > 4:
         raise ModelError(f'"{out.name}": broadcasting over {len(dims)} separate dimensions; tinygen takes at most 4')
     pad = 4 - len(dims)
     shape = (("dims", (1,) * pad + dims), *((f"{n}_stride", (0,) * pad + s) for n, s in zip("ab", strides, strict=True)))
-    return Call(f"{kernel}_bc_s8", (*shape, *fields), names, consts, out.name)
+    return Call(f"{kernel}_bc_s8", (*shape, *fields), names, (), out.name)

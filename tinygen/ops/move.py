@@ -15,6 +15,7 @@ from tinygen.ops.base import (
     Call,
     Case,
     ConstArg,
+    Lowered,
     OnnxBuilder,
     Operator,
     Shape,
@@ -23,6 +24,7 @@ from tinygen.ops.base import (
     need_quant,
     strided_copy,
 )
+from tinygen.ops.broadcast import operands
 
 
 class _Move(Operator):
@@ -145,6 +147,9 @@ class Concat(_Move):
 
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Concat", list(names), axis=self.axis),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        return Lowered(self, operands(ins))
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         samples = max(a.shape[0] for a, t in zip(arrays, ins, strict=True) if t.const is None)
