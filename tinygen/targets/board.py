@@ -1,0 +1,170 @@
+"""Boards: what a manifest in boards/ says, checked and typed.
+
+A manifest is a PlatformIO board file (PlatformIO reads the same file to build) with a `tinygen` section of ours and
+the emulator's memory in `debug.qemu`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from tinygen.emit.resources import boards_dir
+from tinygen.errors import TargetError
+from tinygen.targets.cores import Core, Machine, get_core
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board. Sizes in bytes; `flash_*` and `ram_*` are what a program may use, after any boot loader.
+
+    `stand_in` is the QEMU machine that runs the board's programs, None for `native`, whose sizes are only "large".
+    `registry_platform` and `registry_board` name the board in PlatformIO's registry, None where it has no entry.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    url: str
+    core: Core
+    mcu: str
+    f_cpu_hz: int
+    flash_bytes: int
+    ram_bytes: int
+    flash_start: int
+    ram_start: int
+    stand_in: Machine | None
+    registry_platform: str | None
+    registry_board: str | None
+    notes: str
+    manifest: Path
+
+    @property
+    def relink(self) -> bool:
+        """True when the emulator's memory is elsewhere, so that the board's own image cannot run in it."""
+        here = self.stand_in
+        return here is not None and (here.flash_start, here.ram_start) != (self.flash_start, self.ram_start)
+
+
+def load_board(board_id: str) -> Board:
+    """The board of that id; `TargetError` names the closest ids when there is none, or what is wrong in its file."""
+    ids = _ids()
+    if board_id not in ids:
+        close = difflib.get_close_matches(board_id.lower(), ids, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise TargetError(
+            f'no board "{board_id}" among the {len(ids)} in {boards_dir()}.{hint} List them: tinygen boards'
+        )
+    return read_manifest(boards_dir() / f"{board_id}.json")
+
+
+def all_boards() -> tuple[Board, ...]:
+    """Every board, sorted by id."""
+    return tuple(read_manifest(boards_dir() / f"{board_id}.json") for board_id in _ids())
+
+
+def read_manifest(path: Path) -> Board:
+    """The board in one manifest file; its id is the file's name. `TargetError` names file and key."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TargetError(f"board manifest {path} cannot be read: {error}") from error
+    manifest = _Section(path, "", data)
+    build, upload, ours = manifest.section("build"), manifest.section("upload"), manifest.section("tinygen")
+    registry = ours.section("registry")
+    try:
+        core = get_core(ours.text("core"))
+    except TargetError as error:
+        raise TargetError(f"board manifest {path}: tinygen.core: {error}") from error
+    is_native = core.machine is None
+    return Board(
+        id=path.stem,
+        name=manifest.text("name"),
+        vendor=manifest.text("vendor"),
+        url=manifest.text("url"),
+        core=core,
+        mcu=build.text("mcu"),
+        f_cpu_hz=build.integer("f_cpu"),
+        flash_bytes=upload.integer("maximum_size"),
+        ram_bytes=upload.integer("maximum_ram_size"),
+        flash_start=0 if is_native else build.integer("flash_start"),
+        ram_start=0 if is_native else build.integer("ram_start"),
+        stand_in=None if is_native else _stand_in(manifest.section("debug").section("qemu")),
+        registry_platform=registry.text_or_none("platform"),
+        registry_board=registry.text_or_none("board"),
+        notes=ours.text("notes"),
+        manifest=path,
+    )
+
+
+def _stand_in(qemu: _Section) -> Machine:
+    flash_start = qemu.integer("flash_start")
+    return Machine(
+        name=qemu.text("machine"),
+        args=qemu.texts("args"),
+        flash_start=flash_start,
+        flash_size=qemu.integer("flash_size"),
+        ram_start=qemu.integer("ram_start"),
+        ram_size=qemu.integer("ram_size"),
+        vectors_start=qemu.integer("vectors_start") if qemu.has("vectors_start") else flash_start,
+    )
+
+
+def _ids() -> list[str]:
+    return sorted(path.stem for path in boards_dir().glob("*.json"))
+
+
+class _Section:
+    """A JSON object that knows its file and key, so that every complaint can name them."""
+
+    def __init__(self, path: Path, key: str, data: object) -> None:
+        if not isinstance(data, Mapping):
+            raise TargetError(f'board manifest {path}: "{key}" must be an object, found {data!r}')
+        self._path, self._key, self._data = path, key, data
+
+    def has(self, key: str) -> bool:
+        return key in self._data
+
+    def section(self, key: str) -> _Section:
+        return _Section(self._path, self._name(key), self._get(key))
+
+    def text(self, key: str) -> str:
+        value = self._get(key)
+        return value if isinstance(value, str) else self._fail(key, "a string", value)
+
+    def text_or_none(self, key: str) -> str | None:
+        return None if self._get(key) is None else self.text(key)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            return self._fail(key, "a list of strings", value)
+        return tuple(value)
+
+    def integer(self, key: str) -> int:
+        """A JSON number, or PlatformIO's texts for one: "0x08000000", "180000000L"."""
+        value = self._get(key)
+        if isinstance(value, str):
+            try:
+                value = int(value.removesuffix("L"), 0)
+            except ValueError:
+                return self._fail(key, "a number", value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            return self._fail(key, "a number, not negative", value)
+        return value
+
+    def _name(self, key: str) -> str:
+        return f"{self._key}.{key}" if self._key else key
+
+    def _get(self, key: str) -> object:
+        if key not in self._data:
+            raise TargetError(f'board manifest {self._path}: "{self._name(key)}" is missing')
+        value: object = self._data[key]
+        return value
+
+    def _fail(self, key: str, expected: str, found: object) -> NoReturn:
+        raise TargetError(f'board manifest {self._path}: "{self._name(key)}" must be {expected}, found {found!r}')
