@@ -1,0 +1,63 @@
+"""Run a command and wait: the one place that deals with time limits and with programs that are not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygen.errors import ToolError
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a command ended: its exit code (negative: killed by that signal) and its standard output and error as text."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    command: Sequence[str], cwd: Path, timeout: float, env: Mapping[str, str] | None = None, merge: bool = False
+) -> RunResult:
+    """Run `command` in `cwd` for at most `timeout` seconds; `merge` sends standard error into standard output.
+
+    The command gets a process group of its own, so that its children end with it at a time-out. `ToolError` when it
+    cannot be started or does not end in time; any exit code is a result.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"{command[0]} cannot be started: {error}") from error
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        stdout, _ = _end(process)
+        tail = "\n".join(_text(stdout).splitlines()[-5:])
+        said = f"; it last said:\n{tail}" if tail else " and said nothing"
+        raise ToolError(f"{Path(command[0]).name} did not end within {timeout:g} s{said}") from error
+    except BaseException:
+        _end(process)
+        raise
+    return RunResult(process.returncode, _text(stdout), _text(stderr))
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode("utf-8", "replace")
