@@ -1,0 +1,42 @@
+/**
+ * @file  tg_platform.h
+ * @brief What depends on the compiler, and nothing else.
+ */
+#ifndef TG_PLATFORM_H_INCLUDED
+#define TG_PLATFORM_H_INCLUDED
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)
+#define TG_ALIGN(n) __attribute__((aligned(n)))
+#define TG_MUST_CHECK __attribute__((warn_unused_result))
+/** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
+#define TG_SHARED __attribute__((weak))
+#define TG_RESTRICT __restrict__
+#else
+#if defined(__cplusplus)
+#define TG_ALIGN(n) alignas(n)
+#define TG_RESTRICT
+#else
+#define TG_ALIGN(n) _Alignas(n)
+#define TG_RESTRICT restrict
+#endif
+#define TG_MUST_CHECK
+#define TG_SHARED
+#endif
+
+/** Compile-time check at file scope; `name` says what is expected. C99 has no other way. */
+#if defined(__cplusplus)
+#define TG_STATIC_ASSERT(cond, name) static_assert(cond, #name)
+#elif defined(__STDC_VERSION__) && (__STDC_VERSION__ >= 201112L)
+#define TG_STATIC_ASSERT(cond, name) _Static_assert(cond, #name)
+#else
+#define TG_STATIC_ASSERT(cond, name) typedef char tg_assert_##name[(cond) ? 1 : -1]
+#endif
+
+/* Implementation-defined in C; every supported compiler agrees. Another one must not compile at all. */
+TG_STATIC_ASSERT((-1 >> 1) == -1, right_shift_of_negative_is_arithmetic);
+TG_STATIC_ASSERT(sizeof(int) >= 4U, int_has_32_bits);
+
+#endif /* TG_PLATFORM_H_INCLUDED */

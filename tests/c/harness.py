@@ -1,0 +1,117 @@
+"""Builds kernels into a shared library and calls them with numpy arrays. Struct layouts are read from the C headers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+KERNELS = Path(__file__).resolve().parents[2] / "templates_c" / "kernels"
+FOLDERS = [KERNELS / "core", KERNELS / "ref", KERNELS / "dsp"]
+INCLUDES = [f"-I{folder}" for folder in FOLDERS]
+WARNINGS = [
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wcast-qual"),
+    *("-Wcast-align", "-Werror"),
+]
+GUARD = 64
+GUARD_BYTE = 0x5A
+
+_C_TYPES = {
+    "int8_t": ctypes.c_int8,
+    "uint8_t": ctypes.c_uint8,
+    "int16_t": ctypes.c_int16,
+    "uint16_t": ctypes.c_uint16,
+    "int32_t": ctypes.c_int32,
+    "uint32_t": ctypes.c_uint32,
+}
+
+
+def need(tool: str) -> str:
+    """Path of a tool; without it the test is skipped at a desk and fails in CI."""
+    path = shutil.which(tool)
+    if path is None:
+        message = f"{tool} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+def sources() -> list[Path]:
+    """Every kernel's C file."""
+    return [path for folder in FOLDERS for path in sorted(folder.glob("*.c"))]
+
+
+def headers() -> list[Path]:
+    """Every header of the kernels."""
+    return [path for folder in FOLDERS for path in sorted(folder.glob("*.h"))]
+
+
+def fields(kernel: str) -> list[tuple[str, str, int]]:
+    """(name, C type, array length or 0) of each field of `<kernel>_cfg_t`, in order."""
+    for folder in FOLDERS:
+        path = folder / f"{kernel}.h"
+        if path.exists():
+            text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+            found = re.search(r"typedef struct \{(.*?)\} " + kernel + "_cfg_t;", text, flags=re.S)
+            if found:
+                body = re.findall(r"(\w+) (\w+)(?:\[(\d+)\])?;", found.group(1))
+                return [(name, kind, int(length or 0)) for kind, name, length in body]
+    raise AssertionError(f"no configuration of {kernel} found")
+
+
+def config_type(kernel: str) -> type[ctypes.Structure]:
+    """The ctypes twin of `<kernel>_cfg_t`."""
+    members = [(n, _C_TYPES[k] * length if length else _C_TYPES[k]) for n, k, length in fields(kernel)]
+    return type(kernel, (ctypes.Structure,), {"_fields_": members})
+
+
+def build(folder: Path, compiler: str = "gcc", extra: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """All kernels as one library, under the undefined-behaviour sanitizer: any finding aborts the test."""
+    target = folder / "kernels.so"
+    flags = ["-std=c99", "-O1", "-g", "-fPIC", "-shared", "-fsanitize=undefined", "-fno-sanitize-recover=all", *extra]
+    command = [need(compiler), *flags, *WARNINGS, *INCLUDES, *map(str, sources()), "-o", str(target)]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(target))
+
+
+def call(library: ctypes.CDLL, function: str, config: str, values: dict[str, Any], *arrays: Any) -> None:
+    """`function(&cfg, arrays...)`; every field of the configuration must be given, and no other."""
+    kind = config_type(config)
+    cfg = kind()
+    names = [name for name, _, _ in fields(config)]
+    assert sorted(names) == sorted(values), f"{config}: {sorted(set(names) ^ set(values))}"
+    for name, c_type, length in fields(config):
+        value = values[name]
+        if length:
+            getattr(cfg, name)[:] = [int(v) for v in value]
+        else:
+            assert _C_TYPES[c_type](int(value)).value == int(value), f"{config}.{name} = {value} does not fit {c_type}"
+            setattr(cfg, name, int(value))
+    pointers = []
+    for array in arrays:
+        assert array.flags["C_CONTIGUOUS"]
+        pointers.append(ctypes.c_void_p(array.ctypes.data))
+    getattr(library, function)(ctypes.byref(cfg), *pointers)
+
+
+class Guarded:
+    """An output array between two runs of guard bytes."""
+
+    def __init__(self, length: int, fill: np.ndarray | None = None) -> None:
+        self.raw = np.full(length + 2 * GUARD, GUARD_BYTE, dtype=np.uint8)
+        self.array = self.raw[GUARD : GUARD + length].view(np.int8)
+        self.array[:] = 77 if fill is None else fill.reshape(-1)
+
+    def check(self) -> np.ndarray:
+        """The output; fails when a byte outside was written."""
+        assert np.all(self.raw[:GUARD] == GUARD_BYTE), "written before the output"
+        assert np.all(self.raw[GUARD + self.array.size :] == GUARD_BYTE), "written behind the output"
+        return self.array

@@ -1,0 +1,273 @@
+"""Each portable kernel against NUMERICS in numpy: equal, on random layers, under the undefined-behaviour sanitizer."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.c import cases, oracle
+from tests.c.harness import Guarded, build, call
+from tinygen.numerics import choose_multipliers, requant
+from tinygen.plan import pack
+
+SEEDS = range(120)
+
+
+@pytest.fixture(scope="module", params=["wide", "narrow"])
+def lib(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """`narrow` takes the multiplication of Cortex-M0."""
+    extra = ("-D__ARM_ARCH_6M__",) if request.param == "narrow" else ()
+    return build(tmp_path_factory.mktemp("kernels"), extra=extra)
+
+
+def run(lib: ctypes.CDLL, kernel: str, cfg: dict[str, Any], *arrays: np.ndarray, size: int) -> np.ndarray:
+    out = Guarded(size)
+    call(lib, kernel, kernel, cfg, *arrays, out.array)
+    return out.check()
+
+
+def equal(got: np.ndarray, want: np.ndarray, cfg: dict[str, Any]) -> None:
+    flat = want.reshape(-1)
+    assert flat.size > 0
+    wrong = np.flatnonzero(got != flat)
+    assert wrong.size == 0, f"{cfg}: {wrong.size} differ, first [{wrong[0]}]: {got[wrong[0]]} != {flat[wrong[0]]}"
+
+
+@pytest.mark.parametrize("make", [cases.conv_case, cases.pointwise_case])
+def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
+    for seed in SEEDS:
+        c, (x, w, b, m) = make(np.random.default_rng(seed))
+        want = oracle.conv(c, x, w, b, m)
+        equal(run(lib, "tg_conv_s8", c, x, w, pack.fold_bias(w, b, c["in_zp"]), m, size=want.size), want, c)
+
+
+def test_dwconv(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        c, (x, w, b, m) = cases.dwconv_case(np.random.default_rng(seed))
+        want = oracle.dwconv(c, x, w, b, m)
+        folded = pack.fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
+        equal(run(lib, "tg_dwconv_s8", c, x, w, folded, m, size=want.size), want, c)
+
+
+def test_conv_transpose(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        c, (x, w, b, m) = cases.conv_transpose_case(np.random.default_rng(seed))
+        want = oracle.conv_transpose(c, x, w, b, m)
+        equal(run(lib, "tg_conv_transpose_s8", c, x, w, b, m, size=want.size), want, c)
+
+
+def test_dense(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        c, in_zp, (x, w, b, m) = cases.dense_case(np.random.default_rng(seed))
+        want = oracle.dense(c, x, w, b, m, in_zp)
+        equal(run(lib, "tg_dense_s8", c, x, w, pack.fold_bias(w, b, in_zp), m, size=want.size), want, c)
+
+
+def add_fields(rng: np.random.Generator) -> dict[str, Any]:
+    shift = int(rng.integers(0, 23))
+    ma, mb = (int(v) for v in rng.integers(-32767, 32768, 2))
+    if rng.integers(4) == 0:
+        ma, mb = 32767, int(rng.choice([-32767, 32767]))
+    c = (cases.zero_point(rng) << shift) + (1 << shift >> 1) - cases.zero_point(rng) * ma - cases.zero_point(rng) * mb
+    return {"ma": ma, "mb": mb, "c": c, "shift": shift, **cases.clamp(rng)}
+
+
+def mul_fields(rng: np.random.Generator) -> dict[str, Any]:
+    m, shift = cases.multipliers(rng, 1, 10_000.0)
+    zps = {name: cases.zero_point(rng) for name in ("a_zp", "b_zp", "out_zp")}
+    return {"m": int(m[0]), "shift": shift, **zps, **cases.clamp(rng)}
+
+
+@pytest.mark.parametrize(("kernel", "make", "meaning"), [("add", add_fields, oracle.add), ("mul", mul_fields, oracle.mul)])
+def test_elementwise(lib: ctypes.CDLL, kernel: str, make: Callable[..., Any], meaning: Callable[..., Any]) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(1, 70))
+        c = {"n": n, **make(rng)}
+        a, b = cases.int8(rng, n), cases.int8(rng, n)
+        want = meaning(c, a, b)
+        equal(run(lib, f"tg_{kernel}_s8", c, a, b, size=n), want, c)
+        for in_place in (0, 1):
+            out = Guarded(n, fill=(a, b)[in_place])
+            pair = (out.array, b) if in_place == 0 else (a, out.array)
+            call(lib, f"tg_{kernel}_s8", f"tg_{kernel}_s8", c, *pair, out.array)
+            equal(out.check(), want, c)
+
+
+@pytest.mark.parametrize(("kernel", "make", "meaning"), [("add", add_fields, oracle.add), ("mul", mul_fields, oracle.mul)])
+def test_broadcast(lib: ctypes.CDLL, kernel: str, make: Callable[..., Any], meaning: Callable[..., Any]) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        dims = rng.integers(1, 6, 4)
+        operands, strides = [], []
+        for _ in range(2):
+            array = cases.int8(rng, *(int(v) for v in np.where(rng.integers(0, 2, 4) == 1, dims, 1)))
+            operands.append(array)
+            strides.append([s if n > 1 else 0 for s, n in zip(array.strides, array.shape, strict=True)])
+        c = {"dims": dims, "a_stride": strides[0], "b_stride": strides[1], **make(rng)}
+        shape = tuple(int(v) for v in dims)
+        want = meaning(c, *(np.broadcast_to(v, shape) for v in operands))
+        equal(run(lib, f"tg_{kernel}_bc_s8", c, *operands, size=want.size), want, c)
+
+
+def test_lut(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        x, table = cases.int8(rng, int(rng.integers(1, 300))), cases.int8(rng, 256)
+        want = oracle.lut(x, table)
+        equal(run(lib, "tg_lut_s8", {"n": x.size}, x, table, size=x.size), want, {})
+        out = Guarded(x.size, fill=x)
+        call(lib, "tg_lut_s8", "tg_lut_s8", {"n": x.size}, out.array, table, out.array)
+        equal(out.check(), want, {"in place": 1})
+
+
+def test_prelu(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        rows, channels = (int(v) for v in rng.integers(1, 9, 2))
+        m, shift = cases.multipliers(rng, channels + 1, 100.0)
+        c = {"rows": rows, "channels": channels, "in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng)}
+        c |= {"mp": int(m[0]), "shift": shift}
+        mn = m[1:] * rng.choice(np.array([-1, 1], dtype=np.int32), channels)
+        x = cases.int8(rng, rows, channels)
+        want = oracle.prelu(c, x, mn)
+        equal(run(lib, "tg_prelu_s8", c, x, mn, size=x.size), want, c)
+        out = Guarded(x.size, fill=x)
+        call(lib, "tg_prelu_s8", "tg_prelu_s8", c, out.array, mn, out.array)
+        equal(out.check(), want, c)
+
+
+def test_pools(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {**cases.window(rng), "channels": int(rng.integers(1, 9))}
+        x = cases.int8(rng, c["in_h"], c["in_w"], c["channels"])
+        want = oracle.maxpool(c, x)
+        equal(run(lib, "tg_maxpool_s8", c, x, size=want.size), want, c)
+        taps = c["k_h"] * c["k_w"]
+        m, shift = choose_multipliers(float(rng.uniform(0.2, 1.5)) / np.arange(1, taps + 1))
+        c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "shift": shift}
+        c["m_step"] = int(rng.integers(2))
+        m = m if c["m_step"] else m[-1:]
+        want = oracle.avgpool(c, x, m)
+        equal(run(lib, "tg_avgpool_s8", c, x, m, size=want.size), want, c)
+
+
+def test_reductions(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {key: int(rng.integers(1, 10)) for key in ("outer", "n", "inner")}
+        x = cases.int8(rng, c["outer"], c["n"], c["inner"])
+        size = c["outer"] * c["inner"]
+        equal(run(lib, "tg_reduce_max_s8", c, x, size=size), x.max(axis=1), c)
+        equal(run(lib, "tg_reduce_min_s8", c, x, size=size), x.min(axis=1), c)
+        m, shift = cases.multipliers(rng, 1, 100.0)
+        c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "m": int(m[0]), "shift": shift}
+        equal(run(lib, "tg_reduce_sum_s8", c, x, size=size), oracle.reduce_sum(c, x), c)
+
+
+def test_softmax(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        rows, n = int(rng.integers(1, 6)), int(rng.choice([1, 2, 3, 10, 257, 4096]))
+        e = np.rint(65535 * np.exp(-float(rng.choice([0.001, 0.02, 0.1, 1.0])) * np.arange(256))).astype(np.uint16)
+        e = np.ascontiguousarray(e[: int(np.flatnonzero(e)[-1]) + 1])
+        x = cases.int8(rng, rows, n)
+        c: dict[str, Any] = {"rows": rows, "n": n, "len": e.size}
+        want = oracle.softmax(c, x, e)
+        equal(run(lib, "tg_softmax_s8", c, x, e, size=x.size), want, c)
+        out = Guarded(x.size, fill=x)
+        call(lib, "tg_softmax_s8", "tg_softmax_s8", c, out.array, e, out.array)
+        equal(out.check(), want, c)
+        shift = int(rng.choice([1, 20, 31, 40, 46]))
+        c |= {"m1": int(rng.integers(1, 2**31)), "m2": int(rng.integers(1, 2**31)), "shift": shift}
+        c["out_zp"] = cases.zero_point(rng)
+        want = oracle.log_softmax(c, x, e)
+        equal(run(lib, "tg_log_softmax_s8", c, x, e, size=x.size), want, c)
+        out = Guarded(x.size, fill=x)
+        call(lib, "tg_log_softmax_s8", "tg_log_softmax_s8", c, out.array, e, out.array)
+        equal(out.check(), want, c)
+
+
+def test_argmax(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        rows, n = int(rng.integers(1, 6)), int(rng.choice([1, 2, 10, 256]))
+        c = {"rows": rows, "n": n, "last": int(rng.integers(2))}
+        x = cases.int8(rng, rows, n)
+        equal(run(lib, "tg_argmax_s8", c, x, size=rows), oracle.argmax(c, x), c)
+
+
+def test_copy(lib: ctypes.CDLL) -> None:
+    """Views of numpy arrays (transposed, reversed, sliced, repeated) give the strides."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        x = cases.int8(rng, *(int(v) for v in rng.choice([1, 1, 2, 3, 4, 7], 6)))
+        view = x.transpose([int(v) for v in rng.permutation(6)]) if rng.integers(2) else x
+        view = view[tuple(slice(None, None, int(rng.choice([1, 1, 1, -1, 2]))) for _ in range(6))]
+        if rng.integers(3) == 0 and 1 in view.shape:
+            axis = view.shape.index(1)
+            view = np.broadcast_to(view, [3 if i == axis else n for i, n in enumerate(view.shape)])
+        before = [int(v) for v in rng.integers(0, 3, 6)] if rng.integers(2) else [0] * 6
+        whole = np.full([n + p + 1 if p else n for n, p in zip(view.shape, before, strict=True)], 77, dtype=np.int8)
+        part = whole[tuple(slice(p, p + n) for n, p in zip(view.shape, before, strict=True))]
+        c = {
+            "dims": view.shape,
+            "x_stride": view.strides,
+            "y_stride": part.strides,
+            "x_offset": view.__array_interface__["data"][0] - x.ctypes.data,
+            "y_offset": part.__array_interface__["data"][0] - whole.ctypes.data,
+        }
+        got = run(lib, "tg_copy_s8", c, x, size=whole.size)
+        part[...] = view
+        equal(got, whole, c)
+
+
+def test_fill_and_gather(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        n, value = int(rng.integers(1, 50)), cases.zero_point(rng)
+        equal(run(lib, "tg_fill_s8", {"n": n, "value": value}, size=n), np.full(n, value, dtype=np.int8), {})
+        c = {key: int(rng.integers(1, 9)) for key in ("outer", "len", "n", "inner")}
+        x = cases.int8(rng, c["outer"], c["len"], c["inner"])
+        idx = rng.integers(0, c["len"], c["n"]).astype(np.uint16)
+        want = x[:, idx]
+        equal(run(lib, "tg_gather_s8", c, x, idx, size=want.size), want, c)
+
+
+def test_resize(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        h, w, oh, ow, ch = (int(v) for v in rng.integers(1, 9, 5))
+        c = {"in_w": w, "out_h": oh, "out_w": ow, "channels": ch}
+        x = cases.int8(rng, h, w, ch)
+        iy, ix = rng.integers(0, h, oh).astype(np.uint16), rng.integers(0, w, ow).astype(np.uint16)
+        want = np.ascontiguousarray(x[iy][:, ix])
+        equal(run(lib, "tg_resize_nearest_s8", c, x, iy, ix, size=want.size), want, c)
+        tables = []
+        for size, n in ((h, oh), (w, ow)):
+            first = rng.integers(0, size, n)
+            weight = rng.choice([0, 1, 1024, 2047, 2048, 700], n)
+            tables.append(np.stack([first, np.minimum(first + 1, size - 1), weight], axis=1).astype(np.uint16))
+        equal(run(lib, "tg_resize_linear_s8", c, x, *tables, size=want.size), oracle.resize_linear(x, *tables), c)
+
+
+@pytest.mark.parametrize("shift", [1, 2, 16, 31, 32, 33, 34, 40, 47, 61, 62])
+def test_requantise_to_the_ends(lib: ctypes.CDLL, shift: int) -> None:
+    """Rule 1 through tg_prelu_s8 (any multiplier, any shift) and through tg_reduce_sum_s8 (large accumulators)."""
+    rng = np.random.default_rng(shift)
+    m = rng.integers(-(2**31) + 1, 2**31, 200).astype(np.int32)
+    m[:4] = [2**31 - 1, -(2**31) + 1, 0, 1]
+    x = cases.int8(rng, 3, 200)
+    c: dict[str, Any] = {"rows": 3, "channels": 200, "in_zp": 127, "out_zp": 0, "mp": int(m[7]), "shift": shift}
+    equal(run(lib, "tg_prelu_s8", c, x, m, size=x.size), oracle.prelu(c, x, m), c)
+    tall = np.full((1, 2**22 // 8, 1), -128, dtype=np.int8)
+    acc = np.array([-255 * tall.size])
+    for value in (2**31 - 1, -(2**31) + 1, 12345, -1):
+        c = {"outer": 1, "n": tall.size, "inner": 1, "m": value, "in_zp": 127, "out_zp": 3, "shift": shift}
+        want = np.clip(requant(acc, value, shift) + 3, -128, 127).astype(np.int8)
+        equal(run(lib, "tg_reduce_sum_s8", c, tall, size=1), want, c)
