@@ -14,7 +14,7 @@ from tinygen.errors import ToolError
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a command ended: its exit code (negative: killed by that signal) and its standard output and error as text."""
+    """How a command ended: its exit code (negative: killed by that signal), and what it wrote, as text."""
 
     exit_code: int
     stdout: str

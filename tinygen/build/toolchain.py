@@ -74,7 +74,7 @@ def find_arm() -> Toolchain:
     return Toolchain(
         "arm",
         (path,),
-        ("-std=c99", "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections", "-DTG_BARE_METAL"),
+        ("-std=c99", "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections"),
         ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-lm"),
     )
 
@@ -87,6 +87,11 @@ def find_toolchain(core: Core) -> Toolchain:
 def cortexm_dir() -> Path:
     """Folder of the start-up code, tg_target.h and the linker script's template."""
     return boards_dir() / "platform" / "cortexm"
+
+
+def target_source(core: Core) -> Path:
+    """The C file that makes tg_target.h true: the start-up code, or its stand-in on this computer."""
+    return boards_dir() / "platform" / "host" / "tg_host.c" if core.machine is None else cortexm_dir() / "startup.c"
 
 
 def write_linker_script(path: Path, machine: Machine, stack_bytes: int) -> Path:
@@ -118,20 +123,19 @@ def compile_program(
 ) -> Program:
     """Compile C and assembly `sources`, two at a time, and link them into `out_elf`, beside which all else is left.
 
-    For a Cortex-M the start-up code is added, and without a `linker_script` the program is placed in the core's own
-    machine with `stack_bytes` of stack. Objects lie in a folder named after the program and are called `<source>.o`,
+    `target_source(core)` is added, so that a program may use tg_target.h. Without a `linker_script`, one for a Cortex-M
+    is placed in the core's own machine with `stack_bytes` of stack. Objects lie in a folder named after the program and are called `<source>.o`,
     so no two sources may share a file name. `extra_flags` come last, for the compiler and the linker. `ToolError` shows
     the first lines of the compiler's message.
     """
     out_elf = out_elf.absolute()
     objects_dir = out_elf.parent / f"{out_elf.name}.objects"
     objects_dir.mkdir(parents=True, exist_ok=True)
-    flags = (*core.cflags, *toolchain.cflags, *(f"-I{folder.absolute()}" for folder in includes))
+    folders = [*(folder.absolute() for folder in includes), cortexm_dir()]
+    flags = (*core.cflags, *toolchain.cflags, *(f"-I{folder}" for folder in folders))
     link = [*core.cflags, *toolchain.ldflags, *extra_flags]
-    sources = [source.absolute() for source in sources]
+    sources = [*(source.absolute() for source in sources), target_source(core)]
     if core.machine is not None:
-        sources.append(cortexm_dir() / "startup.c")
-        flags += (f"-I{cortexm_dir()}",)
         script = linker_script or write_linker_script(objects_dir / "link.ld", core.machine, stack_bytes)
         link += ["-T", str(script.absolute())]
     objects = tuple(objects_dir / f"{source.name}.o" for source in sources)

@@ -60,13 +60,17 @@ class Add(Operator):
         ra, rb = s_a / s_y, s_b / s_y
         top = max(ra, rb)
         if top > 32767.0:
-            raise ModelError(f'"{out.name}": an operand\'s scale is {top:.3g} times the output\'s; at most 32767 can be added')
+            raise ModelError(
+                f"\"{out.name}\": an operand's scale is {top:.3g} times the output's; at most 32767 can be added"
+            )
         shift = 22
         while shift > 0 and round(top * 2.0**shift) > 32767:
             shift -= 1
         ma, mb = round(ra * 2.0**shift), self.sign * round(rb * 2.0**shift)
         c = (z_y << shift) + ((1 << shift) >> 1) - z_a * ma - z_b * mb
-        return Lowered(replace(self, rule=SumRule(ma, mb, c, shift, *clamp_bounds(self.lo, self.hi, out))), operands(ins))
+        return Lowered(
+            replace(self, rule=SumRule(ma, mb, c, shift, *clamp_bounds(self.lo, self.hi, out))), operands(ins)
+        )
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         r = self.rule

@@ -37,9 +37,7 @@ def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape
     """The fewest dimensions that describe the broadcast, and each operand's strides over them (0: repeated)."""
     rank = len(out)
     full = [(1,) * (rank - len(s)) + s for s in shapes]
-    strides = [
-        tuple(0 if d == 1 else st for d, st in zip(s, contiguous_strides(s), strict=True)) for s in full
-    ]
+    strides = [tuple(0 if d == 1 else st for d, st in zip(s, contiguous_strides(s), strict=True)) for s in full]
     dims: list[int] = []
     cols: list[list[int]] = []
     for axis in range(rank):
@@ -57,7 +55,9 @@ def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape
     return tuple(dims), tuple(tuple(c[i] for c in cols) for i in range(len(shapes)))
 
 
-def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: tuple[tuple[str, int | tuple[int, ...]], ...]) -> Call:
+def broadcast_call(
+    kernel: str, ins: Sequence[Tensor], out: Tensor, fields: tuple[tuple[str, int | tuple[int, ...]], ...]
+) -> Call:
     """`<kernel>_s8` when both operands have the output's shape, `<kernel>_bc_s8` otherwise."""
     names = tuple(t.name for t in ins)
     dims, strides = merged_dims(out.shape, [t.shape for t in ins])
@@ -67,5 +67,8 @@ def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: tupl
     if len(dims) > 4:
         raise ModelError(f'"{out.name}": broadcasting over {len(dims)} separate dimensions; tinygen takes at most 4')
     pad = 4 - len(dims)
-    shape = (("dims", (1,) * pad + dims), *((f"{n}_stride", (0,) * pad + s) for n, s in zip("ab", strides, strict=True)))
+    shape = (
+        ("dims", (1,) * pad + dims),
+        *((f"{n}_stride", (0,) * pad + s) for n, s in zip("ab", strides, strict=True)),
+    )
     return Call(f"{kernel}_bc_s8", (*shape, *fields), names, (), out.name)

@@ -43,7 +43,9 @@ class Conv(Operator):
     def title(self) -> str:
         w = self.window
         kind = "conv" if self.groups == 1 else "grouped conv"
-        return f"{kind} {'x'.join(map(str, w.kernel))}" + (f" s{'x'.join(map(str, w.strides))}" if max(w.strides) > 1 else "")
+        return f"{kind} {'x'.join(map(str, w.kernel))}" + (
+            f" s{'x'.join(map(str, w.strides))}" if max(w.strides) > 1 else ""
+        )
 
     def depthwise(self, channels: int) -> bool:
         """Every input channel is a group of its own."""
@@ -118,21 +120,35 @@ class Conv(Operator):
         fields = {
             "in_h": ih, "in_w": iw, "in_c": ic, "out_h": oh, "out_w": ow, "out_c": oc, **self.window.fields()
         }  # fmt: skip
-        end = {"in_zp": zp, "out_zp": y_zp, "lo": self.epilogue.lo, "hi": self.epilogue.hi, "shift": self.epilogue.shift}
+        end = {
+            "in_zp": zp,
+            "out_zp": y_zp,
+            "lo": self.epilogue.lo,
+            "hi": self.epilogue.hi,
+            "shift": self.epilogue.shift,
+        }
         folded = b.array - (zp * w4.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
         consts = (ConstArg("b", folded), ConstArg("m", m.array))
         if self.depthwise(ic):
             packed = ConstArg("w", np.ascontiguousarray(w4[..., 0].transpose(1, 2, 0)))
             return (Call("tg_dwconv_s8", config(**fields, **end), (x.name,), (packed, *consts), out.name),)
         return (
-            Call("tg_conv_s8", config(**fields, groups=self.groups, **end), (x.name,), (ConstArg("w", w4), *consts), out.name),
+            Call(
+                "tg_conv_s8",
+                config(**fields, groups=self.groups, **end),
+                (x.name,),
+                (ConstArg("w", w4), *consts),
+                out.name,
+            ),
         )
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         rng = np.random.default_rng(1)
 
-        def case(name: str, x: Shape, w: Shape, strides: Shape, pads: Shape, dil: Shape, groups: int = 1, **kw: float) -> Case:
+        def case(
+            name: str, x: Shape, w: Shape, strides: Shape, pads: Shape, dil: Shape, groups: int = 1, **kw: float
+        ) -> Case:
             op = cls(Window(w[1:-1], strides, pads, dil), groups, **kw)
             return Case(name, op, (x, rng.normal(size=w).astype(np.float32), rng.normal(size=w[0]).astype(np.float32)))
 

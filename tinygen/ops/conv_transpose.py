@@ -111,7 +111,10 @@ class ConvTranspose(Operator):
             xs, cs = x[..., g * per : (g + 1) * per], slice(g * outs, (g + 1) * outs)
             for i in range(kh):
                 for j in range(kw):
-                    ys, ye = slice(i * dh, i * dh + (ih - 1) * sh + 1, sh), slice(j * dw, j * dw + (iw - 1) * sw + 1, sw)
+                    ys, ye = (
+                        slice(i * dh, i * dh + (ih - 1) * sh + 1, sh),
+                        slice(j * dw, j * dw + (iw - 1) * sw + 1, sw),
+                    )
                     full[:, ys, ye, cs] += matmul_exact(xs, w[cs, i, j, :].T)
         acc = full[:, top : top + oh, left : left + ow] + bias.astype(np.int64)
         end = self.epilogue
@@ -139,7 +142,9 @@ class ConvTranspose(Operator):
     def cases(cls) -> tuple[Case, ...]:
         rng = np.random.default_rng(3)
 
-        def case(name: str, x: Shape, w: Shape, s: Shape, pads: Shape, dil: Shape, extra: Shape, groups: int = 1) -> Case:
+        def case(
+            name: str, x: Shape, w: Shape, s: Shape, pads: Shape, dil: Shape, extra: Shape, groups: int = 1
+        ) -> Case:
             op = cls(Window(w[1:-1], s, pads, dil), extra, groups)
             return Case(name, op, (x, rng.normal(size=w).astype(np.float32), rng.normal(size=w[0]).astype(np.float32)))
 

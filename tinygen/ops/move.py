@@ -140,7 +140,9 @@ class Concat(_Move):
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         first = shapes[0]
         for s in shapes[1:]:
-            if len(s) != len(first) or any(a != b for i, (a, b) in enumerate(zip(s, first, strict=True)) if i != self.axis):
+            if len(s) != len(first) or any(
+                a != b for i, (a, b) in enumerate(zip(s, first, strict=True)) if i != self.axis
+            ):
                 raise ValueError(f"{first} and {s} differ outside axis {self.axis}")
         total = sum(s[self.axis] for s in shapes)
         return ((*first[: self.axis], total, *first[self.axis + 1 :]),)
@@ -246,7 +248,10 @@ class Gather(_Move):
         if x[self.axis] > 65535:
             raise ModelError(f'Gather from "{ins[0].name}": axis of {x[self.axis]}; an index is 16 bits')
         fields = config(
-            outer=int(np.prod(x[: self.axis])), len=x[self.axis], n=len(self.indices), inner=int(np.prod(x[self.axis + 1 :]))
+            outer=int(np.prod(x[: self.axis])),
+            len=x[self.axis],
+            n=len(self.indices),
+            inner=int(np.prod(x[self.axis + 1 :])),
         )
         idx = ConstArg("idx", np.array(self.indices, np.uint16))
         return (Call("tg_gather_s8", fields, (ins[0].name,), (idx,), out.name),)

@@ -24,7 +24,12 @@ def _pool_to_onnx(b: OnnxBuilder, op_type: str, x: str, window: Window, **attrib
     n = window.rank
     nchw = b.op("Transpose", [x], perm=[0, n + 1, *range(1, n + 1)])
     y = b.op(
-        op_type, [nchw], kernel_shape=list(window.kernel), strides=list(window.strides), pads=list(window.pads), **attributes
+        op_type,
+        [nchw],
+        kernel_shape=list(window.kernel),
+        strides=list(window.strides),
+        pads=list(window.pads),
+        **attributes,
     )
     return b.op("Transpose", [y], perm=[0, *range(2, n + 2), 1])
 

@@ -28,7 +28,11 @@ def block(shape: Shape, axes: Shape) -> tuple[int, int, int] | None:
     between = [i for i in range(real[0], real[-1] + 1) if i not in real and shape[i] > 1]
     if between:
         return None
-    return int(np.prod(shape[: real[0]])), int(np.prod(shape[real[0] : real[-1] + 1])), int(np.prod(shape[real[-1] + 1 :]))
+    return (
+        int(np.prod(shape[: real[0]])),
+        int(np.prod(shape[real[0] : real[-1] + 1])),
+        int(np.prod(shape[real[-1] + 1 :])),
+    )
 
 
 class _Reduce(Operator):
@@ -81,7 +85,13 @@ class ReduceSum(_Reduce):
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         outer, n, inner = self.outer_n_inner(ins[0])
         fields = config(
-            outer=outer, n=n, inner=inner, in_zp=need_quant(ins[0])[1], out_zp=need_quant(out)[1], m=self.m, shift=self.shift
+            outer=outer,
+            n=n,
+            inner=inner,
+            in_zp=need_quant(ins[0])[1],
+            out_zp=need_quant(out)[1],
+            m=self.m,
+            shift=self.shift,
         )
         return (Call("tg_reduce_sum_s8", fields, (ins[0].name,), (), out.name),)
 

@@ -96,7 +96,13 @@ class Resize(Operator):
             return (Call("tg_resize_nearest_s8", fields, (ins[0].name,), consts, out.name),)
         rows = [np.array(list(zip(a.first, a.second, a.weight, strict=True)), np.uint16) for a in (ay, ax)]
         return (
-            Call("tg_resize_linear_s8", fields, (ins[0].name,), (ConstArg("ty", rows[0]), ConstArg("tx", rows[1])), out.name),
+            Call(
+                "tg_resize_linear_s8",
+                fields,
+                (ins[0].name,),
+                (ConstArg("ty", rows[0]), ConstArg("tx", rows[1])),
+                out.name,
+            ),
         )
 
     @classmethod

@@ -138,7 +138,9 @@ class Unary(Operator):
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         x, table = ins
-        call = Call("tg_lut_s8", config(n=out.size), (x.name,), (ConstArg("table", table.array),), out.name, in_place=(x.name,))
+        call = Call(
+            "tg_lut_s8", config(n=out.size), (x.name,), (ConstArg("table", table.array),), out.name, in_place=(x.name,)
+        )
         return (call,)
 
     @classmethod
@@ -148,6 +150,8 @@ class Unary(Operator):
             Case("tanh", cls(("Tanh", "x"), "tanh"), ((1, 11),)),
             Case("sigmoid", cls(("Sigmoid", "x"), "sigmoid"), ((1, 3, 4, 5),)),
             Case("hardswish", cls(hard, "hardswish"), ((1, 8),)),
-            Case("gelu", cls(("Mul", ("Mul", "x", 0.5), ("Add", ("Erf", ("Div", "x", 2**0.5)), 1.0)), "gelu"), ((1, 8),)),
+            Case(
+                "gelu", cls(("Mul", ("Mul", "x", 0.5), ("Add", ("Erf", ("Div", "x", 2**0.5)), 1.0)), "gelu"), ((1, 8),)
+            ),
             Case("relu6", cls(clip_expr(0.0, 6.0), "relu6"), ((1, 8),)),
         )

@@ -1,0 +1,52 @@
+"""The rules every graph obeys; the pass runner checks them before and after each pass."""
+
+from __future__ import annotations
+
+from tinygen.ir.types import DType, Graph, Stage
+
+
+class InvariantError(AssertionError):
+    """A graph broke a rule: a bug in the pass named in the message."""
+
+
+def check(graph: Graph, where: str = "graph") -> None:
+    """Raise InvariantError when names dangle, order is wrong, shapes disagree with `infer` or quantisation is missing."""
+
+    def need(condition: bool, message: str) -> None:
+        if not condition:
+            raise InvariantError(f"after {where}: {message}")
+
+    known: set[str] = set()
+    for name, tensor in graph.tensors.items():
+        need(name == tensor.name, f"tensor {name!r} is stored as {tensor.name!r}")
+        need(all(isinstance(d, int) and d >= 1 for d in tensor.shape), f"tensor {name!r} has shape {tensor.shape}")
+        if tensor.const is not None:
+            need(tensor.const.array.shape == tensor.shape, f"constant {name!r} and its shape differ")
+            known.add(name)
+    for name in graph.inputs:
+        need(name in graph.tensors, f"input {name!r} has no tensor")
+        known.add(name)
+    need(len(graph.inputs) == len(graph.in_ports) and len(graph.outputs) == len(graph.out_ports), "ports do not match")
+    for names, ports in ((graph.inputs, graph.in_ports), (graph.outputs, graph.out_ports)):
+        for name, port in zip(names, ports, strict=True):
+            shape = graph.tensors[name].shape
+            need(tuple(port.shape[p] for p in port.perm) == shape, f"port {port.name!r} {port.shape} is not {shape}")
+    seen: set[str] = set()
+    for node in graph.nodes:
+        need(node.name not in seen, f"two nodes are called {node.name!r}")
+        seen.add(node.name)
+        for name in node.inputs:
+            need(name in known, f"node {node.name!r} reads {name!r} before it exists")
+        for name in node.outputs:
+            need(name in graph.tensors and name not in known, f"node {node.name!r} cannot write {name!r}")
+            known.add(name)
+        infer = node.op.infer  # type: ignore[attr-defined]
+        shapes = tuple(t.shape for t in graph.outs(node))
+        found = infer(*(t.shape for t in graph.ins(node)))
+        need(found == shapes, f"node {node.name!r} infers {found}, its outputs have {shapes}")
+    for name in graph.outputs:
+        need(name in known, f"output {name!r} is never made")
+    if graph.stage is Stage.FIXED:
+        for name in (*graph.inputs, *(o for n in graph.nodes for o in n.outputs)):
+            t = graph.tensors[name]
+            need(t.dtype is DType.INT8 and t.quant is not None, f"tensor {name!r} is not quantised")

@@ -1,0 +1,27 @@
+"""A stable text form of a graph, for diffs, snapshots and people."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from tinygen.ir.types import Graph, Tensor
+
+
+def _tensor(t: Tensor) -> str:
+    text = f"{t.name}: {t.dtype.value}{list(t.shape)}"
+    if t.quant is not None and t.const is None:
+        text += f" scale {t.quant.s:.6g} zp {t.quant.zero_point}"
+    return text + (f" = {t.const.sha256[:8]}" if t.const is not None else "")
+
+
+def dump(graph: Graph) -> str:
+    """One line per input and node, in execution order."""
+    lines = [f"graph {graph.name} ({graph.stage.value})"]
+    lines += [f"  input  {_tensor(graph.tensors[n])}  <- {p.name} {list(p.shape)} perm {list(p.perm)}"
+              for n, p in zip(graph.inputs, graph.in_ports, strict=True)]  # fmt: skip
+    for node in graph.nodes:
+        attributes = " ".join(f"{f.name}={getattr(node.op, f.name)}" for f in fields(node.op))
+        lines.append(f"  {', '.join(_tensor(t) for t in graph.outs(node))}")
+        lines.append(f"      = {type(node.op).__name__}({', '.join(node.inputs)}) {attributes}".rstrip())
+    lines += [f"  output {n}" for n in graph.outputs]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,36 @@
+"""Move the scales of a pre-quantised model onto the tensors they describe, and drop the requantise nodes in between.
+
+A requantise node (Unary "x" with a pinned output) directly behind its producer says how that producer's output is
+stored: the producer then writes the pinned tensor itself. Where the producer's output is pinned otherwise, or read by
+others as well, the node stays and becomes a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tinygen.ir.types import Graph
+from tinygen.ops import Operator, Unary
+from tinygen.passes.base import Pass, Promise, merge_origin, replace_nodes, rewire, until_stable
+
+
+def _step(graph: Graph) -> Graph | None:
+    for node in graph.nodes:
+        if not (isinstance(node.op, Unary) and node.op.expr == "x"):
+            continue
+        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+        if (y.quant is None or y.quant == x.quant) and y.name not in graph.outputs:
+            return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
+        producer = graph.producer.get(x.name)
+        if producer is None or graph.sole_consumer(x.name) is None or len(producer.outputs) != 1:
+            continue
+        assert isinstance(producer.op, Operator)
+        own = x.quant if x.quant is not None else producer.op.fixed_quant()
+        if own is None or own == y.quant or y.quant is None:
+            quant = y.quant if y.quant is not None else x.quant
+            merged = replace(producer, outputs=(y.name,), origin=merge_origin(producer, node))
+            return replace_nodes(graph, {producer.name: (merged,), node.name: ()}, (replace(y, quant=quant),))
+    return None
+
+
+PASS = Pass("absorb_pins", until_stable(_step), Promise.EXACT)

@@ -1,0 +1,72 @@
+"""Fold a constant scale or offset (BatchNorm, a bias as a separate Add) into the layer with weights before it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from tinygen.ir.types import Graph, Node, Tensor
+from tinygen.numerics import Array
+from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul
+from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, until_stable
+
+
+def channel_constant(graph: Graph, node: Node) -> Array | None:
+    """The constant operand of a two-operand node as one value for each channel (last axis), or None."""
+    consts = [t for t in graph.ins(node) if t.const is not None]
+    if len(consts) != 1:
+        return None
+    shape, channels = consts[0].shape, graph.outs(node)[0].shape[-1]
+    if len(shape) > len(graph.outs(node)[0].shape) or any(d != 1 for d in shape[:-1]):
+        return None
+    if shape and shape[-1] not in (1, channels):
+        return None
+    return np.broadcast_to(consts[0].array.reshape(-1).astype(np.float64), (channels,)).copy()
+
+
+def _step(graph: Graph) -> Graph | None:
+    for node in graph.nodes:
+        if not isinstance(node.op, Add | Mul):
+            continue
+        k = channel_constant(graph, node)
+        if k is None:
+            continue
+        activation = next(i for i in node.inputs if graph.tensors[i].const is None)
+        layer = graph.producer.get(activation)
+        if layer is None or not isinstance(layer.op, Conv | ConvTranspose | Dense):
+            continue
+        if graph.sole_consumer(activation) is None or graph.tensors[activation].quant is not None:
+            continue
+        if graph.tensors[activation].shape != graph.outs(node)[0].shape:
+            continue
+        if (layer.op.lo, layer.op.hi) != (-math.inf, math.inf):
+            continue
+        w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
+        weights, bias = w.array.astype(np.float64), b.array.astype(np.float64)
+        quant = w.quant
+        if isinstance(node.op, Mul):
+            weights = weights * k.reshape(-1, *(1,) * (weights.ndim - 1))
+            bias, quant = bias * k, None
+        elif node.op.sign > 0:
+            bias = bias + k
+        elif node.inputs[0] == activation:
+            bias = bias - k
+        else:  # constant - layer
+            weights, bias, quant = -weights, k - bias, None
+        stem = layer.outputs[0]
+        new_w = Tensor.constant(fresh(graph, f"{stem}_w"), weights.astype(np.float32), quant) if quant is None else w
+        new_b = Tensor.constant(fresh(graph, f"{stem}_b"), bias.astype(np.float32))
+        folded = replace(
+            layer,
+            op=replace(layer.op, lo=node.op.lo, hi=node.op.hi),
+            inputs=(layer.inputs[0], new_w.name, new_b.name),
+            outputs=node.outputs,
+            origin=merge_origin(layer, node),
+        )
+        return replace_nodes(graph, {layer.name: (folded,), node.name: ()}, (new_w, new_b))
+    return None
+
+
+PASS = Pass("fold_scale", until_stable(_step), Promise.CLOSE)

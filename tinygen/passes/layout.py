@@ -1,0 +1,305 @@
+"""Choose channels-last without leaving a transpose behind.
+
+The reader wraps every spatial operator in transposes from and to the ONNX layout. Here each transpose sinks towards the
+outputs, through whatever does not care about the order of axes, until it meets its inverse, becomes a mere reshape, is
+absorbed in the weights of a dense layer, or reaches the edge of the graph, where the input and output helpers do it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinygen.ir.types import Graph, Node, Port, Tensor
+from tinygen.ops import (
+    Add,
+    Concat,
+    Dense,
+    Expand,
+    Gather,
+    LogSoftmax,
+    Mul,
+    Operator,
+    Pad,
+    PRelu,
+    ReduceExtreme,
+    ReduceSum,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Unary,
+)
+from tinygen.ops.base import Shape
+from tinygen.ops.reduce import block
+from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, rewire, until_stable
+
+
+def _inverse(perm: Shape) -> Shape:
+    return tuple(int(i) for i in np.argsort(perm))
+
+
+def is_view(shape: Shape, perm: Shape) -> bool:
+    """The permutation only moves axes of length 1: the elements keep their order."""
+    return [p for p in perm if shape[p] != 1] == sorted(p for p in perm if shape[p] != 1)
+
+
+def _transpose_of(graph: Graph, tensor: str) -> Node | None:
+    node = graph.producer.get(tensor)
+    return node if node is not None and isinstance(node.op, Transpose) else None
+
+
+def _simplify(graph: Graph, node: Node) -> Graph | None:
+    """Transpose of a transpose; a transpose that moves nothing."""
+    assert isinstance(node.op, Transpose)
+    perm = node.op.perm
+    x, y = graph.ins(node)[0], graph.outs(node)[0]
+    if perm == tuple(range(len(perm))) and y.name not in graph.outputs and y.quant in (None, x.quant):
+        return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
+    if is_view(x.shape, perm):
+        return replace_nodes(graph, {node.name: (replace(node, op=Reshape(y.shape)),)})
+    above = _transpose_of(graph, x.name)
+    if above is not None:
+        assert isinstance(above.op, Transpose)
+        both = Transpose(tuple(above.op.perm[p] for p in perm))
+        merged = replace(node, op=both, inputs=above.inputs, origin=merge_origin(above, node))
+        return replace_nodes(graph, {node.name: (merged,)})
+    return None
+
+
+def _absorb_edges(graph: Graph) -> Graph | None:
+    """A transpose of a graph input, or into a graph output, becomes the port's business."""
+    for i, name in enumerate(graph.inputs):
+        readers = graph.consumers[name]
+        perms = {n.op.perm for n in readers if isinstance(n.op, Transpose)}
+        if name in graph.outputs or len(perms) != 1 or not all(isinstance(n.op, Transpose) for n in readers):
+            continue
+        (perm,) = perms
+        port = graph.in_ports[i]
+        x = graph.tensors[name]
+        moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
+        kept = [n for n in graph.nodes if n not in readers]
+        targets = {n.outputs[0] for n in readers}
+        kept = [replace(n, inputs=tuple(moved.name if t in targets else t for t in n.inputs)) for n in kept]
+        if targets & set(graph.outputs):
+            continue
+        return graph.with_(
+            nodes=kept,
+            tensors=(moved,),
+            inputs=(*graph.inputs[:i], moved.name, *graph.inputs[i + 1 :]),
+            in_ports=(
+                *graph.in_ports[:i],
+                Port(port.name, port.shape, tuple(port.perm[p] for p in perm)),
+                *graph.in_ports[i + 1 :],
+            ),
+        )
+    for i, name in enumerate(graph.outputs):
+        node = graph.producer.get(name)
+        if node is None or not isinstance(node.op, Transpose) or graph.consumers[name]:
+            continue
+        source, port = node.inputs[0], graph.out_ports[i]
+        if source in graph.outputs or source in graph.inputs or graph.outputs.count(name) != 1:
+            continue
+        x = graph.tensors[source]
+        quant = graph.tensors[name].quant or x.quant
+        # tensor = onnx.transpose(port.perm) was for the output; its source is one inverse permutation earlier.
+        perm = tuple(port.perm[p] for p in _inverse(node.op.perm))
+        return replace_nodes(graph, {node.name: ()}, (replace(x, quant=quant),)).with_(
+            outputs=(*graph.outputs[:i], source, *graph.outputs[i + 1 :]),
+            out_ports=(*graph.out_ports[:i], Port(port.name, port.shape, perm), *graph.out_ports[i + 1 :]),
+        )
+    return None
+
+
+def _is_free(graph: Graph, name: str, perm: Shape) -> bool:
+    """Can `name` be had in the order `perm` (the inverse of a sinking transpose) at no cost?"""
+    t = graph.tensors[name]
+    if t.const is not None or is_view(t.shape, perm):
+        return True
+    if name in graph.inputs:
+        return len(graph.consumers[name]) == 1
+    node = _transpose_of(graph, name)
+    return (
+        node is not None
+        and isinstance(node.op, Transpose)
+        and tuple(node.op.perm[p] for p in perm) == tuple(range(len(perm)))
+    )
+
+
+def _sink(graph: Graph, node: Node) -> Graph | None:
+    """Move the transposes that feed `node` behind it."""
+    op = node.op
+    for name in node.inputs:
+        above = _transpose_of(graph, name)
+        if above is None or len(node.outputs) != 1:
+            continue
+        assert isinstance(above.op, Transpose)
+        perm, source = above.op.perm, graph.tensors[above.inputs[0]]
+        back = _inverse(perm)
+        y = graph.outs(node)[0]
+        if isinstance(op, Add | Mul | Concat):
+            found = _sink_many(graph, node, perm, back)
+            if found is not None:
+                return found
+            continue
+        moved: Operator | None = None
+        extra = node.inputs[1:]
+        after = perm  # the transpose behind the operator
+        if isinstance(op, Unary) or (
+            isinstance(op, Softmax | LogSoftmax | PRelu | Dense) and perm[-1] == len(perm) - 1
+        ):
+            moved = op
+        elif isinstance(op, Pad):
+            n = len(perm)
+            moved = replace(
+                op, pads=tuple(op.pads[back[i]] for i in range(n)) + tuple(op.pads[n + back[i]] for i in range(n))
+            )
+        elif isinstance(op, Slice):
+            moved = Slice(*(tuple(v[b] for b in back) for v in (op.starts, op.steps, op.counts)))
+        elif isinstance(op, Gather):
+            moved = replace(op, axis=perm[op.axis])
+        elif isinstance(op, Expand) and len(op.shape) == len(perm):
+            moved = Expand(tuple(op.shape[b] for b in back))
+        elif isinstance(op, ReduceSum | ReduceExtreme):
+            axes = tuple(sorted(perm[a] for a in op.axes))
+            if block(source.shape, axes) is not None:
+                moved = replace(op, axes=axes)
+                if not op.keepdims:
+                    left = [p for p in perm if p not in axes]
+                    after = tuple(sorted(left).index(p) for p in left)
+        elif isinstance(op, Reshape):
+            found = _sink_reshape(graph, node, above)
+            if found is not None:
+                return found
+        if moved is None:
+            continue
+        shapes = (source.shape, *(graph.tensors[e].shape for e in extra))
+        middle = Tensor(fresh(graph, f"{y.name}_last"), moved.infer(*shapes)[0], quant=y.quant)
+        first = replace(node, op=moved, inputs=(source.name, *extra), outputs=(middle.name,))
+        second = Node(fresh(graph, f"{node.name}_t"), Transpose(after), (middle.name,), (y.name,), above.origin)
+        return replace_nodes(graph, {node.name: (first, second)}, (middle,))
+    return None
+
+
+def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | None:
+    """Add, Mul, Concat: all operands move together, each at no cost."""
+    y = graph.outs(node)[0]
+    if len(y.shape) != len(perm):
+        return None
+    tensors: list[Tensor] = []
+    before: list[Node] = []
+    inputs: list[str] = []
+    for name in node.inputs:
+        t = graph.tensors[name]
+        if len(t.shape) != len(perm):
+            if t.const is None:
+                return None
+            padded = t.array.reshape((1,) * (len(perm) - len(t.shape)) + t.shape)
+        elif not _is_free(graph, name, back):
+            return None
+        elif t.const is not None:
+            padded = t.array
+        else:
+            moved = Tensor(fresh(graph, f"{name}_{node.name}_last"), tuple(t.shape[b] for b in back), quant=t.quant)
+            if moved.name not in {m.name for m in tensors}:
+                tensors.append(moved)
+                before.append(Node(fresh(graph, f"{moved.name}_t"), Transpose(back), (name,), (moved.name,)))
+            inputs.append(moved.name)
+            continue
+        const = Tensor.constant(fresh(graph, f"{name}_{node.name}_last"), padded.transpose(back), t.quant)
+        tensors.append(const)
+        inputs.append(const.name)
+    op = replace(node.op, axis=perm[node.op.axis]) if isinstance(node.op, Concat) else node.op
+    middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(y.shape[b] for b in back), quant=y.quant)
+    first = replace(node, op=op, inputs=tuple(inputs), outputs=(middle.name,))
+    second = Node(fresh(graph, f"{node.name}_t"), Transpose(perm), (middle.name,), (y.name,))
+    return replace_nodes(graph, {node.name: (*before, first, second)}, (*tensors, middle))
+
+
+def _sink_reshape(graph: Graph, node: Node, above: Node) -> Graph | None:
+    """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer's weights."""
+    assert isinstance(above.op, Transpose) and isinstance(node.op, Reshape)
+    perm, source = above.op.perm, graph.tensors[above.inputs[0]]
+    t, y = graph.outs(above)[0], graph.outs(node)[0]
+    if [d for d in t.shape if d != 1] == [d for d in y.shape if d != 1]:
+        # Number the axes that matter in t's order; the source has them in its own order.
+        real = [p for p in perm if source.shape[p] != 1]
+        order = sorted(real)
+        squeezed = tuple(source.shape[p] for p in order)
+        places = [i for i, d in enumerate(y.shape) if d != 1]
+        new_perm = list(range(len(y.shape)))
+        shape = [1] * len(y.shape)
+        for slot, axis in zip(places, order, strict=True):
+            shape[slot] = source.shape[axis]
+        for slot, p in zip(places, real, strict=True):
+            new_perm[slot] = places[order.index(p)]
+        assert sorted(squeezed) == sorted(d for d in shape if d != 1)
+        middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(shape), quant=y.quant)
+        first = replace(node, op=Reshape(tuple(shape)), inputs=(source.name,), outputs=(middle.name,))
+        second = Node(
+            fresh(graph, f"{node.name}_t"), Transpose(tuple(new_perm)), (middle.name,), (y.name,), above.origin
+        )
+        return replace_nodes(graph, {node.name: (first, second)}, (middle,))
+    after = graph.sole_consumer(y.name)
+    if after is None or y.shape[-1] != y.size:
+        return None
+    if isinstance(after.op, Unary):  # reshape last, so that the transpose may pass
+        moved = Tensor(fresh(graph, f"{y.name}_{after.op.label}"), t.shape, quant=graph.outs(after)[0].quant)
+        first = replace(after, inputs=(t.name,), outputs=(moved.name,))
+        second = replace(node, inputs=(moved.name,), outputs=after.outputs)
+        return replace_nodes(graph, {node.name: (), after.name: (first, second)}, (moved,))
+    if not isinstance(after.op, Dense):
+        return None
+    where = np.arange(source.size).reshape(source.shape).transpose(perm).ravel()
+    w = graph.tensors[after.inputs[1]]
+    weights = np.empty_like(w.array)
+    weights[:, where] = w.array
+    new_w = Tensor.constant(fresh(graph, f"{w.name}_last"), weights, w.quant)
+    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape, quant=y.quant)
+    first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
+    dense = replace(after, inputs=(flat.name, new_w.name, after.inputs[2]))
+    return replace_nodes(graph, {node.name: (first,), after.name: (dense,)}, (new_w, flat))
+
+
+def _absorb_in_dense_above(graph: Graph, node: Node) -> Graph | None:
+    """Dense, Reshape, Transpose: the dense layer writes its outputs in the order wanted (decoders)."""
+    assert isinstance(node.op, Transpose)
+    chain: list[Node] = []
+    reshape = graph.producer.get(node.inputs[0])
+    if reshape is None or not isinstance(reshape.op, Reshape) or graph.sole_consumer(node.inputs[0]) is None:
+        return None
+    below = reshape.inputs[0]
+    layer = graph.producer.get(below)
+    while layer is not None and isinstance(layer.op, Unary) and graph.sole_consumer(below) is not None:
+        chain.append(layer)
+        below = layer.inputs[0]
+        layer = graph.producer.get(below)
+    if layer is None or not isinstance(layer.op, Dense) or graph.sole_consumer(below) is None:
+        return None
+    if graph.tensors[below].shape[-1] != graph.tensors[below].size:
+        return None
+    w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
+    x, y = graph.ins(node)[0], graph.outs(node)[0]
+    where = np.arange(x.size).reshape(x.shape).transpose(node.op.perm).ravel()
+    quant = w.quant and replace(w.quant, scale=tuple(w.quant.scale[i] for i in where))
+    new_w = Tensor.constant(fresh(graph, f"{w.name}_last"), w.array[where], quant)
+    new_b = Tensor.constant(fresh(graph, f"{b.name}_last"), b.array[where])
+    dense = replace(layer, inputs=(layer.inputs[0], new_w.name, new_b.name))
+    shaped = replace(reshape, op=Reshape(y.shape), outputs=(y.name,), origin=merge_origin(reshape, node))
+    return replace_nodes(graph, {layer.name: (dense,), reshape.name: (shaped,), node.name: ()}, (new_w, new_b))
+
+
+def _step(graph: Graph) -> Graph | None:
+    for node in graph.nodes:
+        found = None
+        if isinstance(node.op, Transpose):
+            found = _simplify(graph, node) or _absorb_in_dense_above(graph, node)
+        else:
+            found = _sink(graph, node)
+        if found is not None:
+            return found
+    return _absorb_edges(graph)
+
+
+PASS = Pass("layout", until_stable(_step), Promise.CLOSE)

@@ -1,0 +1,28 @@
+"""The passes in order. The order matters; each line says why its pass stands there."""
+
+from __future__ import annotations
+
+from tinygen.ir.types import Graph
+from tinygen.passes import absorb_pins, canonical, collapse_unary, fold_scale, fuse_clamp, fuse_pad, layout
+from tinygen.passes.base import Pass, apply
+
+TIDY: tuple[Pass, ...] = (
+    absorb_pins.PASS,  # requantise nodes would stand between the patterns below
+    layout.PASS,  # brings layers and what follows them together, channels last
+    absorb_pins.PASS,  # those that a transpose kept from their producer
+    canonical.PASS,  # convolutions that are dense layers take part in folding
+    fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
+    fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
+    collapse_unary.PASS,  # what is left of element-wise chains
+    fuse_clamp.PASS,  # clamps that collapsing made visible
+    fuse_pad.PASS,  # pads whose transposes are gone
+    layout.PASS,  # what canonical and fusing uncovered
+    canonical.PASS,
+)
+
+
+def tidy(graph: Graph) -> Graph:
+    """A FLOAT graph, simplified; the values it computes change by float rounding only."""
+    for p in TIDY:
+        graph = apply(p, graph)
+    return graph
