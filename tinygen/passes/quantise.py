@@ -1,0 +1,153 @@
+"""FLOAT to FIXED: a scale and zero point for every tensor, integer weights, one rounding rule (docs/NUMERICS.md).
+
+Tensors that an operator must keep in the same integers (pools, reshapes, concatenations: `same_quant`) form a tie and get
+one quantisation: the pinned one if a member is pinned, otherwise the union of their ranges. Where two pins disagree,
+a table that changes the scale is put between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import DType, Graph, Node, Quant, Stage, Tensor
+from tinygen.ops import Add, Mul, Operator, Pad, Unary
+from tinygen.ops.broadcast import constant_quant
+from tinygen.passes.base import fresh
+
+
+def _operator(node: Node) -> Operator:
+    assert isinstance(node.op, Operator)
+    return node.op
+
+
+def ties(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Tensor name to all members of its tie, itself included, in graph order."""
+    leader: dict[str, str] = {name: name for name in graph.tensors}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for node in graph.nodes:
+        if _operator(node).same_quant:
+            first, *others = (find(n) for n in (*node.inputs, *node.outputs))
+            for other in others:
+                leader[other] = first
+    groups: dict[str, list[str]] = {}
+    for name in graph.tensors:
+        groups.setdefault(find(name), []).append(name)
+    return {name: tuple(groups[find(name)]) for name in graph.tensors}
+
+
+def range_tensors(graph: Graph) -> tuple[str, ...]:
+    """Activations whose range must be known: those no pin and no operator decides."""
+    made = {out: node for node in graph.nodes for out in node.outputs}
+    return tuple(
+        t.name
+        for t in graph.tensors.values()
+        if t.const is None and t.quant is None and (t.name not in made or _operator(made[t.name]).fixed_quant() is None)
+    )
+
+
+def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Quant]:
+    """Quantisation of every activation and of constants in ties. `ranges`: (lo, hi) of the tensors `range_tensors` names."""
+    made = {out: node for node in graph.nodes for out in node.outputs}
+    # A padding value other than zero must be representable.
+    extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
+
+    def pinned(t: Tensor) -> Quant | None:
+        if t.const is None and t.quant is not None:
+            return t.quant
+        return _operator(made[t.name]).fixed_quant() if t.name in made else None
+
+    chosen: dict[str, Quant] = {}
+    for name, group in ties(graph).items():
+        t = graph.tensors[name]
+        own = pinned(t)
+        if own is not None:
+            chosen[name] = own
+        elif t.const is not None and len(group) == 1:
+            continue
+        else:
+            pins = [p for p in (pinned(graph.tensors[g]) for g in group) if p is not None]
+            if pins:
+                chosen[name] = pins[0]
+                continue
+            lows, highs = [0.0], [0.0]
+            for member in group:
+                m = graph.tensors[member]
+                lo, hi = (float(m.array.min()), float(m.array.max())) if m.const is not None else ranges[member]
+                lows += [lo, extra.get(member, 0.0)]
+                highs += [hi, extra.get(member, 0.0)]
+            chosen[name] = quant_from_range(min(lows), max(highs))
+    return chosen
+
+
+def quant_from_range(lo: float, hi: float) -> Quant:
+    """Asymmetric int8 quantisation of [lo, hi] (which holds 0): zero is exact, the ends are reached to within half a step."""
+    lo, hi = min(lo, 0.0), max(hi, 0.0)
+    scale = max((hi - lo) / 255.0, 1e-9)
+    zero_point = round(-128.0 - lo / scale)
+    return Quant.per_tensor(scale, min(127, max(-128, zero_point)))
+
+
+def quantise(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Graph:
+    """The FIXED graph. Raises ModelError naming the layer whose arithmetic cannot be held in int8 and int32."""
+    quants = choose_quants(graph, ranges)
+    tensors: dict[str, Tensor] = {}
+    for t in graph.tensors.values():
+        if t.const is None:
+            tensors[t.name] = replace(t, dtype=DType.INT8, quant=quants[t.name])
+    nodes: list[Node] = []
+    scratch = graph  # only asked for fresh names
+
+    def change_scale(name: str, target: str, wanted: Quant, origin: tuple[str, ...]) -> None:
+        """A table that writes `name` into `target` with another scale."""
+        out = Tensor(target, tensors[name].shape, DType.INT8, wanted)
+        table = Tensor.constant(f"{target}_table", Unary("x").table(tensors[name], out))
+        tensors[target], tensors[table.name] = out, table
+        nodes.append(Node(f"{target}_rescale", Unary("x", "requantise"), (name, table.name), (target,), origin))
+
+    for node in graph.nodes:
+        op = _operator(node)
+        ins: list[Tensor] = []
+        out = tensors[node.outputs[0]]
+        if op.fixed_quant() is not None and out.quant != op.fixed_quant():
+            out = replace(out, name=fresh(scratch, f"{out.name}_own"), quant=op.fixed_quant())
+        for name in node.inputs:
+            t = graph.tensors[name]
+            if t.const is not None:
+                if op.same_quant:
+                    t = replace(t, quant=quants.get(name, out.quant))
+                elif isinstance(op, Add | Mul) and t.quant is None:
+                    t = replace(t, quant=constant_quant(t.array))
+                ins.append(t)
+                continue
+            t = tensors[name]
+            if op.same_quant and t.quant != out.quant:
+                target = f"{name}_as_{out.name}"
+                if target not in tensors:
+                    assert out.quant is not None
+                    change_scale(name, target, out.quant, node.origin)
+                t = tensors[target]
+            ins.append(t)
+        try:
+            lowered = op.quantise(ins, out)
+        except ModelError as e:
+            where = ", ".join(node.origin) or node.name
+            raise ModelError(f'{op.title} "{where}": {e}') from e
+        for item in lowered.inputs:
+            if isinstance(item, Tensor):
+                tensors[item.name] = item
+        names = tuple(i.name if isinstance(i, Tensor) else i for i in lowered.inputs)
+        tensors[out.name] = out
+        nodes.append(Node(node.name, lowered.op, names, (out.name,), node.origin))
+        if out.name != node.outputs[0]:
+            final = tensors[node.outputs[0]]
+            assert final.quant is not None
+            change_scale(out.name, final.name, final.quant, node.origin)
+    fixed = replace(graph, stage=Stage.FIXED, nodes=tuple(nodes), tensors=tensors)
+    return fixed.with_()

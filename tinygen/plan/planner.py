@@ -1,0 +1,178 @@
+"""FIXED graph to Plan: order, kernels, views, buffers in place, arena."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tinygen.ir.types import Graph, Node, Stage
+from tinygen.ops import Operator
+from tinygen.ops.base import Alias, Call, ConstArg
+from tinygen.plan import memory, schedule
+from tinygen.plan.select import select
+from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
+
+
+def identifier(text: str) -> str:
+    """A legal lower-case C identifier: words of the text joined by underscores."""
+    name = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_").lower() or "x"
+    return f"n{name}" if name[0].isdigit() else name
+
+
+def plan(graph: Graph, core: str, kernel_sets: Sequence[str]) -> Plan:
+    """The plan with the smallest arena over the candidate orders of execution."""
+    if graph.stage is not Stage.FIXED:
+        raise AssertionError("only FIXED graphs are planned")
+    candidates = [_Layout(graph, order, kernel_sets).plan(core) for order in schedule.orders(graph)]
+    return min(candidates, key=lambda p: p.arena_len)
+
+
+@dataclass
+class _Layout:
+    """Works out one order of execution."""
+
+    graph: Graph
+    order: tuple[Node, ...]
+    kernel_sets: Sequence[str]
+    #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
+    views: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def plan(self, core: str) -> Plan:
+        graph = self.graph
+        external = set(graph.inputs) | set(graph.outputs)
+        calls: dict[str, tuple[Call, ...]] = {}
+        for node in self.order:
+            calls[node.name] = self._lower(node, external)
+        self._share_in_place(calls, external)
+        buffers = self._buffers(calls, external)
+        placed, arena_len = memory.place(buffers)
+        memory.check(placed, arena_len)
+        offsets = {b.name: b.offset for b in placed}
+        steps = self._steps(calls, offsets)
+        return Plan(
+            graph.name,
+            core,
+            steps,
+            tuple(self._endpoint(n, i, True) for i, n in enumerate(graph.inputs)),
+            tuple(self._endpoint(n, i, False) for i, n in enumerate(graph.outputs)),
+            max(arena_len, memory.ALIGN),
+            placed,
+        )
+
+    def _root(self, tensor: str) -> tuple[str, int]:
+        offset = 0
+        while tensor in self.views:
+            tensor, extra = self.views[tensor]
+            offset += extra
+        return tensor, offset
+
+    def _lower(self, node: Node, external: set[str]) -> tuple[Call, ...]:
+        """The calls of a node that no view makes unnecessary."""
+        assert isinstance(node.op, Operator)
+        ins, out = self.graph.ins(node), self.graph.outs(node)[0]
+        calls = node.op.lower(ins, out)
+        skipped: set[str] = set()
+        for alias in node.op.aliases(ins, out):
+            moved = next(n for n in node.inputs if n in (alias.inner, alias.outer))
+            if self._allow(alias, external):
+                self.views[alias.inner] = (alias.outer, alias.offset)
+                skipped.add(moved)
+        return tuple(select(c, self.kernel_sets) for c in calls if not (c.inputs and c.inputs[0] in skipped))
+
+    def _allow(self, alias: Alias, external: set[str]) -> bool:
+        """May `inner` live inside `outer`? Not when both, or a tensor that must start a word, have other homes."""
+        if alias.inner in self.views or alias.inner in external or alias.offset % memory.ALIGN:
+            return False
+        outer, _ = self._root(alias.outer)
+        # Nothing may write into an input of the network, and an output that is part of a view is read-only as well.
+        writes_outer = any(alias.inner in n.outputs and n.outputs[0] != outer for n in self.order if n.name) and (
+            alias.outer in {o for n in self.order for o in n.outputs}
+        )
+        return outer not in self.graph.inputs or not (writes_outer and self.graph.producer.get(alias.outer) is not None)
+
+    def _share_in_place(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> None:
+        """Let an element-wise operator write over an input that nobody reads afterwards."""
+        for i, node in enumerate(self.order):
+            out = node.outputs[0]
+            if len(calls[node.name]) != 1 or out in external or out in self.views:
+                continue
+            for name in calls[node.name][0].in_place:
+                root, offset = self._root(name)
+                same_size = self.graph.tensors[root].size == self.graph.tensors[out].size and offset == 0
+                if root in external or not same_size or self._last_use(root) > i:
+                    continue
+                if self.graph.tensors[root].const is None:
+                    self.views[out] = (root, 0)
+                    break
+
+    def _family(self, root: str) -> set[str]:
+        return {root} | {t for t in self.views if self._root(t)[0] == root}
+
+    def _last_use(self, root: str) -> int:
+        family = self._family(root)
+        return max((i for i, n in enumerate(self.order) if family & {*n.inputs, *n.outputs}), default=-1)
+
+    def _buffers(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> list[Buffer]:
+        found: list[Buffer] = []
+        roots = {self._root(o)[0] for n in self.order for o in n.outputs} - external
+        for root in sorted(roots, key=lambda r: min(i for i, n in enumerate(self.order) if self._family(r) & set(n.outputs))):
+            family = self._family(root)
+            first = min(i for i, n in enumerate(self.order) if family & set(n.outputs))
+            found.append(Buffer(root, self.graph.tensors[root].size, first, self._last_use(root)))
+        for i, node in enumerate(self.order):
+            size = max((c.scratch for c in calls[node.name]), default=0)
+            if size:
+                found.append(Buffer(f"{node.name} scratch", size, i, i))
+        return found
+
+    def _place(self, tensor: str, offsets: dict[str, int]) -> Place:
+        root, offset = self._root(tensor)
+        size = self.graph.tensors[tensor].size
+        if root in self.graph.inputs:
+            return Place("input", self.graph.inputs.index(root), offset, size)
+        if root in self.graph.outputs:
+            return Place("output", self.graph.outputs.index(root), offset, size)
+        return Place("arena", 0, offsets[root] + offset, size)
+
+    def _steps(self, calls: dict[str, tuple[Call, ...]], offsets: dict[str, int]) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        names: set[str] = set()
+        for node in self.order:
+            assert isinstance(node.op, Operator)
+            if not calls[node.name]:
+                continue
+            ins, out = self.graph.ins(node), self.graph.outs(node)[0]
+            planned = []
+            for c in calls[node.name]:
+                places: list[Place | ConstArg] = []
+                for name in c.inputs:
+                    t = self.graph.tensors[name]
+                    places.append(self._place(name, offsets) if t.const is None else ConstArg(f"k{len(places)}", t.array))
+                scratch = Place("arena", 0, offsets[f"{node.name} scratch"], c.scratch) if c.scratch else None
+                planned.append(PlannedCall(c, tuple(places), self._place(c.output, offsets), scratch))
+            stem = name = identifier(node.origin[0] if node.origin else node.name)[:32].strip("_")
+            k = 1
+            while name in names:
+                k += 1
+                name = f"{stem}_{k}"
+            names.add(name)
+            steps.append(
+                Step(
+                    name,
+                    node.op.title,
+                    node.origin,
+                    tuple(t.shape for t in ins if t.const is None),
+                    out.shape,
+                    self._place(out.name, offsets),
+                    node.op.macs(ins, out),
+                    tuple(planned),
+                )
+            )
+        return tuple(steps)
+
+    def _endpoint(self, tensor: str, index: int, is_input: bool) -> Endpoint:
+        t = self.graph.tensors[tensor]
+        port = (self.graph.in_ports if is_input else self.graph.out_ports)[index]
+        assert t.quant is not None
+        return Endpoint(identifier(port.name), t.size, t.shape, t.quant, port)
