@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
 from tinygen.ops import Operator
 from tinygen.ops.base import Alias, Call, ConstArg
@@ -24,6 +25,12 @@ def plan(graph: Graph, core: str, kernel_sets: Sequence[str]) -> Plan:
     """The plan with the smallest arena over the candidate orders of execution."""
     if graph.stage is not Stage.FIXED:
         raise AssertionError("only FIXED graphs are planned")
+    for i, name in enumerate(graph.outputs):
+        if name in graph.inputs or name in graph.outputs[:i]:
+            raise ModelError(
+                f'output "{graph.out_ports[i].name}" is another name for an input or output of the model; '
+                "tinygen needs a value that the network computes. Remove this output."
+            )
     candidates = [_Layout(graph, order, kernel_sets).plan(core) for order in schedule.orders(graph)]
     return min(candidates, key=lambda p: p.arena_len)
 
@@ -71,25 +78,27 @@ class _Layout:
         """The calls of a node that no view makes unnecessary."""
         assert isinstance(node.op, Operator)
         ins, out = self.graph.ins(node), self.graph.outs(node)[0]
-        calls = node.op.lower(ins, out)
-        skipped: set[str] = set()
-        for alias in node.op.aliases(ins, out):
-            moved = next(n for n in node.inputs if n in (alias.inner, alias.outer))
-            if self._allow(alias, external):
-                self.views[alias.inner] = (alias.outer, alias.offset)
-                skipped.add(moved)
-        return tuple(select(c, self.kernel_sets) for c in calls if not (c.inputs and c.inputs[0] in skipped))
+        skipped = {
+            alias.outer if alias.inner == out.name else alias.inner
+            for alias in node.op.aliases(ins, out)
+            if self._view(alias, external)
+        }
+        return tuple(select(c, self.kernel_sets) for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1]))
 
-    def _allow(self, alias: Alias, external: set[str]) -> bool:
-        """May `inner` live inside `outer`? Not when both, or a tensor that must start a word, have other homes."""
-        if alias.inner in self.views or alias.inner in external or alias.offset % memory.ALIGN:
+    def _view(self, alias: Alias, external: set[str]) -> bool:
+        """Record that `inner` lives inside `outer`; False when it cannot.
+
+        A network input or output has a home of its own. A value must start on a word. Where the inner tensor is a
+        network output and both have the same size, the outer tensor moves in with it instead.
+        """
+        inner, outer = alias.inner, alias.outer
+        size = self.graph.tensors
+        if inner in external and size[inner].size == size[outer].size:
+            inner, outer = outer, inner
+        if inner in external or inner in self.views or alias.offset % memory.ALIGN or self._root(outer)[0] == inner:
             return False
-        outer, _ = self._root(alias.outer)
-        # Nothing may write into an input of the network, and an output that is part of a view is read-only as well.
-        writes_outer = any(alias.inner in n.outputs and n.outputs[0] != outer for n in self.order if n.name) and (
-            alias.outer in {o for n in self.order for o in n.outputs}
-        )
-        return outer not in self.graph.inputs or not (writes_outer and self.graph.producer.get(alias.outer) is not None)
+        self.views[inner] = (outer, alias.offset)
+        return True
 
     def _share_in_place(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> None:
         """Let an element-wise operator write over an input that nobody reads afterwards."""
