@@ -124,9 +124,9 @@ def compile_program(
     """Compile C and assembly `sources`, two at a time, and link them into `out_elf`, beside which all else is left.
 
     `target_source(core)` is added, so that a program may use tg_target.h. Without a `linker_script`, one for a Cortex-M
-    is placed in the core's own machine with `stack_bytes` of stack. Objects lie in a folder named after the program and are called `<source>.o`,
-    so no two sources may share a file name. `extra_flags` come last, for the compiler and the linker. `ToolError` shows
-    the first lines of the compiler's message.
+    is placed in the core's own machine with `stack_bytes` of stack. Objects lie in a folder named after the program and
+    are called `<source>.o`, so no two sources may share a file name. `extra_flags` come last, for the compiler and the
+    linker. `ToolError` shows the first lines of the compiler's message.
     """
     out_elf = out_elf.absolute()
     objects_dir = out_elf.parent / f"{out_elf.name}.objects"

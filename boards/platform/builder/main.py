@@ -21,7 +21,8 @@ def build_native():
     """The host's compiler: $CC, else the first of gcc, clang and cc."""
     cc = os.environ.get("CC") or next((name for name in ("gcc", "clang", "cc") if shutil.which(name)), "cc")
     env.Replace(CC=cc, LINK=cc, PROGNAME="program")
-    env.Append(CCFLAGS=["-O2", "-g", "-Wall"], LIBS=["m"])
+    env.Append(CPPPATH=[cortexm], CCFLAGS=["-O2", "-g", "-Wall"], LIBS=["m"])
+    env.BuildSources(os.path.join("$BUILD_DIR", "host"), os.path.join(platform.get_dir(), "host"))
     return env.BuildProgram()
 
 
@@ -64,7 +65,6 @@ def build_cortexm():
         LDSCRIPT_PATH=write_linker_script(),
     )  # fmt: skip
     env.Append(
-        CPPDEFINES=["TG_BARE_METAL"],
         CPPPATH=[cortexm],
         CCFLAGS=[*machine, "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections"],
         ASFLAGS=machine,

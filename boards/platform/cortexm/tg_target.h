@@ -1,9 +1,10 @@
 /**
  * @file  tg_target.h
- * @brief What a bare-metal Cortex-M program of tinygen can do: print, exit, read and write files, measure its stack.
+ * @brief What a program of tinygen can do anywhere: print, exit, read and write files, measure its stack.
  *
- * Everything but the stack functions is semihosting: a debugger or QEMU does the work on its own computer. With
- * neither attached, writes vanish, tg_open fails, and tg_exit sleeps for ever: nothing hangs or faults.
+ * On a Cortex-M all but the stack functions is semihosting: a debugger or QEMU does the work on its own computer.
+ * With neither attached, writes vanish, tg_open fails, and tg_exit sleeps for ever: nothing hangs or faults.
+ * On an ordinary computer tg_host.c does the same with the C library.
  */
 #ifndef TG_TARGET_H_INCLUDED
 #define TG_TARGET_H_INCLUDED

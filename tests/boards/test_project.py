@@ -1,0 +1,136 @@
+"""A generated project, built and tested offline by PlatformIO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.boards.fake_model import LEN, MODEL, write_model
+from tinygen.build.platformio import pio_run, pio_test
+from tinygen.build.qemu import run_qemu
+from tinygen.build.toolchain import compile_program, find_arm, write_linker_script
+from tinygen.emit.project import GoldenCase, ProjectView, render_project
+from tinygen.errors import ToolError
+from tinygen.targets.board import load_board
+
+
+def golden_case(start: int) -> GoldenCase:
+    values = tuple(range(start, start + LEN))
+    return GoldenCase((values,), (tuple(value + 1 for value in values),))
+
+
+def view_of(board_id: str) -> ProjectView:
+    return ProjectView(MODEL, load_board(board_id), (golden_case(-128), golden_case(0), golden_case(80)))
+
+
+def write_project(folder: Path, view: ProjectView) -> None:
+    for name, data in render_project(view).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    write_model(folder / "lib" / "kws" / "src")
+
+
+@pytest.fixture
+def pio(require_tool: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    require_tool("gcc")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("pio")
+@pytest.mark.parametrize("board_id", ["nucleo_f446re", "bbcmicrobit", "nucleo_u575zi_q", "ek_ra8m1"])
+def test_project_builds_and_passes(board_id: str, tmp_path: Path) -> None:
+    view = view_of(board_id)
+    folder = tmp_path / "project"
+    write_project(folder, view)
+    board, emulated, native = pio_run(folder, [board_id, view.qemu_env, "native"])
+    for build in (board, emulated, native):
+        assert build.ok, build.output
+    assert board.flash_bytes is not None
+    assert 500 < board.flash_bytes < 4000
+    assert board.ram_bytes is not None
+    assert view.stack_bytes < board.ram_bytes < 2 * view.stack_bytes
+    result = pio_test(folder, [view.qemu_env, "native"])
+    assert result.ok, result.output
+    assert [(case.env, case.name, case.status) for case in result.cases] == [
+        (env, f"golden{i}", "PASSED") for env in (view.qemu_env, "native") for i in range(3)
+    ]
+    assert view.board.stand_in is not None
+    main = run_qemu(view.board.stand_in, folder / ".pio" / "build" / view.qemu_env / "firmware.elf", folder)
+    assert (main.exit_code, main.stdout) == (0, "argmax 9\n")
+
+
+@pytest.mark.usefixtures("pio")
+def test_a_wrong_bit_fails_and_so_does_a_broken_build(tmp_path: Path) -> None:
+    view = view_of("bluepill_f103c8")
+    folder = tmp_path / "project"
+    write_project(folder, view)
+    source = write_model(folder / "lib" / "kws" / "src", "output[7] ^= (input[0] == 0) ? 1 : 0;")
+    result = pio_test(folder, [view.qemu_env])
+    assert not result.ok
+    assert [(case.status, case.message) for case in result.cases] == [
+        ("PASSED", ""),
+        ("FAILED", "output0 differs at 7"),
+        ("PASSED", ""),
+    ]
+    source.write_text("#error broken\n")
+    (build,) = pio_run(folder, ["native"])
+    assert not build.ok
+    assert "broken" in build.output
+
+
+@pytest.mark.usefixtures("pio")
+def test_unknown_environment(tmp_path: Path) -> None:
+    write_project(tmp_path / "project", view_of("native"))
+    with pytest.raises(ToolError, match="nowhere"):
+        pio_run(tmp_path / "project", ["nowhere"])
+
+
+def test_project_is_repeatable_and_self_contained() -> None:
+    files = render_project(view_of("nucleo_f446re"))
+    assert files == render_project(view_of("nucleo_f446re"))
+    assert list(files) == sorted(files)
+    assert {"platform/platform.py", "platform/cortexm/startup.c", "boards/nucleo_f446re.json", "registry.ini"} <= set(files)
+    here = str(Path(__file__).resolve().parents[2]).encode()
+    for name, data in files.items():
+        assert here not in data, name
+        assert not re.search(rb"\b20[0-9][0-9]-[01][0-9]-", data), name
+        assert data.endswith(b"\n"), name
+        assert b"{{" not in data or name.endswith((".py", ".c", ".h")), name
+
+
+def test_golden_lengths_are_checked() -> None:
+    with pytest.raises(ValueError, match="golden"):
+        ProjectView(MODEL, load_board("native"), (GoldenCase(((1, 2),), ((1, 2),)),))
+    with pytest.raises(ValueError, match="golden"):
+        ProjectView(MODEL, load_board("native"), ())
+
+
+def test_without_a_debugger_the_program_ends_asleep(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """Semihosting calls that nobody answers must be skipped: QEMU without semihosting is a board on its own."""
+    import subprocess
+
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    main = tmp_path / "main.c"
+    # Reaching the marked place is seen by a second fault that nobody catches: QEMU aborts on the lock-up.
+    main.write_text(
+        '#include "tg_target.h"\n'
+        'int main(void) { tg_puts("hello\\n"); if (tg_open("x", TG_OPEN_READ) != -1) { for (;;) {} }\n'
+        '__asm volatile("cpsid i\\n msr msp, %0\\n svc 0" : : "r"(0xF0000000)); return 0; }\n'
+    )
+    for board_id in ("bbcmicrobit", "nrf52840_dk"):
+        board = load_board(board_id)
+        assert board.stand_in is not None
+        script = write_linker_script(tmp_path / "a.ld", board.stand_in, 2048)
+        program = compile_program(find_arm(), board.core, [main], [], tmp_path / "a.elf", linker_script=script)
+        command = ["qemu-system-arm", "-M", board.stand_in.name, "-display", "none", "-monitor", "none"]
+        done = subprocess.run([*command, "-serial", "null", "-kernel", str(program.elf)], timeout=20, check=False,
+                              capture_output=True)  # fmt: skip
+        assert done.returncode == -6, done
+        assert b"Lockup" in done.stderr

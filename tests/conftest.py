@@ -1,0 +1,22 @@
+"""Shared by all tests; small on purpose."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], None]:
+    """Call with a program's name: without it the test is skipped at a desk, and fails in CI ($CI is set)."""
+
+    def require(name: str) -> None:
+        if shutil.which(name) is None:
+            if os.environ.get("CI"):
+                pytest.fail(f"{name} is not on PATH")
+            pytest.skip(f"{name} is not on PATH")
+
+    return require

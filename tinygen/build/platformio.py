@@ -1,0 +1,154 @@
+"""Run PlatformIO without its registry: `pio run` and `pio test` on generated projects.
+
+PlatformIO wants one package for every build, tool-scons. A shim of three small files stands for it: PlatformIO runs
+scons.py with its own Python, where SCons is installed from pip. The shim lies in a core folder of ours, so that the
+user's ~/.platformio stays untouched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygen.build.process import run
+from tinygen.errors import ToolError
+
+TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvBuild:
+    """One environment of `pio run`; `ram_bytes` and `flash_bytes` as PlatformIO counts them, None for native ones."""
+
+    env: str
+    ok: bool
+    ram_bytes: int | None
+    flash_bytes: int | None
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One line of a test program: `status` is PlatformIO's word, PASSED, FAILED, ERRORED or SKIPPED."""
+
+    env: str
+    name: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PioTest:
+    """A run of `pio test`. `ok` also means that at least one case ran in every environment."""
+
+    ok: bool
+    cases: tuple[CaseResult, ...]
+    output: str
+
+
+def pio_run(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S) -> tuple[EnvBuild, ...]:
+    """Build the environments one after the other; a failed build is a result, a missing tool a `ToolError`."""
+    return tuple(_build(project_dir, env, timeout) for env in envs)
+
+
+def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S) -> PioTest:
+    """Build and run the tests in the environments; a failed test is a result, a missing tool a `ToolError`."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        arguments = ["test", "-d", str(project_dir), "--json-output-path", str(report), *_env_options(envs)]
+        exit_code, output = _pio(arguments, project_dir, timeout)
+        if not report.is_file():
+            raise ToolError(f"pio test gave no report (exit code {exit_code}):\n{_tail(output)}")
+        suites = json.loads(report.read_text(encoding="utf-8"))["test_suites"]
+    cases = tuple(
+        CaseResult(suite["env_name"], case["name"], case["status"], case.get("message") or "")
+        for suite in suites
+        for case in suite.get("test_cases", [])
+    )
+    ran = {case.env for case in cases if case.status == "PASSED"}
+    return PioTest(exit_code == 0 and ran == set(envs), cases, output)
+
+
+def core_dir() -> Path:
+    """PlatformIO's core folder of ours, made ready: $XDG_CACHE_HOME/tinygen/platformio, else below ~/.cache.
+
+    `ToolError` when PlatformIO or SCons is not installed beside tinygen.
+    """
+    for module, package in (("platformio", "platformio"), ("SCons", "scons")):
+        if importlib.util.find_spec(module) is None:
+            raise ToolError(
+                f"{package} is not installed for {sys.executable}, so projects cannot be built with PlatformIO. "
+                f"Install it: pip install {package}; generating code and `tinygen verify` work without it"
+            )
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    core = cache / "tinygen" / "platformio"
+    _write_scons_shim(core / "packages" / "tool-scons")
+    return core
+
+
+def _write_scons_shim(folder: Path) -> None:
+    """The package tool-scons, at the version that the installed PlatformIO asks for (it changes with PlatformIO)."""
+    requirement: str = importlib.import_module("platformio.dependencies").get_core_dependencies()["tool-scons"]
+    version = requirement.lstrip("~^=>")
+    spec = {"owner": "platformio", "id": None, "name": "tool-scons", "requirements": None, "uri": None}
+    files = {
+        "scons.py": "import SCons.Script\n\nSCons.Script.main()\n",
+        "package.json": json.dumps({"name": "tool-scons", "version": version}),
+        ".piopm": json.dumps({"type": "tool", "name": "tool-scons", "version": version, "spec": spec}),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            # Moved into place, so that a run of PlatformIO beside this one never reads half a file.
+            part = path.with_name(f"{name}.{os.getpid()}")
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+
+
+def _environment(project_dir: Path) -> Mapping[str, str]:
+    return os.environ | {
+        "PLATFORMIO_CORE_DIR": str(core_dir()),
+        # `platform = symlink://platform` leaves a link named after the folder: per project, or projects would share it.
+        "PLATFORMIO_PLATFORMS_DIR": str(project_dir.absolute() / ".pio" / "platforms"),
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",
+        "PLATFORMIO_SETTING_CHECK_PRUNE_SYSTEM_THRESHOLD": "0",
+        "PLATFORMIO_NO_ANSI": "true",
+        "PLATFORMIO_DISABLE_PROGRESSBAR": "true",
+    }
+
+
+def _pio(arguments: Sequence[str], project_dir: Path, timeout: float) -> tuple[int, str]:
+    """Exit code and all output of a `pio` command."""
+    command = (sys.executable, "-m", "platformio", *arguments)
+    result = run(command, project_dir, timeout, _environment(project_dir), merge=True)
+    return result.exit_code, result.stdout
+
+
+def _build(project_dir: Path, env: str, timeout: float) -> EnvBuild:
+    exit_code, output = _pio(["run", "-d", str(project_dir), "-e", env], project_dir, timeout)
+    if exit_code != 0 and "Error: Unknown environment" in output:
+        raise ToolError(f"pio run: {_tail(output)}")
+    return EnvBuild(env, exit_code == 0, _used("RAM", output), _used("Flash", output), output)
+
+
+def _used(memory: str, output: str) -> int | None:
+    found = re.search(rf"^{memory}:.*\(used (\d+) bytes", output, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _env_options(envs: Sequence[str]) -> list[str]:
+    return [word for env in envs for word in ("-e", env)]
+
+
+def _tail(output: str) -> str:
+    return "\n".join(output.strip().splitlines()[-12:])
