@@ -169,6 +169,7 @@ class _Layout:
             steps.append(
                 Step(
                     name,
+                    out.name,
                     node.op.title,
                     node.origin,
                     tuple(t.shape for t in ins if t.const is None),

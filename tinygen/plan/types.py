@@ -42,9 +42,10 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer: `name` is unique and a C identifier."""
+    """One layer: `name` is unique and a C identifier; `tensor` is the graph's name of its output."""
 
     name: str
+    tensor: str
     title: str
     origin: tuple[str, ...]
     in_shapes: tuple[tuple[int, ...], ...]

@@ -1,0 +1,43 @@
+"""The model library: every file of OUT/lib/<model>/src/, as bytes."""
+
+from __future__ import annotations
+
+import re
+
+from tinygen.emit.env import render
+from tinygen.emit.resources import templates_dir
+from tinygen.emit.view import LibraryView
+
+_INCLUDE = re.compile(r'#include "(tg_\w+\.h)"')
+
+
+def kernel_files(kernels: tuple[str, ...]) -> dict[str, bytes]:
+    """Sources and headers of the named kernels and of all they include, by file name."""
+    folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "mve")]
+    paths = {p.name: p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.suffix in (".c", ".h")}
+    wanted = ["tg_platform.h", *(f"{k}{end}" for k in kernels for end in (".h", ".c"))]
+    found: dict[str, bytes] = {}
+    while wanted:
+        name = wanted.pop()
+        if name in found:
+            continue
+        found[name] = paths[name].read_bytes()
+        wanted += _INCLUDE.findall(found[name].decode())
+        # A header that declares functions of a file of its own brings that file along.
+        source = name.removesuffix(".h") + ".c"
+        if source in paths:
+            wanted.append(source)
+    return dict(sorted(found.items()))
+
+
+def render_library(view: LibraryView) -> dict[str, bytes]:
+    """All files of the library, by name."""
+    texts = {
+        f"{view.name}.h": "model/model.h.j2",
+        f"{view.name}.c": "model/model.c.j2",
+        f"{view.name}_io.c": "model/io.c.j2",
+        f"{view.name}_weights.h": "model/weights.h.j2",
+        f"{view.name}_weights.c": "model/weights.c.j2",
+    }
+    files = {name: render(template, m=view).encode() for name, template in texts.items()}
+    return dict(sorted({**files, **kernel_files(view.kernels)}.items()))

@@ -1,0 +1,326 @@
+"""Plan to words: everything the model templates print, ready-made, so that they hold loops and almost no `if`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen.ops.base import ConstArg
+from tinygen.plan.types import Endpoint, Place, Plan, Step
+
+C_TYPES = {"int8": "int8_t", "uint16": "uint16_t", "int16": "int16_t", "int32": "int32_t"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConstView:
+    """A constant array: C type, name, length, values."""
+
+    ctype: str
+    name: str
+    length: int
+    values: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """One kernel call inside a layer function."""
+
+    kernel: str
+    fields: tuple[str, ...]
+    cfg: str
+    args: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A layer function and the line that calls it."""
+
+    index: int
+    name: str
+    comment: str
+    row: str
+    params: str
+    calls: tuple[CallView, ...]
+    call: str
+    out: str
+    out_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointerView:
+    """A named place in the arena."""
+
+    name: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopView:
+    """A loop of the input or output helper: variable, count, stride in the float tensor."""
+
+    var: str
+    count: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """A network input or output: macro stem (KWS_INPUT, KWS_INPUT0), function suffix, argument, comment."""
+
+    macro: str
+    suffix: str
+    arg: str
+    length: int
+    scale: str
+    zero_point: int
+    comment: str
+    loops: tuple[LoopView, ...]
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryView:
+    """What model.h.j2, model.c.j2 and weights.*.j2 print."""
+
+    name: str
+    prefix: str
+    version: str
+    abi: int
+    numerics: int
+    build_id: str
+    sha256: str
+    model_file: str
+    core: str
+    arena_len: int
+    static_arena: bool
+    trace: bool
+    weight_bytes: int
+    macs: int
+    inputs: tuple[EndpointView, ...]
+    outputs: tuple[EndpointView, ...]
+    steps: tuple[StepView, ...]
+    pointers: tuple[PointerView, ...]
+    consts: tuple[ConstView, ...]
+    kernels: tuple[str, ...]
+    run_params: str
+    null_checks: str
+    kernel_guard: str
+
+
+def float_literal(value: float) -> str:
+    """A C float literal that reads back as the same float32."""
+    text = np.format_float_scientific(np.float32(value), unique=True, trim="0")
+    return f"{text}F"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def comment_text(text: str) -> str:
+    """Text that cannot end a C comment or start another, nor leave ASCII."""
+    safe = "".join(c if 32 <= ord(c) < 127 else "?" for c in text)
+    return safe.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+
+
+class ConstTable:
+    """Names constants as they are met; equal arrays share one."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.views: list[ConstView] = []
+        self._known: dict[tuple[str, bytes], str] = {}
+
+    def name(self, step: str, const: ConstArg) -> str:
+        a = np.ascontiguousarray(const.array)
+        key = (a.dtype.str, a.tobytes())
+        if key not in self._known:
+            name, taken, k = f"{self.model}_{step}_{const.suffix}", {v.name for v in self.views}, 2
+            while name in taken:
+                name, k = f"{self.model}_{step}_{const.suffix}{k}", k + 1
+            self._known[key] = name
+            values = tuple(int(v) for v in a.ravel().tolist())
+            self.views.append(ConstView(C_TYPES[a.dtype.name], name, a.size, values, a.nbytes))
+        return self._known[key]
+
+
+def _field(name: str, value: int | tuple[int, ...]) -> str:
+    if isinstance(value, tuple):
+        return f".{name} = {{{', '.join(map(str, value))}}}"
+    return f".{name} = {value}"
+
+
+def _rows(fields: list[str], width: int) -> tuple[str, ...]:
+    """Fields joined into lines of at most `width` characters."""
+    rows: list[str] = []
+    for f in fields:
+        if rows and len(rows[-1]) + len(f) + 2 <= width:
+            rows[-1] += f", {f}"
+        else:
+            rows.append(f)
+    return tuple(r + "," if i < len(rows) - 1 else r for i, r in enumerate(rows))
+
+
+class _Names:
+    """C expressions for places."""
+
+    def __init__(self, plan: Plan) -> None:
+        offsets = {
+            p.offset
+            for s in plan.steps
+            for c in s.calls
+            for p in (*c.inputs, c.output, c.scratch)
+            if isinstance(p, Place) and p.space == "arena"
+        }
+        self.pointers = {offset: f"t{i}" for i, offset in enumerate(sorted(offsets))}
+        self.ports = {
+            "input": [_argument("input", i, len(plan.inputs)) for i in range(len(plan.inputs))],
+            "output": [_argument("output", i, len(plan.outputs)) for i in range(len(plan.outputs))],
+        }
+
+    def __call__(self, place: Place) -> str:
+        if place.space == "arena":
+            return self.pointers[place.offset]
+        name = self.ports[place.space][place.index]
+        return f"&{name}[{place.offset}]" if place.offset else name
+
+
+def _argument(kind: str, index: int, count: int) -> str:
+    return kind if count == 1 else f"{kind}{index}"
+
+
+def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView:
+    """A layer function takes each activation once: x, x1, x2, ... in, y out, scratch if any."""
+    params: list[tuple[str, str]] = []  # (declaration, expression in <model>_run)
+    known: dict[str, str] = {}
+    calls: list[CallView] = []
+    scratch = next((c.scratch for c in step.calls if c.scratch is not None), None)
+    out = names(step.calls[0].output)
+    for k, planned in enumerate(step.calls):
+        args: list[str] = []
+        for place in planned.inputs:
+            if isinstance(place, ConstArg):
+                args.append(consts.name(step.name, place))
+                continue
+            expression = names(place)
+            if expression not in known:
+                known[expression] = "x" if not known else f"x{len(known)}"
+                params.append((f"const int8_t *{known[expression]}", expression))
+            args.append(known[expression])
+        args += [consts.name(step.name, c) for c in planned.call.consts]
+        if planned.scratch is not None:
+            args.append("scratch")
+        cfg = "cfg" if len(step.calls) == 1 else f"cfg{k}"
+        fields = _rows([_field(n, v) for n, v in planned.call.config], 92)
+        calls.append(CallView(planned.call.kernel, fields, cfg, ", ".join([f"&{cfg}", *args, "y"])))
+    if scratch is not None:
+        params.append(("int16_t *scratch", f"(int16_t *)(void *){names(scratch)}"))
+    params.append(("int8_t *y", out))
+    shapes = ", ".join(shape_text(s) for s in step.in_shapes)
+    origin = ", ".join(f'"{comment_text(o)}"' for o in step.origin)
+    why = step.calls[0].call.why
+    comment = f"{step.title}, {shapes} -> {shape_text(step.out_shape)}; {why}." + (f" ONNX {origin}." if origin else "")
+    kernel = step.calls[0].call.kernel.removeprefix("tg_")
+    where = out if step.output.space == "output" else f"[{step.output.offset}, {step.output.offset + step.output.size})"
+    row = (
+        f"{index:3d}  {step.name:<28.28s} {kernel:<20s} {shapes + ' -> ' + shape_text(step.out_shape):<32s} "
+        f"{step.macs:>9d}  {where}"
+    )
+    return StepView(
+        index,
+        step.name,
+        comment_text(comment),
+        row.rstrip(),
+        ", ".join(p[0] for p in params),
+        tuple(calls),
+        f"layer_{step.name}({', '.join(p[1] for p in params)});",
+        out,
+        step.output.size,
+    )
+
+
+def _loops(e: Endpoint) -> tuple[tuple[LoopView, ...], str]:
+    """Loops over the tensor in its own order, and the index of the same element in the ONNX tensor."""
+    strides = [1] * len(e.port.shape)
+    for i in range(len(strides) - 2, -1, -1):
+        strides[i] = strides[i + 1] * e.port.shape[i + 1]
+    dims: list[tuple[int, int]] = []
+    for axis in e.port.perm:
+        count, stride = e.port.shape[axis], strides[axis]
+        if count == 1:
+            continue
+        if dims and dims[-1][1] == stride * count:
+            dims[-1] = (dims[-1][0] * count, stride)
+        else:
+            dims.append((count, stride))
+    loops = tuple(LoopView("ijklmn"[k], count, stride) for k, (count, stride) in enumerate(dims))
+    terms = [v.var if v.stride == 1 else f"({v.var} * {v.stride}U)" for v in loops]
+    return loops, " + ".join(terms) or "0U"
+
+
+def _endpoint(prefix: str, kind: str, index: int, count: int, e: Endpoint) -> EndpointView:
+    number = "" if count == 1 else str(index)
+    loops, expression = _loops(e)
+    comment = f'int8, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
+    return EndpointView(
+        f"{prefix}_{kind.upper()}{number}",
+        f"{kind}{number}",
+        _argument(kind, index, count),
+        e.length,
+        float_literal(e.quant.s),
+        e.quant.zero_point,
+        comment_text(comment),
+        loops,
+        expression,
+    )
+
+
+def library_view(
+    plan: Plan,
+    *,
+    version: str,
+    abi: int,
+    numerics: int,
+    build_id: str,
+    sha256: str,
+    model_file: str,
+    static_arena: bool = False,
+    trace: bool = False,
+) -> LibraryView:
+    """The words of one generated library."""
+    names, consts = _Names(plan), ConstTable(plan.name)
+    prefix = plan.name.upper()
+    steps = tuple(_step(i, s, names, consts) for i, s in enumerate(plan.steps))
+    ins = tuple(_endpoint(prefix, "input", i, len(plan.inputs), e) for i, e in enumerate(plan.inputs))
+    outs = tuple(_endpoint(prefix, "output", i, len(plan.outputs), e) for i, e in enumerate(plan.outputs))
+    params = [f"const int8_t {e.arg}[{e.macro}_LEN]" for e in ins] + [f"int8_t {e.arg}[{e.macro}_LEN]" for e in outs]
+    needs_dsp = any(k.endswith("_dsp") for k in plan.kernels)
+    return LibraryView(
+        plan.name,
+        prefix,
+        version,
+        abi,
+        numerics,
+        build_id,
+        sha256,
+        comment_text(model_file),
+        plan.core,
+        plan.arena_len,
+        static_arena,
+        trace,
+        sum(c.nbytes for c in consts.views),
+        plan.macs,
+        ins,
+        outs,
+        steps,
+        tuple(PointerView(n, o) for o, n in names.pointers.items()),
+        tuple(consts.views),
+        plan.kernels,
+        f"{plan.name}_ctx_t *ctx, " + ", ".join(params),
+        " || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))),
+        "dsp" if needs_dsp else "",
+    )
+
+

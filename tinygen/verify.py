@@ -1,0 +1,152 @@
+"""Proof by running: the same inputs through numpy and through the C, on this computer and on emulated cores; equal or fail."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinygen import simulate
+from tinygen.build.qemu import run_qemu
+from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure, run_native
+from tinygen.emit.project import ModelView, render_harness
+from tinygen.errors import VerifyError
+from tinygen.ir.types import Graph
+from tinygen.numerics import Array
+from tinygen.plan.types import Plan
+from tinygen.targets.cores import Core
+
+#: Library files by name; True: with a trace of every layer.
+Render = Callable[[bool], Mapping[str, bytes]]
+RUN_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class CoreResult:
+    """What one core did: hash of all outputs, stack of the deepest run in bytes, sizes (None on this computer)."""
+
+    core: str
+    samples: int
+    outputs_sha256: str
+    stack: int
+    sizes: Sizes | None
+
+
+def make_inputs(graph: Graph, calibration: Sequence[Array], seed: int = 0, count: int = 4) -> tuple[Array, ...]:
+    """int8 inputs to verify with, each (samples, *tensor shape): calibration samples, random values, extremes."""
+    rng = np.random.default_rng(seed)
+    parts: list[list[Array]] = []
+    for name, known in zip(graph.inputs, calibration, strict=True):
+        shape = graph.tensors[name].shape
+        noise = rng.integers(-128, 128, (count, *shape)).astype(np.int8)
+        low, high = np.full((1, *shape), -128, np.int8), np.full((1, *shape), 127, np.int8)
+        signs = np.where(rng.random((1, *shape)) < 0.5, -128, 127).astype(np.int8)
+        parts.append([known[:count], noise, low, high, signs])
+    return tuple(np.concatenate(p) for p in parts)
+
+
+def sample_bytes(arrays: Sequence[Array]) -> bytes:
+    """Samples one after the other, all tensors of a sample in order: the form of in.bin and out.bin."""
+    return np.concatenate([a.reshape(len(a), -1) for a in arrays], axis=1).astype(np.int8).tobytes()
+
+
+def check_core(
+    core: Core,
+    graph: Graph,
+    plan: Plan,
+    render: Render,
+    model: ModelView,
+    inputs: Sequence[Array],
+    expected: Sequence[Array],
+    extra_flags: Sequence[str] = (),
+) -> CoreResult:
+    """Compile the library for `core`, run it on `inputs` and compare with `expected`, byte for byte.
+
+    Raises VerifyError naming the first layer that differs, with index and both values; ToolError for anything else.
+    """
+    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+        out, stack, sizes = _run(Path(folder), core, render(False), model, sample_bytes(inputs), extra_flags)
+    want = sample_bytes(expected)
+    if out != want:
+        raise VerifyError(_diagnose(core, graph, plan, render, model, inputs, out, want, extra_flags))
+    return CoreResult(core.name, len(inputs[0]), hashlib.sha256(want).hexdigest(), stack, sizes)
+
+
+def _run(
+    folder: Path,
+    core: Core,
+    files: Mapping[str, bytes],
+    model: ModelView,
+    samples: bytes,
+    extra_flags: Sequence[str],
+) -> tuple[bytes, int, Sizes | None]:
+    src = folder / "src"
+    src.mkdir()
+    for name, content in {**files, "harness.c": render_harness(model)}.items():
+        (src / name).write_bytes(content)
+    (folder / "in.bin").write_bytes(samples)
+    sources = sorted(src.glob("*.c"))
+    emulated = core.machine is not None
+    program = compile_program(
+        find_toolchain(core), core, sources, [src], folder / "verify.elf", extra_flags=extra_flags, link_map=emulated
+    )
+    if core.machine is not None:
+        ran = run_qemu(core.machine, program.elf, folder, RUN_TIMEOUT_S)
+        problem = ran.fault
+    else:
+        ran = run_native(program.elf, (), folder, RUN_TIMEOUT_S)
+        problem = None
+    if ran.exit_code != 0:
+        said = "\n".join((ran.stdout + ran.stderr).splitlines()[:12])
+        raise VerifyError(f"{core.name}: the program ended with code {ran.exit_code}" + (f", {problem}" if problem else "") + f"\n{said}")
+    words = dict(line.split(" ", 1) for line in ran.stdout.splitlines() if " " in line)
+    sizes = None
+    if program.map_file is not None:
+        own = {f"{name}.o" for name in files}
+        sizes = measure(program.elf, program.map_file, lambda path: Path(path).name in own)
+    return (folder / "out.bin").read_bytes(), int(words["stack"]), sizes
+
+
+def _diagnose(
+    core: Core,
+    graph: Graph,
+    plan: Plan,
+    render: Render,
+    model: ModelView,
+    inputs: Sequence[Array],
+    got: bytes,
+    want: bytes,
+    extra_flags: Sequence[str],
+) -> str:
+    """Run the first differing sample again with a trace, and say where numpy and C part."""
+    if len(got) != len(want):
+        return f"{core.name}: {len(got)} bytes of output, expected {len(want)}"
+    per_sample = len(want) // len(inputs[0])
+    first = next(i for i, (a, b) in enumerate(zip(got, want, strict=True)) if a != b)
+    sample = first // per_sample
+    one = [x[sample : sample + 1] for x in inputs]
+    values: dict[str, Array] = {}
+    simulate.run(graph, one, lambda name, x: values.__setitem__(name, x[0].ravel()))
+    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+        flags = (*extra_flags, "-DTG_HARNESS_TRACE")
+        _run(Path(folder), core, render(True), model, sample_bytes(one), flags)
+        trace = np.frombuffer((Path(folder) / "trace.bin").read_bytes(), np.int8)
+    at = 0
+    for step in plan.steps:
+        expected = values[step.tensor]
+        found = trace[at : at + expected.size]
+        at += expected.size
+        wrong = np.flatnonzero(found != expected)
+        if wrong.size:
+            i = int(wrong[0])
+            origin = ", ".join(step.origin) or "no ONNX node"
+            return (
+                f"{core.name}, sample {sample}: the first layer that differs is {step.name} ({step.title}; ONNX {origin}; "
+                f"kernel {step.calls[0].call.kernel}), {wrong.size} of {expected.size} values, first at index {i}: "
+                f"numpy {int(expected[i])}, C {int(found[i])}. This is a fault in tinygen: please report it with the model."
+            )
+    return f"{core.name}, sample {sample}: outputs differ at byte {first % per_sample}, but no layer does (a helper or a copy)"
