@@ -10,7 +10,8 @@ import pytest
 
 from tests.boards.fake_model import LEN, MODEL, write_model
 from tinygen.build.platformio import pio_run, pio_test
-from tinygen.build.qemu import run_qemu
+from tinygen.build.process import run
+from tinygen.build.qemu import find_qemu, run_qemu
 from tinygen.build.toolchain import compile_program, find_arm, write_linker_script
 from tinygen.emit.project import GoldenCase, ProjectView, render_project
 from tinygen.errors import ToolError
@@ -55,14 +56,14 @@ def test_project_builds_and_passes(board_id: str, tmp_path: Path) -> None:
     assert 500 < board.flash_bytes < 4000
     assert board.ram_bytes is not None
     assert view.stack_bytes < board.ram_bytes < 2 * view.stack_bytes
+    assert view.board.stand_in is not None
+    main = run_qemu(view.board.stand_in, folder / ".pio" / "build" / view.qemu_env / "firmware.elf", folder)
+    assert (main.exit_code, main.stdout) == (0, "argmax 9\n")
     result = pio_test(folder, [view.qemu_env, "native"])
     assert result.ok, result.output
     assert [(case.env, case.name, case.status) for case in result.cases] == [
         (env, f"golden{i}", "PASSED") for env in (view.qemu_env, "native") for i in range(3)
     ]
-    assert view.board.stand_in is not None
-    main = run_qemu(view.board.stand_in, folder / ".pio" / "build" / view.qemu_env / "firmware.elf", folder)
-    assert (main.exit_code, main.stdout) == (0, "argmax 9\n")
 
 
 @pytest.mark.usefixtures("pio")
@@ -85,6 +86,19 @@ def test_a_wrong_bit_fails_and_so_does_a_broken_build(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("pio")
+def test_projects_do_not_share_a_platform(tmp_path: Path) -> None:
+    """PlatformIO's link to `platform` is named after the folder; the second project must not build with the first's."""
+    for name in ("one", "two"):
+        write_project(tmp_path / name, view_of("native"))
+    (tmp_path / "two" / "platform" / "builder" / "main.py").write_text("raise SystemExit('platform of two')\n")
+    (one,) = pio_run(tmp_path / "one", ["native"])
+    (two,) = pio_run(tmp_path / "two", ["native"])
+    assert one.ok, one.output
+    assert not two.ok
+    assert "platform of two" in two.output
+
+
+@pytest.mark.usefixtures("pio")
 def test_unknown_environment(tmp_path: Path) -> None:
     write_project(tmp_path / "project", view_of("native"))
     with pytest.raises(ToolError, match="nowhere"):
@@ -95,7 +109,9 @@ def test_project_is_repeatable_and_self_contained() -> None:
     files = render_project(view_of("nucleo_f446re"))
     assert files == render_project(view_of("nucleo_f446re"))
     assert list(files) == sorted(files)
-    assert {"platform/platform.py", "platform/cortexm/startup.c", "boards/nucleo_f446re.json", "registry.ini"} <= set(files)
+    assert {"platform/platform.py", "platform/cortexm/startup.c", "boards/nucleo_f446re.json", "registry.ini"} <= set(
+        files
+    )
     here = str(Path(__file__).resolve().parents[2]).encode()
     for name, data in files.items():
         assert here not in data, name
@@ -112,25 +128,21 @@ def test_golden_lengths_are_checked() -> None:
 
 
 def test_without_a_debugger_the_program_ends_asleep(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
-    """Semihosting calls that nobody answers must be skipped: QEMU without semihosting is a board on its own."""
-    import subprocess
-
+    """Semihosting calls that nobody answers are skipped: QEMU without semihosting is a board on its own."""
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     main = tmp_path / "main.c"
-    # Reaching the marked place is seen by a second fault that nobody catches: QEMU aborts on the lock-up.
+    # A semihosting call in the fault handler locks the core up, which ends QEMU; asleep, it runs until the time-out.
     main.write_text(
         '#include "tg_target.h"\n'
-        'int main(void) { tg_puts("hello\\n"); if (tg_open("x", TG_OPEN_READ) != -1) { for (;;) {} }\n'
-        '__asm volatile("cpsid i\\n msr msp, %0\\n svc 0" : : "r"(0xF0000000)); return 0; }\n'
+        'int main(void) { tg_puts("hello\\n"); if (tg_open("x", TG_OPEN_READ) != -1) { __asm volatile("udf #0"); }\n'
+        "return 0; }\n"
     )
     for board_id in ("bbcmicrobit", "nrf52840_dk"):
         board = load_board(board_id)
         assert board.stand_in is not None
         script = write_linker_script(tmp_path / "a.ld", board.stand_in, 2048)
         program = compile_program(find_arm(), board.core, [main], [], tmp_path / "a.elf", linker_script=script)
-        command = ["qemu-system-arm", "-M", board.stand_in.name, "-display", "none", "-monitor", "none"]
-        done = subprocess.run([*command, "-serial", "null", "-kernel", str(program.elf)], timeout=20, check=False,
-                              capture_output=True)  # fmt: skip
-        assert done.returncode == -6, done
-        assert b"Lockup" in done.stderr
+        command = [find_qemu(), "-M", board.stand_in.name, "-display", "none", "-monitor", "none", "-serial", "null"]
+        with pytest.raises(ToolError, match="did not end within 1 s"):
+            run([*command, "-kernel", str(program.elf)], tmp_path, timeout=1)

@@ -114,11 +114,9 @@ def _write_scons_shim(folder: Path) -> None:
             part.replace(path)
 
 
-def _environment(project_dir: Path) -> Mapping[str, str]:
+def _environment() -> Mapping[str, str]:
     return os.environ | {
         "PLATFORMIO_CORE_DIR": str(core_dir()),
-        # `platform = symlink://platform` leaves a link named after the folder: per project, or projects would share it.
-        "PLATFORMIO_PLATFORMS_DIR": str(project_dir.absolute() / ".pio" / "platforms"),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",
         "PLATFORMIO_SETTING_CHECK_PRUNE_SYSTEM_THRESHOLD": "0",
@@ -130,7 +128,7 @@ def _environment(project_dir: Path) -> Mapping[str, str]:
 def _pio(arguments: Sequence[str], project_dir: Path, timeout: float) -> tuple[int, str]:
     """Exit code and all output of a `pio` command."""
     command = (sys.executable, "-m", "platformio", *arguments)
-    result = run(command, project_dir, timeout, _environment(project_dir), merge=True)
+    result = run(command, project_dir, timeout, _environment(), merge=True)
     return result.exit_code, result.stdout
 
 

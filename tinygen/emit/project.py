@@ -33,6 +33,12 @@ class ModelView:
     outputs: tuple[PortView, ...]
 
     @property
+    def ports(self) -> tuple[str, ...]:
+        """input0, input1, ..., output0, output1, ...: names of buffers, in the order of <model>_run's arguments."""
+        inputs = (f"input{i}" for i in range(len(self.inputs)))
+        return (*inputs, *(f"output{i}" for i in range(len(self.outputs))))
+
+    @property
     def input_macros(self) -> tuple[str, ...]:
         """KWS_INPUT_LEN, or KWS_INPUT0_LEN, KWS_INPUT1_LEN, ... when there are several."""
         return self._macros("INPUT", len(self.inputs))

@@ -24,6 +24,7 @@ class Board:
 
     `stand_in` is the QEMU machine that runs the board's programs, None for `native`, whose sizes are only "large".
     `registry_platform` and `registry_board` name the board in PlatformIO's registry, None where it has no entry.
+    `openocd_board` is OpenOCD's name for it, None where we know of none.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Board:
     stand_in: Machine | None
     registry_platform: str | None
     registry_board: str | None
+    openocd_board: str | None
     notes: str
     manifest: Path
 
@@ -96,6 +98,7 @@ def read_manifest(path: Path) -> Board:
         stand_in=None if is_native else _stand_in(manifest.section("debug").section("qemu")),
         registry_platform=registry.text_or_none("platform"),
         registry_board=registry.text_or_none("board"),
+        openocd_board=manifest.section("debug").text_or_none("openocd_board"),
         notes=ours.text("notes"),
         manifest=path,
     )
@@ -137,7 +140,7 @@ class _Section:
         return value if isinstance(value, str) else self._fail(key, "a string", value)
 
     def text_or_none(self, key: str) -> str | None:
-        return None if self._get(key) is None else self.text(key)
+        return None if self._data.get(key) is None else self.text(key)
 
     def texts(self, key: str) -> tuple[str, ...]:
         value = self._get(key)

@@ -242,21 +242,26 @@ __attribute__((naked)) void Reset_Handler(void)
 }
 
 /* The core's own exceptions; no device interrupt is ever enabled. */
-__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
+__attribute__((section(".vectors"), used)) static const struct {
+    const void *handler_stack_top;
+    void (*handlers[15])(void);
+} vectors = {
     &handler_stack[HANDLER_STACK_LEN],
-    (const void *)Reset_Handler,
-    (const void *)Fault_Handler, /* NMI         */
-    (const void *)Fault_Handler, /* HardFault   */
-    (const void *)Fault_Handler, /* MemManage   */
-    (const void *)Fault_Handler, /* BusFault    */
-    (const void *)Fault_Handler, /* UsageFault  */
-    (const void *)Fault_Handler, /* SecureFault */
-    0,
-    0,
-    0,
-    (const void *)Fault_Handler, /* SVCall      */
-    (const void *)Fault_Handler, /* DebugMonitor */
-    0,
-    (const void *)Fault_Handler, /* PendSV      */
-    (const void *)Fault_Handler, /* SysTick     */
+    {
+        Reset_Handler,
+        Fault_Handler, /* NMI */
+        Fault_Handler, /* HardFault */
+        Fault_Handler, /* MemManage */
+        Fault_Handler, /* BusFault */
+        Fault_Handler, /* UsageFault */
+        Fault_Handler, /* SecureFault */
+        0,
+        0,
+        0,
+        Fault_Handler, /* SVCall */
+        Fault_Handler, /* DebugMonitor */
+        0,
+        Fault_Handler, /* PendSV */
+        Fault_Handler, /* SysTick */
+    },
 };
