@@ -7,7 +7,7 @@ user's ~/.platformio stays untouched.
 
 from __future__ import annotations
 
-import importlib
+import functools
 import importlib.util
 import json
 import os
@@ -94,10 +94,19 @@ def core_dir() -> Path:
     return core
 
 
+@functools.cache
+def _scons_version() -> str:
+    """The version of tool-scons that PlatformIO wants. Asked of another process: its import is slow."""
+    code = "import platformio.dependencies as d; print(d.get_core_dependencies()['tool-scons'])"
+    result = run((sys.executable, "-c", code), Path.cwd(), timeout=60.0)
+    if result.exit_code != 0:
+        raise ToolError(f"PlatformIO does not say which tool-scons it needs:\n{_tail(result.stderr)}")
+    return result.stdout.strip().lstrip("~^=>")
+
+
 def _write_scons_shim(folder: Path) -> None:
     """The package tool-scons, at the version that the installed PlatformIO asks for (it changes with PlatformIO)."""
-    requirement: str = importlib.import_module("platformio.dependencies").get_core_dependencies()["tool-scons"]
-    version = requirement.lstrip("~^=>")
+    version = _scons_version()
     spec = {"owner": "platformio", "id": None, "name": "tool-scons", "requirements": None, "uri": None}
     files = {
         "scons.py": "import SCons.Script\n\nSCons.Script.main()\n",
