@@ -32,7 +32,7 @@ static inline int32_t tg_mul_high_narrow(int32_t a, int32_t b)
 
 static inline int32_t tg_mul_high(int32_t a, int32_t b)
 {
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#if TG_SMALL_CORE
     return tg_mul_high_narrow(a, b);
 #else
     return tg_mul_high_wide(a, b);

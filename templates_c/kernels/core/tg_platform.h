@@ -14,6 +14,8 @@
 /** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
 #define TG_SHARED __attribute__((weak))
 #define TG_RESTRICT __restrict__
+/** For an inner loop that needs all registers: inlined into its caller it would spill. */
+#define TG_NOINLINE __attribute__((noinline))
 #else
 #if defined(__cplusplus)
 #define TG_ALIGN(n) alignas(n)
@@ -24,6 +26,7 @@
 #endif
 #define TG_MUST_CHECK
 #define TG_SHARED
+#define TG_NOINLINE
 #endif
 
 /** Compile-time check at file scope; `name` says what is expected. C99 has no other way. */
@@ -33,6 +36,13 @@
 #define TG_STATIC_ASSERT(cond, name) _Static_assert(cond, #name)
 #else
 #define TG_STATIC_ASSERT(cond, name) typedef char tg_assert_##name[(cond) ? 1 : -1]
+#endif
+
+/** Thumb without the 32-bit encodings (Cortex-M0, M0+, M23): eight registers do all the work. */
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define TG_SMALL_CORE 1
+#else
+#define TG_SMALL_CORE 0
 #endif
 
 /* Implementation-defined in C; every supported compiler agrees. Another one must not compile at all. */

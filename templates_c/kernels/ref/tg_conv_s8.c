@@ -1,98 +1,110 @@
 #include "tg_conv_s8.h"
 
 #include "tg_dot_s8.h"
-#include "tg_numerics.h"
+#include "tg_epilogue.h"
 #include "tg_window.h"
 
-/** One output pixel: the taps inside the image, and how runs of them lie in memory. */
+/** How weights and image lie in memory, and which taps of the current pixel are inside the image. */
 typedef struct {
-    tg_taps_t ky;
-    tg_taps_t kx;
-    int32_t iy;    /**< row of tap (0, 0), may be negative */
-    int32_t ix;    /**< column of tap (0, 0) */
     int32_t tap;   /**< weights of one tap: in_c / groups */
     int32_t row;   /**< weights of one kernel row */
     int32_t w_len; /**< weights of one output channel */
+    int32_t x_tap; /**< from tap to tap in the image */
+    int32_t x_row; /**< from kernel row to kernel row in the image */
+    tg_taps_t ky;
+    tg_taps_t kx;
+    int32_t runs; /**< runs of bytes in one kernel row: the taps inside, or 1 when they are neighbours */
+    int32_t run;  /**< length of one */
 } tg_pixel_t;
 
-/** acc[j] += taps of `count` (1 or 4) output channels that start at w; x is the image at the group's first channel. */
-static void tg_conv_taps(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, const int8_t *x, const int8_t *w,
-                         int32_t count, int32_t acc[4])
+/** What the taps outside the image add to one channel. */
+static TG_NOINLINE int32_t tg_conv_outside(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, const int8_t *w)
 {
-    const int32_t inside = p->kx.end - p->kx.first;
-    /* neighbouring taps are one run of bytes when the kernel is dense and takes all channels */
-    const int32_t joined = ((cfg->dil_w == 1U) && (cfg->groups == 1U)) ? 1 : 0;
-    const int32_t runs = (joined != 0) ? 1 : inside;
-    const int32_t run = (joined != 0) ? (inside * p->tap) : p->tap;
-    for (int32_t ky = 0; ky < cfg->k_h; ++ky) {
-        const int8_t *w_row = &w[ky * p->row];
-        const int32_t y_in = ((ky >= p->ky.first) && (ky < p->ky.end)) ? 1 : 0;
-        const int32_t left = (y_in != 0) ? (p->kx.first * p->tap) : p->row;
-        const int32_t right = (y_in != 0) ? ((cfg->k_w - p->kx.end) * p->tap) : 0;
-        if ((left + right) > 0) {
-            for (int32_t j = 0; j < count; ++j) {
-                const int8_t *const w_pad = &w_row[j * p->w_len];
-                acc[j] += cfg->in_zp * (tg_sum_s8(w_pad, left) + tg_sum_s8(&w_pad[p->row - right], right));
+    const int32_t left = p->kx.first * p->tap;
+    const int32_t right = p->row - (p->kx.end * p->tap);
+    int32_t sum = tg_sum_s8(w, p->ky.first * p->row) + tg_sum_s8(&w[p->ky.end * p->row], p->w_len - (p->ky.end * p->row));
+    for (int32_t ky = p->ky.first; ky < p->ky.end; ++ky) {
+        const int8_t *const w_row = &w[ky * p->row];
+        sum += tg_sum_s8(w_row, left) + tg_sum_s8(&w_row[p->row - right], right);
+    }
+    return sum * cfg->in_zp;
+}
+
+/** acc[j] += the taps inside, `count` (1 or 4) channels of weights from w on; x, w: the first tap inside. */
+static void tg_conv_inside(const tg_pixel_t *p, const int8_t *x, const int8_t *w, int32_t count, int32_t acc[4])
+{
+    for (int32_t ky = p->ky.first; ky < p->ky.end; ++ky) {
+        const int8_t *x_run = x;
+        const int8_t *w_run = w;
+        for (int32_t r = p->runs; r > 0; --r) {
+            if (count == 4) {
+                tg_dot4_s8(x_run, w_run, p->w_len, p->run, acc);
+            } else {
+                acc[0] = tg_dot_s8(x_run, w_run, p->run, acc[0]);
             }
+            x_run += p->x_tap;
+            w_run += p->tap;
         }
-        if ((y_in != 0) && (run > 0)) {
-            const int32_t iy = p->iy + (ky * cfg->dil_h);
-            const int32_t ix = p->ix + (p->kx.first * cfg->dil_w);
-            const int8_t *x_run = &x[((iy * cfg->in_w) + ix) * cfg->in_c];
-            w_row = &w_row[left];
-            for (int32_t r = 0; r < runs; ++r) {
-                if (count == 4) {
-                    tg_dot4_s8(x_run, w_row, p->w_len, run, acc);
-                } else {
-                    acc[0] = tg_dot_s8(x_run, w_row, run, acc[0]);
-                }
-                x_run += cfg->dil_w * cfg->in_c;
-                w_row += p->tap;
-            }
-        }
+        x += p->x_row;
+        w += p->row;
     }
 }
 
-/** All output channels of one pixel. */
-static void tg_conv_pixel(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, const int8_t *x, const int8_t *w,
-                          const int32_t *b, const int32_t *m, int8_t *y)
+/** All output channels of one pixel; x_at: the first tap inside, counted from the start of the image. */
+static void tg_conv_pixel(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, const int8_t *x, int32_t x_at,
+                          const int8_t *w, const int32_t *b, const int32_t *m, int8_t *y)
 {
+    const int32_t w_at = (p->ky.first * p->row) + (p->kx.first * p->tap);
+    const int32_t whole = (((p->ky.end - p->ky.first) == cfg->k_h) && ((p->kx.end - p->kx.first) == cfg->k_w)) ? 1 : 0;
+    const tg_output_t out = {cfg->shift, cfg->out_zp, cfg->lo, cfg->hi};
     const int32_t group_out = cfg->out_c / cfg->groups;
     int32_t oc = 0;
     for (int32_t g = 0; g < cfg->groups; ++g) {
         const int32_t group_end = oc + group_out;
         while (oc < group_end) {
             const int32_t count = ((group_end - oc) >= 4) ? 4 : 1;
-            int32_t acc[4] = {0, 0, 0, 0};
-            for (int32_t j = 0; j < count; ++j) {
-                acc[j] = b[oc + j];
+            int32_t acc[4];
+            tg_start(acc, &b[oc], count);
+            if (whole == 0) {
+                for (int32_t j = 0; j < count; ++j) {
+                    acc[j] += tg_conv_outside(cfg, p, &w[j * p->w_len]);
+                }
             }
-            tg_conv_taps(cfg, p, &x[g * p->tap], &w[oc * p->w_len], count, acc);
-            for (int32_t j = 0; j < count; ++j) {
-                y[oc + j] = tg_requant_clamp(acc[j], m[oc + j], cfg->shift, cfg->out_zp, cfg->lo, cfg->hi);
+            if (p->run > 0) {
+                tg_conv_inside(p, &x[x_at], &w[w_at], count, acc);
             }
+            tg_epilogue(&out, acc, &m[oc], count, &y[oc]);
+            w += count * p->w_len;
             oc += count;
         }
+        x_at += p->tap;
     }
 }
 
 TG_SHARED void tg_conv_s8(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b,
                           const int32_t *m, int8_t *y)
 {
+    const int32_t joined = ((cfg->dil_w == 1U) && (cfg->groups == 1U)) ? 1 : 0;
     tg_pixel_t p;
     p.tap = cfg->in_c / cfg->groups;
     p.row = cfg->k_w * p.tap;
     p.w_len = cfg->k_h * p.row;
-    p.iy = -cfg->pad_top;
+    p.x_tap = cfg->dil_w * cfg->in_c;
+    p.x_row = cfg->dil_h * cfg->in_w * cfg->in_c;
     for (int32_t oy = 0; oy < cfg->out_h; ++oy) {
-        p.ky = tg_taps_inside(p.iy, cfg->in_h, cfg->k_h, cfg->dil_h);
-        p.ix = -cfg->pad_left;
+        const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
+        p.ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
         for (int32_t ox = 0; ox < cfg->out_w; ++ox) {
-            p.kx = tg_taps_inside(p.ix, cfg->in_w, cfg->k_w, cfg->dil_w);
-            tg_conv_pixel(cfg, &p, x, w, b, m, y);
+            const int32_t ix = (ox * cfg->stride_w) - cfg->pad_left;
+            int32_t inside;
+            p.kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
+            inside = p.kx.end - p.kx.first;
+            p.runs = (joined != 0) ? 1 : inside;
+            p.run = (joined != 0) ? (inside * p.tap) : p.tap;
+            tg_conv_pixel(cfg, &p, x,
+                          (((iy * cfg->in_w) + ix) * cfg->in_c) + (p.ky.first * p.x_row) + (p.kx.first * p.x_tap), w, b, m,
+                          y);
             y += cfg->out_c;
-            p.ix += cfg->stride_w;
         }
-        p.iy += cfg->stride_h;
     }
 }
