@@ -1,0 +1,180 @@
+"""What a build, an evaluation or an inspection found: tables for people, dictionaries for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+
+from tinygen.targets.board import Board
+from tinygen.verify import CoreResult
+from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
+
+
+def kib(n: int) -> str:
+    """Bytes with thousands separators."""
+    return f"{n:,}"
+
+
+def flash_bytes(built: Built) -> int | None:
+    """Flash of the model with the compiler's helpers it needs, as the linker says; None when nothing was linked."""
+    s = built.sizes
+    return None if s is None else s.flash_model + s.flash_libgcc + s.flash_libc
+
+
+def build_json(built: Built) -> dict[str, Any]:
+    """The report of `tinygen build --json`."""
+    s = built.sizes
+    m = built.model
+    return {
+        "model": {"name": built.plan.name, "sha256": m.imported.sha256, "opset": m.imported.opset},
+        "board": built.board.id,
+        "core": built.board.core.name,
+        "layers": len(built.plan.steps),
+        "macs": built.plan.macs,
+        "flash": None
+        if s is None
+        else {
+            "total": flash_bytes(built),
+            "constants": built.library.weight_bytes,
+            "code": s.flash_code,
+            "rodata": s.flash_rodata,
+            "libraries": s.flash_libgcc + s.flash_libc,
+        },
+        "ram": {
+            "arena": built.plan.arena_len,
+            "input_output": built.io_bytes,
+            "static": None if s is None else s.ram_static,
+            "stack": built.stack,
+        },
+        "accuracy": {
+            "calibration": "synthetic: accuracy unknown" if m.synthetic else "data",
+            "layers": [layer_json(a) for a in m.layers],
+        },
+        "verified": [
+            {"core": r.core, "samples": r.samples, "outputs_sha256": r.outputs_sha256, "stack": r.stack} for r in built.results
+        ],
+        "notes": [*m.imported.notes, *built.notes],
+        "seconds": {k: round(v, 3) for k, v in built.seconds.items()},
+    }
+
+
+def layer_json(a: LayerAccuracy) -> dict[str, Any]:
+    return {"tensor": a.tensor, "operator": a.title, "onnx": list(a.origin), "sqnr_db": round(a.sqnr_db, 2)}
+
+
+def build_table(built: Built) -> Table:
+    """The summary of a build."""
+    t = Table(title=f"{built.plan.name} for {built.board.id} ({built.board.core.name})", show_header=False)
+    t.add_column()
+    t.add_column(justify="right")
+    t.add_column()
+    s, board = built.sizes, built.board
+    flash = flash_bytes(built)
+    t.add_row("layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs")
+    if s is not None and flash is not None:
+        t.add_row("flash", kib(flash), f"bytes of {kib(board.flash_bytes)}; {kib(built.library.weight_bytes)} are constants")
+    else:
+        t.add_row("flash", f"> {kib(built.library.weight_bytes)}", "bytes of constants; code not measured (see notes)")
+    stack = "not measured" if built.stack is None else kib(built.stack)
+    ram = built.plan.arena_len + built.io_bytes + (built.stack or 0)
+    t.add_row("RAM", kib(ram), f"bytes of {kib(board.ram_bytes)}: arena {kib(built.plan.arena_len)}, in/out {kib(built.io_bytes)}, stack {stack}")
+    for r in built.results:
+        t.add_row("verified", r.core, f"{r.samples} samples, every byte equal to numpy; sha256 {r.outputs_sha256[:16]}")
+    return t
+
+
+def layer_table(layers: Iterable[LayerAccuracy]) -> Table:
+    """Where accuracy goes."""
+    t = Table(title="Signal to quantisation noise of every layer's output, against float")
+    for name, justify in (("layer", "left"), ("ONNX", "left"), ("SQNR dB", "right")):
+        t.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for a in layers:
+        t.add_row(a.title, ", ".join(a.origin), f"{a.sqnr_db:.1f}")
+    return t
+
+
+def boards_table(boards: Iterable[Board]) -> Table:
+    t = Table(title="Boards")
+    for name, justify in (
+        ("id", "left"), ("board", "left"), ("core", "left"), ("MHz", "right"),
+        ("flash KiB", "right"), ("RAM KiB", "right"), ("emulated on", "left"),
+    ):  # fmt: skip
+        t.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for b in boards:
+        native = b.core.name == "native"
+        t.add_row(
+            b.id, b.name, b.core.name, "" if native else f"{b.f_cpu_hz // 1_000_000}",
+            "" if native else f"{b.flash_bytes // 1024}", "" if native else f"{b.ram_bytes // 1024}",
+            b.stand_in.name if b.stand_in else "this computer",
+        )  # fmt: skip
+    return t
+
+
+def nodes_table(model: Quantised, estimate: Estimate) -> Table:
+    """Operators of a model as tinygen will run them."""
+    t = Table(title=f"{model.imported.graph.name}: {estimate.macs:,} MACs, {estimate.parameters:,} parameters")
+    for name, justify in (("layer", "left"), ("ONNX", "left"), ("output", "left"), ("MACs", "right"), ("parameters", "right")):
+        t.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in estimate.layers:
+        t.add_row(row.title, ", ".join(row.origin), "x".join(map(str, row.shape)), f"{row.macs:,}", f"{row.parameters:,}")
+    return t
+
+
+def fits_table(estimate: Estimate) -> Table:
+    t = Table(title=f"Estimated flash {kib(estimate.flash)} bytes, RAM {kib(estimate.ram)} bytes: does it fit?")
+    for name, justify in (("board", "left"), ("flash used", "right"), ("RAM used", "right"), ("fits", "left")):
+        t.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for f in estimate.fits:
+        t.add_row(f.board, f"{100 * f.flash_share:.0f} %", f"{100 * f.ram_share:.0f} %", "yes" if f.fits else "no")
+    return t
+
+
+def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
+    return {
+        "model": {"name": model.imported.graph.name, "sha256": model.imported.sha256, "opset": model.imported.opset},
+        "inputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.in_ports],
+        "outputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.out_ports],
+        "macs": e.macs,
+        "parameters": e.parameters,
+        "flash_estimate": e.flash,
+        "ram_estimate": e.ram,
+        "arena": e.arena,
+        "layers": [
+            {"operator": r.title, "onnx": list(r.origin), "shape": list(r.shape), "macs": r.macs, "parameters": r.parameters}
+            for r in e.layers
+        ],
+        "boards": [
+            {"board": f.board, "flash_share": round(f.flash_share, 4), "ram_share": round(f.ram_share, 4), "fits": f.fits}
+            for f in e.fits
+        ],
+        "notes": list(model.imported.notes),
+    }
+
+
+def evaluation_table(e: Evaluation) -> Table:
+    t = Table(title=f"{e.name}, {e.samples} samples")
+    for name, justify in (("measure", "left"), ("float", "right"), ("int8", "right")):
+        t.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for m in e.measures:
+        t.add_row(m.name, "" if m.float_value is None else f"{m.float_value:.4f}", f"{m.int8_value:.4f}")
+    return t
+
+
+def evaluation_json(e: Evaluation) -> dict[str, Any]:
+    return {
+        "model": e.name,
+        "samples": e.samples,
+        "measures": [{"name": m.name, "float": m.float_value, "int8": m.int8_value} for m in e.measures],
+        "layers": [layer_json(a) for a in e.layers],
+    }
+
+
+def results_table(results: Iterable[CoreResult]) -> Table:
+    t = Table(title="Verification")
+    for name in ("core", "samples", "stack", "outputs sha256"):
+        t.add_column(name)
+    for r in results:
+        t.add_row(r.core, str(r.samples), str(r.stack), r.outputs_sha256[:16])
+    return t

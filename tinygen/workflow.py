@@ -1,0 +1,480 @@
+"""The whole line, one function a phase: import, tidy, calibrate, quantise, plan, emit, verify. The CLI only calls these."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygen import simulate, verify
+from tinygen.build.toolchain import Sizes
+from tinygen.calibrate.data import Samples, load_data, synthetic
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
+from tinygen.calibrate.ranges import METHODS, collect
+from tinygen.emit.library import render_library
+from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
+from tinygen.emit.view import LibraryView, library_view
+from tinygen.emit.writer import check_output, write_folder
+from tinygen.errors import DataError, TargetError, ToolError
+from tinygen.frontend.onnx_reader import Imported, read_onnx
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.text import dump
+from tinygen.ir.types import Graph
+from tinygen.numerics import Array, dequantise
+from tinygen.ops.base import need_quant
+from tinygen.passes.pipeline import tidy
+from tinygen.passes.quantise import quantise, range_tensors
+from tinygen.plan.planner import identifier, plan
+from tinygen.plan.types import Plan
+from tinygen.targets.board import Board, all_boards, load_board
+from tinygen.targets.cores import get_core
+from tinygen.version import ABI, NUMERICS, VERSION
+
+DEFAULT_METHOD = "minmax"
+CALIBRATION_SAMPLES = 200
+SYNTHETIC_SAMPLES = 32
+#: Samples over which the accuracy of every layer is measured.
+SQNR_SAMPLES = 32
+GOLDEN_SAMPLES = 2
+
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(phase: str, done: int, total: int) -> None:
+    """For callers that show none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    board: str
+    data: Path | None = None
+    name: str | None = None
+    method: str = DEFAULT_METHOD
+    samples: int = CALIBRATION_SAMPLES
+    static_arena: bool = False
+    verify_cores: tuple[str, ...] | None = None  # None: this computer and the board's core; (): nothing
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAccuracy:
+    """Signal to quantisation noise of a layer's output against the float network, in dB."""
+
+    tensor: str
+    title: str
+    origin: tuple[str, ...]
+    sqnr_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """A model on its way: as imported, tidied, and in fixed point, with the samples that calibrated it."""
+
+    imported: Imported
+    tidy: Graph
+    fixed: Graph
+    samples: Samples
+    synthetic: bool
+    layers: tuple[LayerAccuracy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished build: the plan, every file, proof and figures."""
+
+    model: Quantised
+    board: Board
+    plan: Plan
+    library: LibraryView
+    files: Mapping[str, bytes]
+    results: tuple[verify.CoreResult, ...]
+    sizes: Sizes | None
+    stack: int | None
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def io_bytes(self) -> int:
+        """Input and output buffers, which the caller owns."""
+        return sum(e.length for e in (*self.plan.inputs, *self.plan.outputs))
+
+
+class Clock:
+    """Wall-clock seconds of each phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def quantise_model(
+    path: Path, options: Options, progress: Progress = no_progress, clock: Clock | None = None
+) -> Quantised:
+    """Import, tidy, calibrate and quantise."""
+    clock = clock or Clock()
+    with clock.phase("import"):
+        imported = read_onnx(path, name=identifier(options.name or path.stem), input_shapes=options.input_shapes)
+    with clock.phase("tidy"):
+        graph = tidy(imported.graph)
+    with clock.phase("calibrate"):
+        samples, made_up = _samples(imported, graph, options)
+        fixed, layers = calibrate(graph, samples, options.method, progress)
+    return Quantised(imported, graph, fixed, samples, made_up, layers)
+
+
+def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool]:
+    quants = [graph.tensors[n].quant for n in graph.inputs]
+    if options.data is None:
+        return synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants), True
+    data = load_data(
+        options.data, graph.in_ports, limit=options.samples, input_types=imported.input_types, quants=quants
+    )
+    return data, False
+
+
+def calibrate(
+    graph: Graph, samples: Samples, method: str, progress: Progress = no_progress
+) -> tuple[Graph, tuple[LayerAccuracy, ...]]:
+    """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers."""
+    if method not in METHODS:
+        raise DataError(f'no calibration method "{method}"; tinygen has {", ".join(METHODS)}')
+    inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+    activations = [o for n in graph.nodes for o in n.outputs]
+    model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))
+    wanted = range_tensors(graph)
+    histograms = collect(model, wanted, inputs, lambda d, t: progress("calibrating", d, t))
+    ranges = {}
+    for name in wanted:
+        r = histograms[name].range(method)
+        ranges[name] = (r.lo, r.hi)
+    fixed = quantise(graph, ranges)
+    return fixed, layer_accuracy(graph, fixed, model, inputs)
+
+
+def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:
+    """SQNR of every layer's output over the first samples: where accuracy goes. `inputs` in the tensors' layout."""
+    few = [np.ascontiguousarray(x[:SQNR_SAMPLES]) for x in inputs]
+    meters = {o: SqnrMeter() for n in graph.nodes for o in n.outputs}
+    for i in range(len(few[0])):
+        found = dict(zip(model.output_names, model.run([x[i] for x in few]), strict=True))
+        ints: dict[str, Array] = {}
+        q = [
+            simulate.quantise(x[i : i + 1], *need_quant(fixed.tensors[name]))
+            for name, x in zip(fixed.inputs, few, strict=True)
+        ]
+        simulate.run(fixed, q, ints.__setitem__)
+        for name, meter in meters.items():
+            real = dequantise(ints[name][0], *need_quant(fixed.tensors[name]))
+            meter.add(found[name].reshape(real.shape), real)
+    return tuple(
+        LayerAccuracy(o, n.op.title, n.origin, meters[o].db)  # type: ignore[attr-defined]
+        for n in graph.nodes
+        for o in n.outputs
+    )
+
+
+def make_library(plan_: Plan, model: Quantised, options: Options, *, trace: bool = False) -> LibraryView:
+    """The library's words; the build id is a hash of all that decides its bytes."""
+    what = json.dumps(
+        [VERSION, dump(model.fixed), plan_.core, plan_.arena_len, options.static_arena, [asdict(b) for b in plan_.buffers]]
+    )
+    return library_view(
+        plan_,
+        version=VERSION,
+        abi=ABI,
+        numerics=NUMERICS,
+        build_id=hashlib.sha256(what.encode()).hexdigest()[:8].upper(),
+        sha256=model.imported.sha256,
+        model_file=f"{model.imported.graph.name}.onnx",
+        static_arena=options.static_arena,
+        trace=trace,
+    )
+
+
+def model_view(plan_: Plan) -> ModelView:
+    """Names and lengths for the programs around the library."""
+    return ModelView(
+        plan_.name,
+        plan_.name.upper(),
+        VERSION,
+        tuple(PortView(e.name, e.length) for e in plan_.inputs),
+        tuple(PortView(e.name, e.length) for e in plan_.outputs),
+    )
+
+
+def verify_plan(
+    model: Quantised,
+    plan_: Plan,
+    core_name: str,
+    options: Options,
+    inputs: Sequence[Array],
+    expected: Sequence[Array],
+) -> verify.CoreResult:
+    """Numpy against the C of `plan_` on one core."""
+
+    def files(trace: bool) -> Mapping[str, bytes]:
+        return render_library(make_library(plan_, model, options, trace=trace))
+
+    return verify.check_core(get_core(core_name), model.fixed, plan_, files, model_view(plan_), inputs, expected)
+
+
+def build(
+    path: Path, out: Path, options: Options, progress: Progress = no_progress, *, force: bool = False
+) -> Built:
+    """Everything `tinygen build` does; the folder `out` appears only when all of it went well."""
+    clock = Clock()
+    board = load_board(options.board)
+    check_output(out, force=force)
+    cores = options.verify_cores
+    if cores is None:
+        cores = tuple(dict.fromkeys(("native", board.core.name)))
+    notes: list[str] = []
+    model = quantise_model(path, options, progress, clock)
+    with clock.phase("plan"):
+        main_plan = plan(model.fixed, board.core.name, board.core.kernel_sets)
+    check_fit(main_plan, board, None, None)
+    with clock.phase("simulate"):
+        quantised = simulate.quantise_inputs(model.fixed, [x[:4] for x in model.samples.inputs])
+        inputs = verify.make_inputs(model.fixed, quantised)
+        expected = simulate.run(model.fixed, inputs)
+    results: list[verify.CoreResult] = []
+    sizes, stack = None, None
+    for i, name in enumerate(cores):
+        progress("verifying", i, len(cores))
+        core = get_core(name)
+        # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
+        core_plan = main_plan if name in ("native", board.core.name) else plan(model.fixed, name, core.kernel_sets)
+        with clock.phase(f"verify {name}"):
+            try:
+                results.append(verify_plan(model, core_plan, name, options, inputs, expected))
+            except ToolError as e:
+                if "not on PATH" not in str(e):
+                    raise
+                notes.append(f"not verified on {name}: {e}")
+        if results and results[-1].core == name == board.core.name:
+            sizes, stack = results[-1].sizes, results[-1].stack
+    progress("verifying", len(cores), len(cores))
+    check_fit(main_plan, board, sizes, stack)
+    with clock.phase("emit"):
+        library = make_library(main_plan, model, options)
+        golden = tuple(
+            GoldenCase(
+                tuple(tuple(int(v) for v in x[i].ravel()) for x in inputs),
+                tuple(tuple(int(v) for v in y[i].ravel()) for y in expected),
+            )
+            for i in range(GOLDEN_SAMPLES)
+        )
+        view = ProjectView(model_view(main_plan), board, golden, stack_bytes=max(2048, _round_up((stack or 0) + 1024, 512)))
+        files = render_project(view)
+        files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in render_library(library).items()}
+        built = Built(
+            model, board, main_plan, library, files, tuple(results), sizes, stack, tuple(notes), clock.seconds
+        )
+        certificate = (json.dumps(certificate_of(built, options, inputs, expected), indent=2) + "\n").encode()
+        built = replace(built, files={**files, "certificate.json": certificate})
+        write_folder(out, built.files, force=force)
+    return built
+
+
+def _round_up(n: int, step: int) -> int:
+    return -(-n // step) * step
+
+
+def check_fit(plan_: Plan, board: Board, sizes: Sizes | None, stack: int | None) -> None:
+    """Raise TargetError with figures when the model cannot fit the board: from the constants alone, or measured."""
+    constants = sum(c.array.nbytes for s in plan_.steps for k in s.calls for c in k.call.consts)
+    flash = sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc if sizes else constants
+    io = sum(e.length for e in (*plan_.inputs, *plan_.outputs))
+    ram = plan_.arena_len + io + (stack or 0)
+    problems = []
+    if flash > board.flash_bytes:
+        problems.append(
+            f"flash: {flash:,} bytes needed ({constants:,} of constants), {board.flash_bytes:,} there. "
+            "Prune or shrink the model, or take a board with more flash"
+        )
+    if ram > board.ram_bytes:
+        busiest = max(plan_.steps, key=lambda s: s.output.size)
+        problems.append(
+            f"RAM: {ram:,} bytes needed (arena {plan_.arena_len:,}, input and output {io:,}, stack {stack or 0:,}), "
+            f"{board.ram_bytes:,} there. The largest tensor is the output of {busiest.name} "
+            f"({'x'.join(map(str, busiest.out_shape))}, {busiest.output.size:,} bytes); a smaller input or fewer channels "
+            "there would help, or a board with more RAM"
+        )
+    if problems:
+        raise TargetError(f'"{plan_.name}" does not fit {board.id} ({board.name}):\n' + "\n".join(f"  {p}." for p in problems))
+
+
+def certificate_of(
+    built: Built, options: Options, inputs: Sequence[Array], expected: Sequence[Array]
+) -> dict[str, Any]:
+    """What was proved, on what, by what. No dates, no paths."""
+    m = built.model
+    return {
+        "tinygen": VERSION,
+        "numerics": NUMERICS,
+        "abi": ABI,
+        "model": {"name": m.imported.graph.name, "sha256": m.imported.sha256, "opset": m.imported.opset},
+        "options": {
+            "board": built.board.id,
+            "core": built.board.core.name,
+            "calibration": "scales of the model" if m.imported.quantised else options.method,
+            "calibration_data_sha256": None if m.synthetic else m.samples.sha256,
+            "calibration_samples": len(m.samples.inputs[0]),
+            "arena": "static" if options.static_arena else "caller",
+        },
+        "build_id": built.library.build_id,
+        "inputs_sha256": hashlib.sha256(verify.sample_bytes(inputs)).hexdigest(),
+        "outputs_sha256": {
+            "numpy": hashlib.sha256(verify.sample_bytes(expected)).hexdigest(),
+            **{r.core: r.outputs_sha256 for r in built.results},
+        },
+        "samples": len(inputs[0]),
+        "verified": bool(built.results),
+        "not_verified": list(built.notes),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure of an evaluation; `float_value` is None where float is the reference itself."""
+
+    name: str
+    float_value: float | None
+    int8_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Float network and int8 network on the same samples."""
+
+    name: str
+    samples: int
+    measures: tuple[Measure, ...]
+    layers: tuple[LayerAccuracy, ...]
+
+
+def evaluate(
+    path: Path, data: Path, options: Options, progress: Progress = no_progress, *, limit: int | None = None
+) -> Evaluation:
+    """Accuracy of float and int8 on labelled data; without labels agreement and SQNR of the outputs.
+
+    The int8 network is calibrated with `options.data`, or with the first samples of `data` itself when there is none.
+    """
+    model = quantise_model(path, replace(options, data=options.data or data), progress)
+    quants = [model.tidy.tensors[n].quant for n in model.tidy.inputs]
+    samples = load_data(data, model.tidy.in_ports, limit=limit, input_types=model.imported.input_types, quants=quants)
+    real, ints = run_both(model, samples.inputs, progress)
+    measures: list[Measure] = []
+    labels = samples.labels
+    if labels is not None and labels.ndim == 1 and real[0][0].size > 1:
+        measures.append(Measure("accuracy", accuracy(real[0], labels), accuracy(ints[0], labels)))
+    elif labels is not None and labels.size == real[0].size:
+        measures.append(Measure("mean square error", mse(real[0], labels), mse(ints[0], labels)))
+    for i, (a, b) in enumerate(zip(real, ints, strict=True)):
+        suffix = f" of output {i}" if len(real) > 1 else ""
+        if a[0].size > 1:
+            measures.append(Measure(f"agreement{suffix} (same largest output)", None, agreement(a, b)))
+        measures.append(Measure(f"SQNR{suffix} (dB)", None, sqnr_db(a, b)))
+    return Evaluation(model.imported.graph.name, len(samples.inputs[0]), tuple(measures), model.layers)
+
+
+def run_both(
+    model: Quantised, inputs: Sequence[Array], progress: Progress = no_progress
+) -> tuple[list[Array], tuple[Array, ...]]:
+    """Outputs of the float network (onnxruntime) and of the int8 network (numpy), in the ONNX layout."""
+    graph = model.tidy
+    session = FloatModel(to_onnx(graph))
+    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, inputs, strict=True)]
+    found = session.run_many(moved, lambda d, t: progress("float", d, t))
+    by_name = dict(zip(session.output_names, found, strict=True))
+    real = [
+        port.to_onnx(by_name[n].reshape(-1, *graph.tensors[n].shape))
+        for n, port in zip(graph.outputs, graph.out_ports, strict=True)
+    ]
+    progress("int8", 0, 1)
+    outputs = simulate.run(model.fixed, simulate.quantise_inputs(model.fixed, inputs))
+    progress("int8", 1, 1)
+    return real, simulate.dequantise_outputs(model.fixed, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """A layer as tinygen will run it."""
+
+    title: str
+    origin: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Shares of a board's flash and RAM."""
+
+    board: str
+    flash_share: float
+    ram_share: float
+
+    @property
+    def fits(self) -> bool:
+        return self.flash_share <= 1 and self.ram_share <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a model will cost, before anything is built. Bytes; `flash` and `ram` are estimates, `arena` is exact for a
+    Cortex-M4."""
+
+    macs: int
+    parameters: int
+    flash: int
+    ram: int
+    arena: int
+    layers: tuple[LayerCost, ...]
+    fits: tuple[Fit, ...]
+
+
+#: Code of a layer beside its kernels (function, config, call) and of a kernel, in bytes: means over the models in ../shared.
+LAYER_CODE = 110
+KERNEL_CODE = 480
+STACK_GUESS = 400
+
+
+def estimate(model: Quantised) -> Estimate:
+    """Cost of a quantised model on every board."""
+    core = get_core("cortex-m4")
+    p = plan(model.fixed, core.name, core.kernel_sets)
+    view = make_library(p, model, Options(board=""))
+    flash = view.weight_bytes + LAYER_CODE * len(p.steps) + KERNEL_CODE * len(p.kernels)
+    ram = p.arena_len + sum(e.length for e in (*p.inputs, *p.outputs)) + STACK_GUESS
+    graph = model.tidy
+    layers = tuple(
+        LayerCost(
+            n.op.title,  # type: ignore[attr-defined]
+            n.origin,
+            graph.outs(n)[0].shape,
+            n.op.macs(graph.ins(n), graph.outs(n)[0]),  # type: ignore[attr-defined]
+            sum(t.size for t in graph.ins(n) if t.const is not None),
+        )
+        for n in graph.nodes
+    )
+    fits = tuple(Fit(b.id, flash / b.flash_bytes, ram / b.ram_bytes) for b in all_boards() if b.core.name != "native")
+    return Estimate(p.macs, sum(r.parameters for r in layers), flash, ram, p.arena_len, layers, fits)
