@@ -1,6 +1,6 @@
 """Train the digits network and write digits.onnx, digits_calib.npz and digits_test.npz beside this file.
 
-    pip install 'tinygen[torch]' scikit-learn
+    pip install '.[torch]' scikit-learn
     python examples/digits/train.py
 
 About a minute on a laptop. Seeds are fixed; another version of PyTorch or another processor may still give

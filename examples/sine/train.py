@@ -1,6 +1,6 @@
 """Train the sine network and write sine.onnx and sine_calib.npz beside this file.
 
-    pip install 'tinygen[torch]'
+    pip install '.[torch]'
     python examples/sine/train.py
 
 A few seconds. Seeds are fixed; another version of PyTorch or another processor may still give slightly

@@ -1,0 +1,60 @@
+# make demo and make test set up everything they need: .venv, and the Debian packages where they may.
+# PYTHON=python3.12 chooses another Python; TOOLS=no never installs Debian packages; JOBS=4 tests on four cores.
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+STAMP := $(VENV)/.installed
+TINYGEN := $(VENV)/bin/tinygen
+PYTEST := $(VENV)/bin/python -m pytest
+
+DIGITS := examples/digits
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test tools venv lint models bench random clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## build, verify and evaluate the digits example for nucleo_f446re
+	@.ci/tools demo
+	@$(MAKE) --no-print-directory venv
+	$(TINYGEN) build $(DIGITS)/digits.onnx --board nucleo_f446re --data $(DIGITS)/digits_calib.npz --output build/demo/digits
+	$(TINYGEN) eval $(DIGITS)/digits.onnx --data $(DIGITS)/digits_test.npz
+
+test: ## the whole test suite, except the long sweeps
+	@.ci/tools test
+	@$(MAKE) --no-print-directory venv
+	$(PYTEST) -n $(JOBS)
+
+tools: ## install the Debian packages (Arm compiler, QEMU, cppcheck), or say what is missing
+	@.ci/tools test
+
+venv: $(STAMP) ## the Python environment in .venv, tinygen installed as editable
+
+$(STAMP): pyproject.toml setup.py
+	@PYTHON="$(PYTHON)" .ci/tools venv
+	@echo "Setting up $(VENV) (once; a few minutes on a slow network)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+lint: venv ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+models: venv ## build and verify every model of ../shared/models, as a table
+	$(VENV)/bin/python -m benchmarks.models
+
+bench: venv ## time and memory of the build itself, by phase
+	$(VENV)/bin/python -m benchmarks.build_time
+
+random: venv ## the long run of random networks
+	$(PYTEST) -n $(JOBS) -m slow tests/random
+
+clean: ## remove build output and caches
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv
+	rm -rf $(VENV)
