@@ -1,0 +1,453 @@
+"""Arithmetic: element-wise functions, dense layers, reductions, softmax and its relatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Result, Unsupported, View
+from tinygen.frontend.handlers_spatial import weight_quant
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array
+from tinygen.ops import Add, ArgMax, Dense, LogSoftmax, Mul, PRelu, ReduceExtreme, ReduceSum, Softmax, Unary
+from tinygen.ops.base import Operator, Shape
+from tinygen.ops.reduce import block, reduced_shape
+from tinygen.ops.unary import Expr, clip_expr
+
+# Functions of one value -----------------------------------------------------------------------------------------------
+
+
+def _add(a: Expr, c: Expr) -> Expr:
+    return ("Add", a, c)
+
+
+def _mul(a: Expr, c: Expr) -> Expr:
+    return ("Mul", a, c)
+
+
+_NEGATIVE: Expr = ("Min", "x", 0.0)
+_POSITIVE: Expr = ("Max", "x", 0.0)
+
+
+def leaky(slope: float) -> Expr:
+    """x for x > 0, slope * x below."""
+    return ("Max" if slope <= 1.0 else "Min", "x", _mul("x", slope))
+
+
+def _elu(alpha: float, inner: float = 1.0) -> Expr:
+    """x above 0, alpha * (exp(x / inner) - 1) below."""
+    arg: Expr = _NEGATIVE if inner == 1.0 else ("Div", _NEGATIVE, inner)
+    return _add(_POSITIVE, _mul(("Sub", ("Exp", arg), 1.0), alpha))
+
+
+def _hard_sigmoid(alpha: float, beta: float) -> Expr:
+    return ("Min", ("Max", _add(_mul("x", alpha), beta), 0.0), 1.0)
+
+
+def _gelu(n: View) -> Expr:
+    if n.text("approximate", "none") == "tanh":
+        cubed = _add("x", _mul(("Pow", "x", 3.0), 0.044715))
+        inner: Expr = ("Tanh", _mul(cubed, math.sqrt(2 / math.pi)))
+    else:
+        inner = ("Erf", ("Div", "x", math.sqrt(2.0)))
+    return _mul(_mul("x", 0.5), _add(inner, 1.0))
+
+
+def _above(limit: float) -> Expr:
+    """1 for x > limit, otherwise 0."""
+    return ("Max", ("Sign", ("Sub", "x", limit)), 0.0)
+
+
+def _below(limit: float) -> Expr:
+    return ("Max", ("Sign", ("Sub", limit, "x")), 0.0)
+
+
+def _shrink(n: View) -> Expr:
+    lambd, bias = n.real("lambd", 0.5), n.real("bias", 0.0)
+    return _add(_mul(("Sub", "x", bias), _above(lambd)), _mul(_add("x", bias), _below(-lambd)))
+
+
+#: ONNX operator to its expression. The attribute defaults are those of the ONNX specification.
+FUNCTIONS_OF_ONE: dict[str, Callable[[View], Expr]] = {
+    "Relu": lambda n: clip_expr(0.0, math.inf),
+    "LeakyRelu": lambda n: leaky(n.real("alpha", 0.01)),
+    "Elu": lambda n: _elu(n.real("alpha", 1.0)),
+    "Celu": lambda n: _elu(n.real("alpha", 1.0), n.real("alpha", 1.0)),
+    "Selu": lambda n: _mul(_elu(n.real("alpha", 1.6732632423543772)), n.real("gamma", 1.0507009873554805)),
+    "HardSigmoid": lambda n: _hard_sigmoid(n.real("alpha", 0.2), n.real("beta", 0.5)),
+    "HardSwish": lambda n: _mul("x", _hard_sigmoid(1 / 6, 0.5)),
+    "Gelu": _gelu,
+    "Mish": lambda n: _mul("x", ("Tanh", ("Softplus", "x"))),
+    "Swish": lambda n: _mul("x", ("Sigmoid", _mul("x", n.real("alpha", 1.0)))),
+    "ThresholdedRelu": lambda n: _mul("x", _above(n.real("alpha", 1.0))),
+    "Shrink": _shrink,
+}
+#: Those that are a primitive of the expression by themselves.
+PRIMITIVES = (
+    "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Sin", "Cos", "Tan",
+    "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Round", "Floor", "Ceil", "Sign",
+)  # fmt: skip
+
+
+def unary(b: Builder, n: View) -> Result:
+    make = FUNCTIONS_OF_ONE.get(n.op_type)
+    return b.emit(Unary(make(n) if make else (n.op_type, "x"), n.op_type.lower()), n.act())
+
+
+def clip(b: Builder, n: View) -> Result:
+    lo, hi = n.scalar(1, "min"), n.scalar(2, "max")
+    # The largest float32 is how some exporters write "no bound".
+    low = -math.inf if lo is None or lo <= -3.4e38 else lo
+    high = math.inf if hi is None or hi >= 3.4e38 else hi
+    expr = clip_expr(low, high)
+    return n.act() if expr == "x" else b.emit(Unary(expr, "clip"), n.act())
+
+
+def _scalar(value: object) -> float | None:
+    """The number, when an operand is a constant of one element."""
+    if isinstance(value, Known) and value.array.size == 1:
+        return float(value.array.reshape(-1)[0])
+    return None
+
+
+def _apply(b: Builder, expr: Expr, label: str, x: Tensor, like: object) -> Tensor:
+    """A Unary on x; a constant operand `like` of higher rank (1, 1, ...) raises the rank of the result as in ONNX."""
+    y = b.emit(Unary(expr, label), x)
+    rank = like.array.ndim if isinstance(like, Known) else 0
+    return b.reshape(y, (1,) * (rank - len(x.shape)) + x.shape) if rank > len(x.shape) else y
+
+
+def power(b: Builder, n: View) -> Result:
+    base, exponent = _scalar(n.ins[0]), _scalar(n.ins[1])
+    if exponent is not None:
+        return n.act() if exponent == 1.0 else _apply(b, ("Pow", "x", exponent), "pow", n.act(), n.ins[1])
+    if base is not None:
+        return _apply(b, ("Pow", base, "x"), "pow", n.act(1), n.ins[0])
+    raise Unsupported("base or exponent must be a constant of one value", "Use multiplications for other powers.")
+
+
+# Two operands ---------------------------------------------------------------------------------------------------------
+
+
+def _operands(b: Builder, n: View) -> tuple[Tensor, Tensor]:
+    return b.tensor(n.ins[0], f"{n.name}/a"), b.tensor(n.ins[1], f"{n.name}/b")
+
+
+def add(b: Builder, n: View) -> Result:
+    return b.emit(Add(), *_operands(b, n))
+
+
+def sub(b: Builder, n: View) -> Result:
+    return b.emit(Add(-1), *_operands(b, n))
+
+
+def mul(b: Builder, n: View) -> Result:
+    return b.emit(Mul(), *_operands(b, n))
+
+
+def div(b: Builder, n: View) -> Result:
+    if isinstance(n.ins[1], Known):
+        d = n.ins[1]
+        if not np.all(d.array):
+            raise Unsupported("division by a constant that holds zeros")
+        with np.errstate(all="ignore"):
+            inverse = 1.0 / d.array.astype(np.float64)
+        return b.emit(Mul(), n.act(), b.const(inverse, f"{d.name or n.name}/inverse"))
+    c = _scalar(n.ins[0])
+    if c is not None:
+        return _apply(b, ("Div", c, "x"), "div", n.act(1), n.ins[0])
+    if isinstance(n.ins[0], Known):
+        inverse_x = b.emit(Unary(("Reciprocal", "x"), "reciprocal"), n.act(1))
+        return b.emit(Mul(), b.const(n.ins[0], f"{n.name}/a"), inverse_x)
+    raise Unsupported("division of two activations", "Divide by a constant, or rewrite the layer without a division.")
+
+
+def _fold(b: Builder, values: Sequence[object], step: Callable[[Tensor, Tensor], Tensor], hint: str) -> Tensor:
+    """((v0 . v1) . v2)..."""
+    tensors = [b.tensor(v, hint) for v in values]  # type: ignore[arg-type]
+    total = tensors[0]
+    for t in tensors[1:]:
+        total = step(total, t)
+    return total
+
+
+def total(b: Builder, n: View) -> Result:
+    """Sum and Mean of any number of tensors."""
+    y = _fold(b, [v for v in n.ins if v is not None], lambda a, c: b.emit(Add(), a, c), f"{n.name}/operand")
+    if n.op_type == "Mean" and len(n.ins) > 1:
+        y = b.emit(Mul(), y, b.const(np.array(1.0 / len(n.ins)), f"{n.name}/share"))
+    return y
+
+
+def extreme(b: Builder, n: View) -> Result:
+    """Max and Min. Against a number it is a clamp; otherwise max(a, b) = b + relu(a - b), min(a, b) = a - relu(a - b)."""
+    largest = n.op_type == "Max"
+    values = [v for v in n.ins if v is not None]
+    numbers = [v for v in values if _scalar(v) is not None]
+    others = [v for v in values if _scalar(v) is None]
+
+    def pair(p: Tensor, q: Tensor) -> Tensor:
+        over = b.emit(Unary(clip_expr(0.0, math.inf), "relu"), b.emit(Add(-1), p, q))
+        return b.emit(Add(), q, over) if largest else b.emit(Add(-1), p, over)
+
+    y = _fold(b, others, pair, f"{n.name}/operand")
+    for v in numbers:
+        c = _scalar(v)
+        assert c is not None
+        expr = clip_expr(c, math.inf) if largest else clip_expr(-math.inf, c)
+        y = _apply(b, expr, "clip", y, v)
+    return y
+
+
+def constant_condition(n: View) -> str | None:
+    """The condition is constant.
+
+    Choices that depend on the data are not supported."""
+    return None if n.is_known(0) else "a condition computed from the input"
+
+
+def where(b: Builder, n: View) -> Result:
+    """condition * x + (1 - condition) * y, for a constant condition."""
+    mask = n.array(0, "the condition").astype(np.float32)
+    parts = []
+    for i, m in ((1, mask), (2, 1 - mask)):
+        v = n.ins[i]
+        if isinstance(v, Known):
+            chosen = np.where(m != 0, v.array.astype(np.float32), np.float32(0))
+            if np.any(chosen):
+                parts.append(b.const(chosen, f"{n.name}/choice"))
+        elif np.any(m):
+            parts.append(b.emit(Mul(), n.act(i), b.const(m, f"{n.name}/mask")))
+    if len(parts) == 1 and parts[0].const is None:
+        return parts[0]
+    return _fold(b, [Act(p) for p in parts], lambda a, c: b.emit(Add(), a, c), "")
+
+
+def prelu(b: Builder, n: View) -> Result:
+    x = n.act()
+    slope = _scalar(n.ins[1])
+    if slope is not None:
+        return b.emit(Unary(leaky(slope), "prelu"), x)
+    if isinstance(n.ins[1], Known):
+        s = n.ins[1].array
+        full = (1,) * (len(x.shape) - s.ndim) + s.shape
+        axes = [i for i, d in enumerate(full) if d != 1]
+        if len(axes) == 1 and full[axes[0]] == x.shape[axes[0]]:
+            order = [i for i in range(len(x.shape)) if i != axes[0]] + axes
+            y = b.emit(PRelu(), b.transpose(x, order), b.const(s.reshape(-1), n.ins[1].name))
+            return b.transpose(y, np.argsort(order).tolist())
+    # Slopes of another shape: relu(x) + slope * min(x, 0).
+    below = b.emit(Unary(_NEGATIVE, "prelu"), x)
+    above = b.emit(Unary(_POSITIVE, "prelu"), x)
+    return b.emit(Add(), above, b.emit(Mul(), below, b.tensor(n.ins[1], f"{n.name}/slope")))
+
+
+# Dense layers ---------------------------------------------------------------------------------------------------------
+
+
+def one_constant_factor(n: View) -> str | None:
+    """One factor is constant.
+
+    Products of two activations (attention) come in a later version."""
+    return None if n.is_known(0) or n.is_known(1) else "a product of two activations"
+
+
+def _dense(b: Builder, n: View, x: Tensor, w: Known, array: Array, axis: int, bias: Tensor | None) -> Tensor:
+    """x (..., K) by `array` (M, K), whose outputs are axis `axis` of the ONNX constant `w`."""
+    m = array.shape[0]
+    weights = b.const(np.ascontiguousarray(array), w.name or f"{n.name}/weights", weight_quant(b, w, m, axis))
+    return b.emit(Dense(), x, weights, b.const(np.zeros(m, np.float32), "zeros") if bias is None else bias)
+
+
+def gemm(b: Builder, n: View) -> Result:
+    alpha, beta = n.real("alpha", 1.0), n.real("beta", 1.0)
+    if isinstance(n.ins[1], Known):
+        x, w, m_axis = n.act(), n.ins[1], 0 if n.integer("transB", 0) else 1
+        x = b.transpose(x, (1, 0)) if n.integer("transA", 0) else x
+    else:  # A x = (x' A')'
+        x, w, m_axis = n.act(1), n.known(0, "A"), 1 if n.integer("transA", 0) else 0
+        x = x if n.integer("transB", 0) else b.transpose(x, (1, 0))
+    array = w.array if m_axis == 0 else w.array.T
+    if alpha != 1.0:
+        w = Known(w.array, f"{n.name}/weights")
+        array = array * np.float32(alpha)
+    m = array.shape[0]
+    swapped = not isinstance(n.ins[1], Known)
+    c = n.ins[2] if n.has(2) and beta != 0.0 else None
+    bias = None
+    if isinstance(c, Known) and not swapped:
+        full = c.array.reshape((1,) * (2 - c.array.ndim) + c.array.shape)
+        if full.shape[0] == 1:
+            values = np.broadcast_to(full[0] * np.float32(beta), (m,))
+            bias, c = b.const(values, c.name if values.shape == c.array.shape and beta == 1 else f"{n.name}/bias"), None
+    y = _dense(b, n, x, w, array, m_axis, bias)
+    y = b.transpose(y, (1, 0)) if swapped else y
+    if c is None:
+        return y
+    if beta != 1.0:
+        scaled = Known(c.array * np.float32(beta), f"{n.name}/bias") if isinstance(c, Known) else None
+        c = scaled or Act(b.emit(Mul(), b.tensor(c), b.const(np.array(beta), f"{n.name}/beta")))
+    return b.emit(Add(), y, b.tensor(c, f"{n.name}/bias"))
+
+
+def matmul(b: Builder, n: View) -> Result:
+    if isinstance(n.ins[1], Known):
+        w, x = n.ins[1], n.act()
+        a = w.array
+        if a.ndim == 0 or any(d != 1 for d in a.shape[:-2]):
+            raise Unsupported(f"a constant factor of shape {a.shape}", "Split the product: one matrix for each slice.")
+        flat = a.reshape(-1, 1) if a.ndim == 1 else a.reshape(a.shape[-2:])
+        # Axes of the constant: the last holds the outputs; a vector has a single output.
+        y = _dense(b, n, x, w, flat.T, a.ndim - 1 if a.ndim > 1 else -1, None)
+        if a.ndim == 1:
+            return b.reshape(y, y.shape[:-1])
+        rank = max(len(x.shape), 2)
+        return b.reshape(y, (*(1,) * (a.ndim - rank), *y.shape)) if a.ndim > rank else y
+    w, x = n.known(0, "the first factor"), n.act(1)
+    a = w.array
+    if a.ndim == 0 or any(d != 1 for d in a.shape[:-2]):
+        raise Unsupported(f"a constant first factor of shape {a.shape}", "Split the product: one matrix for each slice.")
+    flat = a.reshape(1, -1) if a.ndim == 1 else a.reshape(a.shape[-2:])
+    if len(x.shape) == 1:  # matrix by vector
+        y = _dense(b, n, x, w, flat, a.ndim - 2 if a.ndim > 1 else -1, None)
+        shape: Shape = () if a.ndim == 1 else (*a.shape[:-2], flat.shape[0])
+        return b.reshape(y, shape)
+    swap = (*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2)
+    y = b.transpose(_dense(b, n, b.transpose(x, swap), w, flat, a.ndim - 2 if a.ndim > 1 else -1, None), swap)
+    if a.ndim == 1:
+        return b.reshape(y, (*y.shape[:-2], y.shape[-1]))
+    return b.reshape(y, (*(1,) * (a.ndim - len(x.shape)), *y.shape)) if a.ndim > len(x.shape) else y
+
+
+# Reductions -----------------------------------------------------------------------------------------------------------
+
+
+def reduce_axes(n: View, rank: int) -> Shape | None:
+    """Axes of a reduction, sorted, from the attribute or the input; None: nothing is reduced."""
+    axes = n.ints("axes") if "axes" in n.attrs else (n.int_list(1, "the axes") or ())
+    if not axes:
+        return None if n.integer("noop_with_empty_axes", 0) else tuple(range(rank))
+    if any(not -rank <= a < rank for a in axes):
+        raise Unsupported(f"axes {axes} of a tensor of rank {rank}")
+    return tuple(sorted({a % rank for a in axes}))
+
+
+def reduction(b: Builder, n: View) -> Result:
+    x, keep = n.act(), bool(n.integer("keepdims", 1))
+    axes = reduce_axes(n, len(x.shape))
+    if axes is None or not x.shape:
+        return x
+
+    def op(over: Shape, keepdims: bool) -> Operator:
+        if n.op_type in ("ReduceMean", "ReduceSum"):
+            return ReduceSum(over, keepdims, n.op_type == "ReduceMean")
+        return ReduceExtreme(over, keepdims, n.op_type == "ReduceMax")
+
+    if block(x.shape, axes) is not None:
+        return b.emit(op(axes, keep), x)
+    # The reduced axes are not neighbours: bring them to the end.
+    kept = [i for i in range(len(x.shape)) if i not in axes]
+    y = b.emit(op(tuple(range(len(kept), len(x.shape))), False), b.transpose(x, (*kept, *axes)))
+    return b.reshape(y, reduced_shape(x.shape, axes, keep))
+
+
+def _axis_last(b: Builder, x: Tensor, axis: int) -> tuple[Tensor, list[int]]:
+    """x with `axis` moved to the end, and the permutation. Where only axes of length 1 are in the way, a Reshape."""
+    order = [i for i in range(len(x.shape)) if i != axis] + [axis]
+    if all(d == 1 for d in x.shape[axis + 1 :]):
+        return b.reshape(x, tuple(x.shape[i] for i in order)), order
+    return b.transpose(x, order), order
+
+
+def _normal_axis(axis: int, rank: int) -> int:
+    if not -rank <= axis < max(rank, 1):
+        raise Unsupported(f"axis {axis} of a tensor of rank {rank}")
+    return axis % rank
+
+
+def softmax(b: Builder, n: View) -> Result:
+    x = n.act()
+    op = Softmax() if n.op_type == "Softmax" else LogSoftmax()
+    if not x.shape:
+        raise Unsupported("softmax of a scalar")
+    axis = _normal_axis(n.integer("axis", -1 if n.version >= 13 else 1), len(x.shape)) if len(x.shape) > 1 else 0
+    if n.version < 13:
+        # Opset 12 and before: over all axes from `axis` on.
+        rest = x.shape[axis:]
+        if sum(d > 1 for d in rest) > 1:
+            flat = b.reshape(x, (int(np.prod(x.shape[:axis], dtype=np.int64)), int(np.prod(rest))))
+            return b.reshape(b.emit(op, flat), x.shape)
+        axis = next((axis + i for i, d in enumerate(rest) if d > 1), axis)
+    moved, order = _axis_last(b, x, axis)
+    y = b.emit(op, moved)
+    if moved is x:
+        return y
+    if all(d == 1 for d in x.shape[axis + 1 :]):
+        return b.reshape(y, x.shape)
+    return b.transpose(y, np.argsort(order).tolist())
+
+
+def argmax(b: Builder, n: View) -> Result:
+    x = n.act()
+    axis = _normal_axis(n.integer("axis", 0), len(x.shape))
+    keep = bool(n.integer("keepdims", 1))
+    moved, _ = _axis_last(b, x, axis)
+    y = b.emit(ArgMax(bool(n.integer("select_last_index", 0)), keep and axis == len(x.shape) - 1), moved)
+    return Act(b.reshape(y, reduced_shape(x.shape, (axis,), keep)), "int64")
+
+
+# Casts ----------------------------------------------------------------------------------------------------------------
+
+_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 11: "float64", 16: "bfloat16"}
+
+
+def cast(b: Builder, n: View) -> Result:
+    value = n.ins[0]
+    assert isinstance(value, Act)
+    if n.op_type == "CastLike":
+        like = n.ins[1]
+        to = like.elem if isinstance(like, Act) else like.array.dtype.name if isinstance(like, Known) else "nothing"
+    else:
+        to = _TYPES.get(n.integer("to", 0), "another type")
+    if value.code is not None:
+        if to in FLOAT_TYPES and value.code.scale == (1.0,):
+            return Act(value.tensor, to)  # the number itself, an image say: its quantisation has scale 1
+        raise Unsupported(f"a cast of quantised {value.elem} to {to}", "Use DequantizeLinear.")
+    if to in FLOAT_TYPES:
+        return Act(value.tensor, to)
+    if to in ("int32", "int64"):
+        if value.elem in ("int32", "int64"):
+            return Act(value.tensor, to)
+        truncate: Expr = ("Mul", ("Sign", "x"), ("Floor", ("Abs", "x")))
+        return Act(b.emit(Unary(truncate, "truncate"), value.tensor), to)
+    raise Unsupported(f"a cast of {value.elem} to {to}", "Keep activations float; only float and int32/int64 casts are known.")
+
+
+MATH: dict[str, Handler] = {
+    **{name: Handler(unary, notes="a table of 256 values") for name in (*FUNCTIONS_OF_ONE, *PRIMITIVES)},
+    "Clip": Handler(clip, notes="constant bounds"),
+    "Pow": Handler(power, notes="constant exponent, or constant base"),
+    "Add": Handler(add),
+    "Sub": Handler(sub),
+    "Mul": Handler(mul),
+    "Div": Handler(div, notes="not of two activations"),
+    "Sum": Handler(total),
+    "Mean": Handler(total),
+    "Max": Handler(extreme),
+    "Min": Handler(extreme),
+    "Where": Handler(where, (constant_condition,)),
+    "PRelu": Handler(prelu),
+    "Gemm": Handler(gemm, (one_constant_factor,)),
+    "MatMul": Handler(matmul, (one_constant_factor,)),
+    "ReduceMean": Handler(reduction),
+    "ReduceSum": Handler(reduction),
+    "ReduceMax": Handler(reduction),
+    "ReduceMin": Handler(reduction),
+    "Softmax": Handler(softmax, notes="at most 4096 values"),
+    "LogSoftmax": Handler(softmax, notes="at most 4096 values"),
+    "ArgMax": Handler(argmax, notes="at most 256 values"),
+    "Cast": Handler(cast),
+    "CastLike": Handler(cast),
+}

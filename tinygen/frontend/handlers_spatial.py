@@ -1,0 +1,421 @@
+"""Operators with a window or a spatial meaning: convolutions, pools, resize, batch normalisation, depth to space.
+
+ONNX puts channels second, (1, C, [H,] W); the IR puts them last. Each importer here transposes before and after; the
+passes remove what cancels.
+"""
+
+from __future__ import annotations
+
+
+
+import numpy as np
+
+from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
+from tinygen.ir.types import Quant, Tensor
+from tinygen.numerics import Array
+from tinygen.ops import Add, AvgPool, Conv, ConvTranspose, Gather, MaxPool, Mul, ReduceExtreme, ReduceSum, Resize
+from tinygen.ops.base import Shape
+from tinygen.ops.resize import UNIT, Axis
+from tinygen.ops.spatial import Window
+
+
+def to_last(b: Builder, x: Tensor) -> Tensor:
+    """(1, C, spatial...) to (1, spatial..., C)."""
+    return b.transpose(x, (0, *range(2, len(x.shape)), 1))
+
+
+def to_first(b: Builder, x: Tensor) -> Tensor:
+    """(1, spatial..., C) to (1, C, spatial...)."""
+    return b.transpose(x, (0, len(x.shape) - 1, *range(1, len(x.shape) - 1)))
+
+
+def one_or_two_axes(n: View) -> str | None:
+    """One or two spatial axes.
+
+    Three-dimensional data is not supported; reshape it, or process it slice by slice."""
+    rank = len(n.act().shape) - 2
+    return None if rank in (1, 2) else f"{rank}"
+
+
+def constant_weights(n: View) -> str | None:
+    """The weights are constant.
+
+    Export the model in evaluation mode with its weights as initialisers."""
+    return None if n.is_known(1) and (not n.has(2) or n.is_known(2)) else "weights computed from the input"
+
+
+def no_negative_pads(n: View) -> str | None:
+    """Padding is not negative.
+
+    Write the cropping as a Slice before the node."""
+    pads = n.ints("pads")
+    return f"pads {list(pads)}" if any(p < 0 for p in pads) else None
+
+
+def _windowed(n: View, kernel: Shape, spatial: Shape) -> Window:
+    """The window of a convolution or pool, auto_pad and ceil_mode made explicit."""
+    rank = len(kernel)
+    strides = n.ints("strides", (1,) * rank)
+    dilations = n.ints("dilations", (1,) * rank)
+    pads = list(n.ints("pads", (0,) * (2 * rank)))
+    if min(kernel) < 1 or min(strides) < 1 or min(dilations) < 1 or len(strides) != rank or len(pads) != 2 * rank:
+        raise Unsupported(f"kernel {kernel}, strides {strides}, pads {pads}, dilations {dilations} make no sense")
+    auto = n.text("auto_pad", "NOTSET")
+    if auto == "VALID":
+        pads = [0] * (2 * rank)
+    elif auto in ("SAME_UPPER", "SAME_LOWER"):
+        for i, length in enumerate(spatial):
+            out = -(-length // strides[i])
+            total = max((out - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - length, 0)
+            small, large = total // 2, total - total // 2
+            pads[i], pads[rank + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
+    elif n.integer("ceil_mode", 0):
+        for i, length in enumerate(spatial):
+            span = (kernel[i] - 1) * dilations[i] + 1
+            free = length + pads[i] + pads[rank + i] - span
+            out = -(-free // strides[i]) + 1
+            if (out - 1) * strides[i] >= length + pads[i]:
+                out -= 1  # a window must not start in the padding at the end
+            if out > free // strides[i] + 1:
+                pads[rank + i] = (out - 1) * strides[i] + span - length - pads[i]
+    return Window(kernel, strides, tuple(pads), dilations)
+
+
+def weight_quant(b: Builder, w: Known, out_channels: int, axis: int, repeat: int = 1) -> Quant | None:
+    """The quantisation of weights whose output channel is ONNX axis `axis`, as one scale for each output channel."""
+    q = w.quant
+    if q is None:
+        return None
+    if q.zero_point != 0:
+        b.note(f'weights "{w.name}" have zero point {q.zero_point}; tinygen\'s are symmetric, they are quantised again')
+        return None
+    if q.axis is None:
+        return Quant(q.scale * out_channels, 0, 0)
+    if q.axis == axis and len(q.scale) * repeat == out_channels:
+        return Quant(q.scale * repeat, 0, 0)
+    b.note(f'weights "{w.name}" have a scale for each slice of axis {q.axis}, not for each output; quantised again')
+    return None
+
+
+def _weights(b: Builder, w: Known, array: Array, quant: Quant | None) -> Tensor:
+    return b.const(np.ascontiguousarray(array), w.name, quant)
+
+
+def _bias(b: Builder, n: View, i: int, channels: int) -> Tensor:
+    """The bias at input i, zeros when left out."""
+    if not n.has(i):
+        return b.const(np.zeros(channels, np.float32), "zeros")
+    bias = n.known(i, "the bias")
+    if bias.array.size != channels:
+        raise Unsupported(f"bias of {bias.array.size} values for {channels} output channels")
+    return b.const(bias.array.reshape(channels), bias.name)
+
+
+def conv(b: Builder, n: View) -> Result:
+    x, w = n.act(), n.known(1, "the weights")
+    if w.array.ndim != len(x.shape):
+        raise Unsupported(f"weights of rank {w.array.ndim} for an input of rank {len(x.shape)}")
+    if "kernel_shape" in n.attrs and n.ints("kernel_shape") != w.array.shape[2:]:
+        raise Unsupported(f"kernel_shape {n.ints('kernel_shape')} but weights {w.array.shape}")
+    group = n.integer("group", 1)
+    if group < 1 or w.array.shape[0] % group:
+        raise Unsupported(f"{w.array.shape[0]} output channels in {group} groups")
+    window = _windowed(n, w.array.shape[2:], x.shape[2:])
+    quant = weight_quant(b, w, w.array.shape[0], 0)
+    weights = _weights(b, w, np.moveaxis(w.array, 1, -1), quant)
+    y = b.emit(Conv(window, group), to_last(b, x), weights, _bias(b, n, 2, w.array.shape[0]))
+    return to_first(b, y)
+
+
+def conv_transpose(b: Builder, n: View) -> Result:
+    x, w = n.act(), n.known(1, "the weights")
+    if w.array.ndim != len(x.shape):
+        raise Unsupported(f"weights of rank {w.array.ndim} for an input of rank {len(x.shape)}")
+    group, rank = n.integer("group", 1), w.array.ndim - 2
+    c, per = w.array.shape[:2]
+    if c != x.shape[1] or group < 1 or c % group:
+        raise Unsupported(f"weights {w.array.shape} in {group} groups for {x.shape[1]} channels")
+    kernel = w.array.shape[2:]
+    strides, dilations = n.ints("strides", (1,) * rank), n.ints("dilations", (1,) * rank)
+    extra = list(n.ints("output_padding", (0,) * rank))
+    pads = list(n.ints("pads", (0,) * (2 * rank)))
+    auto = n.text("auto_pad", "NOTSET")
+    want = list(n.ints("output_shape"))[-rank:]
+    if auto.startswith("SAME") and not want:
+        want = [d * s for d, s in zip(x.shape[2:], strides, strict=True)]
+    if auto == "VALID":
+        pads = [0] * (2 * rank)
+    for i, size in enumerate(want):
+        total = (x.shape[2 + i] - 1) * strides[i] + extra[i] + (kernel[i] - 1) * dilations[i] + 1 - size
+        if total < 0:
+            total, extra[i] = 0, extra[i] - total
+        small, large = total // 2, total - total // 2
+        pads[i], pads[rank + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
+    # ONNX (C, O/g, k...) to (O, k..., C/g).
+    by_group = w.array.reshape(group, c // group, per, *kernel)
+    array = np.moveaxis(by_group, 1, -1).reshape(group * per, *kernel, c // group)
+    quant = weight_quant(b, w, group * per, 1, group)
+    op = ConvTranspose(Window(kernel, strides, tuple(pads), dilations), tuple(extra), group)
+    return to_first(b, b.emit(op, to_last(b, x), _weights(b, w, array, quant), _bias(b, n, 2, group * per)))
+
+
+def one_pool_output(n: View) -> str | None:
+    """Only the first output is used.
+
+    The positions of the maxima (for MaxUnpool) are not supported."""
+    return "the output Indices in use" if any(n.used[1:]) else None
+
+
+def pads_below_window(n: View) -> str | None:
+    """Padding is smaller than the window.
+
+    Pad with a Pad node in front."""
+    kernel, pads = n.ints("kernel_shape"), n.ints("pads")
+    return f"pads {list(pads)}" if any(p >= k for p, k in zip(pads, kernel * 2, strict=False)) else None
+
+
+def max_pool(b: Builder, n: View) -> Result:
+    x = n.act()
+    window = _windowed(n, n.ints("kernel_shape"), x.shape[2:])
+    return to_first(b, b.emit(MaxPool(window), to_last(b, x)))
+
+
+def no_dilated_average(n: View) -> str | None:
+    """An average pool is not dilated.
+
+    Write it as a depthwise Conv with constant weights."""
+    d = n.ints("dilations", (1,))
+    return f"dilations {list(d)}" if any(v != 1 for v in d) else None
+
+
+def ceil_with_pad_counted(n: View) -> str | None:
+    """ceil_mode adds no extra row where padding counts (count_include_pad=1).
+
+    Export with ceil_mode=False or count_include_pad=False."""
+    if not (n.integer("ceil_mode", 0) and n.integer("count_include_pad", 0)):
+        return None
+    x = n.act()
+    window = _windowed(n, n.ints("kernel_shape"), x.shape[2:])
+    plain = n.ints("pads", (0,) * (2 * window.rank))
+    return None if n.text("auto_pad", "NOTSET") != "NOTSET" or window.pads == plain else f"an extra row of {x.shape}"
+
+
+def average_pool(b: Builder, n: View) -> Result:
+    x = n.act()
+    window = _windowed(n, n.ints("kernel_shape"), x.shape[2:])
+    return to_first(b, b.emit(AvgPool(window, bool(n.integer("count_include_pad", 0))), to_last(b, x)))
+
+
+def global_average(b: Builder, n: View) -> Result:
+    x = n.act()
+    return b.emit(ReduceSum(tuple(range(2, len(x.shape))), True, True), x)
+
+
+def global_max(b: Builder, n: View) -> Result:
+    x = n.act()
+    return b.emit(ReduceExtreme(tuple(range(2, len(x.shape))), True, True), x)
+
+
+def constant_statistics(n: View) -> str | None:
+    """Scale, bias, mean and variance are constant.
+
+    Export the model in evaluation mode."""
+    return None if all(n.is_known(i) for i in range(1, 5)) else "statistics computed from the input"
+
+
+def no_running_outputs(n: View) -> str | None:
+    """The running mean and variance are not used as outputs.
+
+    Export the model in evaluation mode."""
+    return "training outputs in use" if any(n.used[1:]) else None
+
+
+def batch_normalization(b: Builder, n: View) -> Result:
+    x = n.act()
+    if n.integer("training_mode", 0) or len(n.outs) > 1:
+        b.note(f'BatchNormalization "{n.name}" is in training mode; its stored mean and variance are used')
+    scale, bias, mean, var = (n.array(i, "statistics").astype(np.float64).reshape(-1) for i in range(1, 5))
+    factor = scale / np.sqrt(var + n.real("epsilon", 1e-5))
+    shape = (1, -1, *(1,) * (len(x.shape) - 2))
+    y = b.emit(Mul(), x, b.const(factor.reshape(shape), f"{n.name}/scale"))
+    return b.emit(Add(), y, b.const((bias - mean * factor).reshape(shape), f"{n.name}/shift"))
+
+
+# Resize ---------------------------------------------------------------------------------------------------------------
+
+
+def resize_mode(n: View) -> str | None:
+    """Mode is nearest or linear.
+
+    Cubic interpolation is not supported; use linear."""
+    mode = n.text("mode", "nearest")
+    return None if mode in ("nearest", "linear") else mode
+
+
+def resize_no_crop(n: View) -> str | None:
+    """coordinate_transformation_mode is not tf_crop_and_resize.
+
+    Use a Slice and a plain Resize."""
+    mode = n.text("coordinate_transformation_mode", "half_pixel")
+    return mode if mode == "tf_crop_and_resize" else None
+
+
+def resize_plain(n: View) -> str | None:
+    """No antialias.
+
+    Export with antialias=False."""
+    return "antialias=1" if n.integer("antialias", 0) else None
+
+
+def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> float:
+    """Where output position o lies on an input axis of `length`."""
+    if mode == "align_corners":
+        return 0.0 if out == 1 else o * (length - 1) / (out - 1)
+    if mode == "asymmetric":
+        return o / scale
+    if mode == "pytorch_half_pixel" and out == 1:
+        return 0.0
+    if mode == "half_pixel_symmetric":
+        # The output may be shorter than length * scale: keep the centre where it is.
+        adjust = out / (length * scale)
+        centre = length / 2
+        return centre * (1 - adjust) + (o + 0.5) / scale - 0.5
+    if mode in ("half_pixel", "pytorch_half_pixel"):
+        return (o + 0.5) / scale - 0.5
+    raise Unsupported(f"coordinate_transformation_mode {mode}")
+
+
+def _round(mode: str, x: float) -> int:
+    match mode:
+        case "floor":
+            return int(np.floor(x))
+        case "ceil":
+            return int(np.ceil(x))
+        case "round_prefer_ceil":
+            return int(np.floor(x + 0.5))
+        case _:  # round_prefer_floor
+            return int(np.ceil(x - 0.5))
+
+
+def _axis(n: View, length: int, out: int, scale: float) -> Axis:
+    """The table of one resized axis."""
+    where = n.text("coordinate_transformation_mode", "half_pixel")
+    # float32, as every runtime does it: 1/3-like scales fall on the same side.
+    at = [float(np.float32(_coordinate(where, o, scale, length, out))) for o in range(out)]
+    if n.text("mode", "nearest") == "nearest":
+        mode = n.text("nearest_mode", "round_prefer_floor")
+        return Axis.nearest(tuple(min(max(_round(mode, x), 0), length - 1) for x in at))
+    first, second, weight = [], [], []
+    for x in at:
+        x = min(max(x, 0.0), length - 1.0)
+        low = min(int(np.floor(x)), length - 1)
+        first.append(low)
+        second.append(min(low + 1, length - 1))
+        weight.append(round((x - low) * UNIT))
+    return Axis(tuple(first), tuple(second), tuple(weight))
+
+
+def _resize_scales(n: View, shape: Shape) -> tuple[list[int], list[float]]:
+    """Output shape and scale of each axis, from the scales or the sizes (Resize 11 to 19)."""
+    rank = len(shape)
+    axes = [a % rank for a in n.ints("axes", range(rank))]
+    out, scale = list(shape), [1.0] * rank
+    scales = n.array(2, "the scales").reshape(-1) if n.has(2) else np.zeros(0)
+    if scales.size:
+        if scales.size != len(axes):
+            raise Unsupported(f"{scales.size} scales for {len(axes)} axes")
+        for a, s in zip(axes, scales, strict=True):
+            scale[a] = float(s)
+            out[a] = int(np.floor(np.float32(shape[a]) * np.float32(s)))
+        return out, scale
+    sizes = n.int_list(3, "the sizes")
+    if not sizes or len(sizes) != len(axes):
+        raise Unsupported("neither scales nor sizes are given")
+    policy = n.text("keep_aspect_ratio_policy", "stretch")
+    if policy != "stretch":
+        pick = min if policy == "not_larger" else max
+        common = pick(size / shape[a] for a, size in zip(axes, sizes, strict=True))
+        for a in axes:
+            scale[a] = common
+            out[a] = int(np.floor(common * shape[a] + 0.5))
+        return out, scale
+    for a, size in zip(axes, sizes, strict=True):
+        out[a], scale[a] = size, size / shape[a]
+    return out, scale
+
+
+def resize(b: Builder, n: View) -> Result:
+    x = n.act()
+    rank = len(x.shape)
+    out, scale = _resize_scales(n, x.shape)
+    if min(out) < 1:
+        raise Unsupported(f"output shape {out}")
+    tables = {a: _axis(n, x.shape[a], out[a], scale[a]) for a in range(rank)}
+    moved = [a for a in range(rank) if tables[a] != _identity(x.shape[a])]
+    if not moved:
+        return x
+    if n.text("mode", "nearest") == "nearest" and (rank not in (3, 4) or 0 in moved):
+        for a in moved:
+            x = b.emit(Gather(a, tables[a].first), x)
+        return x
+    if rank not in (3, 4) or 0 in moved or len(moved) > rank - 2:
+        raise Unsupported(f"resizing axes {moved} of {rank}", "Only the spatial axes of (1, C, [H,] W) can be resized.")
+    # The axis left alone goes last: channels of NCHW usually, of NHWC sometimes.
+    alone = 1 if 1 not in moved else next(a for a in range(rank - 1, 0, -1) if a not in moved)
+    spatial = [a for a in range(1, rank) if a != alone]
+    perm = (0, *spatial, alone)
+    y = b.emit(
+        Resize(tuple(tables[a] for a in spatial), n.text("mode", "nearest") == "linear"), b.transpose(x, perm)
+    )
+    return b.transpose(y, tuple(int(p) for p in np.argsort(perm)))
+
+
+def _identity(length: int) -> Axis:
+    return Axis.nearest(tuple(range(length)))
+
+
+# Depth and space ------------------------------------------------------------------------------------------------------
+
+
+def depth_to_space(b: Builder, n: View) -> Result:
+    x, s = n.act(), n.integer("blocksize", 1)
+    _, c, h, w = x.shape
+    if c % (s * s):
+        raise Unsupported(f"{c} channels in blocks of {s}x{s}")
+    if n.text("mode", "DCR") == "DCR":
+        y = b.transpose(b.reshape(x, (1, s, s, c // (s * s), h, w)), (0, 3, 4, 1, 5, 2))
+    else:
+        y = b.transpose(b.reshape(x, (1, c // (s * s), s, s, h, w)), (0, 1, 4, 2, 5, 3))
+    return b.reshape(y, (1, c // (s * s), h * s, w * s))
+
+
+def space_to_depth(b: Builder, n: View) -> Result:
+    x, s = n.act(), n.integer("blocksize", 1)
+    _, c, h, w = x.shape
+    if h % s or w % s:
+        raise Unsupported(f"{h}x{w} in blocks of {s}x{s}")
+    y = b.transpose(b.reshape(x, (1, c, h // s, s, w // s, s)), (0, 3, 5, 1, 2, 4))
+    return b.reshape(y, (1, c * s * s, h // s, w // s))
+
+
+def two_axes_batch_one(n: View) -> str | None:
+    """The input is (1, C, H, W)."""
+    shape = n.act().shape
+    return None if len(shape) == 4 and shape[0] == 1 else str(shape)
+
+
+_POOL = (one_or_two_axes, no_negative_pads, pads_below_window, one_pool_output)
+
+SPATIAL: dict[str, Handler] = {
+    "Conv": Handler(conv, (one_or_two_axes, constant_weights, no_negative_pads), "grouped, depthwise, strided, dilated"),
+    "ConvTranspose": Handler(conv_transpose, (one_or_two_axes, constant_weights, no_negative_pads)),
+    "MaxPool": Handler(max_pool, _POOL, "ceil_mode becomes padding"),
+    "AveragePool": Handler(average_pool, (*_POOL, no_dilated_average, ceil_with_pad_counted)),
+    "GlobalAveragePool": Handler(global_average),
+    "GlobalMaxPool": Handler(global_max),
+    "BatchNormalization": Handler(batch_normalization, (constant_statistics, no_running_outputs)),
+    "Resize": Handler(resize, (resize_mode, resize_no_crop, resize_plain)),
+    "DepthToSpace": Handler(depth_to_space, (two_axes_batch_one,)),
+    "SpaceToDepth": Handler(space_to_depth, (two_axes_batch_one,)),
+}
+

@@ -1,0 +1,398 @@
+"""ONNX file to FLOAT graph.
+
+The file is checked (load.py), its batch frozen, its functions inlined; then the nodes are walked in order. What depends
+on constants alone is computed (fold.py), every other node is handed to the importer of its operator (handlers_*.py,
+quantised.py). All refusals are collected and raised together, before any other work is done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
+
+from tinygen.errors import ModelError
+from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
+from tinygen.frontend.fold import RANDOM, fold
+from tinygen.frontend.load import load, opset_of, sort_and_prune, subgraphs
+from tinygen.frontend.quantised import QLINEAR, input_code, rewrite_qlinear
+from tinygen.frontend.registry import HANDLERS, MICROSOFT, MOVES_CODES, why_not
+from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
+from tinygen.ops import Reshape
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model read. `original` is what onnxruntime runs as the reference: batch frozen, functions inlined, one file.
+
+    `input_types` and `output_types` are the ONNX element types of the ports ("float32", "int8", ...). Where they are
+    integers, the port's tensor carries the scale and zero point in its `quant` (int8 view: uint8 code minus 128).
+    """
+
+    graph: Graph
+    sha256: str
+    opset: int
+    quantised: bool
+    original: bytes
+    notes: tuple[str, ...]
+    input_types: tuple[str, ...]
+    output_types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Offender:
+    node: str
+    operator: str
+    what: str
+    help: str
+
+
+class _Missing:
+    """The value of a refused node whose shape is not known either."""
+
+
+def _c_name(text: str) -> str:
+    """A C identifier from a file stem."""
+    name = re.sub(r"\W", "_", text, flags=re.ASCII).strip("_") or "model"
+    return f"m_{name}" if name[0].isdigit() else name
+
+
+def _elem(v: ValueInfoProto) -> str:
+    """numpy's name of the element type."""
+    elem = v.type.tensor_type.elem_type
+    if elem == TensorProto.BFLOAT16:
+        return "bfloat16"
+    try:
+        return str(helper.tensor_dtype_to_np_dtype(elem).name)
+    except KeyError:
+        return f"type {elem}"
+
+
+def _dims(v: ValueInfoProto) -> list[int | str] | None:
+    """Dimensions: a number, or the symbol ("?" without a name); None when the rank is unknown."""
+    t = v.type.tensor_type
+    if not t.HasField("shape"):
+        return None
+    return [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in t.shape.dim]
+
+
+def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Give every input a static shape; returns notes."""
+    notes = []
+    names = [i.name for i in model.graph.input]
+    unknown = [k for k in given if k not in names]
+    if unknown:
+        raise ModelError(f'{path}: a shape is given for input "{unknown[0]}"; the model\'s inputs are {", ".join(names)}.')
+    for v in model.graph.input:
+        dims = _dims(v)
+        want = given.get(v.name)
+        option = f"--input-shape {v.name}=" + ",".join(str(d) if isinstance(d, int) else "N" for d in dims or ["N"])
+        if want is not None:
+            fits = dims is None or (
+                len(dims) == len(want)
+                and all(isinstance(d, str) or d == w or i == 0 for i, (d, w) in enumerate(zip(dims, want, strict=True)))
+            )
+            if not fits or any(w < 1 for w in want):
+                raise ModelError(f'{path}: input "{v.name}" is {dims}; the given shape {list(want)} does not fit.')
+            shape = list(want)
+        else:
+            if dims is None:
+                raise ModelError(f'{path}: input "{v.name}" has no shape. Give it: --input-shape {v.name}=1,...')
+            shape = []
+            for i, d in enumerate(dims):
+                if isinstance(d, int):
+                    shape.append(d)
+                elif i == 0:
+                    notes.append(f'input "{v.name}": batch dimension {d} set to 1')
+                    shape.append(1)
+                else:
+                    raise ModelError(
+                        f'{path}: input "{v.name}" is {dims}: dimension {i} is not fixed, and memory is planned offline. '
+                        f"Export with fixed sizes, or say which: {option}"
+                    )
+            if shape and shape[0] != 1:
+                raise ModelError(
+                    f'{path}: input "{v.name}" is {shape}: a batch of {shape[0]}; the C runs one sample at a time. '
+                    f"Export with batch 1, or give the whole shape: {option}"
+                )
+            if min(shape, default=1) < 1:
+                raise ModelError(f'{path}: input "{v.name}" is {shape}: it is empty.')
+        t = v.type.tensor_type
+        del t.shape.dim[:]
+        t.shape.SetInParent()
+        for d in shape:
+            t.shape.dim.add().dim_value = d
+    return notes
+
+
+def _constants_to_initialisers(model: ModelProto) -> None:
+    """Constant nodes and initialisers are the same to us."""
+    rest = []
+    for n in model.graph.node:
+        if n.op_type != "Constant" or n.domain:
+            rest.append(NodeProto.FromString(n.SerializeToString()))
+            continue
+        a = n.attribute[0]
+        value = helper.get_attribute_value(a)
+        if a.name == "value":
+            t = TensorProto.FromString(value.SerializeToString())
+            t.name = n.output[0]
+        elif a.name in ("value_float", "value_floats"):
+            t = numpy_helper.from_array(_array(value, "float32"), n.output[0])
+        elif a.name in ("value_int", "value_ints"):
+            t = numpy_helper.from_array(_array(value, "int64"), n.output[0])
+        else:  # strings, sparse: whoever reads it is refused
+            rest.append(NodeProto.FromString(n.SerializeToString()))
+            continue
+        model.graph.initializer.append(t)
+    del model.graph.node[:]
+    model.graph.node.extend(rest)
+
+
+def _array(value: object, dtype: str) -> onnx.numpy_helper.np.ndarray:  # type: ignore[name-defined]
+    import numpy as np
+
+    return np.asarray(value, dtype)
+
+
+def _evaluation_mode(model: ModelProto) -> list[str]:
+    """BatchNormalization as in evaluation, in the reference as well; returns notes."""
+    notes = []
+    read = {i for n in model.graph.node for i in n.input} | {o.name for o in model.graph.output}
+    for n in model.graph.node:
+        if n.op_type == "BatchNormalization" and not n.domain and not any(o in read for o in n.output[1:]):
+            training = any(a.name == "training_mode" and a.i for a in n.attribute)
+            if training or len(n.output) > 1:
+                notes.append(f'BatchNormalization "{n.name or n.output[0]}" in training mode: its stored mean and variance are used')
+                for a in n.attribute:
+                    if a.name == "training_mode":
+                        a.i = 0
+                del n.output[1:]
+    return notes
+
+
+def _prepare(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]) -> tuple[ModelProto, list[str]]:
+    """Frozen, inlined, in evaluation mode, with shapes inferred: the reference model."""
+    notes = _freeze_inputs(path, model, given)
+    # Shapes recorded for another batch would contradict the inference.
+    del model.graph.value_info[:]
+    for v in model.graph.output:
+        v.type.tensor_type.ClearField("shape")
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+        sort_and_prune(path, model.graph)
+    notes += _evaluation_mode(model)
+    return _infer(model), notes
+
+
+def _infer(model: ModelProto) -> ModelProto:
+    try:
+        return shape_inference.infer_shapes(model, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError):
+        return model  # our own operators know their shapes; this is for refused nodes only
+
+
+class _Walk:
+    """The nodes in order, each to its importer."""
+
+    def __init__(self, path: Path, model: ModelProto) -> None:
+        self.path, self.graph = path, model.graph
+        self.opsets = {o.domain: o.version for o in model.opset_import}
+        self.values: dict[str, Value | _Missing] = {}
+        self.offenders: list[_Offender] = []
+        self.inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
+        names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
+        self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
+        self.read = {i for n in model.graph.node for i in n.input} | {o.name for o in model.graph.output}
+        for t in model.graph.initializer:
+            self.values[t.name] = Known(numpy_helper.to_array(t), t.name)
+
+    def inputs(self) -> list[tuple[Port, str]]:
+        """Make the graph's inputs; those nobody reads are left out."""
+        consumers: dict[str, list[NodeProto]] = {}
+        for n in self.graph.node:
+            for i in n.input:
+                consumers.setdefault(i, []).append(n)
+        arrays = {k: v.array for k, v in self.values.items() if isinstance(v, Known)}
+        ports = []
+        for v in self.graph.input:
+            elem, shape = _elem(v), tuple(int(d) for d in _dims(v) or ())
+            if v.name not in self.read:
+                self.builder.note(f'input "{v.name}" is not used; left out')
+                continue
+            code = None
+            if elem in ("int8", "uint8"):
+                code = input_code(v.name, elem, consumers, arrays)
+            elif elem not in FLOAT_TYPES:
+                raise ModelError(
+                    f'{self.path}: input "{v.name}" is {elem}; tinygen takes float, int8 and uint8 inputs. '
+                    "Do the conversion before the network."
+                )
+            t = Tensor(v.name, shape, quant=code)
+            self.builder.tensors[v.name] = t
+            self.values[v.name] = Act(t, elem, code)
+            ports.append((Port.plain(v.name, shape), elem))
+        return ports
+
+    def refuse(self, base: str, node: NodeProto, what: str, help_: str) -> None:
+        operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
+        self.offenders.append(_Offender(base, operator, what, help_))
+        for out in node.output:
+            v = self.inferred.get(out)
+            dims = _dims(v) if v is not None and v.type.HasField("tensor_type") else None
+            if dims is None or not all(isinstance(d, int) and d > 0 for d in dims):
+                self.values[out] = _Missing()
+                continue
+            # A stand-in, so that the nodes after it are judged too. The graph is never used.
+            t = Tensor(out, tuple(int(d) for d in dims))
+            self.builder.tensors[out] = t
+            self.values[out] = Act(t)
+
+    def node(self, index: int, node: NodeProto) -> None:
+        base = node.name or f"{node.op_type}_{index}"
+        ins = [self.values[i] if i else None for i in node.input]
+        if any(isinstance(v, _Missing) for v in ins):
+            for out in node.output:
+                self.values[out] = _Missing()
+            return
+        known = tuple(v for v in ins if not isinstance(v, _Missing))
+        view = View(
+            base,
+            node.op_type,
+            self.opsets.get(node.domain, 1),
+            {a.name: helper.get_attribute_value(a) for a in node.attribute},
+            known,
+            tuple(node.output),
+            tuple(bool(o) and o in self.read for o in node.output),
+        )
+        self.builder.begin(base)
+        try:
+            results = self._import(node, view)
+        except Unsupported as e:
+            self.builder.abandon()
+            self.refuse(base, node, e.what, e.help)
+            return
+        self.values.update(results)
+
+    def _import(self, node: NodeProto, view: View) -> Mapping[str, Value]:
+        foldable = all(v is None or isinstance(v, Known) for v in view.ins) and not subgraphs(node)
+        if foldable and node.op_type not in (*RANDOM, "DequantizeLinear"):
+            constants = [v if isinstance(v, Known) else None for v in view.ins]
+            folded = fold(node, constants, self.opsets)
+            return {name: v for name, v in zip(node.output, folded, strict=True) if name}
+        table = HANDLERS if node.domain == "" else MICROSOFT if node.domain == "com.microsoft" else {}
+        handler = table.get(node.op_type)
+        if handler is None:
+            raise Unsupported(*why_not(node.domain, node.op_type))
+        code = self._code(view)
+        check_limits(handler, view)
+        result = handler.build(self.builder, view)
+        parts = [result] if isinstance(result, Tensor | Act | Known) else list(result)
+        elem = next((v.elem for v in view.ins if isinstance(v, Act)), "float32")
+        values = [Act(p, elem if code else "float32") if isinstance(p, Tensor) else p for p in parts]
+        named = [(name, v) for name, v in zip(view.outs, values, strict=False) if name]
+        return self.builder.finish(named, view.name, code)
+
+    @staticmethod
+    def _code(view: View) -> Quant | None:
+        """The quantisation of integer inputs when the operator moves codes; refused when it would compute with them."""
+        acts = [v for v in view.ins if isinstance(v, Act)]
+        codes = {v.code for v in acts}
+        if codes <= {None} or view.op_type in ("DequantizeLinear", "Cast", "CastLike", "Shape", "Size"):
+            return None
+        what = f"{view.op_type} of integers"
+        if view.op_type not in MOVES_CODES:
+            raise Unsupported(what, "Put DequantizeLinear before and QuantizeLinear behind it.")
+        data = view.ins if view.op_type == "Concat" else view.ins[:1]
+        if len(codes) > 1 or any(isinstance(v, Known) for v in data):
+            raise Unsupported(f"{what} of different scales", "Put DequantizeLinear before and QuantizeLinear behind it.")
+        return codes.pop()
+
+    def outputs(self) -> list[tuple[str, Port, str]]:
+        """(tensor, port, element type) of every output; a tensor that is already an input or output gets a copy."""
+        found: list[tuple[str, Port, str]] = []
+        taken = {n.name for n in self.graph.input}
+        for v in self.graph.output:
+            value = self.values[v.name]
+            if isinstance(value, Known):
+                raise ModelError(f'{self.path}: output "{v.name}" does not depend on the input. Remove it from the model.')
+            if isinstance(value, _Missing):
+                raise ModelError(f'{self.path}: the shape of output "{v.name}" cannot be worked out.')
+            t = value.tensor
+            if t.name in taken:
+                self.builder.begin(f"{v.name}/copy")
+                copy = self.builder.emit(Reshape(t.shape), t, quant=t.quant)
+                done = self.builder.finish([(v.name, Act(copy, value.elem, value.code))], f"{v.name}/copy", None)[v.name]
+                assert isinstance(done, Act)
+                t = done.tensor
+            taken.add(t.name)
+            found.append((t.name, Port.plain(v.name, t.shape), value.elem))
+        return found
+
+
+def _table(path: Path, offenders: list[_Offender]) -> str:
+    """All refused nodes."""
+    head = ("node", "operator", "what is not supported", "what would help")
+    rows = [head, *((o.node, o.operator, o.what, o.help or "-") for o in offenders)]
+    widths = [max(len(r[i]) for r in rows) for i in range(3)]
+    lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[3]]).rstrip() for r in rows]
+    lines.insert(1, "  ".join("-" * w for w in (*widths, len(head[3]))))
+    count = f"{len(offenders)} node{'s' if len(offenders) > 1 else ''}"
+    return f"{path}: {count} tinygen cannot build:\n\n" + "\n".join(lines)
+
+
+def _reachable(nodes: list[Node], outputs: list[str]) -> list[Node]:
+    """Nodes some output needs: shape computations leave dead ends."""
+    needed, kept = set(outputs), []
+    for n in reversed(nodes):
+        if any(o in needed for o in n.outputs):
+            needed.update(n.inputs)
+            kept.append(n)
+    return kept[::-1]
+
+
+def read_onnx(path: Path, *, name: str | None = None, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> Imported:
+    """Read an ONNX file. `name`: the C name of the model, default the file's; `input_shapes`: for inputs with open
+    dimensions. Raises ModelError with everything that is wrong."""
+    path = Path(path)
+    loaded, sha256, notes = load(path)
+    opset = opset_of(loaded)
+    reference, more = _prepare(path, loaded, input_shapes or {})
+    original = reference.SerializeToString()
+
+    model = ModelProto.FromString(original)
+    _constants_to_initialisers(model)
+    quantised = any(n.op_type == "QuantizeLinear" or (n.domain, n.op_type) in QLINEAR for n in model.graph.node)
+    if rewrite_qlinear(model.graph, opset):
+        model = _infer(model)
+
+    walk = _Walk(path, model)
+    ports_in = walk.inputs()
+    for index, node in enumerate(model.graph.node):
+        walk.node(index, node)
+    if walk.offenders:
+        raise ModelError(_table(path, walk.offenders))
+    ports_out = walk.outputs()
+    if not ports_in:
+        raise ModelError(f"{path}: no output depends on an input.")
+    all_notes = (*notes, *more, *walk.builder.notes)
+    graph = Graph(
+        name=_c_name(name or path.stem),
+        stage=Stage.FLOAT,
+        tensors=walk.builder.tensors,
+        nodes=(),
+        inputs=tuple(p.name for p, _ in ports_in),
+        outputs=tuple(t for t, _, _ in ports_out),
+        in_ports=tuple(p for p, _ in ports_in),
+        out_ports=tuple(p for _, p, _ in ports_out),
+        notes=all_notes,
+    )
+    graph = graph.with_(nodes=_reachable(walk.builder.nodes, [t for t, _, _ in ports_out]), tensors=walk.builder.tensors.values())
+    return Imported(
+        graph, sha256, opset, quantised, original, all_notes,
+        tuple(e for _, e in ports_in), tuple(e for _, _, e in ports_out),
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""Every ONNX operator tinygen reads, and what it says about those it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from tinygen.frontend.context import Handler, limit_text
+from tinygen.frontend.handlers_math import MATH
+from tinygen.frontend.handlers_shape import SHAPE
+from tinygen.frontend.handlers_spatial import SPATIAL
+from tinygen.frontend.load import MIN_OPSET
+from tinygen.frontend.quantised import QLINEAR, QUANTISED
+
+#: Default domain.
+HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **SHAPE, **QUANTISED}
+#: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
+MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
+#: Operators that move or compare integer codes without regard to their scale.
+MOVES_CODES = (
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Concat", "Split", "Slice", "Gather",
+    "Expand", "Tile", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth", "ArgMax",
+)  # fmt: skip
+
+_RECURRENT = ("recurrent layers come in a later version", "Use a convolutional network, or unroll the layer.")
+_FLOW = ("control flow: which nodes run depends on the data", "Export with torch.onnx.export(..., dynamo=True), or without branches.")
+_DYNAMIC = ("dynamic quantisation: scales computed at run time", "Export the float model, or use static quantisation (QDQ).")
+_NORM = ("normalisation by statistics of the data comes in a later version", "Use BatchNormalization.")
+_ATTENTION = ("attention comes in a later version", "Use a convolutional network.")
+
+#: Operators with a known reason. Anything else: "not an operator tinygen knows".
+_REASONS: dict[str, tuple[str, str]] = {
+    "GRU": _RECURRENT, "LSTM": _RECURRENT, "RNN": _RECURRENT,
+    "If": _FLOW, "Loop": _FLOW, "Scan": _FLOW,
+    "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
+    "LayerNormalization": _NORM, "InstanceNormalization": _NORM, "GroupNormalization": _NORM, "RMSNormalization": _NORM,
+    "MeanVarianceNormalization": _NORM, "LpNormalization": _NORM, "LRN": _NORM,
+    "Attention": _ATTENTION, "MultiHeadAttention": _ATTENTION, "RotaryEmbedding": _ATTENTION,
+    "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
+    "ArgMin": ("the position of the minimum", "Use ArgMax of the negated tensor."),
+    "ReduceL1": ("this reduction", "Use ReduceMean of Abs."),
+    "ReduceL2": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
+    "ReduceLogSumExp": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
+    "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
+    "NonMaxSuppression": ("a result of variable length", "Cut the model before it; do this step in the application."),
+    "NonZero": ("a result of variable length", "Cut the model before it; do this step in the application."),
+    "TopK": ("sorting", "Cut the model before it; do this step in the application."),
+    "Constant": ("a constant that is not a dense tensor of numbers", "Store it as a dense tensor."),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SupportedOp:
+    """A row of docs/SUPPORTED_OPS: `versions` are the opsets in which the operator changed, of those tinygen reads."""
+
+    onnx_name: str
+    versions: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def why_not(domain: str, op_type: str) -> tuple[str, str]:
+    """What is not supported about an operator without importer, and what would help."""
+    if (domain, op_type) in QLINEAR:
+        return "this form of the operator", "Save the model in QDQ form (QuantFormat.QDQ)."
+    if domain == "ai.onnx.ml":
+        return "classical machine learning (ai.onnx.ml)", "Only neural networks are supported; use emlearn or m2cgen for trees."
+    if domain not in ("", "com.microsoft"):
+        return f'operators of domain "{domain}"', "Export with standard ONNX operators, or as a model-local function."
+    return _REASONS.get(op_type, ("the operator is not known to tinygen", "Run `tinygen ops` for those that are."))
+
+
+def _versions(name: str) -> tuple[int, ...]:
+    all_ = sorted(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == name and s.domain == "")
+    first = [v for v in all_ if v <= MIN_OPSET][-1:]
+    return tuple(first + [v for v in all_ if v > MIN_OPSET])
+
+
+def supported_ops() -> tuple[SupportedOp, ...]:
+    """Every operator read, by name."""
+    rows = [
+        SupportedOp(name, _versions(name), tuple(filter(None, (h.notes, *(limit_text(x)[0] for x in h.limits)))))
+        for name, h in HANDLERS.items()
+    ]
+    rows += [
+        SupportedOp(f"{domain}:{name}" if domain else name, (1,) if domain else _versions(name), ("read as DequantizeLinear, operator, QuantizeLinear",))
+        for domain, name in QLINEAR
+    ]
+    rows += [SupportedOp("Constant", _versions("Constant"), ("folded, like every node of constants",))]
+    return tuple(sorted(rows, key=lambda r: r.onnx_name))
