@@ -1,0 +1,97 @@
+"""Every named case of every operator: float against ONNX, integers against float within a bound, C against integers equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from tests.ops.graphs import CASES, case_graph, samples
+from tinygen import simulate, verify
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.emit.library import render_library
+from tinygen.emit.project import ModelView, PortView
+from tinygen.emit.view import library_view
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir import invariants
+from tinygen.ir.types import Graph
+from tinygen.numerics import Array
+from tinygen.ops import Add, Case, Conv, ConvTranspose, Dense, Mul
+from tinygen.passes.quantise import quantise
+from tinygen.plan.planner import plan
+from tinygen.targets.cores import get_core
+
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual", "-Werror")
+
+
+def fixed_case(case: Case) -> tuple[Graph, list[Array], list[Array]]:
+    """The FIXED graph of a case calibrated on its samples, the float inputs, the float outputs."""
+    graph = case_graph(case)
+    xs = samples(graph)
+    (real,) = FloatModel(to_onnx(graph)).run_many(xs)
+    ranges = {n: (float(x.min()), float(x.max())) for n, x in zip(graph.inputs, xs, strict=True)}
+    ranges["y"] = (float(real.min()), float(real.max()))
+    fixed = quantise(graph, ranges)
+    invariants.check(fixed, "quantise")
+    return fixed, xs, [real]
+
+
+def error_bound(case: Case, fixed: Graph) -> float:
+    """Largest difference allowed between integers and float, in steps of the output.
+
+    An input is off by at most half a step, and a weight too. Through a layer with weights the errors add up in the
+    root-mean-square sense; six standard deviations plus one step for the output's own rounding never fail by chance.
+    """
+    node = next(n for n in fixed.nodes if n.name == "node")
+    ins, out = fixed.ins(node), fixed.outs(node)[0]
+    assert out.quant is not None
+    step = out.quant.s
+    if isinstance(case.op, Conv | ConvTranspose | Dense):
+        x, w = ins[0], ins[1]
+        assert x.quant is not None
+        assert w.quant is not None
+        s_w = np.asarray(w.quant.scale)
+        flat = w.array.reshape(len(s_w), -1).astype(np.float64) * s_w[:, None]
+        from_x = x.quant.s * np.sqrt((flat**2).sum(axis=1)) / np.sqrt(12)
+        from_w = s_w * 127 * x.quant.s * np.sqrt(flat.shape[1]) / np.sqrt(12)
+        return 1.0 + 6.0 * float(np.max(np.sqrt(from_x**2 + from_w**2))) / step
+    steepest = {Add: 1.0, Mul: 4.0 * 6.0}.get(type(case.op), 1.2)  # |d y / d x|; factors of Mul reach 6 sigma of 2
+    coarse = sum(t.quant.s for t in ins if t.quant is not None)
+    return 1.0 + steepest * max(coarse, step) / step
+
+
+@pytest.mark.parametrize(("name", "case"), CASES, ids=[n for n, _ in CASES])
+def test_integers_follow_float(name: str, case: Case) -> None:
+    fixed, xs, (real,) = fixed_case(case)
+    (out,) = simulate.dequantise_outputs(fixed, simulate.run(fixed, simulate.quantise_inputs(fixed, xs)))
+    scale = fixed.tensors[fixed.outputs[0]].quant
+    assert scale is not None
+    assert np.abs(out - real.reshape(out.shape)).max() / scale.s <= error_bound(case, fixed)
+
+
+@pytest.mark.parametrize("core", ["native", "native-dsp", "cortex-m0"])
+@pytest.mark.parametrize(("name", "case"), CASES, ids=[n for n, _ in CASES])
+def test_c_equals_integers(name: str, case: Case, core: str, require_tool: Callable[[str], None]) -> None:
+    """`native-dsp`: the kernels of a Cortex-M4 on this computer, through their portable bodies, under sanitizers."""
+    for tool in ("gcc",) if core.startswith("native") else ("arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    fixed, xs, _ = fixed_case(case)
+    target = get_core("cortex-m4" if core == "native-dsp" else core)
+    planned = plan(fixed, target.name, target.kernel_sets)
+    ports = [tuple(PortView(e.name, e.length) for e in ends) for ends in (planned.inputs, planned.outputs)]
+    model = ModelView("case", "CASE", "0", *ports)
+
+    def render(trace: bool) -> Mapping[str, bytes]:
+        view = library_view(
+            planned, version="0", abi=1, numerics=1, build_id="00000001", sha256="0", model_file="m", trace=trace
+        )
+        return render_library(view)
+
+    inputs = verify.make_inputs(fixed, simulate.quantise_inputs(fixed, xs))
+    expected = simulate.run(fixed, inputs)
+    run_on = get_core("native") if core.startswith("native") else target
+    flags = (*SANITIZE, *STRICT) if core.startswith("native") else STRICT
+    result = verify.check_core(run_on, fixed, planned, render, model, inputs, expected, flags)
+    assert result.samples == len(inputs[0])

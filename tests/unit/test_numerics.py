@@ -1,0 +1,58 @@
+"""The integer rules against exact rational arithmetic."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+
+from tinygen import numerics
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_requant_is_exact_round_half_up(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    acc = rng.integers(-(2**31), 2**31, 300)
+    m = rng.integers(-(2**31) + 1, 2**31, 300)
+    for shift in (1, 7, 31, 32, 33, 45, 62):
+        found = numerics.requant(acc, m, shift)
+        for a, k, y in zip(acc.tolist(), m.tolist(), found.tolist(), strict=True):
+            assert y == floor(Fraction(a * k, 2**shift) + Fraction(1, 2))
+
+
+def test_multipliers_keep_their_promises() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        real = 10.0 ** rng.uniform(-9, 4, rng.integers(1, 9))
+        m, shift = numerics.choose_multipliers(real)
+        assert 1 <= shift <= 62
+        assert np.all(m % numerics.MULTIPLIER_STEP == 0)
+        top = int(np.argmax(real))
+        assert abs(m[top] / 2.0**shift / real[top] - 1) <= 384 / 2**30
+        if shift < 62:
+            assert m[top] >= 2**30 - numerics.MULTIPLIER_STEP
+
+
+@pytest.mark.parametrize("bad", [[np.inf], [np.nan], [1e30]])
+def test_impossible_multipliers_are_refused(bad: list[float]) -> None:
+    with pytest.raises(ValueError, match="multiplier"):
+        numerics.choose_multipliers(bad)
+
+
+def test_zero_multipliers() -> None:
+    m, _ = numerics.choose_multipliers([0.0, 0.0])
+    assert m.tolist() == [0, 0]
+
+
+def test_matmul_exact_beyond_float32() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.integers(-255, 256, (3, 4000))
+    w = rng.integers(-127, 128, (4000, 5))
+    assert np.array_equal(numerics.matmul_exact(x, w), x @ w)
+
+
+def test_quantise_edges() -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, 0.25, 0.75, -0.25], np.float32)
+    assert numerics.quantise(x, 0.5, 3).tolist() == [-128, 127, -128, 3, 3, 5, 3]
