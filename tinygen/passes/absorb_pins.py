@@ -19,7 +19,7 @@ def _step(graph: Graph) -> Graph | None:
         if not (isinstance(node.op, Unary) and node.op.expr == "x"):
             continue
         x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-        if (y.quant is None or y.quant == x.quant) and y.name not in graph.outputs:
+        if y.quant in (None, x.quant) and y.name not in graph.outputs:
             return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
         producer = graph.producer.get(x.name)
         if producer is None or graph.sole_consumer(x.name) is None or len(producer.outputs) != 1:

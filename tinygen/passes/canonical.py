@@ -1,20 +1,16 @@
 """One form for things that can be said in several ways, so that later passes and kernels meet fewer of them.
 
 Reshape of Reshape, and to the same shape; a pool over the whole plane is a mean; a convolution with one output
-pixel is a dense layer; a per-channel scale and offset that found no layer to fold into is a 1x1 depthwise convolution.
+pixel is a dense layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from tinygen.ir.types import Graph, Node, Tensor
-from tinygen.ops import Add, AvgPool, Conv, Dense, Mul, ReduceSum, Reshape
-from tinygen.ops.spatial import Window
+from tinygen.ops import AvgPool, Conv, Dense, ReduceSum, Reshape
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, rewire, until_stable
-from tinygen.passes.fold_scale import channel_constant
 
 
 def _reshape(graph: Graph, node: Node) -> Graph | None:
@@ -62,35 +58,6 @@ def _conv(graph: Graph, node: Node) -> Graph | None:
     )
 
 
-def _affine(graph: Graph, node: Node) -> Graph | None:
-    """Mul by a per-channel constant, and the Add of one behind it."""
-    x, y = graph.ins(node)[0], graph.outs(node)[0]
-    assert isinstance(node.op, Mul)
-    scale = channel_constant(graph, node)
-    if scale is None or len(y.shape) not in (3, 4) or y.shape[-1] == 1 or np.unique(scale).size == 1:
-        return None
-    activation = node.inputs[0] if graph.tensors[node.inputs[1]].const is not None else node.inputs[1]
-    x = graph.tensors[activation]
-    nodes, last = [node], node
-    bias = np.zeros_like(scale)
-    lo, hi = node.op.lo, node.op.hi
-    after = graph.sole_consumer(y.name)
-    if after is not None and isinstance(after.op, Add) and y.quant is None and (lo, hi) == (-np.inf, np.inf):
-        offset = channel_constant(graph, after)
-        if offset is not None and after.op.sign > 0:
-            bias, last = offset, after
-            lo, hi = after.op.lo, after.op.hi
-            nodes.append(after)
-    rank = len(x.shape) - 2
-    w = Tensor.constant(fresh(graph, f"{y.name}_scale"), scale.reshape(-1, *(1,) * rank, 1).astype(np.float32))
-    b = Tensor.constant(fresh(graph, f"{y.name}_offset"), bias.astype(np.float32))
-    window = Window((1,) * rank, (1,) * rank, (0,) * (2 * rank), (1,) * rank)
-    conv = Node(
-        node.name, Conv(window, x.shape[-1], lo, hi), (activation, w.name, b.name), last.outputs, merge_origin(*nodes)
-    )
-    return replace_nodes(graph, {**{n.name: () for n in nodes}, last.name: (conv,)}, (w, b))
-
-
 def _step(graph: Graph) -> Graph | None:
     for node in graph.nodes:
         found = None
@@ -100,8 +67,6 @@ def _step(graph: Graph) -> Graph | None:
             found = _pool(graph, node)
         elif isinstance(node.op, Conv):
             found = _conv(graph, node)
-        elif isinstance(node.op, Mul):
-            found = _affine(graph, node)
         if found is not None:
             return found
     return None

@@ -51,14 +51,15 @@ def _transpose_of(graph: Graph, tensor: str) -> Node | None:
 
 
 def _simplify(graph: Graph, node: Node) -> Graph | None:
-    """Transpose of a transpose; a transpose that moves nothing."""
+    """Transpose of a transpose; the transpose that changes nothing."""
     assert isinstance(node.op, Transpose)
     perm = node.op.perm
     x, y = graph.ins(node)[0], graph.outs(node)[0]
-    if perm == tuple(range(len(perm))) and y.name not in graph.outputs and y.quant in (None, x.quant):
-        return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
-    if is_view(x.shape, perm):
-        return replace_nodes(graph, {node.name: (replace(node, op=Reshape(y.shape)),)})
+    if perm == tuple(range(len(perm))):
+        if y.name not in graph.outputs and y.quant in (None, x.quant):
+            return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
+        # What stays is another scale, or a second name for a network output.
+        return replace_nodes(graph, {node.name: (replace(node, op=Unary("x", "requantise")),)})
     above = _transpose_of(graph, x.name)
     if above is not None:
         assert isinstance(above.op, Transpose)
@@ -66,6 +67,46 @@ def _simplify(graph: Graph, node: Node) -> Graph | None:
         merged = replace(node, op=both, inputs=above.inputs, origin=merge_origin(above, node))
         return replace_nodes(graph, {node.name: (merged,)})
     return None
+
+
+def _raise_to_input(graph: Graph, node: Node) -> Graph | None:
+    """A transpose behind a padded (sliced, scaled) network input: let the input arrive in the order wanted.
+
+    The input's port takes the permutation over and a transpose back is put behind it, which then sinks and meets this one.
+    """
+    assert isinstance(node.op, Transpose)
+    name = node.inputs[0]
+    rank = len(node.op.perm)
+    while graph.sole_consumer(name) is not None and name not in graph.inputs:
+        above = graph.producer[name]
+        if not isinstance(above.op, Unary | Pad | Slice):
+            return None
+        name = above.inputs[0]
+    if name not in graph.inputs or graph.sole_consumer(name) is None or name == node.inputs[0]:
+        return None
+    i, x, perm = graph.inputs.index(name), graph.tensors[name], node.op.perm
+    port = graph.in_ports[i]
+    assert rank == len(x.shape)
+    moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
+    back = Node(fresh(graph, f"{name}_back"), Transpose(_inverse(perm)), (moved.name,), (name,))
+    return graph.with_(
+        nodes=(back, *graph.nodes),
+        tensors=(moved,),
+        inputs=(*graph.inputs[:i], moved.name, *graph.inputs[i + 1 :]),
+        in_ports=(
+            *graph.in_ports[:i],
+            Port(port.name, port.shape, tuple(port.perm[p] for p in perm)),
+            *graph.in_ports[i + 1 :],
+        ),
+    )
+
+
+def _view(graph: Graph, node: Node) -> Graph | None:
+    """A transpose that only moves axes of length 1 is a reshape."""
+    assert isinstance(node.op, Transpose)
+    if not is_view(graph.ins(node)[0].shape, node.op.perm):
+        return None
+    return replace_nodes(graph, {node.name: (replace(node, op=Reshape(graph.outs(node)[0].shape)),)})
 
 
 def _absorb_edges(graph: Graph) -> Graph | None:
@@ -299,6 +340,11 @@ def _step(graph: Graph) -> Graph | None:
             found = _sink(graph, node)
         if found is not None:
             return found
+    # Only where nothing sinks any more: a transpose that became a reshape stops there.
+    for rule in (_raise_to_input, _view):
+        for node in graph.nodes:
+            if isinstance(node.op, Transpose) and (found := rule(graph, node)) is not None:
+                return found
     return _absorb_edges(graph)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from tinygen.ir.types import Graph
-from tinygen.passes import absorb_pins, canonical, collapse_unary, fold_scale, fuse_clamp, fuse_pad, layout
+from tinygen.passes import absorb_pins, affine, canonical, collapse_unary, fold_scale, fuse_clamp, fuse_pad, layout
 from tinygen.passes.base import Pass, apply
 
 TIDY: tuple[Pass, ...] = (
     absorb_pins.PASS,  # requantise nodes would stand between the patterns below
     layout.PASS,  # brings layers and what follows them together, channels last
     absorb_pins.PASS,  # those that a transpose kept from their producer
-    canonical.PASS,  # convolutions that are dense layers take part in folding
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
+    canonical.PASS,  # after folding: a reshape in between would stop it
+    affine.PASS,  # scales that no layer took
+    fuse_clamp.PASS,  # their activations
     collapse_unary.PASS,  # what is left of element-wise chains
     fuse_clamp.PASS,  # clamps that collapsing made visible
     fuse_pad.PASS,  # pads whose transposes are gone
     layout.PASS,  # what canonical and fusing uncovered
+    absorb_pins.PASS,
     canonical.PASS,
 )
 
