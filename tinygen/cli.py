@@ -21,7 +21,7 @@ from tinygen.build.platformio import pio_test
 from tinygen.calibrate.ranges import METHODS
 from tinygen.emit.writer import MANIFEST, check_output
 from tinygen.errors import OutputError, TinygenError, VerifyError
-from tinygen.frontend.onnx_reader import supported_ops
+from tinygen.frontend.registry import supported_ops
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES
 from tinygen.version import VERSION
@@ -34,7 +34,12 @@ class Bars(AbstractContextManager["Bars"]):
     """Progress bars on standard error, one for each phase; silent when that is not a terminal."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description:12s}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description:12s}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self._tasks: dict[str, TaskID] = {}
 
@@ -87,9 +92,17 @@ def cli() -> None:
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", required=True, help="Board to build for; see `tinygen boards`.")
-@click.option("--data", type=click.Path(path_type=Path), help="Calibration data: .npz (arrays x, y), .npy or a folder of .npy.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Calibration data: .npz (arrays x, y), .npy or a folder of .npy."
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to create; build/NAME unless given.")
-@click.option("--arena", type=click.Choice(["caller", "static"]), default="caller", show_default=True, help="Who owns the working memory.")
+@click.option(
+    "--arena",
+    type=click.Choice(["caller", "static"]),
+    default="caller",
+    show_default=True,
+    help="Who owns the working memory.",
+)
 @click.option("--verify", "verify_", type=click.Choice(["board", "all", "none"]), default="board", show_default=True,
               help="Prove the C on this computer and the board's core, on every core, or not at all.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
@@ -145,7 +158,12 @@ def inspect(
 
 @cli.command("eval")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Samples to judge by: .npz with x, and y for accuracy.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Samples to judge by: .npz with x, and y for accuracy.",
+)
 @click.option("--calibrate", "calib", type=click.Path(path_type=Path),
               help="Samples to calibrate with; the first of --data unless given.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Use at most so many samples.")
@@ -174,7 +192,9 @@ def evaluate(
 def verify(folder: Path, as_json: bool) -> None:
     """Check a generated FOLDER: no file edited, and the golden vectors on this computer and in QEMU (`pio test`)."""
     if not (folder / MANIFEST).is_file():
-        raise OutputError(f"{folder} is not a folder made by tinygen: it has no {MANIFEST}. Give the --output of a build.")
+        raise OutputError(
+            f"{folder} is not a folder made by tinygen: it has no {MANIFEST}. Give the --output of a build."
+        )
     check_output(folder)
     result = pio_test(folder, ())
     if as_json:
@@ -197,7 +217,14 @@ def boards(as_json: bool) -> None:
     """List the boards tinygen builds for."""
     if as_json:
         rows = [
-            {"id": b.id, "name": b.name, "core": b.core.name, "f_cpu": b.f_cpu_hz, "flash": b.flash_bytes, "ram": b.ram_bytes}
+            {
+                "id": b.id,
+                "name": b.name,
+                "core": b.core.name,
+                "f_cpu": b.f_cpu_hz,
+                "flash": b.flash_bytes,
+                "ram": b.ram_bytes,
+            }
             for b in all_boards()
         ]
         click.echo(json.dumps(rows, indent=2))
@@ -212,13 +239,13 @@ def ops(markdown: bool) -> None:
     if markdown:
         click.echo("| ONNX operator | limits |\n| --- | --- |")
         for op in supported_ops():
-            click.echo(f"| {op.onnx_name} | {op.notes} |")
+            click.echo(f"| {op.onnx_name} | {' '.join(op.notes)} |")
         return
     table = Table(title="ONNX operators")
     table.add_column("operator")
     table.add_column("limits", overflow="fold")
     for op in supported_ops():
-        table.add_row(op.onnx_name, op.notes)
+        table.add_row(op.onnx_name, " ".join(op.notes))
     out.print(table)
 
 

@@ -53,7 +53,8 @@ def build_json(built: Built) -> dict[str, Any]:
             "layers": [layer_json(a) for a in m.layers],
         },
         "verified": [
-            {"core": r.core, "samples": r.samples, "outputs_sha256": r.outputs_sha256, "stack": r.stack} for r in built.results
+            {"core": r.core, "samples": r.samples, "outputs_sha256": r.outputs_sha256, "stack": r.stack}
+            for r in built.results
         ],
         "notes": [*m.imported.notes, *built.notes],
         "seconds": {k: round(v, 3) for k, v in built.seconds.items()},
@@ -74,12 +75,18 @@ def build_table(built: Built) -> Table:
     flash = flash_bytes(built)
     t.add_row("layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs")
     if s is not None and flash is not None:
-        t.add_row("flash", kib(flash), f"bytes of {kib(board.flash_bytes)}; {kib(built.library.weight_bytes)} are constants")
+        t.add_row(
+            "flash", kib(flash), f"bytes of {kib(board.flash_bytes)}; {kib(built.library.weight_bytes)} are constants"
+        )
     else:
         t.add_row("flash", f"> {kib(built.library.weight_bytes)}", "bytes of constants; code not measured (see notes)")
     stack = "not measured" if built.stack is None else kib(built.stack)
     ram = built.plan.arena_len + built.io_bytes + (built.stack or 0)
-    t.add_row("RAM", kib(ram), f"bytes of {kib(board.ram_bytes)}: arena {kib(built.plan.arena_len)}, in/out {kib(built.io_bytes)}, stack {stack}")
+    t.add_row(
+        "RAM",
+        kib(ram),
+        f"bytes of {kib(board.ram_bytes)}: arena {kib(built.plan.arena_len)}, in/out {kib(built.io_bytes)}, stack {stack}",
+    )
     for r in built.results:
         t.add_row("verified", r.core, f"{r.samples} samples, every byte equal to numpy; sha256 {r.outputs_sha256[:16]}")
     return t
@@ -115,10 +122,18 @@ def boards_table(boards: Iterable[Board]) -> Table:
 def nodes_table(model: Quantised, estimate: Estimate) -> Table:
     """Operators of a model as tinygen will run them."""
     t = Table(title=f"{model.imported.graph.name}: {estimate.macs:,} MACs, {estimate.parameters:,} parameters")
-    for name, justify in (("layer", "left"), ("ONNX", "left"), ("output", "left"), ("MACs", "right"), ("parameters", "right")):
+    for name, justify in (
+        ("layer", "left"),
+        ("ONNX", "left"),
+        ("output", "left"),
+        ("MACs", "right"),
+        ("parameters", "right"),
+    ):
         t.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in estimate.layers:
-        t.add_row(row.title, ", ".join(row.origin), "x".join(map(str, row.shape)), f"{row.macs:,}", f"{row.parameters:,}")
+        t.add_row(
+            row.title, ", ".join(row.origin), "x".join(map(str, row.shape)), f"{row.macs:,}", f"{row.parameters:,}"
+        )
     return t
 
 
@@ -142,11 +157,22 @@ def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
         "ram_estimate": e.ram,
         "arena": e.arena,
         "layers": [
-            {"operator": r.title, "onnx": list(r.origin), "shape": list(r.shape), "macs": r.macs, "parameters": r.parameters}
+            {
+                "operator": r.title,
+                "onnx": list(r.origin),
+                "shape": list(r.shape),
+                "macs": r.macs,
+                "parameters": r.parameters,
+            }
             for r in e.layers
         ],
         "boards": [
-            {"board": f.board, "flash_share": round(f.flash_share, 4), "ram_share": round(f.ram_share, 4), "fits": f.fits}
+            {
+                "board": f.board,
+                "flash_share": round(f.flash_share, 4),
+                "ram_share": round(f.ram_share, 4),
+                "fits": f.fits,
+            }
             for f in e.fits
         ],
         "notes": list(model.imported.notes),

@@ -102,7 +102,11 @@ def _run(
         problem = None
     if ran.exit_code != 0:
         said = "\n".join((ran.stdout + ran.stderr).splitlines()[:12])
-        raise VerifyError(f"{core.name}: the program ended with code {ran.exit_code}" + (f", {problem}" if problem else "") + f"\n{said}")
+        raise VerifyError(
+            f"{core.name}: the program ended with code {ran.exit_code}"
+            + (f", {problem}" if problem else "")
+            + f"\n{said}"
+        )
     words = dict(line.split(" ", 1) for line in ran.stdout.splitlines() if " " in line)
     sizes = None
     if program.map_file is not None:

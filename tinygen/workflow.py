@@ -18,7 +18,7 @@ from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Samples, load_data, synthetic
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
-from tinygen.calibrate.ranges import METHODS, collect
+from tinygen.calibrate.ranges import METHODS, collect, estimate_all
 from tinygen.emit.library import render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
@@ -27,7 +27,7 @@ from tinygen.errors import DataError, TargetError, ToolError
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
-from tinygen.ir.types import Graph
+from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array, dequantise
 from tinygen.ops.base import need_quant
 from tinygen.passes.pipeline import tidy
@@ -140,13 +140,20 @@ def quantise_model(
 
 
 def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool]:
-    quants = [graph.tensors[n].quant for n in graph.inputs]
     if options.data is None:
+        quants = [graph.tensors[n].quant for n in graph.inputs]
         return synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants), True
-    data = load_data(
-        options.data, graph.in_ports, limit=options.samples, input_types=imported.input_types, quants=quants
-    )
-    return data, False
+    return read_samples(options.data, imported, graph, options.samples), False
+
+
+def read_samples(path: Path, imported: Imported, graph: Graph, limit: int | None) -> Samples:
+    """Samples of a file or folder; those of a model with integer inputs may be integers of that type."""
+    quants: list[Quant | None] = []
+    for name, kind in zip(graph.inputs, imported.input_types, strict=True):
+        q = graph.tensors[name].quant
+        # The graph sees uint8 codes minus 128.
+        quants.append(replace(q, zero_point=q.zero_point + 128) if q is not None and kind == "uint8" else q)
+    return load_data(path, graph.in_ports, limit=limit, input_types=imported.input_types, quants=quants)
 
 
 def calibrate(
@@ -160,11 +167,7 @@ def calibrate(
     model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))
     wanted = range_tensors(graph)
     histograms = collect(model, wanted, inputs, lambda d, t: progress("calibrating", d, t))
-    ranges = {}
-    for name in wanted:
-        r = histograms[name].range(method)
-        ranges[name] = (r.lo, r.hi)
-    fixed = quantise(graph, ranges)
+    fixed = quantise(graph, estimate_all(histograms, method))
     return fixed, layer_accuracy(graph, fixed, model, inputs)
 
 
@@ -193,7 +196,14 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
 def make_library(plan_: Plan, model: Quantised, options: Options, *, trace: bool = False) -> LibraryView:
     """The library's words; the build id is a hash of all that decides its bytes."""
     what = json.dumps(
-        [VERSION, dump(model.fixed), plan_.core, plan_.arena_len, options.static_arena, [asdict(b) for b in plan_.buffers]]
+        [
+            VERSION,
+            dump(model.fixed),
+            plan_.core,
+            plan_.arena_len,
+            options.static_arena,
+            [asdict(b) for b in plan_.buffers],
+        ]
     )
     return library_view(
         plan_,
@@ -235,9 +245,7 @@ def verify_plan(
     return verify.check_core(get_core(core_name), model.fixed, plan_, files, model_view(plan_), inputs, expected)
 
 
-def build(
-    path: Path, out: Path, options: Options, progress: Progress = no_progress, *, force: bool = False
-) -> Built:
+def build(path: Path, out: Path, options: Options, progress: Progress = no_progress, *, force: bool = False) -> Built:
     """Everything `tinygen build` does; the folder `out` appears only when all of it went well."""
     clock = Clock()
     board = load_board(options.board)
@@ -281,7 +289,9 @@ def build(
             )
             for i in range(GOLDEN_SAMPLES)
         )
-        view = ProjectView(model_view(main_plan), board, golden, stack_bytes=max(2048, _round_up((stack or 0) + 1024, 512)))
+        view = ProjectView(
+            model_view(main_plan), board, golden, stack_bytes=max(2048, _round_up((stack or 0) + 1024, 512))
+        )
         files = render_project(view)
         files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in render_library(library).items()}
         built = Built(
@@ -318,7 +328,9 @@ def check_fit(plan_: Plan, board: Board, sizes: Sizes | None, stack: int | None)
             "there would help, or a board with more RAM"
         )
     if problems:
-        raise TargetError(f'"{plan_.name}" does not fit {board.id} ({board.name}):\n' + "\n".join(f"  {p}." for p in problems))
+        raise TargetError(
+            f'"{plan_.name}" does not fit {board.id} ({board.name}):\n' + "\n".join(f"  {p}." for p in problems)
+        )
 
 
 def certificate_of(
@@ -378,8 +390,7 @@ def evaluate(
     The int8 network is calibrated with `options.data`, or with the first samples of `data` itself when there is none.
     """
     model = quantise_model(path, replace(options, data=options.data or data), progress)
-    quants = [model.tidy.tensors[n].quant for n in model.tidy.inputs]
-    samples = load_data(data, model.tidy.in_ports, limit=limit, input_types=model.imported.input_types, quants=quants)
+    samples = read_samples(data, model.imported, model.tidy, limit)
     real, ints = run_both(model, samples.inputs, progress)
     measures: list[Measure] = []
     labels = samples.labels

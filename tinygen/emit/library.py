@@ -14,7 +14,9 @@ _INCLUDE = re.compile(r'#include "(tg_\w+\.h)"')
 def kernel_files(kernels: tuple[str, ...]) -> dict[str, bytes]:
     """Sources and headers of the named kernels and of all they include, by file name."""
     folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "mve")]
-    paths = {p.name: p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.suffix in (".c", ".h")}
+    paths = {
+        p.name: p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.suffix in (".c", ".h")
+    }
     wanted = ["tg_platform.h", *(f"{k}{end}" for k in kernels for end in (".h", ".c"))]
     found: dict[str, bytes] = {}
     while wanted:

@@ -322,5 +322,3 @@ def library_view(
         " || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))),
         "dsp" if needs_dsp else "",
     )
-
-

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Graph, Node, Quant, Stage, Tensor
 from tinygen.ops import Add, Mul, Operator, Pad, Unary
@@ -84,14 +85,6 @@ def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> di
                 highs += [hi, extra.get(member, 0.0)]
             chosen[name] = quant_from_range(min(lows), max(highs))
     return chosen
-
-
-def quant_from_range(lo: float, hi: float) -> Quant:
-    """Asymmetric int8 quantisation of [lo, hi] (which holds 0): zero is exact, the ends are reached to within half a step."""
-    lo, hi = min(lo, 0.0), max(hi, 0.0)
-    scale = max((hi - lo) / 255.0, 1e-9)
-    zero_point = round(-128.0 - lo / scale)
-    return Quant.per_tensor(scale, min(127, max(-128, zero_point)))
 
 
 def quantise(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Graph:

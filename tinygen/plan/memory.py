@@ -75,7 +75,9 @@ def check(buffers: Sequence[Buffer], arena_len: int) -> None:
     """Independent of `place`: every pair that lives at the same time lies apart, aligned and inside the arena."""
     for i, a in enumerate(buffers):
         if a.offset % ALIGN or a.offset < 0 or a.offset + a.size > arena_len:
-            raise AssertionError(f"buffer {a.name} [{a.offset}, {a.offset + a.size}) does not fit an arena of {arena_len}")
+            raise AssertionError(
+                f"buffer {a.name} [{a.offset}, {a.offset + a.size}) does not fit an arena of {arena_len}"
+            )
         for b in buffers[i + 1 :]:
             together = not (a.last < b.first or b.last < a.first)
             apart = a.offset + a.size <= b.offset or b.offset + b.size <= a.offset

@@ -125,7 +125,9 @@ class _Layout:
     def _buffers(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> list[Buffer]:
         found: list[Buffer] = []
         roots = {self._root(o)[0] for n in self.order for o in n.outputs} - external
-        for root in sorted(roots, key=lambda r: min(i for i, n in enumerate(self.order) if self._family(r) & set(n.outputs))):
+        for root in sorted(
+            roots, key=lambda r: min(i for i, n in enumerate(self.order) if self._family(r) & set(n.outputs))
+        ):
             family = self._family(root)
             first = min(i for i, n in enumerate(self.order) if family & set(n.outputs))
             found.append(Buffer(root, self.graph.tensors[root].size, first, self._last_use(root)))
@@ -157,7 +159,9 @@ class _Layout:
                 places: list[Place | ConstArg] = []
                 for name in c.inputs:
                     t = self.graph.tensors[name]
-                    places.append(self._place(name, offsets) if t.const is None else ConstArg(f"k{len(places)}", t.array))
+                    places.append(
+                        self._place(name, offsets) if t.const is None else ConstArg(f"k{len(places)}", t.array)
+                    )
                 scratch = Place("arena", 0, offsets[f"{node.name} scratch"], c.scratch) if c.scratch else None
                 planned.append(PlannedCall(c, tuple(places), self._place(c.output, offsets), scratch))
             stem = name = identifier(node.origin[0] if node.origin else node.name)[:32].strip("_")
