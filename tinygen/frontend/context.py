@@ -19,7 +19,7 @@ from tinygen.ops.base import Operator, Shape
 FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16")
 
 
-class Unsupported(Exception):  # noqa: N818 - a verdict about one node, collected; never seen by the user as such
+class Unsupported(Exception):
     """One node cannot be imported: what is not supported, and what would help."""
 
     def __init__(self, what: str, help_: str = "") -> None:
@@ -192,14 +192,18 @@ class Builder:
     def const(self, value: Known | Array, hint: str = "const", quant: Quant | None = None) -> Tensor:
         """A float32 constant tensor; equal ones of the same name are one tensor."""
         if isinstance(value, Known):
-            hint, quant, array = value.name or hint, value.quant, value.array
+            hint, array = value.name or hint, value.array
+            # An operand has one scale; weights, which have one for each output, bring their `quant` along.
+            quant = value.quant if value.quant is not None and value.quant.axis is None else None
         else:
             array = value
         with np.errstate(over="ignore"):
             array = np.asarray(array, np.float32)
         bad = int(array.size - np.isfinite(array).sum())
         if bad:
-            raise Unsupported(f'constant "{hint}" holds {bad} NaN or infinite values', "Check the training or the export.")
+            raise Unsupported(
+                f'constant "{hint}" holds {bad} NaN or infinite values', "Check the training or the export."
+            )
         if array.size == 0:
             raise Unsupported(f'constant "{hint}" is empty')
         name, i, const = hint, 2, Const(array)
@@ -235,7 +239,7 @@ class Builder:
         rename: dict[str, str] = {}
         for name, value in results:
             if isinstance(value, Act) and value.tensor.name in made and value.tensor.name not in rename:
-                rename[value.tensor.name] = name
+                rename[value.tensor.name] = name if name not in self.tensors else self.fresh(name)
         # The ONNX node's name goes to the operator proper, not to the transposes around it.
         proper = [n for n in self._pending if not isinstance(n.op, Transpose | Reshape)] or self._pending
         for n in self._pending:

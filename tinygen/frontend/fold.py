@@ -22,7 +22,8 @@ MAX_BYTES = 1 << 30
 def _run(node: NodeProto, feeds: Mapping[str, Array], opsets: Mapping[str, int]) -> list[Array]:
     names = list(feeds)
     infos = [
-        helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(feeds[k].dtype), list(feeds[k].shape)) for k in names
+        helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(feeds[k].dtype), list(feeds[k].shape))
+        for k in names
     ]
     outs = [helper.make_value_info(o, TypeProto()) for o in node.output if o]
     graph: GraphProto = helper.make_graph([node], "fold", infos, outs)
@@ -59,7 +60,7 @@ def fold(node: NodeProto, ins: Sequence[Known | None], opsets: Mapping[str, int]
     feeds = {name: v.array for name, v in zip(node.input, ins, strict=True) if v is not None}
     try:
         arrays = _run(node, feeds, opsets)
-    except Exception as e:  # noqa: BLE001 - the runtime's own words go into the table
+    except Exception as e:
         reason = " ".join(str(e).split())[:120]
         raise Unsupported(f"it could not be computed ahead of time ({reason})") from e
     if any(a.nbytes > MAX_BYTES for a in arrays):

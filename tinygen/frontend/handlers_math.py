@@ -86,8 +86,8 @@ FUNCTIONS_OF_ONE: dict[str, Callable[[View], Expr]] = {
 }
 #: Those that are a primitive of the expression by themselves.
 PRIMITIVES = (
-    "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Sin", "Cos", "Tan",
-    "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Round", "Floor", "Ceil", "Sign",
+    "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Sign",
+    "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Round", "Floor", "Ceil",
 )  # fmt: skip
 
 
@@ -148,6 +148,8 @@ def mul(b: Builder, n: View) -> Result:
 
 
 def div(b: Builder, n: View) -> Result:
+    if any(isinstance(v, Act) and v.elem in ("int32", "int64") for v in n.ins):
+        raise Unsupported("division of integers", "Cast to float before.")
     if isinstance(n.ins[1], Known):
         d = n.ins[1]
         if not np.all(d.array):
@@ -182,7 +184,7 @@ def total(b: Builder, n: View) -> Result:
 
 
 def extreme(b: Builder, n: View) -> Result:
-    """Max and Min. Against a number it is a clamp; otherwise max(a, b) = b + relu(a - b), min(a, b) = a - relu(a - b)."""
+    """Max and Min. Against a number a clamp; otherwise max(a, b) = b + relu(a - b), min(a, b) = a - relu(a - b)."""
     largest = n.op_type == "Max"
     values = [v for v in n.ins if v is not None]
     numbers = [v for v in values if _scalar(v) is not None]
@@ -308,17 +310,19 @@ def matmul(b: Builder, n: View) -> Result:
     w, x = n.known(0, "the first factor"), n.act(1)
     a = w.array
     if a.ndim == 0 or any(d != 1 for d in a.shape[:-2]):
-        raise Unsupported(f"a constant first factor of shape {a.shape}", "Split the product: one matrix for each slice.")
+        raise Unsupported(
+            f"a constant first factor of shape {a.shape}", "Split the product: one matrix for each slice."
+        )
     flat = a.reshape(1, -1) if a.ndim == 1 else a.reshape(a.shape[-2:])
-    if len(x.shape) == 1:  # matrix by vector
+    rank = len(x.shape)
+    if rank == 1:  # matrix by vector
         y = _dense(b, n, x, w, flat, a.ndim - 2 if a.ndim > 1 else -1, None)
-        shape: Shape = () if a.ndim == 1 else (*a.shape[:-2], flat.shape[0])
-        return b.reshape(y, shape)
-    swap = (*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2)
+        return b.reshape(y, () if a.ndim == 1 else (*a.shape[:-2], len(flat)))
+    swap = (*range(rank - 2), rank - 1, rank - 2)
     y = b.transpose(_dense(b, n, b.transpose(x, swap), w, flat, a.ndim - 2 if a.ndim > 1 else -1, None), swap)
     if a.ndim == 1:
         return b.reshape(y, (*y.shape[:-2], y.shape[-1]))
-    return b.reshape(y, (*(1,) * (a.ndim - len(x.shape)), *y.shape)) if a.ndim > len(x.shape) else y
+    return b.reshape(y, (*(1,) * (a.ndim - rank), *y.shape)) if a.ndim > rank else y
 
 
 # Reductions -----------------------------------------------------------------------------------------------------------
@@ -404,13 +408,13 @@ _TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "floa
 
 
 def cast(b: Builder, n: View) -> Result:
-    value = n.ins[0]
-    assert isinstance(value, Act)
+    value, to = n.ins[0], _TYPES.get(n.integer("to", 0), "")
     if n.op_type == "CastLike":
         like = n.ins[1]
-        to = like.elem if isinstance(like, Act) else like.array.dtype.name if isinstance(like, Known) else "nothing"
-    else:
-        to = _TYPES.get(n.integer("to", 0), "another type")
+        to = like.elem if isinstance(like, Act) else like.array.dtype.name if isinstance(like, Known) else ""
+    if not isinstance(value, Act):  # CastLike of a constant
+        known = n.known(0, "the input")
+        return Known(known.array.astype(to if to in ("int32", "int64") else "float32"), known.name, known.quant)
     if value.code is not None:
         if to in FLOAT_TYPES and value.code.scale == (1.0,):
             return Act(value.tensor, to)  # the number itself, an image say: its quantisation has scale 1
@@ -422,7 +426,9 @@ def cast(b: Builder, n: View) -> Result:
             return Act(value.tensor, to)
         truncate: Expr = ("Mul", ("Sign", "x"), ("Floor", ("Abs", "x")))
         return Act(b.emit(Unary(truncate, "truncate"), value.tensor), to)
-    raise Unsupported(f"a cast of {value.elem} to {to}", "Keep activations float; only float and int32/int64 casts are known.")
+    raise Unsupported(
+        f"a cast of {value.elem} to {to}", "Keep activations float; only float and int32/int64 casts are known."
+    )
 
 
 MATH: dict[str, Handler] = {

@@ -43,10 +43,14 @@ def reshape(b: Builder, n: View) -> Result:
     if want.count(-1) == 1:
         rest = int(np.prod([d for d in want if d != -1], dtype=np.int64))
         if rest == 0 or x.size % rest:
-            raise Unsupported(f"{x.shape} cannot become {want}", "A fixed batch in the model's own Reshape? Export with batch 1.")
+            raise Unsupported(
+                f"{x.shape} cannot become {want}", "A fixed batch in the model's own Reshape? Export with batch 1."
+            )
         want[want.index(-1)] = x.size // rest
     if int(np.prod(want, dtype=np.int64)) != x.size or min(want, default=1) < 1:
-        raise Unsupported(f"{x.shape} cannot become {want}", "A fixed batch in the model's own Reshape? Export with batch 1.")
+        raise Unsupported(
+            f"{x.shape} cannot become {want}", "A fixed batch in the model's own Reshape? Export with batch 1."
+        )
     return b.reshape(x, want)
 
 
@@ -119,9 +123,14 @@ def split(b: Builder, n: View) -> Result:
         raise Unsupported(f"split of {x.shape[axis]} values into {sizes} for {len(n.outs)} outputs")
     starts = np.cumsum([0, *sizes])[:-1]
     return [
-        take(b, x, axis, range(int(s), int(s) + k)) if used else Known(np.zeros(0, np.float32))
+        take(b, x, axis, range(int(s), int(s) + k)) if used and k else _empty(x, axis)
         for s, k, used in zip(starts, sizes, n.used, strict=True)
     ]
+
+
+def _empty(x: Tensor, axis: int) -> Known:
+    """No values along `axis`: a constant, which Concat leaves out."""
+    return Known(np.zeros((*x.shape[:axis], 0, *x.shape[axis + 1 :]), np.float32))
 
 
 def slice_(b: Builder, n: View) -> Result:
@@ -135,7 +144,10 @@ def slice_(b: Builder, n: View) -> Result:
             raise Unsupported("a step of 0")
         # Python's slices clamp as ONNX's do, once "before the first" is written as None.
         stop = None if step < 0 and end < -x.shape[a] else end
-        x = take(b, x, a, range(x.shape[a])[slice(start, stop, step)])
+        index = range(x.shape[a])[slice(start, stop, step)]
+        if not index:
+            return _empty(x, a)
+        x = take(b, x, a, index)
     return x
 
 

@@ -6,8 +6,6 @@ passes remove what cancels.
 
 from __future__ import annotations
 
-
-
 import numpy as np
 
 from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
@@ -270,6 +268,7 @@ def resize_plain(n: View) -> str | None:
 def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> float:
     """Where output position o lies on an input axis of `length`."""
     if mode == "align_corners":
+        # By the whole output length, as onnxruntime and PyTorch; the reference evaluator takes length * scale.
         return 0.0 if out == 1 else o * (length - 1) / (out - 1)
     if mode == "asymmetric":
         return o / scale
@@ -364,9 +363,7 @@ def resize(b: Builder, n: View) -> Result:
     alone = 1 if 1 not in moved else next(a for a in range(rank - 1, 0, -1) if a not in moved)
     spatial = [a for a in range(1, rank) if a != alone]
     perm = (0, *spatial, alone)
-    y = b.emit(
-        Resize(tuple(tables[a] for a in spatial), n.text("mode", "nearest") == "linear"), b.transpose(x, perm)
-    )
+    y = b.emit(Resize(tuple(tables[a] for a in spatial), n.text("mode", "nearest") == "linear"), b.transpose(x, perm))
     return b.transpose(y, tuple(int(p) for p in np.argsort(perm)))
 
 
@@ -392,9 +389,10 @@ def depth_to_space(b: Builder, n: View) -> Result:
 def space_to_depth(b: Builder, n: View) -> Result:
     x, s = n.act(), n.integer("blocksize", 1)
     _, c, h, w = x.shape
+    crd = n.text("mode", "DCR") == "CRD"
     if h % s or w % s:
         raise Unsupported(f"{h}x{w} in blocks of {s}x{s}")
-    y = b.transpose(b.reshape(x, (1, c, h // s, s, w // s, s)), (0, 3, 5, 1, 2, 4))
+    y = b.transpose(b.reshape(x, (1, c, h // s, s, w // s, s)), (0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
     return b.reshape(y, (1, c * s * s, h // s, w // s))
 
 
@@ -407,7 +405,9 @@ def two_axes_batch_one(n: View) -> str | None:
 _POOL = (one_or_two_axes, no_negative_pads, pads_below_window, one_pool_output)
 
 SPATIAL: dict[str, Handler] = {
-    "Conv": Handler(conv, (one_or_two_axes, constant_weights, no_negative_pads), "grouped, depthwise, strided, dilated"),
+    "Conv": Handler(
+        conv, (one_or_two_axes, constant_weights, no_negative_pads), "grouped, depthwise, strided, dilated"
+    ),
     "ConvTranspose": Handler(conv_transpose, (one_or_two_axes, constant_weights, no_negative_pads)),
     "MaxPool": Handler(max_pool, _POOL, "ceil_mode becomes padding"),
     "AveragePool": Handler(average_pool, (*_POOL, no_dilated_average, ceil_with_pad_counted)),
@@ -418,4 +418,3 @@ SPATIAL: dict[str, Handler] = {
     "DepthToSpace": Handler(depth_to_space, (two_axes_batch_one,)),
     "SpaceToDepth": Handler(space_to_depth, (two_axes_batch_one,)),
 }
-

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
+import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
 
 from tinygen.errors import ModelError
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
-from tinygen.frontend.load import load, opset_of, sort_and_prune, subgraphs
+from tinygen.frontend.load import load, opset_of, reads, sort_and_prune, subgraphs, type_name
 from tinygen.frontend.quantised import QLINEAR, input_code, rewrite_qlinear
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, MOVES_CODES, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
@@ -86,7 +86,9 @@ def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int,
     names = [i.name for i in model.graph.input]
     unknown = [k for k in given if k not in names]
     if unknown:
-        raise ModelError(f'{path}: a shape is given for input "{unknown[0]}"; the model\'s inputs are {", ".join(names)}.')
+        raise ModelError(
+            f'{path}: a shape is given for input "{unknown[0]}"; the model\'s inputs are {", ".join(names)}.'
+        )
     for v in model.graph.input:
         dims = _dims(v)
         want = given.get(v.name)
@@ -96,9 +98,11 @@ def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int,
                 len(dims) == len(want)
                 and all(isinstance(d, str) or d == w or i == 0 for i, (d, w) in enumerate(zip(dims, want, strict=True)))
             )
-            if not fits or any(w < 1 for w in want):
+            if not fits:
                 raise ModelError(f'{path}: input "{v.name}" is {dims}; the given shape {list(want)} does not fit.')
             shape = list(want)
+            if min(shape, default=1) < 1:
+                raise ModelError(f'{path}: input "{v.name}": the given shape {shape} is empty.')
         else:
             if dims is None:
                 raise ModelError(f'{path}: input "{v.name}" has no shape. Give it: --input-shape {v.name}=1,...')
@@ -111,8 +115,8 @@ def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int,
                     shape.append(1)
                 else:
                     raise ModelError(
-                        f'{path}: input "{v.name}" is {dims}: dimension {i} is not fixed, and memory is planned offline. '
-                        f"Export with fixed sizes, or say which: {option}"
+                        f'{path}: input "{v.name}" is {dims}: dimension {i} is not fixed, but memory is '
+                        f"planned offline. Export with fixed sizes, or say which: {option}"
                     )
             if shape and shape[0] != 1:
                 raise ModelError(
@@ -142,21 +146,15 @@ def _constants_to_initialisers(model: ModelProto) -> None:
             t = TensorProto.FromString(value.SerializeToString())
             t.name = n.output[0]
         elif a.name in ("value_float", "value_floats"):
-            t = numpy_helper.from_array(_array(value, "float32"), n.output[0])
+            t = numpy_helper.from_array(np.asarray(value, np.float32), n.output[0])
         elif a.name in ("value_int", "value_ints"):
-            t = numpy_helper.from_array(_array(value, "int64"), n.output[0])
+            t = numpy_helper.from_array(np.asarray(value, np.int64), n.output[0])
         else:  # strings, sparse: whoever reads it is refused
             rest.append(NodeProto.FromString(n.SerializeToString()))
             continue
         model.graph.initializer.append(t)
     del model.graph.node[:]
     model.graph.node.extend(rest)
-
-
-def _array(value: object, dtype: str) -> onnx.numpy_helper.np.ndarray:  # type: ignore[name-defined]
-    import numpy as np
-
-    return np.asarray(value, dtype)
 
 
 def _evaluation_mode(model: ModelProto) -> list[str]:
@@ -167,7 +165,8 @@ def _evaluation_mode(model: ModelProto) -> list[str]:
         if n.op_type == "BatchNormalization" and not n.domain and not any(o in read for o in n.output[1:]):
             training = any(a.name == "training_mode" and a.i for a in n.attribute)
             if training or len(n.output) > 1:
-                notes.append(f'BatchNormalization "{n.name or n.output[0]}" in training mode: its stored mean and variance are used')
+                name = n.name or n.output[0]
+                notes.append(f'BatchNormalization "{name}" in training mode: its stored mean and variance are used')
                 for a in n.attribute:
                     if a.name == "training_mode":
                         a.i = 0
@@ -207,9 +206,15 @@ class _Walk:
         self.inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
         names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
         self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
-        self.read = {i for n in model.graph.node for i in n.input} | {o.name for o in model.graph.output}
+        self.read = {i for n in model.graph.node for i in reads(n)} | {o.name for o in model.graph.output}
+        narrow = set()
         for t in model.graph.initializer:
-            self.values[t.name] = Known(numpy_helper.to_array(t), t.name)
+            array = numpy_helper.to_array(t)
+            self.values[t.name] = Known(array, t.name)
+            if array.size > 1 and array.dtype.name in FLOAT_TYPES[1:]:
+                narrow.add(array.dtype.name)
+        for name in sorted(narrow):
+            self.builder.note(f"weights of {name} are read as float32")
 
     def inputs(self) -> list[tuple[Port, str]]:
         """Make the graph's inputs; those nobody reads are left out."""
@@ -228,8 +233,9 @@ class _Walk:
             if elem in ("int8", "uint8"):
                 code = input_code(v.name, elem, consumers, arrays)
             elif elem not in FLOAT_TYPES:
+                kind = type_name(v.type.tensor_type.elem_type)
                 raise ModelError(
-                    f'{self.path}: input "{v.name}" is {elem}; tinygen takes float, int8 and uint8 inputs. '
+                    f'{self.path}: input "{v.name}" is {kind}; tinygen takes float, int8 and uint8 inputs. '
                     "Do the conversion before the network."
                 )
             t = Tensor(v.name, shape, quant=code)
@@ -255,6 +261,9 @@ class _Walk:
     def node(self, index: int, node: NodeProto) -> None:
         base = node.name or f"{node.op_type}_{index}"
         ins = [self.values[i] if i else None for i in node.input]
+        if node.op_type == "If" and not node.domain and isinstance(ins[0], Known) and ins[0].array.size == 1:
+            self.branch(node, bool(ins[0].array.reshape(-1)[0]))
+            return
         if any(isinstance(v, _Missing) for v in ins):
             for out in node.output:
                 self.values[out] = _Missing()
@@ -278,6 +287,20 @@ class _Walk:
             return
         self.values.update(results)
 
+    def branch(self, node: NodeProto, taken: bool) -> None:
+        """An If whose condition is known: the nodes of the branch taken, in place."""
+        graph = next(a.g for a in node.attribute if a.name == ("then_branch" if taken else "else_branch"))
+        self.read |= {i for n in graph.node for i in reads(n)} | {o.name for o in graph.output}
+        self.inferred |= {v.name: v for v in (*graph.value_info, *graph.output)}
+        for t in graph.initializer:
+            self.values[t.name] = Known(numpy_helper.to_array(t), t.name)
+        for index, inner in enumerate(graph.node):
+            if not inner.name:
+                inner.name = f"{node.name or 'If'}/{inner.op_type}_{index}"
+            self.node(index, inner)
+        for name, out in zip(node.output, graph.output, strict=False):
+            self.values[name] = self.values[out.name]
+
     def _import(self, node: NodeProto, view: View) -> Mapping[str, Value]:
         foldable = all(v is None or isinstance(v, Known) for v in view.ins) and not subgraphs(node)
         if foldable and node.op_type not in (*RANDOM, "DequantizeLinear"):
@@ -293,7 +316,7 @@ class _Walk:
         result = handler.build(self.builder, view)
         parts = [result] if isinstance(result, Tensor | Act | Known) else list(result)
         elem = next((v.elem for v in view.ins if isinstance(v, Act)), "float32")
-        values = [Act(p, elem if code else "float32") if isinstance(p, Tensor) else p for p in parts]
+        values = [Act(p, elem) if isinstance(p, Tensor) else p for p in parts]
         named = [(name, v) for name, v in zip(view.outs, values, strict=False) if name]
         return self.builder.finish(named, view.name, code)
 
@@ -309,7 +332,9 @@ class _Walk:
             raise Unsupported(what, "Put DequantizeLinear before and QuantizeLinear behind it.")
         data = view.ins if view.op_type == "Concat" else view.ins[:1]
         if len(codes) > 1 or any(isinstance(v, Known) for v in data):
-            raise Unsupported(f"{what} of different scales", "Put DequantizeLinear before and QuantizeLinear behind it.")
+            raise Unsupported(
+                f"{what} of different scales", "Put DequantizeLinear before and QuantizeLinear behind it."
+            )
         return codes.pop()
 
     def outputs(self) -> list[tuple[str, Port, str]]:
@@ -319,14 +344,18 @@ class _Walk:
         for v in self.graph.output:
             value = self.values[v.name]
             if isinstance(value, Known):
-                raise ModelError(f'{self.path}: output "{v.name}" does not depend on the input. Remove it from the model.')
+                raise ModelError(
+                    f'{self.path}: output "{v.name}" does not depend on the input. Remove it from the model.'
+                )
             if isinstance(value, _Missing):
                 raise ModelError(f'{self.path}: the shape of output "{v.name}" cannot be worked out.')
             t = value.tensor
             if t.name in taken:
                 self.builder.begin(f"{v.name}/copy")
                 copy = self.builder.emit(Reshape(t.shape), t, quant=t.quant)
-                done = self.builder.finish([(v.name, Act(copy, value.elem, value.code))], f"{v.name}/copy", None)[v.name]
+                done = self.builder.finish([(v.name, Act(copy, value.elem, value.code))], f"{v.name}/copy", None)[
+                    v.name
+                ]
                 assert isinstance(done, Act)
                 t = done.tensor
             taken.add(t.name)
@@ -355,7 +384,9 @@ def _reachable(nodes: list[Node], outputs: list[str]) -> list[Node]:
     return kept[::-1]
 
 
-def read_onnx(path: Path, *, name: str | None = None, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> Imported:
+def read_onnx(
+    path: Path, *, name: str | None = None, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Imported:
     """Read an ONNX file. `name`: the C name of the model, default the file's; `input_shapes`: for inputs with open
     dimensions. Raises ModelError with everything that is wrong."""
     path = Path(path)
@@ -391,7 +422,9 @@ def read_onnx(path: Path, *, name: str | None = None, input_shapes: Mapping[str,
         out_ports=tuple(p for _, p, _ in ports_out),
         notes=all_notes,
     )
-    graph = graph.with_(nodes=_reachable(walk.builder.nodes, [t for t, _, _ in ports_out]), tensors=walk.builder.tensors.values())
+    graph = graph.with_(
+        nodes=_reachable(walk.builder.nodes, [t for t, _, _ in ports_out]), tensors=walk.builder.tensors.values()
+    )
     return Imported(
         graph, sha256, opset, quantised, original, all_notes,
         tuple(e for _, e in ports_in), tuple(e for _, _, e in ports_out),

@@ -73,7 +73,7 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
     for t in graph.tensors.values():
         if t.const is not None and t.name in read:
             b.initialisers.append(numpy_helper.from_array(t.array, t.name))
-    shown = [name for name in dict.fromkeys((*graph.outputs, *extra_outputs)) if name not in graph.inputs]
+    shown = list(dict.fromkeys((*graph.outputs, *(name for name in extra_outputs if name not in graph.inputs))))
     proto = helper.make_graph(
         b.nodes,
         graph.name,

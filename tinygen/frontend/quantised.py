@@ -138,8 +138,11 @@ class _Rewrite:
 
     def dequantise(self, x: str, scale: str, zero: str, axis: int | None = None) -> str:
         out = f"{self.node.output[0]}/real{len(self.nodes)}"
-        attrs = {} if axis is None else {"axis": axis}
-        self.nodes.append(helper.make_node("DequantizeLinear", [x, scale, zero], [out], name=self.node.name, **attrs))
+        inputs = [x, scale, zero] if zero else [x, scale]
+        node = helper.make_node("DequantizeLinear", inputs, [out], name=self.node.name)
+        if axis is not None:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        self.nodes.append(node)
         return out
 
     def bias(self, i: int, x_scale: int, w_scale: int) -> str:
@@ -151,7 +154,9 @@ class _Rewrite:
             raise Unsupported("scales computed from the input")
         product = np.asarray(pair[0].astype(np.float64) * pair[1].astype(np.float64), np.float32).reshape(-1)
         scale = f"{self.node.output[0]}/bias_scale"
-        self.initialisers.append(numpy_helper.from_array(product if product.size > 1 else product[0:1].reshape(()), scale))
+        self.initialisers.append(
+            numpy_helper.from_array(product if product.size > 1 else product[0:1].reshape(()), scale)
+        )
         return self.dequantise(self.arg(i), scale, "", 0 if product.size > 1 else None)
 
     def op(self, op_type: str, inputs: Sequence[str], drop: Sequence[str] = (), **more: object) -> str:
@@ -261,8 +266,10 @@ def rewrite_qlinear(graph: GraphProto, opset: int) -> bool:
     return changed
 
 
-def input_code(name: str, elem: str, consumers: Mapping[str, Sequence[NodeProto]], constants: Mapping[str, Array]) -> Quant:
-    """The quantisation of an int8 or uint8 graph input: that of the DequantizeLinear it reaches, else the plain number."""
+def input_code(
+    name: str, elem: str, consumers: Mapping[str, Sequence[NodeProto]], constants: Mapping[str, Array]
+) -> Quant:
+    """The quantisation of an int8 or uint8 graph input: that of the DequantizeLinear it reaches, else scale 1."""
     through = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "MaxPool", "Slice")
     waiting, shift = [name], 128 if elem == "uint8" else 0
     while waiting:
@@ -276,5 +283,3 @@ def input_code(name: str, elem: str, consumers: Mapping[str, Sequence[NodeProto]
             elif node.op_type in through:
                 waiting.extend(node.output)
     return Quant.per_tensor(1.0, -shift)
-
-

@@ -19,13 +19,20 @@ HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **SHAPE, **QUANTISED}
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
 #: Operators that move or compare integer codes without regard to their scale.
 MOVES_CODES = (
-    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Concat", "Split", "Slice", "Gather",
-    "Expand", "Tile", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth", "ArgMax",
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Concat", "Split", "Slice",
+    "Gather", "Expand", "Tile", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth",
+    "ArgMax",
 )  # fmt: skip
 
 _RECURRENT = ("recurrent layers come in a later version", "Use a convolutional network, or unroll the layer.")
-_FLOW = ("control flow: which nodes run depends on the data", "Export with torch.onnx.export(..., dynamo=True), or without branches.")
-_DYNAMIC = ("dynamic quantisation: scales computed at run time", "Export the float model, or use static quantisation (QDQ).")
+_FLOW = (
+    "control flow: which nodes run depends on the data",
+    "Export with torch.onnx.export(..., dynamo=True), or without branches.",
+)
+_DYNAMIC = (
+    "dynamic quantisation: scales computed at run time",
+    "Export the float model, or use static quantisation (QDQ).",
+)
 _NORM = ("normalisation by statistics of the data comes in a later version", "Use BatchNormalization.")
 _ATTENTION = ("attention comes in a later version", "Use a convolutional network.")
 
@@ -64,14 +71,19 @@ def why_not(domain: str, op_type: str) -> tuple[str, str]:
     if (domain, op_type) in QLINEAR:
         return "this form of the operator", "Save the model in QDQ form (QuantFormat.QDQ)."
     if domain == "ai.onnx.ml":
-        return "classical machine learning (ai.onnx.ml)", "Only neural networks are supported; use emlearn or m2cgen for trees."
+        return (
+            "classical machine learning (ai.onnx.ml)",
+            "Only neural networks are supported; use emlearn or m2cgen for trees.",
+        )
     if domain not in ("", "com.microsoft"):
         return f'operators of domain "{domain}"', "Export with standard ONNX operators, or as a model-local function."
     return _REASONS.get(op_type, ("the operator is not known to tinygen", "Run `tinygen ops` for those that are."))
 
 
 def _versions(name: str) -> tuple[int, ...]:
-    all_ = sorted(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == name and s.domain == "")
+    all_ = sorted(
+        s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == name and s.domain == ""
+    )
     first = [v for v in all_ if v <= MIN_OPSET][-1:]
     return tuple(first + [v for v in all_ if v > MIN_OPSET])
 
@@ -83,7 +95,11 @@ def supported_ops() -> tuple[SupportedOp, ...]:
         for name, h in HANDLERS.items()
     ]
     rows += [
-        SupportedOp(f"{domain}:{name}" if domain else name, (1,) if domain else _versions(name), ("read as DequantizeLinear, operator, QuantizeLinear",))
+        SupportedOp(
+            f"{domain}:{name}" if domain else name,
+            (1,) if domain else _versions(name),
+            ("read as DequantizeLinear, operator, QuantizeLinear",),
+        )
         for domain, name in QLINEAR
     ]
     rows += [SupportedOp("Constant", _versions("Constant"), ("folded, like every node of constants",))]

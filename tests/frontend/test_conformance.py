@@ -1,0 +1,251 @@
+"""The ONNX backend node tests that the onnx package carries: imported, run as float, compared with their outputs.
+
+Every case whose operators tinygen reads is taken. Data inputs stay inputs, the others (weights, axes, scales) become
+constants, as they are in real models. `REFUSED` lists what is refused and why; an entry that imports fails, and so does
+one that no longer exists.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tests.frontend.support import real, run_ours, save
+from tinygen.errors import ModelError
+from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.frontend.quantised import QLINEAR
+from tinygen.frontend.registry import HANDLERS
+
+#: Operators that take several activations.
+_MANY = {"Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean", "Concat"}
+_KNOWN = set(HANDLERS) | {name for domain, name in QLINEAR if not domain} | {"Constant"}
+
+REFUSED: dict[str, tuple[str, ...]] = {
+    "dilated average pool": ("test_averagepool_2d_dilations",),
+    "three spatial axes": (
+        "test_averagepool_3d_default",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_False",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_True",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_False",
+        "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True",
+        "test_averagepool_3d_dilations_small",
+        "test_convtranspose_3d",
+        "test_maxpool_3d_default",
+        "test_maxpool_3d_dilations",
+        "test_maxpool_3d_dilations_use_ref_impl",
+        "test_maxpool_3d_dilations_use_ref_impl_large",
+    ),
+    "training outputs of BatchNormalization": (
+        "test_batchnorm_epsilon_training_mode",
+        "test_batchnorm_example_training_mode",
+    ),
+    "per-channel quantisation of an activation": (
+        "test_dequantizelinear_axis",
+        "test_quantizelinear_axis",
+    ),
+    "block-wise quantisation": (
+        "test_dequantizelinear_blocked",
+        "test_quantizelinear_blocked_asymmetric",
+        "test_quantizelinear_blocked_symmetric",
+    ),
+    "mask of Dropout": ("test_dropout_default_mask",),
+    "dynamic quantisation": (
+        "test_dynamicquantizelinear_expanded",
+        "test_dynamicquantizelinear_max_adjusted_expanded",
+        "test_dynamicquantizelinear_min_adjusted_expanded",
+    ),
+    "attention": (
+        "test_flexattention_diff_head_sizes_expanded_ver26",
+        "test_flexattention_expanded_ver26",
+        "test_flexattention_gqa_expanded_ver26",
+        "test_flexattention_prob_mod_expanded_ver26",
+        "test_flexattention_scaled_expanded_ver26",
+        "test_flexattention_score_mod_expanded_ver26",
+        "test_flexattention_soft_cap_expanded_ver26",
+    ),
+    "normalisation written out: division of two activations": (
+        "test_group_normalization_epsilon_expanded",
+        "test_group_normalization_example_expanded",
+        "test_mvn_expanded",
+        "test_mvn_expanded_ver18",
+    ),
+    "a stack of constant matrices": (
+        "test_matmul_1d_3d",
+        "test_matmul_3d",
+        "test_matmul_4d",
+        "test_matmul_bcast",
+        "test_qlinearmatmul_3D_int8_float16",
+        "test_qlinearmatmul_3D_int8_float32",
+        "test_qlinearmatmul_3D_uint8_float16",
+        "test_qlinearmatmul_3D_uint8_float32",
+    ),
+    "positions of maxima": (
+        "test_maxpool_with_argmax_2d_precomputed_pads",
+        "test_maxpool_with_argmax_2d_precomputed_strides",
+    ),
+    "a power with an array as exponent": (
+        "test_pow",
+        "test_pow_bcast_array",
+        "test_pow_example",
+        "test_pow_types_float32_int32",
+        "test_pow_types_float32_int64",
+        "test_pow_types_float32_uint32",
+        "test_pow_types_float32_uint64",
+    ),
+    "empty tensors": (
+        "test_reduce_l1_empty_set_expanded",
+        "test_reduce_l2_empty_set_expanded",
+        "test_reduce_log_sum_empty_set_expanded",
+        "test_reduce_log_sum_exp_empty_set_expanded",
+        "test_reduce_max_empty_set",
+        "test_reduce_min_empty_set",
+        "test_reduce_sum_empty_set",
+        "test_reduce_sum_empty_set_non_reduced_axis_zero",
+        "test_reduce_sum_square_empty_set_expanded",
+        "test_reshape_allowzero_reordered",
+        "test_split_zero_size_splits_opset13",
+        "test_split_zero_size_splits_opset18",
+    ),
+    "cubic interpolation": (
+        "test_resize_downsample_scales_cubic",
+        "test_resize_downsample_scales_cubic_A_n0p5_exclude_outside",
+        "test_resize_downsample_scales_cubic_align_corners",
+        "test_resize_downsample_scales_cubic_antialias",
+        "test_resize_downsample_sizes_cubic",
+        "test_resize_downsample_sizes_cubic_antialias",
+        "test_resize_upsample_scales_cubic",
+        "test_resize_upsample_scales_cubic_A_n0p5_exclude_outside",
+        "test_resize_upsample_scales_cubic_align_corners",
+        "test_resize_upsample_scales_cubic_asymmetric",
+        "test_resize_upsample_sizes_cubic",
+    ),
+    "antialias": (
+        "test_resize_downsample_scales_linear_antialias",
+        "test_resize_downsample_sizes_linear_antialias",
+    ),
+    "crop and resize": (
+        "test_resize_tf_crop_and_resize",
+        "test_resize_tf_crop_and_resize_axes_2_3",
+        "test_resize_tf_crop_and_resize_axes_3_2",
+        "test_resize_tf_crop_and_resize_extrapolation_value",
+    ),
+    "a constant output": (
+        "test_shape",
+        "test_shape_clip_end",
+        "test_shape_clip_start",
+        "test_shape_end_1",
+        "test_shape_end_negative_1",
+        "test_shape_example",
+        "test_shape_start_1",
+        "test_shape_start_1_end_2",
+        "test_shape_start_1_end_negative_1",
+        "test_shape_start_greater_than_end",
+        "test_shape_start_negative_1",
+        "test_size",
+        "test_size_example",
+        "test_slice_start_out_of_bounds",
+    ),
+    "opset 9": (
+        "test_shrink_hard",
+        "test_shrink_soft",
+    ),
+    "softmax written out: division of two activations": (
+        "test_softmax_axis_0_expanded",
+        "test_softmax_axis_0_expanded_ver18",
+        "test_softmax_axis_1_expanded",
+        "test_softmax_axis_1_expanded_ver18",
+        "test_softmax_axis_2_expanded",
+        "test_softmax_axis_2_expanded_ver18",
+        "test_softmax_default_axis_expanded",
+        "test_softmax_default_axis_expanded_ver18",
+        "test_softmax_example_expanded",
+        "test_softmax_example_expanded_ver18",
+        "test_softmax_large_number_expanded",
+        "test_softmax_large_number_expanded_ver18",
+        "test_softmax_negative_axis_expanded",
+        "test_softmax_negative_axis_expanded_ver18",
+    ),
+    "other: ed        what would help | -----  --------  ---------------------------  ------": (
+        "test_softsign_example_expanded_ver18",
+        "test_softsign_expanded_ver18",
+    ),
+    "other:          what would help | --------------  ------------  -----------------------": ("test_spacetodepth",),
+}
+
+#: Imported, but another answer than the reference evaluator's on purpose.
+DIFFERENT = {
+    # The last row is the last row of the image, as in onnxruntime and PyTorch, although 2 * 0.6 is not whole.
+    "test_resize_downsample_scales_linear_align_corners",
+}
+
+
+def _taken(case: Any) -> bool:
+    model, (ins, _) = case.model, case.data_sets[0]
+    if not ins or not all(isinstance(i, np.ndarray) for i in ins) or not model.graph.input:
+        return False
+    ops = {n.op_type for n in model.graph.node}
+    if not ops <= _KNOWN or any(n.domain for n in model.graph.node):
+        return False
+    codes = any(op == "DequantizeLinear" or op.startswith("QLinear") for op in ops)
+    return bool(ins[0].dtype == np.float32 or (codes and ins[0].dtype in (np.int8, np.uint8)))
+
+
+@cache
+def _cases() -> dict[str, Any]:
+    from onnx.backend.test.loader import load_model_tests
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {c.name: c for c in load_model_tests(kind="node") if c.model is not None and _taken(c)}
+
+
+def _imported(case: Any, tmp_path: Path) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Imported model, its feeds, the expected outputs by name."""
+    model = onnx.ModelProto.FromString(case.model.SerializeToString())
+    ins, outs = case.data_sets[0]
+    many = len(model.graph.node) == 1 and model.graph.node[0].op_type in _MANY
+    feeds = {}
+    for i, (value, array) in enumerate(zip(model.graph.input, ins, strict=False)):
+        if i == 0 or (many and array.dtype == np.float32):
+            feeds[value.name] = array
+        else:
+            model.graph.initializer.append(numpy_helper.from_array(array, value.name))
+    inputs = [v for v in model.graph.input if v.name in feeds]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    expected = dict(zip([o.name for o in case.model.graph.output], outs, strict=False))
+    shapes = {name: a.shape for name, a in feeds.items()}
+    return read_onnx(save(tmp_path, model), input_shapes=shapes), feeds, expected
+
+
+_LISTED = {name for names in REFUSED.values() for name in names}
+
+
+@pytest.mark.parametrize("name", sorted(set(_cases()) - _LISTED - DIFFERENT))
+def test_node(name: str, tmp_path: Path) -> None:
+    case = _cases()[name]
+    imported, feeds, expected = _imported(case, tmp_path)
+    graph = imported.graph
+    for got, port, tensor in zip(run_ours(imported, feeds), graph.out_ports, graph.outputs, strict=True):
+        want = real(np.asarray(expected[port.name]), graph, tensor)
+        quant = graph.tensors[tensor].quant
+        # A quantised output is compared before its rounding.
+        np.testing.assert_allclose(got, want, rtol=case.rtol, atol=1e-5 if quant is None else 1.01 * quant.s)
+
+
+@pytest.mark.parametrize("name", sorted(_LISTED))
+def test_refused(name: str, tmp_path: Path) -> None:
+    assert name in _cases(), "stale: there is no such test any more"
+    with pytest.raises(ModelError):
+        _imported(_cases()[name], tmp_path)
+
+
+def test_different_exist() -> None:
+    assert set(_cases()) >= DIFFERENT

@@ -1,0 +1,98 @@
+"""Every model of ../shared/models: read, written back, and equal to the original in onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.frontend.support import random_feeds, run_original, run_ours
+from tinygen.errors import ModelError
+from tinygen.frontend.onnx_reader import Imported, read_onnx
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ops import Unary
+
+pytestmark = pytest.mark.shared
+
+FOLDER = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve() / "models"
+LATER = ("_gru_", "_lstm_", "_tenc_")
+FILES = sorted(FOLDER.glob("*.onnx"))
+
+
+def names(later: bool) -> list[object]:
+    found = [p for p in FILES if any(k in p.name for k in LATER) == later]
+    return [pytest.param(p, id=p.stem) for p in found] or [
+        pytest.param(None, marks=pytest.mark.skip(reason=f"no models in {FOLDER} ($TINYGEN_SHARED, or ../shared)"))
+    ]
+
+
+def with_rounding(imported: Imported) -> bytes:
+    """Our float graph with a real QuantizeLinear and DequantizeLinear at every pinned requantisation."""
+    g = imported.graph
+    model = onnx.load_from_string(to_onnx(g))
+    pinned = {n.outputs[0] for n in g.nodes if isinstance(n.op, Unary) and n.op.expr == "x"}
+    nodes = []
+    for n in model.graph.node:
+        name = n.output[0]
+        if name not in pinned:
+            nodes.append(n)
+            continue
+        quant = g.tensors[name].quant
+        assert quant is not None
+        args = [f"{name}__scale", f"{name}__zero"]
+        model.graph.initializer.append(numpy_helper.from_array(np.float32(quant.s), args[0]))
+        model.graph.initializer.append(numpy_helper.from_array(np.int8(quant.zero_point), args[1]))
+        nodes.append(helper.make_node("QuantizeLinear", [n.input[0], *args], [f"{name}__q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}__q", *args], [name]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("path", names(False))
+def test_same_as_the_original(path: Path) -> None:
+    imported = read_onnx(path)
+    assert imported.graph.nodes
+    model = with_rounding(imported) if imported.quantised else None
+    for seed in range(3):
+        feeds = random_feeds(imported, seed)
+        originals = run_original(imported, feeds, optimise=not imported.quantised)
+        for want, got, name in zip(originals, run_ours(imported, feeds, model), imported.graph.outputs, strict=True):
+            quant = imported.graph.tensors[name].quant
+            # Steps: a tie that float32 sums break the other way travels on (ic_resnet8: up to 3).
+            limit = 1e-4 * max(float(np.ptp(want)), 1e-6) if quant is None else 4.01 * quant.s
+            np.testing.assert_allclose(got, want, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("path", names(True))
+def test_later_models_are_refused_with_every_node(path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        read_onnx(path)
+    text = str(caught.value)
+    wanted = {"GRU", "LSTM", "LayerNormalization"}
+    for n in onnx.load(path).graph.node:
+        if n.op_type in wanted:
+            assert n.name in text
+    assert "later version" in text
+
+
+def test_quantised_weights_keep_their_scale() -> None:
+    path = FOLDER / "kws_dscnn_tf_int8_qdq.onnx"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    g = read_onnx(path).graph
+    from tinygen.ops import Conv, Dense
+
+    layers = [n for n in g.nodes if isinstance(n.op, Conv | Dense)]
+    assert len(layers) == 10
+    for n in layers:
+        w = g.tensors[n.inputs[1]]
+        assert w.quant is not None
+        assert w.quant.axis == 0
+        codes = w.array.reshape(w.shape[0], -1) / np.array(w.quant.scale)[:, None]
+        np.testing.assert_allclose(codes, np.rint(codes), atol=1e-3)
+        assert np.abs(codes).max() <= 128
