@@ -187,7 +187,7 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
             real = dequantise(ints[name][0], *need_quant(fixed.tensors[name]))
             meter.add(found[name].reshape(real.shape), real)
     return tuple(
-        LayerAccuracy(o, n.op.title, n.origin, meters[o].db)  # type: ignore[attr-defined]
+        LayerAccuracy(o, n.op.describe(graph.ins(n)), n.origin, meters[o].db)  # type: ignore[attr-defined]
         for n in graph.nodes
         for o in n.outputs
     )
@@ -479,7 +479,7 @@ def estimate(model: Quantised) -> Estimate:
     graph = model.tidy
     layers = tuple(
         LayerCost(
-            n.op.title,  # type: ignore[attr-defined]
+            n.op.describe(graph.ins(n)),  # type: ignore[attr-defined]
             n.origin,
             graph.outs(n)[0].shape,
             n.op.macs(graph.ins(n), graph.outs(n)[0]),  # type: ignore[attr-defined]

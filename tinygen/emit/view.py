@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinygen.emit.env import LINE_WIDTH
 from tinygen.ops.base import ConstArg
 from tinygen.plan.types import Endpoint, Place, Plan, Step
 
@@ -30,20 +32,20 @@ class CallView:
     kernel: str
     fields: tuple[str, ...]
     cfg: str
-    args: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A layer function and the line that calls it."""
+    """A layer function and the line that calls it; long texts come as lines."""
 
     index: int
     name: str
-    comment: str
+    comment: tuple[str, ...]
     row: str
     params: str
     calls: tuple[CallView, ...]
-    call: str
+    call: tuple[str, ...]
     out: str
     out_len: int
 
@@ -104,7 +106,7 @@ class LibraryView:
     pointers: tuple[PointerView, ...]
     consts: tuple[ConstView, ...]
     kernels: tuple[str, ...]
-    run_params: str
+    run_lines: tuple[str, ...]
     null_checks: str
     kernel_guard: str
 
@@ -144,6 +146,12 @@ class ConstTable:
             values = tuple(int(v) for v in a.ravel().tolist())
             self.views.append(ConstView(C_TYPES[a.dtype.name], name, a.size, values, a.nbytes))
         return self._known[key]
+
+
+def wrap(text: str, indent: int, more: int) -> tuple[str, ...]:
+    """A C statement as lines of at most LINE_WIDTH, broken after commas; the first is indented by the template."""
+    lines = textwrap.wrap(text, LINE_WIDTH - more, break_long_words=False, break_on_hyphens=False)
+    return tuple(line if i == 0 else " " * (more - indent) + line for i, line in enumerate(lines))
 
 
 def _field(name: str, value: int | tuple[int, ...]) -> str:
@@ -214,7 +222,8 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
             args.append("scratch")
         cfg = "cfg" if len(step.calls) == 1 else f"cfg{k}"
         fields = _rows([_field(n, v) for n, v in planned.call.config], 92)
-        calls.append(CallView(planned.call.kernel, fields, cfg, ", ".join([f"&{cfg}", *args, "y"])))
+        call = f"{planned.call.kernel}({', '.join([f'&{cfg}', *args, 'y'])});"
+        calls.append(CallView(planned.call.kernel, fields, cfg, wrap(call, 4, 8)))
     if scratch is not None:
         params.append(("int16_t *scratch", f"(int16_t *)(void *){names(scratch)}"))
     params.append(("int8_t *y", out))
@@ -225,17 +234,17 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
     kernel = step.calls[0].call.kernel.removeprefix("tg_")
     where = out if step.output.space == "output" else f"[{step.output.offset}, {step.output.offset + step.output.size})"
     row = (
-        f"{index:3d}  {step.name:<28.28s} {kernel:<20s} {shapes + ' -> ' + shape_text(step.out_shape):<32s} "
-        f"{step.macs:>9d}  {where}"
+        f"{index:3d}  {step.name:<28.28s} {kernel:<16s} {shapes + ' -> ' + shape_text(step.out_shape):<26s} "
+        f"{step.macs:>8d}  {where}"
     )
     return StepView(
         index,
         step.name,
-        comment_text(comment),
+        tuple(textwrap.wrap(comment_text(comment), LINE_WIDTH - 6, break_long_words=False, break_on_hyphens=False)),
         row.rstrip(),
         ", ".join(p[0] for p in params),
         tuple(calls),
-        f"layer_{step.name}({', '.join(p[1] for p in params)});",
+        wrap(f"layer_{step.name}({', '.join(p[1] for p in params)});", 8, 12),
         out,
         step.output.size,
     )
@@ -318,7 +327,7 @@ def library_view(
         tuple(PointerView(n, o) for o, n in names.pointers.items()),
         tuple(consts.views),
         plan.kernels,
-        f"{plan.name}_ctx_t *ctx, " + ", ".join(params),
+        wrap(f"{plan.name}_status_t {plan.name}_run({plan.name}_ctx_t *ctx, {', '.join(params)})", 0, 4),
         " || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))),
         "dsp" if needs_dsp else "",
     )

@@ -111,6 +111,10 @@ class Operator(Op):
         """Word for reports and C comments."""
         return type(self).__name__.lower()
 
+    def describe(self, ins: Sequence[Tensor]) -> str:
+        """`title`, made more precise by what the inputs tell."""
+        return self.title
+
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         """Output shapes from input shapes. Raises ValueError when they do not fit."""
         raise NotImplementedError

@@ -42,10 +42,13 @@ class Conv(Operator):
     @property
     def title(self) -> str:
         w = self.window
-        kind = "conv" if self.groups == 1 else "grouped conv"
-        return f"{kind} {'x'.join(map(str, w.kernel))}" + (
-            f" s{'x'.join(map(str, w.strides))}" if max(w.strides) > 1 else ""
-        )
+        size = f"conv {'x'.join(map(str, w.kernel))}"
+        return size + (f" s{'x'.join(map(str, w.strides))}" if max(w.strides) > 1 else "")
+
+    def describe(self, ins: Sequence[Tensor]) -> str:
+        if self.groups == 1:
+            return self.title
+        return ("depthwise " if self.depthwise(ins[0].shape[-1]) else "grouped ") + self.title
 
     def depthwise(self, channels: int) -> bool:
         """Every input channel is a group of its own."""

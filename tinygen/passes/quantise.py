@@ -131,7 +131,7 @@ def quantise(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Graph:
             lowered = op.quantise(ins, out)
         except ModelError as e:
             where = ", ".join(node.origin) or node.name
-            raise ModelError(f'{op.title} "{where}": {e}') from e
+            raise ModelError(f'{op.describe(ins)} "{where}": {e}') from e
         for item in lowered.inputs:
             if isinstance(item, Tensor):
                 tensors[item.name] = item

@@ -21,6 +21,13 @@ def identifier(text: str) -> str:
     return f"n{name}" if name[0].isdigit() else name
 
 
+def layer_name(origin: str) -> str:
+    """A short identifier for an ONNX node name: "/stem/stem.0/Conv" becomes stem_0_conv."""
+    parts = [p for p in origin.split("/") if p]
+    kept = [p for p, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(f"{p}.")]
+    return identifier("_".join(kept[-4:]))[-40:].strip("_")
+
+
 def plan(graph: Graph, core: str, kernel_sets: Sequence[str]) -> Plan:
     """The plan with the smallest arena over the candidate orders of execution."""
     if graph.stage is not Stage.FIXED:
@@ -164,7 +171,7 @@ class _Layout:
                     )
                 scratch = Place("arena", 0, offsets[f"{node.name} scratch"], c.scratch) if c.scratch else None
                 planned.append(PlannedCall(c, tuple(places), self._place(c.output, offsets), scratch))
-            stem = name = identifier(node.origin[0] if node.origin else node.name)[:32].strip("_")
+            stem = name = layer_name(node.origin[0] if node.origin else node.name)
             k = 1
             while name in names:
                 k += 1
@@ -174,7 +181,7 @@ class _Layout:
                 Step(
                     name,
                     out.name,
-                    node.op.title,
+                    node.op.describe(ins),
                     node.origin,
                     tuple(t.shape for t in ins if t.const is None),
                     out.shape,
