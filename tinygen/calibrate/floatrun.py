@@ -1,0 +1,120 @@
+"""The float network, executed by onnxruntime one sample at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from tinygen.errors import ModelError
+from tinygen.numerics import Array
+
+#: Called with (done, total).
+Progress = Callable[[int, int], None]
+
+
+def quiet(done: int, total: int) -> None:
+    """The Progress that says nothing."""
+
+
+# onnxruntime's exceptions share no base class of their own; which of them exist depends on its version.
+_NAMES = (
+    "EPFail",
+    "EngineError",
+    "Fail",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "ModelLoaded",
+    "NoModel",
+    "NoSuchFile",
+    "NotFound",
+    "NotImplemented",
+    "RuntimeException",
+)
+_FAILURES: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(getattr(_state, name) for name in _NAMES if hasattr(_state, name)),
+)
+_NODE = (
+    re.compile(r"running (?P<op>\w+) node\. Name:'(?P<name>[^']*)'"),
+    re.compile(r'In Node, \("(?P<name>[^"]*)", (?P<op>\w+),'),
+    re.compile(r"Node:? ?\((?P<name>[^)]*)\) Op \((?P<op>\w+)\)"),
+    re.compile(r"for (?:the node )?(?P<op>\w+)\(\d+\) node with name '(?P<name>[^']*)'"),
+    re.compile(r"[Nn]ode with name '(?P<name>[^']+)'"),
+    re.compile(r"[Nn]ode \((?P<name>[^)]+)\)"),
+)
+_FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+
+
+def _failure(action: str, error: Exception) -> ModelError:
+    """A ModelError that names the node, if onnxruntime's message does."""
+    text = " ".join(str(error).split())
+    where = ""
+    for pattern in _NODE:
+        match = pattern.search(text)
+        if match:
+            parts = match.groupdict()
+            where = f'{parts.get("op") or "node"} "{parts["name"]}": '
+            break
+    # The prefix holds an error code and paths of onnxruntime's own sources.
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"\S*/onnxruntime/\S+(:\d+)? ?", "", text)
+    return ModelError(
+        f"{where}onnxruntime cannot {action} the float model: {text[:400]}. "
+        "Check the model with onnx.checker and run it in onnxruntime first."
+    )
+
+
+class FloatModel:
+    """An ONNX model with a fixed batch of 1; one thread, so that every run gives the same bits."""
+
+    def __init__(self, onnx_bytes: bytes) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.use_deterministic_compute = True
+        try:
+            self._session = ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+        except _FAILURES as error:
+            raise _failure("load", error) from error
+        self._inputs = tuple((i.name, _FLOATS.get(i.type)) for i in self._session.get_inputs())
+        self.input_names: tuple[str, ...] = tuple(name for name, _ in self._inputs)
+        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, inputs: Sequence[Array], outputs: Sequence[str] | None = None) -> list[Array]:
+        """One sample: arrays in the shapes of the ONNX inputs, batch of 1 included. All outputs, or those named."""
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"{len(inputs)} arrays for {len(self._inputs)} inputs {self.input_names}")
+        feed = {
+            name: np.ascontiguousarray(x if dtype is None else x.astype(dtype, copy=False))
+            for (name, dtype), x in zip(self._inputs, inputs, strict=True)
+        }
+        try:
+            results: list[Array] = self._session.run(None if outputs is None else list(outputs), feed)
+        except _FAILURES as error:
+            raise _failure("run", error) from error
+        return results
+
+    def run_many(self, inputs: Sequence[Array], progress: Progress = quiet) -> list[Array]:
+        """Samples (n, *input shape) one by one; each output stacked as (n, *output shape)."""
+        total = len(inputs[0])
+        stacked: list[Array] = []
+        for i in range(total):
+            results = self.run([x[i] for x in inputs])
+            if not stacked:
+                stacked = [np.empty((total, *r.shape), r.dtype) for r in results]
+            for name, store, result in zip(self.output_names, stacked, results, strict=True):
+                if store.shape[1:] != result.shape:
+                    raise ModelError(
+                        f'output "{name}": shape {store.shape[1:]} for one sample, {result.shape} for another; '
+                        "only shapes that do not depend on the data are supported."
+                    )
+                store[i] = result
+            progress(i + 1, total)
+        return stacked
