@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, helper, parser
 
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir import invariants
 from tinygen.ir.types import Graph
 
 Arrays = Mapping[str, np.ndarray]
@@ -107,7 +108,9 @@ def one_node(
 
 
 def import_model(tmp_path: Path, model: ModelProto, **kwargs: Any) -> Imported:
-    return read_onnx(save(tmp_path, model), **kwargs)
+    imported = read_onnx(save(tmp_path, model), **kwargs)
+    invariants.check(imported.graph)
+    return imported
 
 
 def assert_same(imported: Imported, feeds: Arrays | None = None, tolerance: float = 1e-5) -> None:

@@ -172,11 +172,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "test_softmax_negative_axis_expanded",
         "test_softmax_negative_axis_expanded_ver18",
     ),
-    "other: ed        what would help | -----  --------  ---------------------------  ------": (
+    "softsign written out: division of two activations": (
         "test_softsign_example_expanded_ver18",
         "test_softsign_expanded_ver18",
     ),
-    "other:          what would help | --------------  ------------  -----------------------": ("test_spacetodepth",),
 }
 
 #: Imported, but another answer than the reference evaluator's on purpose.
@@ -231,7 +230,12 @@ _LISTED = {name for names in REFUSED.values() for name in names}
 @pytest.mark.parametrize("name", sorted(set(_cases()) - _LISTED - DIFFERENT))
 def test_node(name: str, tmp_path: Path) -> None:
     case = _cases()[name]
-    imported, feeds, expected = _imported(case, tmp_path)
+    try:
+        imported, feeds, expected = _imported(case, tmp_path)
+    except ModelError as e:
+        if "installed onnxruntime" in str(e):
+            pytest.skip(str(e))  # newer than the reference we compare with
+        raise
     graph = imported.graph
     for got, port, tensor in zip(run_ours(imported, feeds), graph.out_ports, graph.outputs, strict=True):
         want = real(np.asarray(expected[port.name]), graph, tensor)

@@ -14,6 +14,7 @@ from tests.frontend.support import random_feeds, run_original, run_ours
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir import invariants
 from tinygen.ops import Unary
 
 pytestmark = pytest.mark.shared
@@ -56,15 +57,16 @@ def with_rounding(imported: Imported) -> bytes:
 @pytest.mark.parametrize("path", names(False))
 def test_same_as_the_original(path: Path) -> None:
     imported = read_onnx(path)
-    assert imported.graph.nodes
+    invariants.check(imported.graph)
+    # A tie that float32 sums break the other way travels on; ic_resnet8's softmax amplifies it (see models/README.md).
     model = with_rounding(imported) if imported.quantised else None
     for seed in range(3):
         feeds = random_feeds(imported, seed)
         originals = run_original(imported, feeds, optimise=not imported.quantised)
         for want, got, name in zip(originals, run_ours(imported, feeds, model), imported.graph.outputs, strict=True):
             quant = imported.graph.tensors[name].quant
-            # Steps: a tie that float32 sums break the other way travels on (ic_resnet8: up to 3).
-            limit = 1e-4 * max(float(np.ptp(want)), 1e-6) if quant is None else 4.01 * quant.s
+            steps = 20 if path.stem.startswith("ic_resnet8") else 1.01
+            limit = 1e-4 * max(float(np.ptp(want)), 1e-6) if quant is None else steps * quant.s
             np.testing.assert_allclose(got, want, rtol=0, atol=limit)
 
 

@@ -265,53 +265,53 @@ def resize_plain(n: View) -> str | None:
     return "antialias=1" if n.integer("antialias", 0) else None
 
 
-def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> float:
-    """Where output position o lies on an input axis of `length`."""
+def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> np.float32:
+    """Where output position o lies on an input axis of `length`: in float32, step by step as onnxruntime does it, so
+    that floor and ceil fall on the same side."""
+    f = np.float32
     if mode == "align_corners":
         # By the whole output length, as onnxruntime and PyTorch; the reference evaluator takes length * scale.
-        return 0.0 if out == 1 else o * (length - 1) / (out - 1)
+        return f(0) if out == 1 else f(o) * f(length - 1) / f(out - 1)
     if mode == "asymmetric":
-        return o / scale
+        return f(o) / f(scale)
     if mode == "pytorch_half_pixel" and out == 1:
-        return 0.0
+        return f(0)
+    middle = (f(o) + f(0.5)) / f(scale) - f(0.5)
     if mode == "half_pixel_symmetric":
         # The output may be shorter than length * scale: keep the centre where it is.
-        adjust = out / (length * scale)
-        centre = length / 2
-        return centre * (1 - adjust) + (o + 0.5) / scale - 0.5
+        adjust = f(out) / (f(scale) * f(length))
+        return f(length) / f(2) * (f(1) - adjust) + middle
     if mode in ("half_pixel", "pytorch_half_pixel"):
-        return (o + 0.5) / scale - 0.5
+        return middle
     raise Unsupported(f"coordinate_transformation_mode {mode}")
 
 
-def _round(mode: str, x: float) -> int:
+def _round(mode: str, x: np.float32) -> int:
     match mode:
         case "floor":
             return int(np.floor(x))
         case "ceil":
             return int(np.ceil(x))
         case "round_prefer_ceil":
-            return int(np.floor(x + 0.5))
+            return int(np.floor(x + np.float32(0.5)))
         case _:  # round_prefer_floor
-            return int(np.ceil(x - 0.5))
+            return int(np.ceil(x - np.float32(0.5)))
 
 
 def _axis(n: View, length: int, out: int, scale: float) -> Axis:
     """The table of one resized axis."""
     where = n.text("coordinate_transformation_mode", "half_pixel")
-    # float32, as every runtime does it: 1/3-like scales fall on the same side.
-    at = [float(np.float32(_coordinate(where, o, scale, length, out))) for o in range(out)]
+    at = [_coordinate(where, o, scale, length, out) for o in range(out)]
     if n.text("mode", "nearest") == "nearest":
         mode = n.text("nearest_mode", "round_prefer_floor")
         return Axis.nearest(tuple(min(max(_round(mode, x), 0), length - 1) for x in at))
-    first, second, weight = [], [], []
+    rows = []
     for x in at:
-        x = min(max(x, 0.0), length - 1.0)
-        low = min(int(np.floor(x)), length - 1)
-        first.append(low)
-        second.append(min(low + 1, length - 1))
-        weight.append(round((x - low) * UNIT))
-    return Axis(tuple(first), tuple(second), tuple(weight))
+        inside = min(max(float(x), 0.0), length - 1.0)
+        low = int(np.floor(inside))
+        w = round((inside - low) * UNIT)
+        rows.append((low, low + 1, w) if 0 < w < UNIT else (low + w // UNIT, low + w // UNIT, 0))
+    return Axis(*(tuple(column) for column in zip(*rows, strict=True)))
 
 
 def _resize_scales(n: View, shape: Shape) -> tuple[list[int], list[float]]:
@@ -376,30 +376,30 @@ def _identity(length: int) -> Axis:
 
 def depth_to_space(b: Builder, n: View) -> Result:
     x, s = n.act(), n.integer("blocksize", 1)
-    _, c, h, w = x.shape
+    k, c, h, w = x.shape
     if c % (s * s):
         raise Unsupported(f"{c} channels in blocks of {s}x{s}")
     if n.text("mode", "DCR") == "DCR":
-        y = b.transpose(b.reshape(x, (1, s, s, c // (s * s), h, w)), (0, 3, 4, 1, 5, 2))
+        y = b.transpose(b.reshape(x, (k, s, s, c // (s * s), h, w)), (0, 3, 4, 1, 5, 2))
     else:
-        y = b.transpose(b.reshape(x, (1, c // (s * s), s, s, h, w)), (0, 1, 4, 2, 5, 3))
-    return b.reshape(y, (1, c // (s * s), h * s, w * s))
+        y = b.transpose(b.reshape(x, (k, c // (s * s), s, s, h, w)), (0, 1, 4, 2, 5, 3))
+    return b.reshape(y, (k, c // (s * s), h * s, w * s))
 
 
 def space_to_depth(b: Builder, n: View) -> Result:
     x, s = n.act(), n.integer("blocksize", 1)
-    _, c, h, w = x.shape
+    k, c, h, w = x.shape
     crd = n.text("mode", "DCR") == "CRD"
     if h % s or w % s:
         raise Unsupported(f"{h}x{w} in blocks of {s}x{s}")
-    y = b.transpose(b.reshape(x, (1, c, h // s, s, w // s, s)), (0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
-    return b.reshape(y, (1, c * s * s, h // s, w // s))
+    y = b.transpose(b.reshape(x, (k, c, h // s, s, w // s, s)), (0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4))
+    return b.reshape(y, (k, c * s * s, h // s, w // s))
 
 
-def two_axes_batch_one(n: View) -> str | None:
+def rank_four(n: View) -> str | None:
     """The input is (1, C, H, W)."""
     shape = n.act().shape
-    return None if len(shape) == 4 and shape[0] == 1 else str(shape)
+    return None if len(shape) == 4 else str(shape)
 
 
 _POOL = (one_or_two_axes, no_negative_pads, pads_below_window, one_pool_output)
@@ -415,6 +415,6 @@ SPATIAL: dict[str, Handler] = {
     "GlobalMaxPool": Handler(global_max),
     "BatchNormalization": Handler(batch_normalization, (constant_statistics, no_running_outputs)),
     "Resize": Handler(resize, (resize_mode, resize_no_crop, resize_plain)),
-    "DepthToSpace": Handler(depth_to_space, (two_axes_batch_one,)),
-    "SpaceToDepth": Handler(space_to_depth, (two_axes_batch_one,)),
+    "DepthToSpace": Handler(depth_to_space, (rank_four,)),
+    "SpaceToDepth": Handler(space_to_depth, (rank_four,)),
 }

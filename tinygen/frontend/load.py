@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, checker, numpy_helper
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    checker,
+    helper,
+    numpy_helper,
+    version_converter,
+)
 
 from tinygen.errors import ModelError
 
@@ -77,6 +89,43 @@ def _parse(path: Path, data: bytes) -> ModelProto:
 def opset_of(model: ModelProto) -> int:
     """Version of the default operator set."""
     return max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
+
+
+@cache
+def runtime_opset() -> int:
+    """Newest operator set the installed onnxruntime executes; it trails the onnx package by a release or two."""
+    for version in range(MAX_OPSET, MIN_OPSET, -1):
+        info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", info[:1], info[1:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=10)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception:  # noqa: BLE001 - onnxruntime raises bare exceptions of its own
+            continue
+        return version
+    return MIN_OPSET
+
+
+def for_runtime(path: Path, model: ModelProto) -> ModelProto:
+    """The model in an operator set that onnxruntime executes."""
+    newest, found = runtime_opset(), opset_of(model)
+    if found <= newest:
+        return model
+    known = [n for n in model.graph.node if not n.domain and onnx.defs.has(n.op_type)]
+    if all(onnx.defs.get_schema(n.op_type, found).since_version <= newest for n in known):
+        for o in model.opset_import:
+            if o.domain == "":
+                o.version = newest
+        return model
+    try:
+        return version_converter.convert_version(model, newest)
+    except Exception as e:
+        raise ModelError(
+            f"{path}: opset {found}; the installed onnxruntime {onnxruntime.__version__} knows up to {newest}, and the "
+            "model cannot be converted. pip install -U onnxruntime, or export with an older opset_version."
+        ) from e
 
 
 def _check_opset(path: Path, model: ModelProto) -> None:

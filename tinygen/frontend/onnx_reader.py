@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inl
 from tinygen.errors import ModelError
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
-from tinygen.frontend.load import load, opset_of, reads, sort_and_prune, subgraphs, type_name
+from tinygen.frontend.load import for_runtime, load, opset_of, reads, sort_and_prune, subgraphs, type_name
 from tinygen.frontend.quantised import QLINEAR, input_code, rewrite_qlinear
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, MOVES_CODES, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
@@ -133,6 +133,20 @@ def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int,
     return notes
 
 
+def _drop_unused_inputs(path: Path, model: ModelProto) -> list[str]:
+    """Leave out inputs that nothing reads, in the reference as well; returns notes."""
+    read = {i for n in model.graph.node for i in reads(n)} | {o.name for o in model.graph.output}
+    used = [i for i in model.graph.input if i.name in read]
+    if not used:
+        raise ModelError(f"{path}: no output depends on an input; there is nothing to compute.")
+    notes = [f'input "{i.name}" is not used; left out' for i in model.graph.input if i.name not in read]
+    if notes:
+        copies = [ValueInfoProto.FromString(i.SerializeToString()) for i in used]
+        del model.graph.input[:]
+        model.graph.input.extend(copies)
+    return notes
+
+
 def _constants_to_initialisers(model: ModelProto) -> None:
     """Constant nodes and initialisers are the same to us."""
     rest = []
@@ -176,7 +190,7 @@ def _evaluation_mode(model: ModelProto) -> list[str]:
 
 def _prepare(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]) -> tuple[ModelProto, list[str]]:
     """Frozen, inlined, in evaluation mode, with shapes inferred: the reference model."""
-    notes = _freeze_inputs(path, model, given)
+    notes = _freeze_inputs(path, model, given) + _drop_unused_inputs(path, model)
     # Shapes recorded for another batch would contradict the inference.
     del model.graph.value_info[:]
     for v in model.graph.output:
@@ -226,9 +240,6 @@ class _Walk:
         ports = []
         for v in self.graph.input:
             elem, shape = _elem(v), tuple(int(d) for d in _dims(v) or ())
-            if v.name not in self.read:
-                self.builder.note(f'input "{v.name}" is not used; left out')
-                continue
             code = None
             if elem in ("int8", "uint8"):
                 code = input_code(v.name, elem, consumers, arrays)
@@ -392,13 +403,13 @@ def read_onnx(
     path = Path(path)
     loaded, sha256, notes = load(path)
     opset = opset_of(loaded)
-    reference, more = _prepare(path, loaded, input_shapes or {})
+    reference, more = _prepare(path, for_runtime(path, loaded), input_shapes or {})
     original = reference.SerializeToString()
 
     model = ModelProto.FromString(original)
     _constants_to_initialisers(model)
     quantised = any(n.op_type == "QuantizeLinear" or (n.domain, n.op_type) in QLINEAR for n in model.graph.node)
-    if rewrite_qlinear(model.graph, opset):
+    if rewrite_qlinear(model.graph, opset_of(model)):
         model = _infer(model)
 
     walk = _Walk(path, model)
@@ -408,8 +419,6 @@ def read_onnx(
     if walk.offenders:
         raise ModelError(_table(path, walk.offenders))
     ports_out = walk.outputs()
-    if not ports_in:
-        raise ModelError(f"{path}: no output depends on an input.")
     all_notes = (*notes, *more, *walk.builder.notes)
     graph = Graph(
         name=_c_name(name or path.stem),

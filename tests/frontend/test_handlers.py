@@ -1,0 +1,500 @@
+"""Each importer against onnxruntime on small models, and each difference between operator versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.frontend.support import check, import_model, one_node, ops_of, parse
+from tinygen.errors import ModelError
+from tinygen.frontend.load import MAX_OPSET, runtime_opset
+from tinygen.ops import Conv, MaxPool, Unary
+
+RNG = np.random.default_rng(7)
+F = np.float32
+
+
+def arr(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(F)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def case(name: str, op_type: str, x: Any, *weights: np.ndarray | None, **kw: Any) -> Any:
+    return pytest.param(op_type, x, weights, kw, id=f"{op_type}-{name}")
+
+
+SPATIAL = [
+    case("plain", "Conv", (1, 3, 8, 9), arr(4, 3, 3, 3)),
+    case("bias_stride", "Conv", (1, 3, 8, 9), arr(4, 3, 3, 2), arr(4), strides=[2, 1]),
+    case("asymmetric", "Conv", (1, 2, 8, 8), arr(4, 2, 3, 3), pads=[0, 1, 2, 3]),
+    case("depthwise", "Conv", (1, 4, 8, 8), arr(8, 1, 3, 3), group=4, pads=[1, 1, 1, 1]),
+    case("grouped", "Conv", (1, 6, 8, 8), arr(4, 3, 3, 3), group=2, dilations=[2, 1]),
+    case("same_upper", "Conv", (1, 2, 7, 8), arr(3, 2, 4, 3), auto_pad="SAME_UPPER", strides=[2, 3]),
+    case("same_lower", "Conv", (1, 2, 7, 8), arr(3, 2, 4, 3), auto_pad="SAME_LOWER", strides=[2, 2]),
+    case("valid", "Conv", (1, 2, 7, 8), arr(3, 2, 4, 3), auto_pad="VALID"),
+    case("1d", "Conv", (1, 3, 20), arr(4, 3, 5), arr(4), strides=[2], pads=[2, 1]),
+    case("plain", "ConvTranspose", (1, 3, 4, 5), arr(3, 4, 3, 3), arr(4)),
+    case("k3s2p1o1", "ConvTranspose", (1, 3, 4, 5), arr(3, 4, 3, 3), strides=[2, 2], pads=[1] * 4,
+         output_padding=[1, 1]),
+    case("groups", "ConvTranspose", (1, 4, 4, 5), arr(4, 3, 2, 3), group=2, dilations=[1, 2]),
+    case("same_upper", "ConvTranspose", (1, 2, 4, 5), arr(2, 3, 3, 3), auto_pad="SAME_UPPER", strides=[2, 2]),
+    case("output_shape", "ConvTranspose", (1, 2, 4, 5), arr(2, 3, 3, 3), output_shape=[9, 10], strides=[2, 2]),
+    case("1d", "ConvTranspose", (1, 2, 6), arr(2, 3, 4), strides=[2], pads=[1, 1]),
+    case("2x2", "MaxPool", (1, 3, 8, 8), kernel_shape=[2, 2], strides=[2, 2]),
+    case("padded", "MaxPool", (1, 3, 7, 8), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+    case("ceil", "MaxPool", (1, 3, 8, 9), kernel_shape=[3, 2], strides=[2, 2], ceil_mode=1),
+    case("ceil_drops_window", "MaxPool", (1, 1, 4, 4), kernel_shape=[1, 1], strides=[2, 2], ceil_mode=1),
+    case("ceil_padded", "MaxPool", (1, 1, 5, 6), kernel_shape=[2, 2], strides=[3, 2], pads=[1, 1, 1, 1], ceil_mode=1),
+    case("dilated", "MaxPool", (1, 2, 9, 9), kernel_shape=[2, 2], dilations=[3, 2]),
+    case("1d", "MaxPool", (1, 2, 9), kernel_shape=[3], strides=[2]),
+    case("same", "MaxPool", (1, 2, 7, 8), kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_LOWER"),
+    case("2x2", "AveragePool", (1, 3, 8, 8), kernel_shape=[2, 2], strides=[2, 2]),
+    case("exclude", "AveragePool", (1, 3, 7, 8), kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    case("include", "AveragePool", (1, 3, 7, 8), kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
+    case("ceil", "AveragePool", (1, 3, 8, 9), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+    case("ceil_no_extra", "AveragePool", (1, 3, 9, 9), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
+         count_include_pad=1),
+    case("same", "AveragePool", (1, 3, 7, 8), kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"),
+    case("2d", "GlobalAveragePool", (1, 3, 7, 8)),
+    case("1d", "GlobalAveragePool", (1, 3, 7)),
+    case("2d", "GlobalMaxPool", (1, 3, 7, 8)),
+    case("2d", "BatchNormalization", (1, 3, 4, 5), arr(3), arr(3), arr(3), np.abs(arr(3)) + F(0.1), epsilon=1e-3),
+    case("flat", "BatchNormalization", (1, 3), arr(3), arr(3), arr(3), np.abs(arr(3)) + F(0.1)),
+    case("dcr", "DepthToSpace", (1, 8, 2, 3), blocksize=2),
+    case("crd", "DepthToSpace", (1, 8, 2, 3), blocksize=2, mode="CRD"),
+    case("plain", "SpaceToDepth", (1, 2, 4, 6), blocksize=2),
+]  # fmt: skip
+
+_ONE = np.array([], F)
+RESIZE = [
+    case(
+        f"{mode}-{where}-{rounding}-{scale}", "Resize", (1, 2, 5, 4), None, np.array([1, 1, scale, 2.0], F),
+        mode=mode, coordinate_transformation_mode=where, nearest_mode=rounding,
+    )
+    for mode, roundings in (
+        ("nearest", ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")), ("linear", ("floor",)),
+    )
+    for where in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+    for rounding in roundings
+    for scale in (2.0, 0.6, 1.7)
+] + [
+    case("sizes", "Resize", (1, 2, 5, 4), None, None, ints(1, 2, 7, 9), mode="nearest"),
+    case("sizes_axes", "Resize", (1, 2, 5, 4), None, None, ints(7, 9), mode="linear", axes=[2, 3]),
+    case("not_larger", "Resize", (1, 2, 5, 4), None, None, ints(9, 9), mode="nearest", axes=[2, 3],
+         keep_aspect_ratio_policy="not_larger"),
+    case("1d", "Resize", (1, 2, 5), None, np.array([1, 1, 2], F), mode="linear"),
+    case("one_axis", "Resize", (1, 2, 5, 4), None, np.array([1, 1, 1, 3], F), mode="linear"),
+    case("channels_last", "Resize", (1, 5, 4, 3), None, np.array([1, 2, 2, 1], F), mode="nearest"),
+    case("channels_last_linear", "Resize", (1, 5, 4, 3), None, np.array([1, 2, 2, 1], F), mode="linear"),
+    case("nothing", "Resize", (1, 2, 5, 4), None, np.array([1, 1, 1, 1], F), mode="nearest"),
+    case("flat_nearest", "Resize", (1, 6), None, np.array([1, 2], F), mode="nearest"),
+]  # fmt: skip
+
+UNARY = [
+    case("plain", name, (2, 30))
+    for name in ("Relu", "Sigmoid", "Tanh", "Erf", "Softplus", "Softsign", "Exp", "Abs", "Neg", "Reciprocal", "Sin",
+                 "Cos", "Tan", "Atan", "Sinh", "Cosh", "Asinh", "Round", "Floor", "Ceil", "Sign", "HardSwish", "Mish",
+                 "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "ThresholdedRelu", "Shrink")
+] + [
+    case("0.3", "LeakyRelu", (2, 30), alpha=0.3),
+    case("1.5", "LeakyRelu", (2, 30), alpha=1.5),
+    case("-0.5", "LeakyRelu", (2, 30), alpha=-0.5),
+    case("alpha", "Elu", (2, 30), alpha=0.4),
+    case("alpha", "Celu", (2, 30), alpha=2.5),
+    case("both", "Selu", (2, 30), alpha=1.2, gamma=0.7),
+    case("both", "HardSigmoid", (2, 30), alpha=0.4, beta=0.3),
+    case("alpha", "ThresholdedRelu", (2, 30), alpha=0.2),
+    case("both", "Shrink", (2, 30), lambd=0.3, bias=0.1),
+    case("both", "Clip", (2, 30), np.array(-0.5, F), np.array(0.6, F)),
+    case("low", "Clip", (2, 30), np.array(-0.5, F)),
+    case("high", "Clip", (2, 30), None, np.array(0.5, F)),
+    case("none", "Clip", (2, 30)),
+    case("float_max", "Clip", (2, 30), np.array(0, F), np.array(np.finfo(F).max, F)),
+    case("square", "Pow", (2, 30), np.array(2, F)),
+    case("rank_grows", "Pow", (2, 30), np.full((1, 1, 1), 3, F)),
+    case("one", "Pow", (2, 30), np.array([1], F)),
+]  # fmt: skip
+
+BINARY = [
+    *(case("two", name, [(1, 3, 4), (1, 3, 4)]) for name in ("Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean")),
+    *(case("broadcast", name, [(1, 3, 1), (1, 1, 4)]) for name in ("Add", "Sub", "Mul", "Max", "Min")),
+    *(case("constant", name, (1, 3, 4), arr(3, 1)) for name in ("Add", "Sub", "Mul", "Div", "Max", "Min")),
+    *(case("number", name, (1, 3, 4), np.array(0.7, F)) for name in ("Add", "Sub", "Mul", "Div", "Max", "Min")),
+    case("three", "Sum", [(1, 3), (1, 3), (1, 3)]),
+    case("three", "Mean", [(1, 3), (1, 3), (1, 3)]),
+    case("alone", "Sum", [(1, 3)]),
+    case("three", "Max", [(1, 3), (1, 3)], np.array(0.1, F)),
+    case("scalar_slope", "PRelu", (1, 3, 4, 5), np.array([0.2], F)),
+    case("channels", "PRelu", (1, 3, 4, 5), arr(3, 1, 1)),
+    case("last", "PRelu", (1, 3, 4, 5), arr(5)),
+    case("full", "PRelu", (1, 3, 4, 5), arr(3, 1, 5)),
+]  # fmt: skip
+
+DENSE = [
+    case("plain", "Gemm", (1, 6), arr(6, 4), arr(4)),
+    case("no_bias", "Gemm", (1, 6), arr(6, 4)),
+    case("trans_b", "Gemm", (1, 6), arr(4, 6), arr(1, 4), transB=1),
+    case("scaled", "Gemm", (1, 6), arr(4, 6), arr(4), transB=1, alpha=0.5, beta=2.0),
+    case("trans_a", "Gemm", (6, 1), arr(6, 4), arr(4), transA=1),
+    case("number", "Gemm", (1, 6), arr(6, 4), np.array(0.5, F)),
+    case("vector", "MatMul", (1, 6), arr(6)),
+    case("plain", "MatMul", (1, 6), arr(6, 4)),
+    case("rows", "MatMul", (1, 5, 6), arr(6, 4)),
+    case("leading_ones", "MatMul", (1, 6), arr(1, 1, 6, 4)),
+    case("from_4d", "MatMul", (1, 2, 3, 6), arr(1, 6, 4)),
+]  # fmt: skip
+
+REDUCE = [
+    case(f"{axes}-{keep}", "ReduceMean", (1, 3, 4, 5), ints(*axes), keepdims=keep)
+    for axes in ((2, 3), (-1,), (1,), (1, 3), (0, 2))
+    for keep in (0, 1)
+] + [
+    case("all", "ReduceSum", (1, 3, 4)),
+    case("noop", "ReduceSum", (1, 3, 4), noop_with_empty_axes=1),
+    case("apart", "ReduceMax", (1, 3, 4, 5), ints(1, 3), keepdims=1),
+    case("plain", "ReduceMin", (1, 3, 4, 5), ints(2), keepdims=0),
+    case("last", "Softmax", (1, 6)),
+    case("middle", "Softmax", (1, 3, 4, 5), axis=1),
+    case("ones_behind", "Softmax", (1, 6, 1, 1), axis=1),
+    case("middle", "LogSoftmax", (1, 3, 4), axis=1),
+]  # fmt: skip
+
+SHAPE = [
+    case("zero_minus", "Reshape", (1, 3, 4, 5), ints(0, -1)),
+    case("allowzero", "Reshape", (1, 3, 4), ints(3, -1), allowzero=1),
+    case("default", "Flatten", (1, 3, 4)),
+    case("negative", "Flatten", (1, 3, 4), axis=-1),
+    case("zero", "Flatten", (1, 3, 4), axis=0),
+    case("all", "Squeeze", (1, 3, 1)),
+    case("axes", "Squeeze", (1, 3, 1), ints(-1)),
+    case("axes", "Unsqueeze", (1, 3), ints(-1, 1)),
+    case("default", "Transpose", (1, 3, 4)),
+    case("perm", "Transpose", (1, 3, 4), perm=[0, 2, 1]),
+    case("mask_unused", "Dropout", (1, 3)),
+    case("two", "Concat", [(1, 3, 4), (1, 2, 4)], axis=1),
+    case("constant", "Concat", (1, 3, 4), arr(1, 2, 4), axis=-2),
+    case("basic", "Slice", (1, 6, 5), ints(1), ints(4), ints(1)),
+    case("steps", "Slice", (1, 6, 5), ints(-1, 1), ints(-100, 100), ints(1, 2), ints(-2, 2)),
+    case("no_axes", "Slice", (1, 6, 5), ints(0, 2), ints(1, 5)),
+    case("constant", "Pad", (1, 2, 3), ints(0, 1, 2, 0, 0, 1), np.array(0.5, F)),
+    case("axes", "Pad", (1, 2, 3), ints(1, 2), None, ints(-1)),
+    case("negative", "Pad", (1, 4, 5), ints(0, -1, 1, 0, 2, -2)),
+    case("reflect", "Pad", (1, 4, 5), ints(0, 2, 1, 0, 1, 3), mode="reflect"),
+    case("edge", "Pad", (1, 4, 5), ints(0, 2, 0, 0, 1, 3), mode="edge"),
+    case("reflect_crop", "Pad", (1, 4, 5), ints(0, 2, -1, 0, 1, 3), mode="reflect"),
+    case("scalar", "Gather", (1, 4, 5), np.array(-1, np.int64), axis=1),
+    case("list", "Gather", (1, 4, 5), ints(2, 0, 2), axis=1),
+    case("even", "Gather", (1, 4, 5), ints(3, 2, 1), axis=2),
+    case("matrix", "Gather", (1, 4, 5), np.array([[0, 3], [1, 1]], np.int64), axis=2),
+    case("rank_grows", "Expand", (1, 3), ints(4, 1, 3)),
+    case("both", "Expand", (3, 1), ints(1, 4)),
+    case("plain", "Tile", (1, 3, 2), ints(1, 2, 3)),
+    case("ones", "Tile", (1, 1, 2), ints(1, 4, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op_type", "x", "weights", "kw"), SPATIAL + RESIZE + UNARY + BINARY + DENSE + REDUCE + SHAPE)
+def test_one_node(op_type: str, x: Any, weights: Any, kw: dict[str, Any], tmp_path: Path) -> None:
+    model = one_node(op_type, x, weights, opset=22 if op_type in ("Mish", "HardSwish") else 18, **kw)
+    shapes = [x] if isinstance(x[0], int) else x
+    given = {f"x{i}": tuple(s) for i, s in enumerate(shapes)}
+    # Weights of a linear resize have 11 bits.
+    tolerance = 1e-3 if kw.get("mode") == "linear" else 2e-6
+    check(tmp_path, model, tolerance=tolerance, input_shapes=given)
+
+
+# Versions -------------------------------------------------------------------------------------------------------------
+
+NEWEST = runtime_opset()
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, NEWEST])
+def test_softmax_of_each_version(opset: int, tmp_path: Path) -> None:
+    check(tmp_path, one_node("Softmax", (1, 3, 4), opset=opset))
+    imported = check(tmp_path, one_node("Softmax", (1, 3, 4), opset=opset, axis=1))
+    # Before opset 13 over all that follows the axis: a Reshape; since then over that axis alone: a Transpose.
+    assert ("Reshape" if opset < 13 else "Transpose") in ops_of(imported.graph)
+    check(tmp_path, one_node("LogSoftmax", (1, 3, 4, 2), opset=opset, axis=2))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, NEWEST])
+@pytest.mark.parametrize("name", ["ReduceMean", "ReduceSum", "ReduceMax"])
+def test_axes_as_attribute_or_input(name: str, opset: int, tmp_path: Path) -> None:
+    since = 13 if name == "ReduceSum" else 18
+    if opset < since:
+        model = one_node(name, (1, 3, 4), opset=opset, axes=[1], keepdims=0)
+    else:
+        model = one_node(name, (1, 3, 4), [ints(1)], opset=opset, keepdims=0)
+    assert ops_of(check(tmp_path, model).graph) == ["ReduceExtreme" if name == "ReduceMax" else "ReduceSum"]
+
+
+@pytest.mark.parametrize("opset", [11, 13, NEWEST])
+def test_squeeze_of_each_version(opset: int, tmp_path: Path) -> None:
+    for name, shape in (("Squeeze", (1, 3, 1)), ("Unsqueeze", (1, 3))):
+        kw: dict[str, Any] = {"axes": [2]} if opset < 13 else {}
+        check(tmp_path, one_node(name, shape, [] if opset < 13 else [ints(2)], opset=opset, **kw))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, NEWEST])
+def test_split_of_each_version(opset: int, tmp_path: Path) -> None:
+    sizes: Any = {"split": [1, 3]} if opset < 13 else {}
+    weights = [] if opset < 13 else [ints(1, 3)]
+    imported = check(tmp_path, one_node("Split", (1, 4, 5), weights, opset=opset, outputs=2, axis=1, **sizes))
+    assert ops_of(imported.graph) == ["Slice", "Slice"]
+    equal: Any = {"num_outputs": 2} if opset >= 18 else {}
+    check(tmp_path, one_node("Split", (1, 5 if opset >= 18 else 4, 2), [], opset=opset, outputs=2, axis=1, **equal))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, NEWEST])
+def test_resize_of_each_version(opset: int, tmp_path: Path) -> None:
+    roi = np.array([], F) if opset < 13 else None
+    model = one_node("Resize", (1, 2, 3, 4), [roi, np.array([1, 1, 2, 2], F)], opset=opset, mode="linear")
+    check(tmp_path, model, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, NEWEST])
+def test_pad_and_clip_take_inputs(opset: int, tmp_path: Path) -> None:
+    check(tmp_path, one_node("Pad", (1, 2, 3), [ints(0, 0, 1, 0, 0, 2)], opset=opset))
+    check(tmp_path, one_node("Clip", (1, 9), [np.array(0, F), np.array(1, F)], opset=opset))
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu(approximate: str, tmp_path: Path) -> None:
+    check(tmp_path, one_node("Gelu", (1, 50), opset=20, approximate=approximate))
+
+
+def test_swish(tmp_path: Path) -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    model = one_node("Swish", (1, 20), opset=24, alpha=0.5)
+    imported = import_model(tmp_path, model)
+    x = arr(1, 20)
+    (node,) = imported.graph.nodes
+    assert isinstance(node.op, Unary)
+    from tinygen.ops.unary import evaluate
+
+    np.testing.assert_allclose(evaluate(node.op.expr, x), ReferenceEvaluator(model).run(None, {"x0": x})[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [MAX_OPSET, NEWEST + 1])
+def test_opset_newer_than_the_runtime(opset: int, tmp_path: Path) -> None:
+    if opset > MAX_OPSET:
+        pytest.skip("onnxruntime knows as much as onnx")
+    imported = check(tmp_path, one_node("Relu", (1, 4), opset=opset))
+    assert imported.opset == opset
+
+
+# Models of several nodes ----------------------------------------------------------------------------------------------
+
+
+def test_relu_keeps_its_form(tmp_path: Path) -> None:
+    graph = check(tmp_path, one_node("Relu", (1, 4))).graph
+    assert graph.nodes[0].op == Unary(("Max", "x", 0.0), "relu")
+    graph = check(tmp_path, one_node("Clip", (1, 4), [np.array(0, F), np.array(6, F)])).graph
+    assert graph.nodes[0].op == Unary(("Min", ("Max", "x", 0.0), 6.0), "clip")
+
+
+def test_names_and_origin(tmp_path: Path) -> None:
+    graph = check(tmp_path, one_node("Conv", (1, 3, 8, 9), [arr(4, 3, 3, 3), arr(4)])).graph
+    assert [n.name for n in graph.nodes] == ["the_node/transpose", "the_node", "the_node/transpose_2"]
+    assert {n.origin for n in graph.nodes} == {("the_node",)}
+    assert graph.outputs == ("y0",)
+    assert graph.tensors["w0"].shape == (4, 3, 3, 3)
+    model = one_node("Relu", (1, 3))
+    model.graph.node[0].name = ""
+    assert import_model(tmp_path, model).graph.nodes[0].name == "Relu_0"
+
+
+def test_graph_name_is_a_c_identifier(tmp_path: Path) -> None:
+    from tests.frontend.support import save
+    from tinygen.frontend.onnx_reader import read_onnx
+
+    model = one_node("Relu", (1, 3))
+    assert read_onnx(save(tmp_path, model, "2 my-net.v1.onnx")).graph.name == "m_2_my_net_v1"
+    assert read_onnx(save(tmp_path, model), name="kws").graph.name == "kws"
+
+
+def test_constant_divided_by_activation(tmp_path: Path) -> None:
+    check(tmp_path, parse("g (float[1,4] x) => (float y) { h = Exp(x) y = Div(c, h) }", weights={"c": F(2)}))
+    check(tmp_path, parse("g (float[1,4] x) => (float y) { h = Exp(x) y = Div(c, h) }", weights={"c": arr(4)}))
+    check(tmp_path, parse("g (float[1,4] x) => (float y) { y = Sub(c, x) }", weights={"c": arr(4)}))
+    check(tmp_path, parse("g (float[1,4] x) => (float y) { y = Pow(c, x) }", weights={"c": F(2)}))
+
+
+@pytest.mark.parametrize(
+    ("x", "w"), [((1, 6, 3), (4, 6)), ((6, 3), (4, 6)), ((6,), (4, 6)), ((1, 6, 3), (6,)), ((6, 3), (1, 1, 4, 6))]
+)
+def test_matmul_with_constant_on_the_left(x: tuple[int, ...], w: tuple[int, ...], tmp_path: Path) -> None:
+    text = f"g (float[{','.join(map(str, x))}] x) => (float y) {{ y = MatMul(w, x) }}"
+    check(tmp_path, parse(text, weights={"w": arr(*w)}), input_shapes={"x": x})
+
+
+def test_gemm_with_activations_as_b_or_c(tmp_path: Path) -> None:
+    text = "g (float[1,6] x, float[1,4] c) => (float y) { y = Gemm<beta=0.5>(x, w, c) }"
+    check(tmp_path, parse(text, weights={"w": arr(6, 4)}))
+    for flags, shape in (("", (3, 6)), ("<transA=1>", (6, 3))):
+        text = f"g (float[6,1] x) => (float y) {{ y = Gemm{flags}(w, x) }}"
+        check(tmp_path, parse(text, weights={"w": arr(*shape)}), input_shapes={"x": (6, 1)})
+
+
+def test_where_with_constant_condition(tmp_path: Path) -> None:
+    mask = RNG.random((1, 5)) > 0.5
+    check(tmp_path, parse("g (float[1,5] x) => (float y) { y = Where(m, x, c) }", weights={"m": mask, "c": F(3)}))
+    check(tmp_path, parse("g (float[1,5] x) => (float y) { z = Neg(x) y = Where(m, x, z) }", weights={"m": mask}))
+    check(tmp_path, parse("g (float[1,5] x) => (float y) { y = Where(m, x, c) }", weights={"m": mask, "c": F(0)}))
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+@pytest.mark.parametrize("cast", [True, False])
+def test_argmax(axis: int, keep: int, cast: bool, tmp_path: Path) -> None:
+    end = "i = ArgMax<axis={a}, keepdims={k}, select_last_index=1>(x) y = Cast<to=1>(i)" if cast else (
+        "y = ArgMax<axis={a}, keepdims={k}>(x)"
+    )  # fmt: skip
+    kind = "float" if cast else "int64"
+    text = f"g (float[1,3,4,5] x) => ({kind} y) {{ {end.format(a=axis, k=keep)} }}"
+    assert check(tmp_path, parse(text)).output_types == ("float32" if cast else "int64",)
+
+
+def test_cast_to_integer_truncates(tmp_path: Path) -> None:
+    check(tmp_path, parse("g (float[1,9] x) => (float y) { z = Mul(x, c) i = Cast<to=6>(z) y = Cast<to=1>(i) }",
+                          weights={"c": F(5)}))  # fmt: skip
+
+
+def test_shape_computing_subgraph_folds(tmp_path: Path) -> None:
+    text = """g (float[N,3,4] x) => (float y) {
+        s = Shape(x)
+        b = Gather<axis=0>(s, first)
+        bu = Unsqueeze(b, zero)
+        t = Concat<axis=0>(bu, minus)
+        r = Reshape(x, t)
+        n = Size(r)
+        f = Cast<to=1>(n)
+        y = Div(r, f)
+    }"""
+    imported = check(tmp_path, parse(text, weights={"first": np.int64(0), "zero": ints(0), "minus": ints(-1)}))
+    assert ops_of(imported.graph) == ["Reshape", "Mul"]
+    assert any("set to 1" in n for n in imported.notes)
+
+
+def test_pad_sizes_computed_as_pytorch_does(tmp_path: Path) -> None:
+    text = """g (float[1,2,3,4] x) => (float y) {
+        zeros = ConstantOfShape<value = int64[1] {0}>(four)
+        p = Concat<axis=0>(pads, zeros)
+        m = Reshape(p, shape)
+        r = Slice(m, from, to, zero, back)
+        t = Transpose<perm=[1,0]>(r)
+        f = Reshape(t, minus)
+        c = Cast<to=7>(f)
+        y = Pad(x, c)
+    }"""
+    weights = {
+        "four": ints(4), "pads": ints(1, 2, 3, 0), "shape": ints(-1, 2), "from": ints(-1), "to": ints(-(2**63) + 1),
+        "zero": ints(0), "back": ints(-1), "minus": ints(-1),
+    }  # fmt: skip
+    assert ops_of(check(tmp_path, parse(text, weights=weights)).graph) == ["Pad"]
+
+
+def test_branch_with_a_known_condition(tmp_path: Path) -> None:
+    then = helper.make_graph(
+        [helper.make_node("Squeeze", ["x", "axis"], ["inside"])], "then", [],
+        [helper.make_tensor_value_info("inside", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    other = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["outside"])], "else", [],
+        [helper.make_tensor_value_info("outside", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    text = "g (float[1,1,4] x) => (float y) { s = Shape(x) d = Gather(s, axis) c = Equal(d, one) y = Relu(x) }"
+    model = parse(text, weights={"axis": ints(1), "one": ints(1)})
+    del model.graph.node[-1]
+    model.graph.node.append(helper.make_node("If", ["c"], ["r"], then_branch=then, else_branch=other))
+    model.graph.node.append(helper.make_node("Relu", ["r"], ["y"]))
+    assert ops_of(check(tmp_path, model).graph) == ["Reshape", "Unary"]
+
+
+def test_model_local_functions_are_inlined(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 18, "local" : 1]>
+    g (float[1,4] x) => (float[1,4] y) { y = local.twice <alpha = 0.3> (x) }
+    <opset_import: ["" : 18], domain: "local">
+    twice <alpha> (a) => (c) { b = LeakyRelu <alpha: float = @alpha> (a) c = Add(b, b) }"""
+    imported = check(tmp_path, onnx.parser.parse_model(text))
+    assert ops_of(imported.graph) == ["Unary", "Add"]
+
+
+def test_unused_outputs_and_dead_nodes_are_dropped(tmp_path: Path) -> None:
+    text = """g (float[1,4] x) => (float y) {
+        y, mask = Dropout(x)
+        dead = NonZero(x)
+    }"""
+    imported = import_model(tmp_path, parse(text))
+    assert ops_of(imported.graph) == ["Reshape"]  # an output of its own for what is the input
+
+
+def test_unused_input_is_left_out(tmp_path: Path) -> None:
+    imported = check(tmp_path, parse("g (float[1,4] x, float[1,2] u) => (float y) { y = Relu(x) }"))
+    assert imported.graph.inputs == ("x",)
+    assert any('"u" is not used' in n for n in imported.notes)
+
+
+def test_old_models_list_weights_among_the_inputs(tmp_path: Path) -> None:
+    model = parse("g (float[1,4] x, float[4] w) => (float y) { y = Add(x, w) }", opset=11, weights={"w": arr(4)}, ir=3)
+    imported = check(tmp_path, model)
+    assert imported.graph.inputs == ("x",)
+
+
+def test_one_tensor_as_two_outputs(tmp_path: Path) -> None:
+    imported = check(tmp_path, parse("g (float[1,4] x) => (float y, float z) { y = Relu(x) z = Identity(y) }"))
+    assert imported.graph.outputs == ("y", "z")
+
+
+def test_unsorted_nodes_are_sorted(tmp_path: Path) -> None:
+    model = parse("g (float[1,4] x) => (float y) { h = Exp(x) y = Neg(h) }")
+    nodes = list(reversed(model.graph.node))
+    copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    imported = check(tmp_path, model)
+    assert any("sorted" in n for n in imported.notes)
+
+
+def test_batchnorm_in_training_mode_is_read_as_inference(tmp_path: Path) -> None:
+    weights = [arr(3), arr(3), arr(3), np.abs(arr(3)) + F(0.1)]
+    model = one_node("BatchNormalization", (1, 3, 4), weights, outputs=3, training_mode=1)
+    del model.graph.output[1:]
+    imported = check(tmp_path, model)
+    assert any("training mode" in n for n in imported.notes)
+
+
+def test_fixed_batch(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="a batch of 8"):
+        import_model(tmp_path, one_node("Relu", (8, 4)))
+    assert check(tmp_path, one_node("Relu", (8, 4)), input_shapes={"x0": (1, 4)}).graph.in_ports[0].shape == (1, 4)
+
+
+def test_half_and_double_precision(tmp_path: Path) -> None:
+    for dtype, elem in ((np.float16, TensorProto.FLOAT16), (np.float64, TensorProto.DOUBLE)):
+        model = one_node("Add", (1, 4), [arr(4).astype(dtype)])
+        model.graph.input[0].type.tensor_type.elem_type = elem
+        model.graph.output[0].type.tensor_type.elem_type = elem
+        imported = check(tmp_path, model, tolerance=2e-3)
+        assert imported.input_types == (np.dtype(dtype).name,)
+        assert any("read as float32" in n for n in imported.notes)
+
+
+def test_pads_end_up_in_the_window(tmp_path: Path) -> None:
+    graph = check(tmp_path, one_node("Conv", (1, 2, 7, 8), [arr(3, 2, 4, 3)], auto_pad="SAME_UPPER")).graph
+    conv = next(n.op for n in graph.nodes if isinstance(n.op, Conv))
+    assert conv.window.pads == (1, 1, 2, 1)
+    pool = import_model(
+        tmp_path, one_node("MaxPool", (1, 1, 5, 5), kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    ).graph
+    window = next(n.op for n in pool.nodes if isinstance(n.op, MaxPool)).window
+    assert window.pads == (0, 0, 1, 1)
