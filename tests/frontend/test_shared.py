@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
 
-from tests.frontend.support import random_feeds, run_original, run_ours
+from tests.frontend.support import random_feeds, run_original, run_ours, with_rounding
 from tinygen.errors import ModelError
-from tinygen.frontend.onnx_reader import Imported, read_onnx
-from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir import invariants
-from tinygen.ops import Unary
 
 pytestmark = pytest.mark.shared
 
@@ -29,29 +26,6 @@ def names(later: bool) -> list[object]:
     return [pytest.param(p, id=p.stem) for p in found] or [
         pytest.param(None, marks=pytest.mark.skip(reason=f"no models in {FOLDER} ($TINYGEN_SHARED, or ../shared)"))
     ]
-
-
-def with_rounding(imported: Imported) -> bytes:
-    """Our float graph with a real QuantizeLinear and DequantizeLinear at every pinned requantisation."""
-    g = imported.graph
-    model = onnx.load_from_string(to_onnx(g))
-    pinned = {n.outputs[0] for n in g.nodes if isinstance(n.op, Unary) and n.op.expr == "x"}
-    nodes = []
-    for n in model.graph.node:
-        name = n.output[0]
-        if name not in pinned:
-            nodes.append(n)
-            continue
-        quant = g.tensors[name].quant
-        assert quant is not None
-        args = [f"{name}__scale", f"{name}__zero"]
-        model.graph.initializer.append(numpy_helper.from_array(np.float32(quant.s), args[0]))
-        model.graph.initializer.append(numpy_helper.from_array(np.int8(quant.zero_point), args[1]))
-        nodes.append(helper.make_node("QuantizeLinear", [n.input[0], *args], [f"{name}__q"]))
-        nodes.append(helper.make_node("DequantizeLinear", [f"{name}__q", *args], [name]))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    return model.SerializeToString()
 
 
 @pytest.mark.parametrize("path", names(False))

@@ -19,8 +19,8 @@ from tinygen.errors import ModelError
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
 from tinygen.frontend.load import for_runtime, load, opset_of, reads, sort_and_prune, subgraphs, type_name
-from tinygen.frontend.quantised import QLINEAR, input_code, rewrite_qlinear
-from tinygen.frontend.registry import HANDLERS, MICROSOFT, MOVES_CODES, why_not
+from tinygen.frontend.quantised import MOVES_CODES, QLINEAR, input_code, rewrite_qlinear
+from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.ops import Reshape
 

@@ -20,6 +20,13 @@ from tinygen.ops.unary import clip_expr
 #: The operators whose output a quantising exporter leaves unclamped because the integers saturate anyway.
 _ACCUMULATING = (Add, Conv, ConvTranspose, Dense, Mul)
 
+#: Operators that move or compare integer codes without regard to their scale.
+MOVES_CODES = (
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Concat", "Split", "Slice",
+    "Gather", "Expand", "Tile", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth",
+    "ArgMax",
+)  # fmt: skip
+
 
 def zero_point(n: View, i: int) -> tuple[Array, str]:
     """Zero points at input i in the int8 view, and the code's type. Left out: uint8 0, or `output_dtype`."""
@@ -270,7 +277,6 @@ def input_code(
     name: str, elem: str, consumers: Mapping[str, Sequence[NodeProto]], constants: Mapping[str, Array]
 ) -> Quant:
     """The quantisation of an int8 or uint8 graph input: that of the DequantizeLinear it reaches, else scale 1."""
-    through = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "MaxPool", "Slice")
     waiting, shift = [name], 128 if elem == "uint8" else 0
     while waiting:
         for node in consumers.get(waiting.pop(), ()):
@@ -280,6 +286,6 @@ def input_code(
                 if zero is not None and scale.size == 1 and float(scale.reshape(-1)[0]) > 0:
                     s = float(np.float32(scale.reshape(-1)[0]))
                     return Quant.per_tensor(s, int(zero.reshape(-1)[0]) - shift)
-            elif node.op_type in through:
+            elif node.op_type in MOVES_CODES:
                 waiting.extend(node.output)
     return Quant.per_tensor(1.0, -shift)

@@ -17,13 +17,6 @@ from tinygen.frontend.quantised import QLINEAR, QUANTISED
 HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **SHAPE, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
-#: Operators that move or compare integer codes without regard to their scale.
-MOVES_CODES = (
-    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Concat", "Split", "Slice",
-    "Gather", "Expand", "Tile", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth",
-    "ArgMax",
-)  # fmt: skip
-
 _RECURRENT = ("recurrent layers come in a later version", "Use a convolutional network, or unroll the layer.")
 _FLOW = (
     "control flow: which nodes run depends on the data",

@@ -1,0 +1,261 @@
+"""Pre-quantised models: QDQ and QLinear forms keep their scales and zero points."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper
+
+from tests.frontend.support import (
+    arr_like,
+    import_model,
+    parse,
+    random_feeds,
+    run_original,
+    run_ours,
+    save,
+    with_rounding,
+)
+from tinygen.errors import ModelError
+from tinygen.frontend.onnx_reader import Imported, read_onnx
+from tinygen.ir import invariants
+from tinygen.ir.types import Quant
+from tinygen.ops import Conv, ConvTranspose, Dense, Unary
+
+F = np.float32
+
+
+def arr(*shape: int, seed: int = 3) -> np.ndarray:
+    return arr_like(shape, seed)
+
+
+def network() -> ModelProto:
+    """A little of everything that onnxruntime's quantiser rewrites."""
+    text = """g (float[1,3,8,8] x) => (float y) {
+        c1 = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w1, b1)
+        r1 = Relu(c1)
+        c2 = Conv<kernel_shape=[1,1]>(r1, w2)
+        s2 = Sigmoid(c2)
+        m = Mul(c2, s2)
+        a = Add(r1, m)
+        l = LeakyRelu<alpha=0.2>(a)
+        cat = Concat<axis=1>(l, r1)
+        p = AveragePool<kernel_shape=[2,2], strides=[2,2]>(cat)
+        mp = MaxPool<kernel_shape=[2,2], strides=[2,2]>(p)
+        g = GlobalAveragePool(mp)
+        f = Flatten(g)
+        d = Gemm<transB=1>(f, w3, b3)
+        e = MatMul(d, w4)
+        y = Softmax(e)
+    }"""
+    weights = {
+        "w1": arr(4, 3, 3, 3), "b1": arr(4), "w2": arr(4, 4, 1, 1), "w3": arr(6, 8), "b3": arr(6), "w4": arr(6, 5),
+    }  # fmt: skip
+    return parse(text, opset=13, weights=weights)
+
+
+def quantise(tmp_path: Path, form: str, act: str, weight: str, per_channel: bool) -> Path:
+    """onnxruntime's own static quantisation of `network`."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = [{"x": arr(1, 3, 8, 8, seed=i)} for i in range(8)]
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return self.left.pop() if self.left else None
+
+    logging.getLogger().setLevel(logging.ERROR)
+    source, target = save(tmp_path, network(), "float.onnx"), tmp_path / "int8.onnx"
+    quantize_static(
+        str(source), str(target), Reader(), quant_format=QuantFormat[form], per_channel=per_channel,
+        activation_type=QuantType[act], weight_type=QuantType[weight],
+    )  # fmt: skip
+    return target
+
+
+def assert_close(imported: Imported, steps: float) -> None:
+    invariants.check(imported.graph)
+    model = with_rounding(imported)
+    for seed in range(4):
+        feeds = random_feeds(imported, seed)
+        for want, got in zip(run_original(imported, feeds, False), run_ours(imported, feeds, model), strict=True):
+            np.testing.assert_allclose(got, want, rtol=0, atol=steps / 256 * max(float(np.abs(want).max()), 1e-6))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(("act", "weight"), [("QInt8", "QInt8"), ("QUInt8", "QInt8"), ("QUInt8", "QUInt8")])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_static_quantisation(form: str, act: str, weight: str, per_channel: bool, tmp_path: Path) -> None:
+    if per_channel and weight == "QUInt8":
+        pytest.skip("onnxruntime's quantiser has no such combination")
+    path = quantise(tmp_path, form, act, weight, per_channel)
+    imported = read_onnx(path)
+    assert imported.quantised
+    assert_close(imported, 2.5)
+    g = imported.graph
+    layers = [n for n in g.nodes if isinstance(n.op, Conv | Dense)]
+    assert len(layers) == 4
+    for n in layers:
+        w = g.tensors[n.inputs[1]]
+        if weight == "QUInt8":  # asymmetric unless the range happens to be
+            continue
+        assert w.quant is not None, n.name
+        assert w.quant.axis == 0
+        assert len(w.quant.scale) == w.shape[0]
+        codes = w.array.reshape(w.shape[0], -1) / np.array(w.quant.scale)[:, None]
+        np.testing.assert_allclose(codes, np.rint(codes), atol=1e-3)
+    if weight == "QUInt8" and form == "QDQ":
+        assert any("zero point" in n for n in imported.notes)
+
+
+def test_dropped_relu_comes_back_as_a_clamp(tmp_path: Path) -> None:
+    graph = read_onnx(quantise(tmp_path, "QDQ", "QInt8", "QInt8", False)).graph
+    clamps = [n.op for n in graph.nodes if isinstance(n.op, Unary) and n.op.label == "saturate"]
+    assert clamps
+    assert all(isinstance(c.expr, tuple) and c.expr[0] == "Min" for c in clamps)
+
+
+def qdq(scale: float, zero: int, kind: type[np.generic]) -> dict[str, np.ndarray]:
+    return {"s": F(scale), "z": np.array(zero, kind)}
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_ports_carry_the_quantisation(kind: Any, tmp_path: Path) -> None:
+    elem = np.dtype(kind).name
+    text = f"""g ({elem}[1,4] x) => ({elem} y) {{
+        a = DequantizeLinear(x, s, z)
+        r = Relu(a)
+        y = QuantizeLinear(r, s, z)
+    }}"""
+    imported = import_model(tmp_path, parse(text, weights=qdq(0.1, 5 if kind is np.int8 else 133, kind)))
+    graph = imported.graph
+    assert imported.input_types == imported.output_types == (elem,)
+    assert graph.tensors["x"].quant == Quant.per_tensor(float(F(0.1)), 5)
+    assert graph.tensors["y"].quant == graph.tensors["x"].quant
+    assert [n.op.title for n in graph.nodes] == ["relu", "requantise"]
+    assert_close(imported, 0.01)
+
+
+def test_moves_between_codes(tmp_path: Path) -> None:
+    text = """g (int8[1,2,4,4] x) => (float y) {
+        p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)
+        t = Transpose<perm=[0,2,3,1]>(p)
+        f = Reshape(t, shape)
+        c = Concat<axis=1>(f, f)
+        y = DequantizeLinear(c, s, z)
+    }"""
+    imported = import_model(tmp_path, parse(text, weights=qdq(0.2, -7, np.int8) | {"shape": np.array([1, -1])}))
+    assert {t.quant for t in imported.graph.tensors.values()} == {Quant.per_tensor(float(F(0.2)), -7)}
+    assert_close(imported, 0.01)
+
+
+def test_code_read_under_another_scale(tmp_path: Path) -> None:
+    text = """g (float[1,4] x) => (float y) {
+        q = QuantizeLinear(x, s, z)
+        y = DequantizeLinear(q, s2, z2)
+    }"""
+    weights = qdq(0.1, 3, np.int8) | {"s2": F(0.25), "z2": np.array(-4, np.int8)}
+    imported = import_model(tmp_path, parse(text, weights=weights))
+    assert_close(imported, 0.01)
+
+
+def test_image_of_bytes(tmp_path: Path) -> None:
+    text = "g (uint8[1,4] x) => (float y) { f = Cast<to=1>(x) y = Div(f, c) }"
+    imported = import_model(tmp_path, parse(text, weights={"c": F(255)}))
+    assert imported.graph.tensors["x"].quant == Quant.per_tensor(1.0, -128)
+    assert_close(imported, 0.01)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weights_keep_scales_through_a_transpose(axis: int, tmp_path: Path) -> None:
+    text = f"""g (float[1,3] x) => (float y) {{
+        w = DequantizeLinear<axis={axis}>(codes, s, z)
+        {"t = Transpose(w)" if axis == 0 else "t = Identity(w)"}
+        y = MatMul(x, t)
+    }}"""
+    shape = (4, 3) if axis == 0 else (3, 4)
+    codes = np.random.default_rng(0).integers(-127, 128, shape).astype(np.int8)
+    scales = np.array([0.1, 0.2, 0.3, 0.4], F)
+    weights = {"codes": codes, "s": scales, "z": np.zeros(4, np.int8)}
+    imported = import_model(tmp_path, parse(text, weights=weights))
+    (dense,) = imported.graph.nodes
+    assert isinstance(dense.op, Dense)
+    w = imported.graph.tensors[dense.inputs[1]]
+    assert w.quant == Quant(tuple(float(s) for s in scales), 0, 0)
+    expected = codes if axis == 0 else codes.T
+    np.testing.assert_allclose(w.array / np.array(w.quant.scale)[:, None], expected, atol=1e-4)
+
+
+def test_float_weights_through_a_pair_are_fake_quantised(tmp_path: Path) -> None:
+    text = """g (float[1,3] x) => (float y) {
+        q = QuantizeLinear(w, s, z)
+        d = DequantizeLinear(q, s, z)
+        y = Gemm<transB=1>(x, d)
+    }"""
+    imported = import_model(tmp_path, parse(text, weights={"w": arr(4, 3), **qdq(0.02, 0, np.int8)}))
+    w = imported.graph.tensors[imported.graph.nodes[0].inputs[1]]
+    assert w.quant == Quant((float(F(0.02)),) * 4, 0, 0)
+
+
+def test_grouped_transposed_convolution_keeps_scales(tmp_path: Path) -> None:
+    text = """g (float[1,4,3,3] x) => (float y) {
+        w = DequantizeLinear<axis=1>(codes, s)
+        y = ConvTranspose<group=2>(x, w)
+    }"""
+    codes = np.random.default_rng(0).integers(-127, 128, (4, 3, 2, 2)).astype(np.int8)
+    weights = {"codes": codes, "s": np.array([0.1, 0.2, 0.3], F)}
+    imported = import_model(tmp_path, parse(text, weights=weights))
+    assert_close(imported, 0.01)
+    node = next(n for n in imported.graph.nodes if isinstance(n.op, ConvTranspose))
+    quant = imported.graph.tensors[node.inputs[1]].quant
+    assert quant is not None
+    np.testing.assert_allclose(quant.scale, [0.1, 0.2, 0.3] * 2, rtol=1e-6)
+
+
+def refused(tmp_path: Path, text: str, weights: dict[str, np.ndarray], match: str, opset: int = 18) -> None:
+    with pytest.raises(ModelError, match=match):
+        import_model(tmp_path, parse(text, opset, weights, ir=10))
+
+
+def test_refusals(tmp_path: Path) -> None:
+    pair = "g (float[1,4] x) => (float y) { q = QuantizeLinear<axis=1>(x, s, z) y = DequantizeLinear<axis=1>(q, s, z) }"
+    refused(tmp_path, pair, {"s": np.full(4, 0.1, F), "z": np.zeros(4, np.int8)}, "a scale for each channel")
+    refused(tmp_path, pair, qdq(0.1, 0, np.int16), "quantisation to int16", 21)
+    refused(tmp_path, pair, qdq(-0.1, 0, np.int8), "not positive")
+    text = "g (int8[1,4] x) => (int8 y) { y = Add(x, x) }"
+    refused(tmp_path, text, {}, "Add of integers")
+    text = """g (float[1,4] x) => (float y) {
+        q, s, z = DynamicQuantizeLinear(x)
+        i = MatMulInteger(q, w, z)
+        f = Cast<to=1>(i)
+        y = Mul(f, s)
+    }"""
+    with pytest.raises(ModelError, match="static quantisation") as caught:
+        import_model(tmp_path, parse(text, weights={"w": np.ones((4, 2), np.int8)}))
+    assert "DynamicQuantizeLinear" in str(caught.value)
+
+
+def test_qlinear_of_onnxruntime_only(tmp_path: Path) -> None:
+    """com.microsoft operators written by hand."""
+    q = ["s", "z"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", *q], ["a"]),
+        helper.make_node("QLinearMul", ["a", *q, "a", *q, *q], ["b"], domain="com.microsoft"),
+        helper.make_node("QLinearSoftmax", ["b", *q, "s1", "z1"], ["c"], domain="com.microsoft", axis=-1, opset=13),
+        helper.make_node("DequantizeLinear", ["c", "s1", "z1"], ["y"]),
+    ]
+    weights = {"s": F(0.05), "z": np.int8(2), "s1": F(1 / 256), "z1": np.int8(-128)}
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 6])],
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in weights.items()],
+    )  # fmt: skip
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    imported = import_model(tmp_path, helper.make_model(graph, opset_imports=imports, ir_version=8))
+    assert_close(imported, 2.0)
