@@ -18,8 +18,11 @@ SEEDS = range(120)
 
 
 @pytest.fixture(scope="module", params=["wide", "narrow"])
-def lib(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def lib(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], None]
+) -> ctypes.CDLL:
     """`narrow` takes the multiplication of Cortex-M0."""
+    require_tool("gcc")
     extra = ("-D__ARM_ARCH_6M__",) if request.param == "narrow" else ()
     return build(tmp_path_factory.mktemp("kernels"), extra=extra)
 
@@ -82,7 +85,10 @@ def mul_fields(rng: np.random.Generator) -> dict[str, Any]:
     return {"m": int(m[0]), "shift": shift, **zps, **cases.clamp(rng)}
 
 
-@pytest.mark.parametrize(("kernel", "make", "meaning"), [("add", add_fields, oracle.add), ("mul", mul_fields, oracle.mul)])
+OPERATORS = [("add", add_fields, oracle.add), ("mul", mul_fields, oracle.mul)]
+
+
+@pytest.mark.parametrize(("kernel", "make", "meaning"), OPERATORS)
 def test_elementwise(lib: ctypes.CDLL, kernel: str, make: Callable[..., Any], meaning: Callable[..., Any]) -> None:
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
@@ -98,7 +104,7 @@ def test_elementwise(lib: ctypes.CDLL, kernel: str, make: Callable[..., Any], me
             equal(out.check(), want, c)
 
 
-@pytest.mark.parametrize(("kernel", "make", "meaning"), [("add", add_fields, oracle.add), ("mul", mul_fields, oracle.mul)])
+@pytest.mark.parametrize(("kernel", "make", "meaning"), OPERATORS)
 def test_broadcast(lib: ctypes.CDLL, kernel: str, make: Callable[..., Any], meaning: Callable[..., Any]) -> None:
     for seed in SEEDS:
         rng = np.random.default_rng(seed)

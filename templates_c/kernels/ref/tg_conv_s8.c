@@ -22,7 +22,8 @@ static TG_NOINLINE int32_t tg_conv_outside(const tg_conv_s8_cfg_t *cfg, const tg
 {
     const int32_t left = p->kx.first * p->tap;
     const int32_t right = p->row - (p->kx.end * p->tap);
-    int32_t sum = tg_sum_s8(w, p->ky.first * p->row) + tg_sum_s8(&w[p->ky.end * p->row], p->w_len - (p->ky.end * p->row));
+    const int32_t below = p->ky.end * p->row;
+    int32_t sum = tg_sum_s8(w, p->ky.first * p->row) + tg_sum_s8(&w[below], p->w_len - below);
     for (int32_t ky = p->ky.first; ky < p->ky.end; ++ky) {
         const int8_t *const w_row = &w[ky * p->row];
         sum += tg_sum_s8(w_row, left) + tg_sum_s8(&w_row[p->row - right], right);
@@ -96,14 +97,14 @@ TG_SHARED void tg_conv_s8(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const in
         p.ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
         for (int32_t ox = 0; ox < cfg->out_w; ++ox) {
             const int32_t ix = (ox * cfg->stride_w) - cfg->pad_left;
+            int32_t x_at = ((iy * cfg->in_w) + ix) * cfg->in_c;
             int32_t inside;
             p.kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
             inside = p.kx.end - p.kx.first;
             p.runs = (joined != 0) ? 1 : inside;
             p.run = (joined != 0) ? (inside * p.tap) : p.tap;
-            tg_conv_pixel(cfg, &p, x,
-                          (((iy * cfg->in_w) + ix) * cfg->in_c) + (p.ky.first * p.x_row) + (p.kx.first * p.x_tap), w, b, m,
-                          y);
+            x_at += (p.ky.first * p.x_row) + (p.kx.first * p.x_tap);
+            tg_conv_pixel(cfg, &p, x, x_at, w, b, m, y);
             y += cfg->out_c;
         }
     }

@@ -12,8 +12,8 @@ typedef struct {
 } tg_steps_t;
 
 /** acc[j] += rows x cols taps of four neighbouring channels. */
-static TG_NOINLINE void tg_dwconv_taps4(const tg_steps_t *s, const int8_t *x, const int8_t *w, int32_t rows, int32_t cols,
-                                        int32_t acc[4])
+static TG_NOINLINE void tg_dwconv_taps4(const tg_steps_t *s, const int8_t *x, const int8_t *w, int32_t rows,
+                                        int32_t cols, int32_t acc[4])
 {
     const int32_t x_tap = s->x_tap;
     const int32_t w_tap = s->w_tap;
@@ -40,8 +40,8 @@ static TG_NOINLINE void tg_dwconv_taps4(const tg_steps_t *s, const int8_t *x, co
 }
 
 /** The same for one channel. */
-static TG_NOINLINE void tg_dwconv_taps1(const tg_steps_t *s, const int8_t *x, const int8_t *w, int32_t rows, int32_t cols,
-                                        int32_t acc[4])
+static TG_NOINLINE void tg_dwconv_taps1(const tg_steps_t *s, const int8_t *x, const int8_t *w, int32_t rows,
+                                        int32_t cols, int32_t acc[4])
 {
     int32_t a0 = acc[0];
     for (int32_t r = 0; r < rows; ++r) {

@@ -21,8 +21,8 @@ typedef struct {
 /**
  * y[r][c][:] = x[iy[r]][ix[c]][:]. x: [in_h][in_w][channels]; iy: [out_h]; ix: [out_w]; y must not overlap x.
  */
-void tg_resize_nearest_s8(const tg_resize_nearest_s8_cfg_t *cfg, const int8_t *x, const uint16_t *iy, const uint16_t *ix,
-                          int8_t *y);
+void tg_resize_nearest_s8(const tg_resize_nearest_s8_cfg_t *cfg, const int8_t *x, const uint16_t *iy,
+                          const uint16_t *ix, int8_t *y);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,182 @@
+/**
+ * @file  tg_isa_dsp.h
+ * @brief Instructions of the DSP extension (Cortex-M4, M7, M33, M55), each with a portable body of the same bits.
+ *
+ * The portable bodies let the DSP kernels run on a laptop under sanitizers. Assembly and not <arm_acle.h>: GCC 7 lacks
+ * those intrinsics. It is not volatile, so the compiler may move and drop it like any arithmetic. Sums wrap, as the
+ * instructions do.
+ */
+#ifndef TG_ISA_DSP_H_INCLUDED
+#define TG_ISA_DSP_H_INCLUDED
+
+#include <string.h>
+
+#include "tg_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
+#define TG_DSP_ASM 1
+#else
+#define TG_DSP_ASM 0
+#endif
+
+/** Keeps the compiler from moving loads up across it: early loads of an unrolled loop only become spills. */
+#if TG_DSP_ASM
+#define TG_STAY() __asm__ volatile("" ::: "memory")
+#else
+#define TG_STAY() ((void)0)
+#endif
+
+/** One word from any address: a single LDR, which these cores do at any alignment. */
+static inline uint32_t tg_load32(const void *p)
+{
+    uint32_t v;
+    (void)memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void tg_store32(void *p, uint32_t v)
+{
+    (void)memcpy(p, &v, sizeof v);
+}
+
+#if !TG_DSP_ASM
+static inline int32_t tg_low16(uint32_t v)
+{
+    return (int16_t)(uint16_t)(v & 0xFFFFU);
+}
+
+static inline int32_t tg_high16(uint32_t v)
+{
+    return (int16_t)(uint16_t)(v >> 16);
+}
+
+static inline int32_t tg_add_wrap(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+#endif
+
+/** acc + low(a) * low(b) + high(a) * high(b), halves signed. */
+static inline int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(tg_add_wrap(acc, tg_low16(a) * tg_low16(b)), tg_high16(a) * tg_high16(b));
+#endif
+}
+
+/** acc + low(a) * low(b). */
+static inline int32_t tg_smlabb(uint32_t a, uint32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smlabb %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(acc, tg_low16(a) * tg_low16(b));
+#endif
+}
+
+/** acc + high(a) * high(b). */
+static inline int32_t tg_smlatt(uint32_t a, uint32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smlatt %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(acc, tg_high16(a) * tg_high16(b));
+#endif
+}
+
+/** Bytes 0 and 2, each extended to a signed half. */
+static inline uint32_t tg_sxtb16(uint32_t v)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("sxtb16 %0, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    /* the sign bit of each byte, times 0x1FE, is the upper byte of its half and nothing else */
+    return (v & 0x00FF00FFU) | (((v & 0x00800080U) * 0x1FEU) & 0xFF00FF00U);
+#endif
+}
+
+/** Bytes 1 and 3, each extended to a signed half. */
+static inline uint32_t tg_sxtb16_ror8(uint32_t v)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return tg_sxtb16((v >> 8) | (v << 24));
+#endif
+}
+
+/** low(a) below, low(b) above. */
+static inline uint32_t tg_pkhbt(uint32_t a, uint32_t b)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#else
+    return (a & 0xFFFFU) | (b << 16);
+#endif
+}
+
+/** high(a) below, high(b) above. */
+static inline uint32_t tg_pkhtb(uint32_t a, uint32_t b)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(r) : "r"(b), "r"(a));
+    return r;
+#else
+    return (a >> 16) | (b & 0xFFFF0000U);
+#endif
+}
+
+/** acc + bits 63..32 of a * b. */
+static inline int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smmla %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(acc, (int32_t)(((int64_t)a * b) >> 32));
+#endif
+}
+
+/** The odd channel of raw pairs: raw = 256 * odd + even, wrapped; exact while |odd| < 2^23. */
+static inline int32_t tg_odd_sum(int32_t raw, int32_t even)
+{
+    return (int32_t)((uint32_t)raw - (uint32_t)even) >> 8;
+}
+
+/** Clamp to -128..127. */
+static inline int32_t tg_ssat8(int32_t v)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("ssat %0, #8, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return (v < -128) ? -128 : ((v > 127) ? 127 : v);
+#endif
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_ISA_DSP_H_INCLUDED */

@@ -1,0 +1,135 @@
+"""Each kernel of the DSP set, with portable instruction bodies, against NUMERICS in numpy: equal on random layers."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.c import cases, oracle
+from tests.c.harness import Guarded, build, call
+from tinygen.numerics import choose_multipliers
+from tinygen.plan import pack
+
+SEEDS = range(200)
+
+
+@pytest.fixture(scope="module")
+def lib(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], None]) -> ctypes.CDLL:
+    require_tool("gcc")
+    return build(tmp_path_factory.mktemp("kernels"))
+
+
+def run(
+    lib: ctypes.CDLL, function: str, cfg: dict[str, Any], *arrays: np.ndarray, scratch: int, size: int
+) -> np.ndarray:
+    """With a guarded scratch area (none when 0)."""
+    out, room = Guarded(size), Guarded(scratch)
+    extra = (room.array,) if scratch else ()
+    call(lib, function, function.removesuffix("_dsp"), cfg, *arrays, *extra, out.array)
+    room.check()
+    return out.check()
+
+
+def equal(got: np.ndarray, want: np.ndarray, cfg: dict[str, Any]) -> None:
+    flat = want.reshape(-1)
+    wrong = np.flatnonzero(got != flat)
+    assert wrong.size == 0, f"{cfg}: {wrong.size} differ, first [{wrong[0]}]: {got[wrong[0]]} != {flat[wrong[0]]}"
+
+
+def conv(lib: ctypes.CDLL, c: dict[str, Any], x: np.ndarray, w: np.ndarray, b: np.ndarray, m: np.ndarray) -> None:
+    want = oracle.conv(c, x, w, b, m)
+    packed = pack.pack_conv_dsp(w, pack.fold_bias(w, b, c["in_zp"]), m, c["dil_w"])
+    scratch = pack.conv_dsp_scratch(c["k_h"], c["k_w"], c["in_c"], c["dil_w"])
+    equal(run(lib, "tg_conv_s8_dsp", c, x, *packed, scratch=scratch, size=want.size), want, c)
+
+
+@pytest.mark.parametrize("make", [lambda rng: cases.conv_case(rng, groups=1), cases.pointwise_case])
+def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
+    ran = 0
+    for seed in SEEDS:
+        c, (x, w, b, m) = make(np.random.default_rng(seed))
+        if pack.conv_dsp_supported(w, c["groups"], c["shift"]) is None:
+            conv(lib, c, x, w, b, m)
+            ran += 1
+    assert ran > len(SEEDS) // 2
+
+
+def test_dense(lib: ctypes.CDLL) -> None:
+    ran = 0
+    for seed in SEEDS:
+        c, in_zp, (x, w, b, m) = cases.dense_case(np.random.default_rng(seed))
+        if pack.dense_dsp_supported(w, c["shift"]) is None:
+            want = oracle.dense(c, x, w, b, m, in_zp)
+            packed = pack.pack_dense_dsp(w, pack.fold_bias(w, b, in_zp), m)
+            equal(run(lib, "tg_dense_s8_dsp", c, x, *packed, scratch=0, size=want.size), want, c)
+            ran += 1
+    assert ran > len(SEEDS) // 2
+
+
+@pytest.mark.parametrize("square", [False, True])
+def test_dwconv(lib: ctypes.CDLL, square: bool) -> None:
+    ran = 0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c, (x, w, b, m) = cases.dwconv_case(rng, multiplier=1)
+        if square and (c["k_h"], c["k_w"]) != (3, 3):
+            continue
+        if pack.dwconv_dsp_supported(c["in_c"], c["out_c"], c["shift"]) is None:
+            want = oracle.dwconv(c, x, w, b, m)
+            folded = pack.fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
+            scratch = pack.dwconv_dsp_scratch(c["k_h"], c["k_w"], c["in_c"])
+            got = run(
+                lib, "tg_dwconv_s8_dsp", c, x, pack.pack_dwconv_dsp(w), folded, m, scratch=scratch, size=want.size
+            )
+            equal(got, want, c)
+            ran += 1
+    assert ran > (5 if square else len(SEEDS) // 3)
+
+
+@pytest.mark.parametrize("sign", [-127, 127])
+@pytest.mark.parametrize("value", [-128, 127])
+def test_raw_pairs_at_their_limit(lib: ctypes.CDLL, sign: int, value: int) -> None:
+    """The longest sum of the largest weights: 516 taps; one more is refused."""
+    in_c = 516
+    window = {f"{k}_{a}": 1 for k in ("in", "out", "k", "stride", "dil") for a in "hw"} | {"pad_top": 0, "pad_left": 0}
+    m, shift = choose_multipliers(np.full(8, 64.0 / (in_c * 127 * 128)))
+    c = window | {"in_c": in_c, "out_c": 8, "groups": 1, "in_zp": -128 if value > 0 else 127, "out_zp": 0}
+    c |= {"lo": -128, "hi": 127, "shift": shift}
+    w = np.full((8, 1, 1, in_c), sign, dtype=np.int8)
+    w[1::2] = -sign
+    assert pack.conv_dsp_supported(w, 1, shift) is None
+    assert "65535" in str(pack.conv_dsp_supported(np.full((8, 1, 1, in_c + 1), sign, dtype=np.int8), 1, shift))
+    x, b = np.full((1, 1, in_c), value, dtype=np.int8), np.array([1, -1, 5, 7, 0, 0, 1000, -1000], dtype=np.int32)
+    conv(lib, c, x, w, b, m)
+    d = {"rows": 1, "n_in": in_c, "n_out": 8, "out_zp": 0, "lo": -128, "hi": 127, "shift": shift}
+    want = oracle.dense(d, x[0], w[:, 0, 0], b, m, c["in_zp"])
+    packed = pack.pack_dense_dsp(w[:, 0, 0], pack.fold_bias(w, b, c["in_zp"]), m)
+    equal(run(lib, "tg_dense_s8_dsp", d, x, *packed, scratch=0, size=8), want, d)
+
+
+def test_what_falls_back_says_why() -> None:
+    w = np.ones((4, 3, 3, 2), dtype=np.int8)
+    assert pack.conv_dsp_supported(w, 2, 40) == "2 groups"
+    assert pack.conv_dsp_supported(w, 1, 32) == "shift 32 is outside 33..54"
+    assert pack.dense_dsp_supported(w.reshape(4, -1), 55) == "shift 55 is outside 33..54"
+    assert pack.dwconv_dsp_supported(4, 8, 40) == "2 output channels for each input channel"
+    assert pack.dwconv_dsp_supported(3, 3, 40) == "fewer than 4 channels"
+    assert pack.dwconv_dsp_supported(4, 4, 31) == "shift 31 is outside 33..54"
+
+
+@pytest.mark.parametrize("shift", [33, 34, 40, 54])
+def test_epilogue_at_the_ends_of_the_shift(lib: ctypes.CDLL, shift: int) -> None:
+    rng = np.random.default_rng(shift)
+    n_out = 64
+    m = rng.integers(-(2**31) + 1, 2**31, n_out).astype(np.int32)
+    m[:3] = [2**31 - 1, -(2**31) + 1, 0]
+    for zp in (-128, 0, 127):
+        d = {"rows": 1, "n_in": 4, "n_out": n_out, "out_zp": zp, "lo": -128, "hi": 127, "shift": shift}
+        x, w = cases.int8(rng, 1, 4), cases.weights(rng, n_out, 4)
+        b = rng.choice(np.array([2**31 - 200_000, -(2**31) + 200_000, 0, 999], dtype=np.int32), n_out)
+        want = oracle.dense(d, x, w, b, m, 0)
+        equal(run(lib, "tg_dense_s8_dsp", d, x, *pack.pack_dense_dsp(w, b, m), scratch=0, size=n_out), want, d)
