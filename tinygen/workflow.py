@@ -18,7 +18,7 @@ from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Samples, load_data, synthetic
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
-from tinygen.calibrate.ranges import METHODS, collect, estimate_all
+from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect, estimate_all
 from tinygen.emit.library import render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
@@ -31,14 +31,14 @@ from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array, dequantise
 from tinygen.ops.base import need_quant
 from tinygen.passes.pipeline import tidy
-from tinygen.passes.quantise import quantise, range_tensors
+from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
 from tinygen.plan.planner import identifier, plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards, load_board
 from tinygen.targets.cores import get_core
 from tinygen.version import ABI, NUMERICS, VERSION
 
-DEFAULT_METHOD = "minmax"
+DEFAULT_METHOD = "mse"
 CALIBRATION_SAMPLES = 200
 SYNTHETIC_SAMPLES = 32
 #: Samples over which the accuracy of every layer is measured.
@@ -57,7 +57,7 @@ class Options:
     """What the user asked for."""
 
     board: str
-    data: Path | None = None
+    data: Path | Samples | None = None
     name: str | None = None
     method: str = DEFAULT_METHOD
     samples: int = CALIBRATION_SAMPLES
@@ -143,6 +143,8 @@ def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Sample
     if options.data is None:
         quants = [graph.tensors[n].quant for n in graph.inputs]
         return synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants), True
+    if isinstance(options.data, Samples):
+        return options.data, False
     return read_samples(options.data, imported, graph, options.samples), False
 
 
@@ -166,8 +168,11 @@ def calibrate(
     activations = [o for n in graph.nodes for o in n.outputs]
     model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))
     wanted = range_tensors(graph)
-    histograms = collect(model, wanted, inputs, lambda d, t: progress("calibrating", d, t))
-    fixed = quantise(graph, estimate_all(histograms, method))
+    means = {name: ChannelMeans() for name in weighted_inputs(graph)}
+    watched = tuple(dict.fromkeys((*wanted, *means)))
+    histograms = collect(model, watched, inputs, lambda d, t: progress("calibrating", d, t), means)
+    ranges = estimate_all({name: histograms[name] for name in wanted}, method)
+    fixed = quantise(graph, ranges, {name: m.mean for name, m in means.items()})
     return fixed, layer_accuracy(graph, fixed, model, inputs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -103,10 +104,36 @@ class Histogram:
         return Range(min(self.lo, 0.0), max(self.hi, 0.0)) if self.total else Range(0.0, 0.0)
 
 
+class ChannelMeans:
+    """Mean of a tensor over everything but its last axis."""
+
+    __slots__ = ("total", "count")
+
+    def __init__(self) -> None:
+        self.total: Array = np.zeros(1)
+        self.count = 0
+
+    def add(self, values: Array) -> None:
+        rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+        self.total = self.total + rows.sum(axis=0)
+        self.count += len(rows)
+
+    @property
+    def mean(self) -> Array:
+        return self.total / max(1, self.count)
+
+
 def collect(
-    model: FloatModel, tensor_names: Sequence[str], inputs: Sequence[Array], progress: Progress = quiet
+    model: FloatModel,
+    tensor_names: Sequence[str],
+    inputs: Sequence[Array],
+    progress: Progress = quiet,
+    means: Mapping[str, ChannelMeans] = MappingProxyType({}),
 ) -> dict[str, Histogram]:
-    """Histograms of the named inputs and outputs of `model` over samples (n, *input shape), one sample in memory."""
+    """Histograms of the named inputs and outputs of `model` over samples (n, *input shape), one sample in memory.
+
+    `means`: tensors, of those named, whose channel means are wanted as well.
+    """
     outputs = [name for name in dict.fromkeys(tensor_names) if name in model.output_names]
     fed = [name for name in dict.fromkeys(tensor_names) if name in model.input_names and name not in outputs]
     unknown = [n for n in tensor_names if n not in model.output_names and n not in model.input_names]
@@ -123,6 +150,8 @@ def collect(
         for name, value in results.items():
             try:
                 found[name].add(value)
+                if name in means:
+                    means[name].add(value)
             except ValueError as error:
                 raise ModelError(
                     f'tensor "{name}": the float network gives NaN or infinite values for calibration sample {i}. '

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
 
 from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Graph, Node, Quant, Stage, Tensor
-from tinygen.ops import Add, Mul, Operator, Pad, Unary
+from tinygen.numerics import Array
+from tinygen.ops import Add, Conv, Dense, Mul, Operator, Pad, Unary
+from tinygen.ops.base import Lowered, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.passes.base import fresh
 
@@ -87,8 +92,45 @@ def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> di
     return chosen
 
 
-def quantise(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Graph:
-    """The FIXED graph. Raises ModelError naming the layer whose arithmetic cannot be held in int8 and int32."""
+def weighted_inputs(graph: Graph) -> tuple[str, ...]:
+    """Activations that feed a layer whose rounded weights `correct_bias` makes up for."""
+    names = (n.inputs[0] for n in graph.nodes if isinstance(n.op, Conv | Dense))
+    return tuple(dict.fromkeys(names))
+
+
+def correct_bias(op: Operator, x: Tensor, w: Tensor, lowered: Lowered, mean: Array) -> Lowered:
+    """Rounded weights shift a layer's mean output; its bias takes that shift back.
+
+    With e = w / s_w - w_q, the rounding error in steps, the accumulator is off by sum(e * x) on average:
+    sum(e * mean(x)) / s_x in the bias' unit (Nagel et al. 2019, Data-Free Quantization, section 4.2). `mean`: of x over
+    samples and positions, one for each channel (last axis).
+    """
+    activation, qw, qb, *rest = lowered.inputs
+    assert isinstance(qw, Tensor)
+    assert isinstance(qb, Tensor)
+    assert qw.quant is not None
+    s_w = np.asarray(qw.quant.scale).reshape(-1, *(1,) * (w.array.ndim - 1))
+    error = w.array / s_w - qw.array
+    if isinstance(op, Conv):
+        taps = error.sum(axis=tuple(range(1, error.ndim - 1)))  # (O, C/groups)
+        group = np.repeat(np.arange(op.groups), len(taps) // op.groups)
+        shift = (taps * mean.reshape(op.groups, -1)[group]).sum(axis=1)
+    else:
+        shift = error @ mean
+    bias = qb.array.astype(np.int64) + np.rint(shift / need_quant(x)[0]).astype(np.int64)
+    # The bound of NUMERICS section 1 has room for it: |e| <= 1/2, so the shift is below sum|w| * 256 / 2.
+    limit = 2**31 - 1 - 256 * np.abs(qw.array.astype(np.int64)).reshape(len(bias), -1).sum(axis=1)
+    corrected = Tensor.constant(qb.name, np.clip(bias, -limit, limit).astype(np.int32))
+    return Lowered(lowered.op, (activation, qw, corrected, *rest))
+
+
+def quantise(
+    graph: Graph, ranges: Mapping[str, tuple[float, float]], means: Mapping[str, Array] = MappingProxyType({})
+) -> Graph:
+    """The FIXED graph. `means`: channel means of the tensors `weighted_inputs` names, for the bias correction.
+
+    Raises ModelError naming the layer whose arithmetic cannot be held in int8 and int32.
+    """
     quants = choose_quants(graph, ranges)
     tensors: dict[str, Tensor] = {}
     for t in graph.tensors.values():
@@ -129,6 +171,8 @@ def quantise(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Graph:
             ins.append(t)
         try:
             lowered = op.quantise(ins, out)
+            if isinstance(op, Conv | Dense) and ins[0].name in means and ins[1].quant is None:
+                lowered = correct_bias(op, ins[0], ins[1], lowered, means[ins[0].name])
         except ModelError as e:
             where = ", ".join(node.origin) or node.name
             raise ModelError(f'{op.describe(ins)} "{where}": {e}') from e
