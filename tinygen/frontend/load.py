@@ -83,6 +83,15 @@ def _parse(path: Path, data: bytes) -> ModelProto:
         ) from e
     if not model.HasField("graph") or not (model.graph.node or model.graph.input or model.graph.output):
         raise ModelError(f"{path}: holds no graph: it is no ONNX model, or cut off. Copy or export it again.")
+    g = model.graph
+    words = [
+        w for n in g.node for w in (n.name, n.op_type, n.domain, *n.input, *n.output, *(a.name for a in n.attribute))
+    ]
+    words += [v.name for v in (*g.input, *g.output, *g.value_info, *g.initializer)] + [
+        o.domain for o in model.opset_import
+    ]
+    if not all(isinstance(w, str) for w in words):  # protobuf gives bytes where the text is not UTF-8
+        raise ModelError(f"{path}: holds names that are not text: the file is damaged. Copy or export it again.")
     return model
 
 
@@ -155,9 +164,10 @@ def external_files(model: ModelProto) -> list[tuple[TensorProto, str, int, int |
     return found
 
 
-def _load_external(path: Path, model: ModelProto) -> None:
-    """Bring external data into the model."""
+def _load_external(path: Path, model: ModelProto) -> list[bytes]:
+    """Bring external data into the model; returns it."""
     folder = path.resolve().parent
+    found = []
     for t, location, offset, length in external_files(model):
         file = (folder / location).resolve()
         if not location or folder not in file.parents:
@@ -175,9 +185,11 @@ def _load_external(path: Path, model: ModelProto) -> None:
                 f'{path}: weights "{t.name}" should be {length} bytes at {offset} of "{location}"; '
                 f"found {len(raw)}. The file is cut off: copy it again."
             )
+        found.append(raw)
         t.raw_data = raw
         t.data_location = TensorProto.DEFAULT
         del t.external_data[:]
+    return found
 
 
 _REAL_TYPES = {
@@ -203,7 +215,8 @@ def _check_initialisers(path: Path, graph: GraphProto) -> None:
     for t in graph.initializer:
         if t.data_type not in _REAL_TYPES:
             # Not an error yet: a 4-bit weight, say, is refused with the node that reads it.
-            if t.data_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128, 0):
+            known = t.data_type in TensorProto.DataType.values()
+            if not known or t.data_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128, 0):
                 raise ModelError(f'{path}: weights "{t.name}" are of {type_name(t.data_type)}; tinygen takes numbers.')
             continue
         if min(t.dims, default=1) < 0:
@@ -226,6 +239,31 @@ def _check_initialisers(path: Path, graph: GraphProto) -> None:
         raise ModelError(
             f"{path}: weights that are NaN or infinite:\n{shown}\nThe training diverged; export a good state."
         )
+
+
+def constants_to_initialisers(path: Path, graph: GraphProto) -> None:
+    """Constant nodes become initialisers, which are then checked."""
+    rest = []
+    for n in graph.node:
+        if n.op_type != "Constant" or n.domain:
+            rest.append(NodeProto.FromString(n.SerializeToString()))
+            continue
+        a = n.attribute[0]
+        value = helper.get_attribute_value(a)
+        if a.name == "value":
+            t = TensorProto.FromString(value.SerializeToString())
+            t.name = n.output[0]
+        elif a.name in ("value_float", "value_floats"):
+            t = numpy_helper.from_array(np.asarray(value, np.float32), n.output[0])
+        elif a.name in ("value_int", "value_ints"):
+            t = numpy_helper.from_array(np.asarray(value, np.int64), n.output[0])
+        else:  # strings, sparse: whoever reads it is refused
+            rest.append(NodeProto.FromString(n.SerializeToString()))
+            continue
+        graph.initializer.append(t)
+    del graph.node[:]
+    graph.node.extend(rest)
+    _check_initialisers(path, graph)
 
 
 def subgraphs(node: NodeProto) -> list[GraphProto]:
@@ -323,13 +361,17 @@ def load(path: Path) -> tuple[ModelProto, str, tuple[str, ...]]:
     digest = hashlib.sha256(data)
     _check_opset(path, model)
     graph = model.graph
+    # Newer than 10 adds only types we refuse; older than 4 wants weights among the inputs.
+    model.ir_version = min(max(model.ir_version, 4), 10)
+    for named in (*model.opset_import, *graph.node):
+        if named.domain == "ai.onnx":
+            named.domain = ""
     if not graph.node:
         raise ModelError(f"{path}: the graph has no nodes, there is nothing to build.")
     if not graph.output:
         raise ModelError(f"{path}: the graph has no outputs. Export the model again.")
-    _load_external(path, model)
-    for t, *_ in external_files(model):
-        digest.update(t.raw_data)
+    for raw in _load_external(path, model):
+        digest.update(raw)
     weights = {t.name for t in graph.initializer}
     notes = []
     if sort_and_prune(path, graph):
@@ -342,23 +384,18 @@ def load(path: Path) -> tuple[ModelProto, str, tuple[str, ...]]:
                 )
     if not [i for i in graph.input if i.name not in weights]:
         raise ModelError(f"{path}: the graph has no inputs, its output is constant. Export the model again.")
-    _check_initialisers(path, graph)
+    check_nodes(path, model)
+    constants_to_initialisers(path, graph)
     # Weights listed among the inputs (ir_version 3): constants, as every exporter means it.
     inputs = [i for i in graph.input if i.name not in weights]
     if len(inputs) < len(graph.input):
         copies = [type(i).FromString(i.SerializeToString()) for i in inputs]
         del graph.input[:]
         graph.input.extend(copies)
-    # Newer than 10 adds only types we refuse; older than 4 wants weights among the inputs.
-    model.ir_version = min(max(model.ir_version, 4), 10)
-    for o in model.opset_import:
-        if o.domain == "ai.onnx":
-            o.domain = ""
-    _check_nodes(path, model)
     return model, digest.hexdigest(), tuple(notes)
 
 
-def _check_nodes(path: Path, model: ModelProto) -> None:
+def check_nodes(path: Path, model: ModelProto) -> None:
     """The onnx package's own check of every node it knows: its attributes, its number of inputs and outputs."""
     context = checker.C.CheckerContext()
     context.ir_version = model.ir_version

@@ -12,13 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
 
 from tinygen.errors import ModelError
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
-from tinygen.frontend.load import for_runtime, load, opset_of, reads, sort_and_prune, subgraphs, type_name
+from tinygen.frontend.load import (
+    constants_to_initialisers,
+    for_runtime,
+    load,
+    opset_of,
+    reads,
+    sort_and_prune,
+    subgraphs,
+    type_name,
+)
 from tinygen.frontend.quantised import MOVES_CODES, QLINEAR, input_code, rewrite_qlinear
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
@@ -147,30 +155,6 @@ def _drop_unused_inputs(path: Path, model: ModelProto) -> list[str]:
     return notes
 
 
-def _constants_to_initialisers(model: ModelProto) -> None:
-    """Constant nodes and initialisers are the same to us."""
-    rest = []
-    for n in model.graph.node:
-        if n.op_type != "Constant" or n.domain:
-            rest.append(NodeProto.FromString(n.SerializeToString()))
-            continue
-        a = n.attribute[0]
-        value = helper.get_attribute_value(a)
-        if a.name == "value":
-            t = TensorProto.FromString(value.SerializeToString())
-            t.name = n.output[0]
-        elif a.name in ("value_float", "value_floats"):
-            t = numpy_helper.from_array(np.asarray(value, np.float32), n.output[0])
-        elif a.name in ("value_int", "value_ints"):
-            t = numpy_helper.from_array(np.asarray(value, np.int64), n.output[0])
-        else:  # strings, sparse: whoever reads it is refused
-            rest.append(NodeProto.FromString(n.SerializeToString()))
-            continue
-        model.graph.initializer.append(t)
-    del model.graph.node[:]
-    model.graph.node.extend(rest)
-
-
 def _evaluation_mode(model: ModelProto) -> list[str]:
     """BatchNormalization as in evaluation, in the reference as well; returns notes."""
     notes = []
@@ -198,6 +182,7 @@ def _prepare(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
     if model.functions:
         model = inliner.inline_local_functions(model)
         sort_and_prune(path, model.graph)
+        constants_to_initialisers(path, model.graph)
     notes += _evaluation_mode(model)
     return _infer(model), notes
 
@@ -292,9 +277,14 @@ class _Walk:
         self.builder.begin(base)
         try:
             results = self._import(node, view)
-        except Unsupported as e:
+        except (Unsupported, ModelError) as e:
             self.builder.abandon()
-            self.refuse(base, node, e.what, e.help)
+            self.refuse(base, node, str(e), e.help if isinstance(e, Unsupported) else "")
+            return
+        except (ValueError, TypeError, LookupError, ArithmeticError) as e:
+            # Attributes that contradict each other, in a form no exporter writes: the file's fault, said as such.
+            self.builder.abandon()
+            self.refuse(base, node, f"its attributes or inputs make no sense ({e})", "Export the model again.")
             return
         self.values.update(results)
 
@@ -407,7 +397,6 @@ def read_onnx(
     original = reference.SerializeToString()
 
     model = ModelProto.FromString(original)
-    _constants_to_initialisers(model)
     quantised = any(n.op_type == "QuantizeLinear" or (n.domain, n.op_type) in QLINEAR for n in model.graph.node)
     if rewrite_qlinear(model.graph, opset_of(model)):
         model = _infer(model)

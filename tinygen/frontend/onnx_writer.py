@@ -55,7 +55,7 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
     """
     if graph.stage is not Stage.FLOAT:
         raise ValueError("only FLOAT graphs have a float meaning")
-    b = _Builder(set(graph.tensors))
+    b = _Builder({*graph.tensors, *(n.name for n in graph.nodes)})
     for node in graph.nodes:
         assert isinstance(node.op, Operator)
         start = len(b.nodes)
