@@ -23,7 +23,7 @@ from tinygen.ops.base import (
     config,
     need_quant,
 )
-from tinygen.ops.broadcast import broadcast_call, operands
+from tinygen.ops.broadcast import aligned, broadcast_call, operands
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Add(Operator):
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         r = self.rule
         assert r is not None
-        a, b = (x.astype(np.int32) for x in arrays)
+        a, b = (x.astype(np.int32) for x in aligned(ins, arrays, len(out.shape)))
         return (np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi).astype(np.int8),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:

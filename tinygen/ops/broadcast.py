@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Quant, Tensor
+from tinygen.numerics import Array
 from tinygen.ops.base import Call, Shape, contiguous_strides
 
 
@@ -31,6 +32,14 @@ def operands(ins: Sequence[Tensor]) -> tuple[str | Tensor, ...]:
         q = np.clip(np.rint(t.array.astype(np.float64) / t.quant.s) + t.quant.zero_point, -128, 127)
         result.append(Tensor.constant(f"{t.name}_q", q.astype(np.int8), t.quant))
     return tuple(result)
+
+
+def aligned(ins: Sequence[Tensor], arrays: Sequence[Array], rank: int) -> list[Array]:
+    """Operands as numpy must see them: an activation of lower rank gets its missing axes behind the sample axis."""
+    return [
+        x if t.const is not None else x.reshape(x.shape[0], *(1,) * (rank - len(t.shape)), *t.shape)
+        for t, x in zip(ins, arrays, strict=True)
+    ]
 
 
 def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape, ...]]:

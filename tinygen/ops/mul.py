@@ -24,7 +24,7 @@ from tinygen.ops.base import (
     config,
     need_quant,
 )
-from tinygen.ops.broadcast import broadcast_call, operands
+from tinygen.ops.broadcast import aligned, broadcast_call, operands
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Mul(Operator):
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         assert self.epilogue is not None
-        a, b = (x.astype(np.int32) - need_quant(t)[1] for x, t in zip(arrays, ins, strict=True))
+        same_rank = aligned(ins, arrays, len(out.shape))
+        a, b = (x.astype(np.int32) - need_quant(t)[1] for x, t in zip(same_rank, ins, strict=True))
         end = self.epilogue
         return (requant_clamp(a * b, self.m, end.shift, need_quant(out)[1], end.lo, end.hi),)
 
