@@ -18,8 +18,11 @@ def channel_constant(graph: Graph, node: Node) -> Array | None:
     consts = [t for t in graph.ins(node) if t.const is not None]
     if len(consts) != 1:
         return None
-    shape, channels = consts[0].shape, graph.outs(node)[0].shape[-1]
-    if len(shape) > len(graph.outs(node)[0].shape) or any(d != 1 for d in shape[:-1]):
+    shape, out = consts[0].shape, graph.outs(node)[0].shape
+    if not out:
+        return None
+    channels = out[-1]
+    if len(shape) > len(out) or any(d != 1 for d in shape[:-1]):
         return None
     if shape and shape[-1] not in (1, channels):
         return None

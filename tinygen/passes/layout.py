@@ -245,7 +245,10 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
             moved = Tensor(fresh(graph, f"{name}_{node.name}_last"), tuple(t.shape[b] for b in back), quant=t.quant)
             if moved.name not in {m.name for m in tensors}:
                 tensors.append(moved)
-                before.append(Node(fresh(graph, f"{moved.name}_t"), Transpose(back), (name,), (moved.name,)))
+                # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in turn.
+                view = is_view(t.shape, back) and _transpose_of(graph, name) is None
+                step = Reshape(moved.shape) if view else Transpose(back)
+                before.append(Node(fresh(graph, f"{moved.name}_t"), step, (name,), (moved.name,)))
             inputs.append(moved.name)
             continue
         const = Tensor.constant(fresh(graph, f"{name}_{node.name}_last"), padded.transpose(back), t.quant)
