@@ -68,8 +68,11 @@ def build(folder: Path, compiler: str = "gcc", extra: tuple[str, ...] = ()) -> c
     return ctypes.CDLL(str(target))
 
 
-def call(library: ctypes.CDLL, function: str, config: str, values: dict[str, Any], *arrays: Any) -> None:
-    """`function(&cfg, arrays...)`; every field of the configuration must be given, and no other."""
+def call(library: Any, function: str, config: str, values: dict[str, Any], *arrays: Any) -> None:
+    """`function(&cfg, arrays...)`; every field of the configuration must be given, and no other.
+
+    `library` is what `build` gives, or a `record.Recorder` around it.
+    """
     kind = config_type(config)
     cfg = kind()
     names = [name for name, _, _ in fields(config)]
@@ -85,7 +88,12 @@ def call(library: ctypes.CDLL, function: str, config: str, values: dict[str, Any
     for array in arrays:
         assert array.flags["C_CONTIGUOUS"]
         pointers.append(ctypes.c_void_p(array.ctypes.data))
-    getattr(library, function)(ctypes.byref(cfg), *pointers)
+    if isinstance(library, ctypes.CDLL):
+        getattr(library, function)(ctypes.byref(cfg), *pointers)
+    else:
+        done = library.record(function, config, values, arrays)
+        getattr(library.library, function)(ctypes.byref(cfg), *pointers)
+        done()
 
 
 class Guarded:

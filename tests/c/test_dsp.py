@@ -47,15 +47,23 @@ def conv(lib: ctypes.CDLL, c: dict[str, Any], x: np.ndarray, w: np.ndarray, b: n
     equal(run(lib, "tg_conv_s8_dsp", c, x, *packed, scratch=scratch, size=want.size), want, c)
 
 
-@pytest.mark.parametrize("make", [lambda rng: cases.conv_case(rng, groups=1), cases.pointwise_case])
-def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
+def conv_sweep(lib: ctypes.CDLL, make: Callable[..., Any], at_least: int) -> None:
     ran = 0
     for seed in SEEDS:
         c, (x, w, b, m) = make(np.random.default_rng(seed))
         if pack.conv_dsp_supported(w, c["groups"], c["shift"]) is None:
             conv(lib, c, x, w, b, m)
             ran += 1
-    assert ran > len(SEEDS) // 2
+    assert ran >= at_least
+
+
+def one_group(rng: np.random.Generator) -> Any:
+    return cases.conv_case(rng, groups=1)
+
+
+@pytest.mark.parametrize("make", [one_group, cases.pointwise_case])
+def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
+    conv_sweep(lib, make, len(SEEDS) // 2)
 
 
 def test_dense(lib: ctypes.CDLL) -> None:
@@ -70,8 +78,7 @@ def test_dense(lib: ctypes.CDLL) -> None:
     assert ran > len(SEEDS) // 2
 
 
-@pytest.mark.parametrize("square", [False, True])
-def test_dwconv(lib: ctypes.CDLL, square: bool) -> None:
+def dwconv_sweep(lib: ctypes.CDLL, square: bool, at_least: int) -> None:
     ran = 0
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
@@ -80,14 +87,21 @@ def test_dwconv(lib: ctypes.CDLL, square: bool) -> None:
             continue
         if pack.dwconv_dsp_supported(c["in_c"], c["out_c"], c["shift"]) is None:
             want = oracle.dwconv(c, x, w, b, m)
+            words = pack.pack_dwconv_dsp(w)
             folded = pack.fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
             scratch = pack.dwconv_dsp_scratch(c["k_h"], c["k_w"], c["in_c"])
-            got = run(
-                lib, "tg_dwconv_s8_dsp", c, x, pack.pack_dwconv_dsp(w), folded, m, scratch=scratch, size=want.size
-            )
+            got = run(lib, "tg_dwconv_s8_dsp", c, x, words, folded, m, scratch=scratch, size=want.size)
             equal(got, want, c)
             ran += 1
-    assert ran > (5 if square else len(SEEDS) // 3)
+    assert ran >= at_least
+
+
+def test_dwconv(lib: ctypes.CDLL) -> None:
+    dwconv_sweep(lib, square=False, at_least=len(SEEDS) // 3)
+
+
+def test_dwconv_3x3(lib: ctypes.CDLL) -> None:
+    dwconv_sweep(lib, square=True, at_least=5)
 
 
 @pytest.mark.parametrize("sign", [-127, 127])

@@ -1,0 +1,95 @@
+"""The cases of test_ref.py and test_dsp.py again: on emulated cores, and on the host under the address sanitizer."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.c import cases, test_dsp, test_ref
+from tests.c.harness import INCLUDES, build, sources
+from tests.c.record import Recorder
+
+TARGET = Path(__file__).resolve().parent / "target"
+Require = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -> dict[str, Recorder]:
+    require_tool("gcc")
+    lib = build(tmp_path_factory.mktemp("kernels"))
+    ref, dsp = Recorder(lib, 2500), Recorder(lib, 4000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_ref, "SEEDS", range(5))
+        patch.setattr(test_dsp, "SEEDS", range(20))
+        for make in (cases.conv_case, cases.pointwise_case):
+            test_ref.test_conv(ref, make)
+        for operator in test_ref.OPERATORS:
+            test_ref.test_elementwise(ref, *operator)
+            test_ref.test_broadcast(ref, *operator)
+        for name in ("dwconv", "conv_transpose", "dense", "lut", "prelu", "pools", "reductions", "softmax", "argmax"):
+            getattr(test_ref, f"test_{name}")(ref)
+        for name in ("copy", "fill_and_gather", "resize"):
+            getattr(test_ref, f"test_{name}")(ref)
+        for make in (test_dsp.one_group, cases.pointwise_case):
+            test_dsp.conv_sweep(dsp, make, 8)
+        test_dsp.test_dense(dsp)
+        test_dsp.dwconv_sweep(dsp, square=False, at_least=5)
+        patch.setattr(test_dsp, "SEEDS", range(100))
+        test_dsp.dwconv_sweep(dsp, square=True, at_least=3)
+    return {"ref": ref, "dsp": dsp}
+
+
+BOARDS = {
+    # QEMU's micro:bit is a real Armv6-M: an unaligned access faults there
+    "cortex-m0": ("microbit", ["ref"]),
+    "cortex-m3": ("mps2-an385", ["ref"]),
+    "cortex-m4": ("mps2-an386", ["ref", "dsp"]),
+    "cortex-m7": ("mps2-an500", ["ref", "dsp"]),
+}
+
+
+@pytest.mark.parametrize("level", ["-O2", "-Os"])
+@pytest.mark.parametrize("core", BOARDS)
+def test_emulated(core: str, level: str, recorders: dict[str, Recorder], require_tool: Require, tmp_path: Path) -> None:
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    machine, sets = BOARDS[core]
+    for name in sets:
+        elf, main = tmp_path / "a.elf", tmp_path / "main.c"
+        main.write_text(recorders[name].program(), encoding="utf-8")
+        flags = ["-std=c99", level, f"-mcpu={core}", "-mthumb", "-ffunction-sections", "-nostartfiles"]
+        link = ["-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
+        start = str(TARGET / "startup.c")
+        command = ["arm-none-eabi-gcc", *flags, *INCLUDES, start, str(main), *map(str, sources()), *link]
+        subprocess.run(command, check=True)
+        options = [
+            "-nographic",
+            "-monitor",
+            "none",
+            "-serial",
+            "none",
+            "-semihosting-config",
+            "enable=on,target=native",
+        ]
+        run = ["qemu-system-arm", "-M", machine, *options, "-kernel", str(elf)]
+        status = subprocess.run(run, timeout=60, check=False).returncode
+        assert status == 0, f"{name}: case {recorders[name].cases[min(status, len(recorders[name].cases)) - 1][0]}"
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("name", ["ref", "dsp"])
+def test_sanitizers(
+    name: str, compiler: str, recorders: dict[str, Recorder], require_tool: Require, tmp_path: Path
+) -> None:
+    """Every array has its exact size here: reading one byte too many is found."""
+    require_tool(compiler)
+    program, main = tmp_path / "a", tmp_path / "main.c"
+    main.write_text(recorders[name].program(), encoding="utf-8")
+    flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = [compiler, *flags, *INCLUDES, str(main), *map(str, sources()), "-o", str(program)]
+    subprocess.run(command, check=True)
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
