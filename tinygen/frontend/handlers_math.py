@@ -11,7 +11,7 @@ from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, 
 from tinygen.frontend.handlers_spatial import weight_quant
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, ArgMax, Dense, LogSoftmax, Mul, PRelu, ReduceExtreme, ReduceSum, Softmax, Unary
+from tinygen.ops import Add, ArgMax, Dense, Expand, LogSoftmax, Mul, PRelu, ReduceExtreme, ReduceSum, Softmax, Unary
 from tinygen.ops.base import Operator, Shape
 from tinygen.ops.reduce import block, reduced_shape
 from tinygen.ops.unary import Expr, clip_expr
@@ -213,6 +213,11 @@ def constant_condition(n: View) -> str | None:
 def where(b: Builder, n: View) -> Result:
     """condition * x + (1 - condition) * y, for a constant condition."""
     mask = n.array(0, "the condition").astype(np.float32)
+    shapes = [v.array.shape if isinstance(v, Known) else n.act(i).shape for i, v in enumerate(n.ins)]
+    try:
+        want = tuple(int(d) for d in np.broadcast_shapes(*shapes))
+    except ValueError as e:
+        raise Unsupported(str(e)) from e
     parts = []
     for i, m in ((1, mask), (2, 1 - mask)):
         v = n.ins[i]
@@ -222,9 +227,11 @@ def where(b: Builder, n: View) -> Result:
                 parts.append(b.const(chosen, f"{n.name}/choice"))
         elif np.any(m):
             parts.append(b.emit(Mul(), n.act(i), b.const(m, f"{n.name}/mask")))
-    if len(parts) == 1 and parts[0].const is None:
-        return parts[0]
-    return _fold(b, [Act(p) for p in parts], lambda a, c: b.emit(Add(), a, c), "")
+    if all(p.const is not None for p in parts):  # no activation is chosen anywhere
+        total = sum((p.array for p in parts), np.zeros((), np.float32))
+        return Known(np.broadcast_to(total, want).copy())
+    y = _fold(b, [Act(p) for p in parts], lambda a, c: b.emit(Add(), a, c), "")
+    return y if y.shape == want else b.emit(Expand(want), y)
 
 
 def prelu(b: Builder, n: View) -> Result:

@@ -18,6 +18,7 @@ from tinygen.errors import ModelError
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
 from tinygen.frontend.load import (
+    check_nodes,
     constants_to_initialisers,
     for_runtime,
     load,
@@ -182,6 +183,7 @@ def _prepare(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
     if model.functions:
         model = inliner.inline_local_functions(model)
         sort_and_prune(path, model.graph)
+        check_nodes(path, model)
         constants_to_initialisers(path, model.graph)
     notes += _evaluation_mode(model)
     return _infer(model), notes
