@@ -23,12 +23,13 @@ from tinygen.emit.library import render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.emit.writer import check_output, write_folder
-from tinygen.errors import DataError, TargetError, ToolError
+from tinygen.errors import DataError, MissingToolError, TargetError, VerifyError
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array, dequantise
+from tinygen.ops import ArgMax, Unary
 from tinygen.ops.base import need_quant
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
@@ -46,6 +47,28 @@ SQNR_SAMPLES = 32
 GOLDEN_SAMPLES = 2
 
 Progress = Callable[[str, int, int], None]
+
+
+#: What a model cannot be called in C: words of C and C++ that exporters like, headers that its own would hide, and files
+#: that stand beside it where it is compiled. Names that begin with tg_ are the kernels'.
+RESERVED_NAMES = frozenset(
+    """
+    auto bool break case catch char class const continue default delete do double else enum export extern false float
+    for friend goto if inline int long namespace new operator private protected public register restrict return short
+    signed sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void
+    volatile while
+    assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic stdbool
+    stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
+    arduino harness main startup test
+    """.split()
+)
+MAX_NAME = 40
+
+
+def model_name(text: str) -> str:
+    """What a model is called in C: `text` as an identifier, and none that C or tinygen uses itself."""
+    name = identifier(text)[:MAX_NAME].rstrip("_")
+    return f"m_{name}" if name in RESERVED_NAMES or f"{name}_".startswith("tg_") else name
 
 
 def no_progress(phase: str, done: int, total: int) -> None:
@@ -130,13 +153,45 @@ def quantise_model(
     """Import, tidy, calibrate and quantise."""
     clock = clock or Clock()
     with clock.phase("import"):
-        imported = read_onnx(path, name=identifier(options.name or path.stem), input_shapes=options.input_shapes)
+        imported = read_onnx(path, name=model_name(options.name or path.stem), input_shapes=options.input_shapes)
     with clock.phase("tidy"):
         graph = tidy(imported.graph)
     with clock.phase("calibrate"):
         samples, made_up = _samples(imported, graph, options)
         fixed, layers = calibrate(graph, samples, options.method, progress)
+    with clock.phase("check import"):
+        check_import(imported, graph, samples)
     return Quantised(imported, graph, fixed, samples, made_up, layers)
+
+
+#: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or reordering
+#: a sum of n terms moves a float32 by about n * 2^-24 of its largest term; 2^-8 allows sums of 65,536 terms.
+IMPORT_TOLERANCE = 2.0**-8
+
+
+def check_import(imported: Imported, graph: Graph, samples: Samples) -> None:
+    """Raise VerifyError when the tidied network does not compute what the ONNX file computes, by onnxruntime, on two samples.
+
+    Not for pre-quantised models, whose file rounds where the float network does not, nor for networks with steps (ArgMax, Round),
+    where the last bit of a float may decide.
+    """
+    stepped = any(isinstance(n.op, ArgMax) or (isinstance(n.op, Unary) and n.op.has_steps) for n in graph.nodes)
+    if imported.quantised or stepped:
+        return
+    few = [x[:2] for x in samples.inputs]
+    original, ours = FloatModel(imported.original), FloatModel(to_onnx(graph))
+    real = dict(zip(original.output_names, original.run_many(few), strict=True))
+    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, few, strict=True)]
+    found = dict(zip(ours.output_names, ours.run_many(moved), strict=True))
+    for tensor, port in zip(graph.outputs, graph.out_ports, strict=True):
+        a = real[port.name].astype(np.float64)
+        b = port.to_onnx(found[tensor].reshape(-1, *graph.tensors[tensor].shape)).reshape(a.shape)
+        worst = float(np.max(np.abs(a - b), initial=0.0))
+        if not worst <= IMPORT_TOLERANCE * max(float(np.max(np.abs(a), initial=0.0)), 1e-6):
+            raise VerifyError(
+                f'output "{port.name}": the network as tinygen read it differs from the ONNX file in onnxruntime by {worst:.3g} '
+                f"(largest output {np.max(np.abs(a)):.3g}). This is a fault in tinygen: please report it with the model."
+            )
 
 
 def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool]:
@@ -277,9 +332,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         with clock.phase(f"verify {name}"):
             try:
                 results.append(verify_plan(model, core_plan, name, options, inputs, expected))
-            except ToolError as e:
-                if "not on PATH" not in str(e):
-                    raise
+            except MissingToolError as e:
                 notes.append(f"not verified on {name}: {e}")
         if results and results[-1].core == name == board.core.name:
             sizes, stack = results[-1].sizes, results[-1].stack

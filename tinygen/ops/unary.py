@@ -69,6 +69,10 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
 }
 
 
+#: Functions with jumps or poles.
+STEPS = {"Floor", "Ceil", "Round", "Sign", "Reciprocal", "Div", "Tan", "Log", "Pow"}
+
+
 def evaluate(expr: Expr, x: Array) -> Array:
     """The expression at x, in float64."""
     if isinstance(expr, str):
@@ -108,6 +112,15 @@ class Unary(Operator):
     @property
     def title(self) -> str:
         return self.label
+
+    @property
+    def has_steps(self) -> bool:
+        """Does the function jump, so that the last bit of its argument may decide?"""
+
+        def jumps(e: Expr) -> bool:
+            return isinstance(e, tuple) and (e[0] in STEPS or any(jumps(a) for a in e[1:]))
+
+        return jumps(self.expr)
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (shapes[0],)
