@@ -73,7 +73,6 @@ SPATIAL = [
     case("plain", "SpaceToDepth", (1, 2, 4, 6), blocksize=2),
 ]  # fmt: skip
 
-_ONE = np.array([], F)
 RESIZE = [
     case(
         f"{mode}-{where}-{rounding}-{scale}", "Resize", (1, 2, 5, 4), None, np.array([1, 1, scale, 2.0], F),

@@ -117,9 +117,6 @@ class View:
             raise Unsupported(f"{what} has {a.size} values; one is expected")
         return float(a.reshape(-1)[0])
 
-    def with_outputs(self, outs: Sequence[str], used: Sequence[bool]) -> View:
-        return replace(self, outs=tuple(outs), used=tuple(used))
-
 
 Limit = Callable[[View], "str | None"]
 

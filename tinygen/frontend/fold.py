@@ -55,16 +55,30 @@ def _moved_quant(node: NodeProto, attrs: Mapping[str, object], x: Known, out: Ar
     return None
 
 
+def _too_large(node: NodeProto, feeds: Mapping[str, Array]) -> bool:
+    """A node whose result may be far larger than its inputs asks for too much: a damaged or hostile file."""
+    values = [feeds[i] for i in node.input if i in feeds]
+    if node.op_type == "ConstantOfShape":
+        elements = float(np.prod(values[0], dtype=np.float64))
+    elif node.op_type in ("Expand", "Tile") and len(values) == 2:
+        elements = float(np.prod(np.maximum(values[1], 1), dtype=np.float64)) * values[0].size
+    elif node.op_type == "Range" and len(values) == 3 and values[2].size == 1 and values[2].any():
+        elements = float(np.max((values[1] - values[0]) / values[2]))
+    else:
+        return False
+    return elements * 4 > MAX_BYTES
+
+
 def fold(node: NodeProto, ins: Sequence[Known | None], opsets: Mapping[str, int]) -> list[Known]:
     """Outputs of `node` for known inputs. Raises Unsupported when it cannot be run."""
     feeds = {name: v.array for name, v in zip(node.input, ins, strict=True) if v is not None}
+    if _too_large(node, feeds):
+        raise Unsupported("it makes a constant of more than a gigabyte")
     try:
         arrays = _run(node, feeds, opsets)
     except Exception as e:
         reason = " ".join(str(e).split())[:120]
         raise Unsupported(f"it could not be computed ahead of time ({reason})") from e
-    if any(a.nbytes > MAX_BYTES for a in arrays):
-        raise Unsupported("it makes a constant of more than a gigabyte")
     first = ins[0] if ins else None
     moves = node.op_type in ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
     attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -230,8 +230,6 @@ def no_running_outputs(n: View) -> str | None:
 
 def batch_normalization(b: Builder, n: View) -> Result:
     x = n.act()
-    if n.integer("training_mode", 0) or len(n.outs) > 1:
-        b.note(f'BatchNormalization "{n.name}" is in training mode; its stored mean and variance are used')
     scale, bias, mean, var = (n.array(i, "statistics").astype(np.float64).reshape(-1) for i in range(1, 5))
     factor = scale / np.sqrt(var + n.real("epsilon", 1e-5))
     shape = (1, -1, *(1,) * (len(x.shape) - 2))
