@@ -497,3 +497,52 @@ def test_pads_end_up_in_the_window(tmp_path: Path) -> None:
     ).graph
     window = next(n.op for n in pool.nodes if isinstance(n.op, MaxPool)).window
     assert window.pads == (0, 0, 1, 1)
+
+
+# Limits ---------------------------------------------------------------------------------------------------------------
+
+_STATS = [arr(3), arr(3), arr(3)]
+LIMITS = [
+    ("three spatial axes", one_node("Conv", (1, 2, 5, 5, 5), [arr(2, 2, 3, 3, 3)]), "One or two spatial axes; found 3"),
+    ("three-axis pool", one_node("MaxPool", (1, 2, 5, 5, 5), kernel_shape=[2, 2, 2]), "One or two spatial axes"),
+    ("computed weights", one_node("Conv", [(1, 2, 5, 5), (3, 2, 2, 2)]), "The weights are constant"),
+    ("Indices", one_node("MaxPool", (1, 2, 5, 5), outputs=2, kernel_shape=[2, 2]), "Only the first output"),
+    ("pads", one_node("MaxPool", (1, 2, 5, 5), kernel_shape=[2, 2], pads=[2, 0, 0, 0]), "smaller than the window"),
+    ("dilated average", one_node("AveragePool", (1, 2, 9, 9), opset=19, kernel_shape=[2, 2], dilations=[2, 2]),
+     "not dilated"),
+    ("ceil and include", one_node("AveragePool", (1, 2, 8, 8), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
+                                  count_include_pad=1), "no extra row"),
+    ("statistics", one_node("BatchNormalization", [(1, 3, 4), (3,)], _STATS), "mean and variance are constant"),
+    ("cubic", one_node("Resize", (1, 2, 3, 4), [None, np.array([1, 1, 2, 2], F)], mode="cubic"), "found cubic"),
+    ("antialias", one_node("Resize", (1, 2, 4, 4), [None, np.array([1, 1, 0.5, 0.5], F)], mode="linear", antialias=1),
+     "No antialias"),
+    ("channels", one_node("Resize", (1, 2, 4, 4), [None, np.array([1, 2, 2, 2], F)], mode="linear"), "resizing axes"),
+    ("indices", parse("g (float[1,4] x) => (float y) { i = ArgMax<axis=1>(x) y = Gather<axis=1>(x, i) }"),
+     "The indices are constant"),
+    ("condition", parse("g (float[1,4] x) => (float y) { b = IsNaN(x) y = Where(b, x, x) }"), "IsNaN"),
+    ("two factors", one_node("MatMul", [(1, 3, 4), (1, 4, 5)]), "later version"),
+    ("stack of matrices", one_node("MatMul", (1, 2, 3, 4), [arr(2, 4, 5)]), "constant factor of shape"),
+    ("quotient", one_node("Div", [(1, 4), (1, 4)]), "division of two activations"),
+    ("division by zero", one_node("Div", (1, 4), [np.array([1, 0, 1, 1], F)]), "holds zeros"),
+    ("power", one_node("Pow", (1, 4), [arr(4)]), "a constant of one value"),
+    ("mask", one_node("Dropout", (1, 4), outputs=2), "mask of Dropout"),
+    ("boolean", parse("g (float[1,4] x) => (bool y) { y = Cast<to=9>(x) }"), "a cast of float32"),
+    ("long softmax", one_node("Softmax", (1, 5000)), "at most 4096"),
+    ("long argmax", parse("g (float[1,300] x) => (int64 y) { y = ArgMax<axis=1>(x) }"), "at most 256"),
+    ("reshape", one_node("Reshape", (1, 6), [ints(4, -1)]), "cannot become"),
+    ("computed shape", parse("g (float[1,4] x) => (float y) { i = Cast<to=7>(x) y = Reshape(x, i) }"),
+     "the new shape is computed from the input"),
+    ("infinite operand", one_node("Mul", (1, 4), [np.array(np.inf, F)]), "NaN or infinite"),
+    ("recurrent", parse("g (float[4,1,6] x) => (float y) { y = GRU<hidden_size=3>(x, w, r) }",
+                        weights={"w": arr(1, 9, 6), "r": arr(1, 9, 3)}), "recurrent layers come in a later version"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "expected"), [pytest.param(m, e, id=i) for i, m, e in LIMITS])
+def test_limits(model: Any, expected: str, tmp_path: Path) -> None:
+    given = {i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in model.graph.input}
+    given = {k: v for k, v in given.items() if k.startswith("x")}
+    with pytest.raises(ModelError) as caught:
+        import_model(tmp_path, model, input_shapes=given)
+    assert expected in str(caught.value)
+    assert "what would help" in str(caught.value)

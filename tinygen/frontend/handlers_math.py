@@ -14,6 +14,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Add, ArgMax, Dense, Expand, LogSoftmax, Mul, PRelu, ReduceExtreme, ReduceSum, Softmax, Unary
 from tinygen.ops.base import Operator, Shape
 from tinygen.ops.reduce import block, reduced_shape
+from tinygen.ops.softmax import MAX_AXIS
 from tinygen.ops.unary import Expr, clip_expr
 
 # Functions of one value -----------------------------------------------------------------------------------------------
@@ -388,9 +389,13 @@ def softmax(b: Builder, n: View) -> Result:
         # Opset 12 and before: over all axes from `axis` on.
         rest = x.shape[axis:]
         if sum(d > 1 for d in rest) > 1:
+            if int(np.prod(rest)) > MAX_AXIS:
+                raise Unsupported(f"softmax over {rest}; at most {MAX_AXIS} values", "Export with opset 13 or later.")
             flat = b.reshape(x, (int(np.prod(x.shape[:axis], dtype=np.int64)), int(np.prod(rest))))
             return b.reshape(b.emit(op, flat), x.shape)
         axis = next((axis + i for i, d in enumerate(rest) if d > 1), axis)
+    if x.shape[axis] > MAX_AXIS:
+        raise Unsupported(f"softmax over {x.shape[axis]} values; at most {MAX_AXIS}", "Reduce the number of classes.")
     moved, order = _axis_last(b, x, axis)
     y = b.emit(op, moved)
     if moved is x:
