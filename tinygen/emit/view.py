@@ -29,7 +29,7 @@ class ConstView:
 class CallView:
     """One kernel call inside a layer function."""
 
-    kernel: str
+    struct: str
     fields: tuple[str, ...]
     cfg: str
     lines: tuple[str, ...]
@@ -107,7 +107,7 @@ class LibraryView:
     consts: tuple[ConstView, ...]
     kernels: tuple[str, ...]
     run_lines: tuple[str, ...]
-    null_checks: str
+    null_checks: tuple[str, ...]
     kernel_guard: str
 
 
@@ -148,9 +148,15 @@ class ConstTable:
         return self._known[key]
 
 
-def wrap(text: str, indent: int, more: int) -> tuple[str, ...]:
-    """A C statement as lines of at most LINE_WIDTH, broken after commas; the first is indented by the template."""
-    lines = textwrap.wrap(text, LINE_WIDTH - more, break_long_words=False, break_on_hyphens=False)
+def wrap(text: str, indent: int, more: int, after: str = ",") -> tuple[str, ...]:
+    """A C statement as lines of at most LINE_WIDTH, broken behind `after`; the first is indented by the template."""
+    pieces = text.split(f"{after} ")
+    lines: list[str] = []
+    for piece in (*(f"{p}{after}" for p in pieces[:-1]), pieces[-1]):
+        if lines and len(lines[-1]) + 1 + len(piece) <= LINE_WIDTH - more:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
     return tuple(line if i == 0 else " " * (more - indent) + line for i, line in enumerate(lines))
 
 
@@ -223,7 +229,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
         cfg = "cfg" if len(step.calls) == 1 else f"cfg{k}"
         fields = _rows([_field(n, v) for n, v in planned.call.config], 92)
         call = f"{planned.call.kernel}({', '.join([f'&{cfg}', *args, 'y'])});"
-        calls.append(CallView(planned.call.kernel, fields, cfg, wrap(call, 4, 8)))
+        calls.append(CallView(planned.call.struct, fields, cfg, wrap(call, 4, 8)))
     if scratch is not None:
         params.append(("int16_t *scratch", f"(int16_t *)(void *){names(scratch)}"))
     params.append(("int8_t *y", out))
@@ -240,7 +246,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
     return StepView(
         index,
         step.name,
-        tuple(textwrap.wrap(comment_text(comment), LINE_WIDTH - 6, break_long_words=False, break_on_hyphens=False)),
+        tuple(textwrap.wrap(comment_text(comment), LINE_WIDTH - 6, break_on_hyphens=False)),
         row.rstrip(),
         ", ".join(p[0] for p in params),
         tuple(calls),
@@ -328,6 +334,6 @@ def library_view(
         tuple(consts.views),
         plan.kernels,
         wrap(f"{plan.name}_status_t {plan.name}_run({plan.name}_ctx_t *ctx, {', '.join(params)})", 0, 4),
-        " || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))),
+        wrap(" || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))), 4, 8, " ||"),
         "dsp" if needs_dsp else "",
     )

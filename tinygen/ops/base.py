@@ -78,8 +78,10 @@ class Call:
     why: str = ""
 
     @property
-    def fields(self) -> dict[str, int | tuple[int, ...]]:
-        return dict(self.config)
+    def struct(self) -> str:
+        """C type of the config: a core's variant (tg_conv_s8_dsp) takes the reference's."""
+        stem, _, end = self.kernel.rpartition("_")
+        return f"{self.kernel if end == 's8' else stem}_cfg_t"
 
 
 @dataclass(frozen=True, slots=True)
