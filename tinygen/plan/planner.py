@@ -14,6 +14,9 @@ from tinygen.plan import memory, schedule
 from tinygen.plan.select import select
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
 
+#: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
+CONTEXT_ALIGN = 16
+
 
 def identifier(text: str) -> str:
     """A legal lower-case C identifier: words of the text joined by underscores."""
@@ -70,7 +73,7 @@ class _Layout:
             steps,
             tuple(self._endpoint(n, i, True) for i, n in enumerate(graph.inputs)),
             tuple(self._endpoint(n, i, False) for i, n in enumerate(graph.outputs)),
-            max(arena_len, memory.ALIGN),
+            -(-max(arena_len, 1) // CONTEXT_ALIGN) * CONTEXT_ALIGN,
             placed,
         )
 
