@@ -2,8 +2,8 @@
 
     python -m benchmarks.build_time        table; writes benchmarks/results/build_time.json
 
-Every build is a process of its own: `start` is the interpreter and its imports, `total` is what a user waits for. Wall-clock
-times do not repeat: this is a benchmark, never a test. Memory is the peak of the process, compilers apart.
+Every build is a process of its own: `start` is the interpreter and its imports, `total` is what a user waits for. Wall-
+clock times do not repeat: this is a benchmark, never a test. Memory is the peak of the process, compilers apart.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ print(json.dumps({
 def run(stem: str, *cores: str) -> dict[str, Any]:
     """One build in a fresh process; `total` includes starting it, less the reading of benchmark data."""
     before = time.perf_counter()
-    text = subprocess.run([sys.executable, "-c", CHILD, stem, *cores], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(
+        [sys.executable, "-c", CHILD, stem, *cores], check=True, capture_output=True, text=True
+    ).stdout
     total = time.perf_counter() - before
     found: dict[str, Any] = json.loads(text)
     return {**found, "total": total}

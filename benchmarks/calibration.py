@@ -1,6 +1,6 @@
 """Accuracy of every calibration method on every feed-forward network of ../shared: how the default was chosen.
 
-    python -m benchmarks.calibration            prints the table, writes benchmarks/results/calibration.json
+python -m benchmarks.calibration            prints the table, writes benchmarks/results/calibration.json
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.mlperf          table; writes benchmarks/results/mlperf.json
 
-Instructions are exact and repeat on any machine; cycles are modelled (zero-wait memory, see ../shared/emu/README.md). Flash and
-RAM are what the linker says of the model's own objects and the compiler helpers they pull in.
+Instructions are exact and repeat on any machine; cycles are modelled (zero-wait memory, see ../shared/emu/README.md).
+Flash and RAM are what the linker says of the model's own objects and the compiler helpers they pull in.
 """
 
 from __future__ import annotations
@@ -63,7 +63,15 @@ def count(built: flow.Built) -> dict[str, int]:
         (src / "bench_main.c").write_text(MAIN.format(name=name, macro=name.upper()), encoding="utf-8")
         elf = src / "a.elf"
         sources = [str(p) for p in sorted(src.glob("*.c"))]
-        command = ["arm-none-eabi-gcc", *FLAGS, "-T", str(emu / "mps2.ld"), f"-I{src}", str(emu / "startup.c"), *sources]
+        command = [
+            "arm-none-eabi-gcc",
+            *FLAGS,
+            "-T",
+            str(emu / "mps2.ld"),
+            f"-I{src}",
+            str(emu / "startup.c"),
+            *sources,
+        ]
         subprocess.run([*command, "-o", str(elf)], check=True)
         text = subprocess.run([str(emu / "runemu"), "mps2-an386", str(elf)], check=True, capture_output=True, text=True)
     found = re.search(r"interval 0 (.*)", text.stdout + text.stderr)
@@ -76,8 +84,8 @@ def main() -> int:
     baselines = json.loads((shared_dir() / "baselines.json").read_text(encoding="utf-8"))["tflm_cmsis_nn"]
     table = Table(title="MLPerf Tiny on Cortex-M4: tinygen beside TFLM + CMSIS-NN (best of its -O2 builds)")
     for column in (
-        "network", "MACs", "insns", "TFLM", "cycles", "TFLM", "insns/MAC", "arena + in/out", "TFLM arena", "flash", "TFLM",
-        "flash less constants", "TFLM less model", "stack", "TFLM",
+        "network", "MACs", "insns", "TFLM", "cycles", "TFLM", "insns/MAC", "arena + in/out", "TFLM arena", "flash",
+        "TFLM", "flash less constants", "TFLM less model", "stack", "TFLM",
     ):  # fmt: skip
         table.add_column(column, justify="left" if column == "network" else "right")
     rows: dict[str, Any] = {}
@@ -89,7 +97,9 @@ def main() -> int:
         flash = flash_bytes(built)
         assert flash is not None
         peers = [baselines[k][short] for k in ("m4-O2-cmsis", "m4-O2-cmsis-asm")]
-        peer = {k: min(p[k] for p in peers) for k in ("insns", "cycles", "arena_min", "flash", "flash_code", "stack_invoke")}
+        peer = {
+            k: min(p[k] for p in peers) for k in ("insns", "cycles", "arena_min", "flash", "flash_code", "stack_invoke")
+        }
         ram = built.plan.arena_len + built.io_bytes
         rows[short] = {
             "model": stem, "macs": built.plan.macs, **counted, "arena": built.plan.arena_len, "io": built.io_bytes,

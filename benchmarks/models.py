@@ -31,16 +31,14 @@ BOARDS = ("nucleo_f446re", "disco_f407vg", "nucleo_l4r5zi")  # the first that th
 MLPERF = ("ad01", "ic_resnet8", "kws_dscnn", "vww_mobilenetv1_025")
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
-    "model", "board", "layers", "MACs", "flash", "constants", "arena", "in/out", "stack", "metric", "float", "int8", "ORT int8",
-    "SQNR dB", "equal on",
+    "model", "board", "layers", "MACs", "flash", "constants", "arena", "in/out", "stack", "metric", "float", "int8",
+    "ORT int8", "SQNR dB", "equal on",
 )  # fmt: skip
 
 
 def feed_forward_models() -> list[Path]:
     """Every model file that this version takes."""
-    return [
-        p for p in sorted((shared_dir() / "models").glob("*.onnx")) if not p.stem.startswith(NOT_FEED_FORWARD)
-    ]
+    return [p for p in sorted((shared_dir() / "models").glob("*.onnx")) if not p.stem.startswith(NOT_FEED_FORWARD)]
 
 
 def calibration_samples(x: Array) -> Samples:

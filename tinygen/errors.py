@@ -1,7 +1,8 @@
 """The errors a user can meet: what went wrong, where, what was found, what is allowed, what to do.
 
 Every error that tinygen raises on purpose is a `TinygenError`; the command line prints its text and exits with
-`exit_code`, without a traceback. Anything else that escapes is a bug in tinygen.
+`exit_code`, without a traceback. Anything else that escapes is a bug in tinygen (exit code 70). A command line that
+makes no sense ends with 2, as click has it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class OutputError(TinygenError):
     """The output folder cannot be written, or holds files that are not ours."""
 
     exit_code = 6
+
+
+class MissingToolError(ToolError):
+    """A tool that is simply not installed: what does not need it goes on."""
 
 
 class VerifyError(TinygenError):

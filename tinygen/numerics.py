@@ -49,11 +49,13 @@ def requant(acc: Array, m: npt.ArrayLike, shift: int) -> Array:
 
 def requant_clamp(acc: Array, m: npt.ArrayLike, shift: int, zero_point: int, lo: int, hi: int) -> Array:
     """The whole epilogue of a layer: requantise, add the zero point, clamp to [lo, hi], as int8."""
-    return np.clip(requant(acc, m, shift) + zero_point, lo, hi).astype(np.int8)
+    out: Array = np.clip(requant(acc, m, shift) + zero_point, lo, hi).astype(np.int8)
+    return out
 
 
 def matmul_exact(x: Array, w: Array) -> Array:
-    """x @ w for integer operands, as int64, through floating-point BLAS (numpy's own integer product is 50 times slower).
+    """x @ w for integer operands, as int64, through floating-point BLAS (numpy's own integer product is 50 times
+    slower).
 
     x: (..., K), |x| <= 255; w: (K, M), |w| <= 128. Sums of integers are exact in a float type as long as
     they stay below 2^24 (float32) or 2^53 (float64); the type is chosen from the real weights.
@@ -69,7 +71,8 @@ def quantise(x: Array, scale: float, zero_point: int) -> Array:
     with np.errstate(invalid="ignore"):
         v = x.astype(np.float32) / np.float32(scale)
     v = np.where(np.isnan(v), np.float32(-1024.0), v)
-    return np.clip(np.rint(np.clip(v, -1024, 1024)) + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
+    out: Array = np.clip(np.rint(np.clip(v, -1024, 1024)) + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
+    return out
 
 
 def dequantise(q: Array, scale: float, zero_point: int) -> Array:

@@ -85,7 +85,8 @@ def build_table(built: Built) -> Table:
     t.add_row(
         "RAM",
         kib(ram),
-        f"bytes of {kib(board.ram_bytes)}: arena {kib(built.plan.arena_len)}, in/out {kib(built.io_bytes)}, stack {stack}",
+        f"bytes of {kib(board.ram_bytes)}: "
+        f"arena {kib(built.plan.arena_len)}, in/out {kib(built.io_bytes)}, stack {stack}",
     )
     for r in built.results:
         t.add_row("verified", r.core, f"{r.samples} samples, every byte equal to numpy; sha256 {r.outputs_sha256[:16]}")

@@ -11,7 +11,8 @@ from tinygen.numerics import Array, dequantise, quantise
 from tinygen.ops import Operator
 from tinygen.ops.base import need_quant
 
-#: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as much).
+#: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as
+#: much).
 CHUNK_VALUES = 1_500_000
 
 Watch = Callable[[str, Array], None]

@@ -1,9 +1,10 @@
-"""Proof by running: the same inputs through numpy and through the C, on this computer and on emulated cores; equal or fail."""
+"""Proof by running: the same inputs through numpy and through the C, on this computer and on emulated cores; equal or
+fail.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import simulate
+from tinygen.build.process import RunResult, work_folder
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure, run_native
 from tinygen.emit.project import ModelView, render_harness
@@ -68,8 +70,8 @@ def check_core(
 
     Raises VerifyError naming the first layer that differs, with index and both values; ToolError for anything else.
     """
-    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
-        out, stack, sizes = _run(Path(folder), core, render(False), model, sample_bytes(inputs), extra_flags)
+    with work_folder() as folder:
+        out, stack, sizes = _run(folder, core, render(False), model, sample_bytes(inputs), extra_flags)
     want = sample_bytes(expected)
     if out != want:
         raise VerifyError(_diagnose(core, graph, plan, render, model, inputs, out, want, extra_flags))
@@ -95,8 +97,9 @@ def _run(
         find_toolchain(core), core, sources, [src], folder / "verify.elf", extra_flags=extra_flags, link_map=emulated
     )
     if core.machine is not None:
-        ran = run_qemu(core.machine, program.elf, folder, RUN_TIMEOUT_S)
-        problem = ran.fault
+        emulator = run_qemu(core.machine, program.elf, folder, RUN_TIMEOUT_S)
+        ran = RunResult(emulator.exit_code, emulator.stdout, emulator.stderr)
+        problem = emulator.fault
     else:
         ran = run_native(program.elf, (), folder, RUN_TIMEOUT_S)
         problem = None
@@ -135,10 +138,10 @@ def _diagnose(
     one = [x[sample : sample + 1] for x in inputs]
     values: dict[str, Array] = {}
     simulate.run(graph, one, lambda name, x: values.__setitem__(name, x[0].ravel()))
-    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+    with work_folder() as folder:
         flags = (*extra_flags, "-DTG_HARNESS_TRACE")
-        _run(Path(folder), core, render(True), model, sample_bytes(one), flags)
-        trace = np.frombuffer((Path(folder) / "trace.bin").read_bytes(), np.int8)
+        _run(folder, core, render(True), model, sample_bytes(one), flags)
+        trace = np.frombuffer((folder / "trace.bin").read_bytes(), np.int8)
     at = 0
     for step in plan.steps:
         expected = values[step.tensor]
@@ -149,8 +152,10 @@ def _diagnose(
             i = int(wrong[0])
             origin = ", ".join(step.origin) or "no ONNX node"
             return (
-                f"{core.name}, sample {sample}: the first layer that differs is {step.name} ({step.title}; ONNX {origin}; "
+                f"{core.name}, sample {sample}: the first layer that differs is "
+                f"{step.name} ({step.title}; ONNX {origin}; "
                 f"kernel {step.calls[0].call.kernel}), {wrong.size} of {expected.size} values, first at index {i}: "
-                f"numpy {int(expected[i])}, C {int(found[i])}. This is a fault in tinygen: please report it with the model."
+                f"numpy {int(expected[i])}, C {int(found[i])}. This is a fault in tinygen: please report it "
+                "with the model."
             )
-    return f"{core.name}, sample {sample}: outputs differ at byte {first % per_sample}, but no layer does (a helper or a copy)"
+    return f"{core.name}, sample {sample}: outputs differ at byte {first % per_sample}, but no layer does"

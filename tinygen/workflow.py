@@ -1,4 +1,6 @@
-"""The whole line, one function a phase: import, tidy, calibrate, quantise, plan, emit, verify. The CLI only calls these."""
+"""The whole line, one function a phase: import, tidy, calibrate, quantise, plan, emit, verify. The CLI only calls
+these.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array, dequantise
+from tinygen.numerics import quantise as quantise_values
 from tinygen.ops import ArgMax, Unary
 from tinygen.ops.base import need_quant
 from tinygen.passes.pipeline import tidy
@@ -49,19 +52,20 @@ GOLDEN_SAMPLES = 2
 Progress = Callable[[str, int, int], None]
 
 
-#: What a model cannot be called in C: words of C and C++ that exporters like, headers that its own would hide, and files
-#: that stand beside it where it is compiled. Names that begin with tg_ are the kernels'.
-RESERVED_NAMES = frozenset(
-    """
+#: What a model cannot be called in C: words of C and C++, headers that its own would hide, and files that stand beside
+#: it where it is compiled. Names that begin with tg_ belong to the kernels.
+_WORDS = """
     auto bool break case catch char class const continue default delete do double else enum export extern false float
     for friend goto if inline int long namespace new operator private protected public register restrict return short
     signed sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void
     volatile while
+"""
+_FILES = """
     assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
     arduino harness main startup test
-    """.split()
-)
+"""
+RESERVED_NAMES = frozenset((*_WORDS.split(), *_FILES.split()))
 MAX_NAME = 40
 
 
@@ -164,16 +168,18 @@ def quantise_model(
     return Quantised(imported, graph, fixed, samples, made_up, layers)
 
 
-#: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or reordering
+#: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or
+#: reordering
 #: a sum of n terms moves a float32 by about n * 2^-24 of its largest term; 2^-8 allows sums of 65,536 terms.
 IMPORT_TOLERANCE = 2.0**-8
 
 
 def check_import(imported: Imported, graph: Graph, samples: Samples) -> None:
-    """Raise VerifyError when the tidied network does not compute what the ONNX file computes, by onnxruntime, on two samples.
+    """Raise VerifyError when the tidied network does not compute what the ONNX file computes, by onnxruntime, on two
+    samples.
 
-    Not for pre-quantised models, whose file rounds where the float network does not, nor for networks with steps (ArgMax, Round),
-    where the last bit of a float may decide.
+    Not for pre-quantised models, whose file rounds where the float network does not, nor for networks with steps
+    (ArgMax, Round), where the last bit of a float may decide.
     """
     stepped = any(isinstance(n.op, ArgMax) or (isinstance(n.op, Unary) and n.op.has_steps) for n in graph.nodes)
     if imported.quantised or stepped:
@@ -189,8 +195,9 @@ def check_import(imported: Imported, graph: Graph, samples: Samples) -> None:
         worst = float(np.max(np.abs(a - b), initial=0.0))
         if not worst <= IMPORT_TOLERANCE * max(float(np.max(np.abs(a), initial=0.0)), 1e-6):
             raise VerifyError(
-                f'output "{port.name}": the network as tinygen read it differs from the ONNX file in onnxruntime by {worst:.3g} '
-                f"(largest output {np.max(np.abs(a)):.3g}). This is a fault in tinygen: please report it with the model."
+                f'output "{port.name}": the network as tinygen read it differs from the ONNX file in onnxruntime '
+                f"by {worst:.3g} (largest output {np.max(np.abs(a)):.3g}). This is a fault in tinygen: please report "
+                "it with the model."
             )
 
 
@@ -239,7 +246,7 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
         found = dict(zip(model.output_names, model.run([x[i] for x in few]), strict=True))
         ints: dict[str, Array] = {}
         q = [
-            simulate.quantise(x[i : i + 1], *need_quant(fixed.tensors[name]))
+            quantise_values(x[i : i + 1], *need_quant(fixed.tensors[name]))
             for name, x in zip(fixed.inputs, few, strict=True)
         ]
         simulate.run(fixed, q, ints.__setitem__)
@@ -456,6 +463,11 @@ def evaluate(
         measures.append(Measure("accuracy", accuracy(real[0], labels), accuracy(ints[0], labels)))
     elif labels is not None and labels.size == real[0].size:
         measures.append(Measure("mean square error", mse(real[0], labels), mse(ints[0], labels)))
+    elif labels is not None:
+        raise DataError(
+            f"labels have shape {labels.shape}; allowed is one class number for each of the {len(real[0])} samples "
+            f"(0 to {real[0][0].size - 1}), or the output's own shape {real[0].shape}. Leave y out to compare without labels."
+        )
     for i, (a, b) in enumerate(zip(real, ints, strict=True)):
         suffix = f" of output {i}" if len(real) > 1 else ""
         if a[0].size > 1:
@@ -521,7 +533,8 @@ class Estimate:
     fits: tuple[Fit, ...]
 
 
-#: Code of a layer beside its kernels (function, config, call) and of a kernel, in bytes: means over the models in ../shared.
+#: Code of a layer beside its kernels (function, config, call) and of a kernel, in bytes: means over the models in
+#: ../shared.
 LAYER_CODE = 110
 KERNEL_CODE = 480
 STACK_GUESS = 400

@@ -1,4 +1,6 @@
-"""Every named case of every operator: float against ONNX, integers against float within a bound, C against integers equal."""
+"""Every named case of every operator: float against ONNX, integers against float within a bound, C against integers
+equal.
+"""
 
 from __future__ import annotations
 

@@ -13,13 +13,12 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.build.process import run
-from tinygen.errors import ToolError
+from tinygen.build.process import run, work_folder
+from tinygen.errors import MissingToolError, ToolError
 
 TIMEOUT_S = 600.0
 
@@ -60,9 +59,12 @@ def pio_run(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S) 
 
 
 def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S) -> PioTest:
-    """Build and run the tests in the environments; a failed test is a result, a missing tool a `ToolError`."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
+    """Build and run the tests in the environments, by default in all that have tests.
+
+    A failed test is a result, a missing tool a `ToolError`.
+    """
+    with work_folder() as folder:
+        report = folder / "report.json"
         arguments = ["test", "-d", str(project_dir), "--json-output-path", str(report), *_env_options(envs)]
         exit_code, output = _pio(arguments, project_dir, timeout)
         if not report.is_file():
@@ -74,7 +76,8 @@ def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S)
         for case in suite.get("test_cases", [])
     )
     ran = {case.env for case in cases if case.status == "PASSED"}
-    return PioTest(exit_code == 0 and ran == set(envs), cases, output)
+    wanted = set(envs) or {suite["env_name"] for suite in suites if suite["status"] != "SKIPPED"}
+    return PioTest(exit_code == 0 and bool(ran) and ran == wanted, cases, output)
 
 
 def core_dir() -> Path:
@@ -84,13 +87,18 @@ def core_dir() -> Path:
     """
     for module, package in (("platformio", "platformio"), ("SCons", "scons")):
         if importlib.util.find_spec(module) is None:
-            raise ToolError(
+            raise MissingToolError(
                 f"{package} is not installed for {sys.executable}, so projects cannot be built with PlatformIO. "
-                f"Install it: pip install {package}; generating code and `tinygen verify` work without it"
+                f"Install it: pip install {package}; `tinygen build` works without it"
             )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     core = cache / "tinygen" / "platformio"
-    _write_scons_shim(core / "packages" / "tool-scons")
+    try:
+        _write_scons_shim(core / "packages" / "tool-scons")
+    except OSError as error:
+        raise ToolError(
+            f"cannot write {core}: {error.strerror or error}. Set XDG_CACHE_HOME to another folder"
+        ) from error
     return core
 
 

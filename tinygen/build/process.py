@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +23,36 @@ class RunResult:
     stderr: str
 
 
+class Group:
+    """Commands run side by side, in threads; `end` kills those that still run."""
+
+    def __init__(self) -> None:
+        self.processes: set[subprocess.Popen[bytes]] = set()
+
+    def end(self) -> None:
+        for process in tuple(self.processes):
+            _kill(process)
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A temporary folder to compile and run in, gone afterwards; `ToolError` when it cannot be made or written."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise ToolError(
+            f"cannot work in a temporary folder: {error}. Make room there, or set TMPDIR to another folder"
+        ) from error
+
+
 def run(
-    command: Sequence[str], cwd: Path, timeout: float, env: Mapping[str, str] | None = None, merge: bool = False
+    command: Sequence[str],
+    cwd: Path,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    merge: bool = False,
+    group: Group | None = None,
 ) -> RunResult:
     """Run `command` in `cwd` for at most `timeout` seconds; `merge` sends standard error into standard output.
 
@@ -41,6 +71,8 @@ def run(
         )
     except OSError as error:
         raise ToolError(f"{command[0]} cannot be started: {error}") from error
+    if group is not None:
+        group.processes.add(process)
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
@@ -51,12 +83,20 @@ def run(
     except BaseException:
         _end(process)
         raise
+    finally:
+        if group is not None:
+            group.processes.discard(process)
     return RunResult(process.returncode, _text(stdout), _text(stderr))
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     return process.communicate()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _text(data: bytes | None) -> str:

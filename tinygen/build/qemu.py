@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.build.process import run
-from tinygen.errors import ToolError
+from tinygen.errors import MissingToolError
 from tinygen.targets.cores import Machine
 
 # Twins of boards/platform/cortexm/startup.c.
@@ -41,7 +41,7 @@ def find_qemu() -> str:
     """Path of qemu-system-arm; `ToolError` says how to get it."""
     path = shutil.which("qemu-system-arm")
     if path is None:
-        raise ToolError(
+        raise MissingToolError(
             "qemu-system-arm is not on PATH, so Cortex-M programs cannot be run here. "
             "Install it (Debian: apt install qemu-system-arm); building and the native checks work without it"
         )

@@ -16,9 +16,9 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from tinygen.build.process import RunResult, run
+from tinygen.build.process import Group, RunResult, run
 from tinygen.emit.resources import boards_dir
-from tinygen.errors import ToolError
+from tinygen.errors import MissingToolError, ToolError
 from tinygen.targets.cores import KIB, Core, Machine
 
 COMPILE_TIMEOUT_S = 300.0
@@ -50,14 +50,20 @@ class Program:
 
 def find_host() -> Toolchain:
     """The host's compiler: $CC, else the first of gcc, clang and cc; `ToolError` when there is none."""
-    chosen = shlex.split(os.environ.get("CC", ""))
+    wanted = os.environ.get("CC", "")
+    try:
+        chosen = shlex.split(wanted)
+    except ValueError as error:
+        raise ToolError(f"CC is `{wanted}`, which is no command: {error}. Correct CC, or unset it") from error
     candidates = [chosen] if chosen else [["gcc"], ["clang"], ["cc"]]
     for command in candidates:
         path = shutil.which(command[0])
         if path is not None:
             return Toolchain("host", (path, *command[1:]), ("-std=c99", "-O2", "-g", "-Wall"), ("-lm",))
+    if chosen:
+        raise ToolError(f"CC is `{wanted}`, but there is no program {chosen[0]} on PATH. Correct CC, or unset it")
     names = ", ".join(command[0] for command in candidates)
-    raise ToolError(
+    raise MissingToolError(
         f"no C compiler for this computer on PATH (looked for {names}). "
         "Install one (Debian: apt install gcc) or set CC; generating code works without it, native checks do not"
     )
@@ -67,7 +73,7 @@ def find_arm() -> Toolchain:
     """arm-none-eabi-gcc; `ToolError` when it is not on PATH."""
     path = shutil.which("arm-none-eabi-gcc")
     if path is None:
-        raise ToolError(
+        raise MissingToolError(
             "arm-none-eabi-gcc is not on PATH, so nothing can be built for Cortex-M. Install it (Debian: apt install "
             "gcc-arm-none-eabi libnewlib-arm-none-eabi); generating code and the native checks work without it"
         )
@@ -142,15 +148,24 @@ def compile_program(
     if len(set(objects)) != len(objects):
         raise ValueError(f"two sources share a file name: {[source.name for source in sources]}")
 
+    group = Group()
+
     def compile_one(source: Path, target: Path) -> None:
-        _cc(toolchain, (*flags, *extra_flags, "-c", str(source), "-o", str(target)), objects_dir, source.name)
+        _cc(toolchain, (*flags, *extra_flags, "-c", str(source), "-o", str(target)), objects_dir, source.name, group)
 
     with ThreadPoolExecutor(JOBS) as pool:
-        list(pool.map(compile_one, sources, objects))
+        try:
+            list(pool.map(compile_one, sources, objects))
+        except BaseException:  # an error or Ctrl-C: do not wait for the others
+            pool.shutdown(wait=False, cancel_futures=True)
+            group.end()
+            raise
     map_file = out_elf.with_name(out_elf.name + ".map") if link_map else None
     if map_file is not None:
         link.append(f"-Wl,-Map={map_file}")
     _cc(toolchain, (*map(str, objects), *link, "-o", str(out_elf)), objects_dir, out_elf.name)
+    if not out_elf.is_file():
+        raise ToolError(f"{toolchain.cc[0]} ended well, but made no {out_elf.name}: it is no C compiler. {_ADVICE}")
     return Program(out_elf, map_file, objects)
 
 
@@ -159,18 +174,28 @@ def run_native(exe: Path, args: Sequence[str], cwd: Path, timeout: float = 60.0)
     return run((str(exe.absolute()), *args), cwd, timeout)
 
 
-def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str) -> None:
+_ADVICE = "Set CC to another compiler of this computer if it is at fault; --verify none generates the code without it."
+
+
+def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, group: Group | None = None) -> None:
     """Run the compiler; `ToolError` with the lines that say what is wrong, or for the linker with what does not fit."""
-    result = run((*toolchain.cc, *arguments), cwd, COMPILE_TIMEOUT_S)
+    result = run((*toolchain.cc, *arguments), cwd, COMPILE_TIMEOUT_S, group=group)
     if result.exit_code == 0:
         return
     name = Path(toolchain.cc[0]).name
     overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr)
     if overflow:
         raise ToolError(f"{name}: {what} does not fit: {overflow[2]} bytes too many for {overflow[1]}")
+    if toolchain.name == "arm" and re.search(r"nano\.specs|fatal error: (string|stdint)\.h:", result.stderr):
+        raise MissingToolError(
+            f"{name} has no C library, so nothing can be built for Cortex-M. Install it (Debian: apt install "
+            "libnewlib-arm-none-eabi); generating code and the native checks work without it"
+        )
     lines = result.stderr.splitlines()
     start = next((i for i, line in enumerate(lines) if "error" in line or "undefined reference" in line), 0)
-    raise ToolError("\n".join([f"{name} failed on {what}:", *lines[start : start + ERROR_LINES]]))
+    how = f"exit code {result.exit_code}" if result.exit_code > 0 else f"killed by signal {-result.exit_code}"
+    said = lines[start : start + ERROR_LINES] or ["(it said nothing)"]
+    raise ToolError("\n".join([f"{toolchain.cc[0]} failed on {what} ({how}):", *said, _ADVICE]))
 
 
 @dataclass(frozen=True, slots=True)

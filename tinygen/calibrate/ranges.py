@@ -107,7 +107,7 @@ class Histogram:
 class ChannelMeans:
     """Mean of a tensor over everything but its last axis."""
 
-    __slots__ = ("total", "count")
+    __slots__ = ("count", "total")
 
     def __init__(self) -> None:
         self.total: Array = np.zeros(1)

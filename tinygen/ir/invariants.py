@@ -10,7 +10,7 @@ class InvariantError(AssertionError):
 
 
 def check(graph: Graph, where: str = "graph") -> None:
-    """Raise InvariantError when names dangle, order is wrong, shapes disagree with `infer` or quantisation is missing."""
+    """Raise InvariantError when names dangle, order is wrong, shapes differ from `infer` or quantisation is missing."""
 
     def need(condition: bool, message: str) -> None:
         if not condition:
@@ -19,7 +19,7 @@ def check(graph: Graph, where: str = "graph") -> None:
     known: set[str] = set()
     for name, tensor in graph.tensors.items():
         need(name == tensor.name, f"tensor {name!r} is stored as {tensor.name!r}")
-        need(all(isinstance(d, int) and d >= 1 for d in tensor.shape), f"tensor {name!r} has shape {tensor.shape}")
+        need(all(d >= 1 for d in tensor.shape), f"tensor {name!r} has shape {tensor.shape}")
         if tensor.const is not None:
             need(tensor.const.array.shape == tensor.shape, f"constant {name!r} and its shape differ")
             known.add(name)

@@ -24,6 +24,6 @@ OPERATORS: tuple[type[Operator], ...] = (
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
-    "Dense", "Expand", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceSum",
-    "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+    "Dense", "Expand", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme",
+    "ReduceSum", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from tinygen.numerics import Array
 from tinygen.ops.base import Call, Shape, contiguous_strides
 
 
-def constant_quant(array: np.ndarray) -> Quant:  # type: ignore[type-arg]
+def constant_quant(array: Array) -> Quant:
     """int8 quantisation of a constant operand: its own range, widened to hold zero."""
     lo, hi = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
     if lo == hi:

@@ -150,9 +150,10 @@ class Conv(Operator):
         rng = np.random.default_rng(1)
 
         def case(
-            name: str, x: Shape, w: Shape, strides: Shape, pads: Shape, dil: Shape, groups: int = 1, **kw: float
-        ) -> Case:
-            op = cls(Window(w[1:-1], strides, pads, dil), groups, **kw)
+            name: str, x: Shape, w: Shape, strides: Shape, pads: Shape, dil: Shape, groups: int = 1,
+            lo: float = -math.inf, hi: float = math.inf,
+        ) -> Case:  # fmt: skip
+            op = cls(Window(w[1:-1], strides, pads, dil), groups, lo, hi)
             return Case(name, op, (x, rng.normal(size=w).astype(np.float32), rng.normal(size=w[0]).astype(np.float32)))
 
         one, none = (1, 1), (0, 0, 0, 0)

@@ -1,4 +1,6 @@
-"""Operators that move integers and change none: Reshape, Transpose, Slice, Concat, Pad, Gather, Expand. NUMERICS section 5."""
+"""Operators that move integers and change none: Reshape, Transpose, Slice, Concat, Pad, Gather, Expand. NUMERICS
+section 5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PRelu with one slope for each channel (last axis). FLOAT: x, slope (C). FIXED: x, mn int32 (C). NUMERICS section 2."""
+"""PRelu, one slope for each channel (last axis). FLOAT: x, slope (C). FIXED: x, mn int32 (C). NUMERICS section 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resize of H and W (or W alone), channels last: nearest or linear, by tables worked out offline. NUMERICS section 5."""
+"""Resize of H and W (or W alone), channels last: nearest or linear, by tables worked out offline. NUMERICS 5."""
 
 from __future__ import annotations
 

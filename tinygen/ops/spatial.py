@@ -12,7 +12,7 @@ from tinygen.ops.base import Shape
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A sliding window. Tuples have one entry per spatial axis; `pads` is begin of every axis, then end of every axis."""
+    """A sliding window. One entry per spatial axis; `pads` is begin of every axis, then end of every axis."""
 
     kernel: Shape
     strides: Shape

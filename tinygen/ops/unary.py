@@ -1,7 +1,7 @@
 """Any function of one value: a table of 256 entries in C. NUMERICS section 2.
 
-The function is an expression: "x", a number, or a tuple (function name, argument, ...). Chains of element-wise nodes with
-scalar constants (hard-swish, GELU by Erf, x * sigmoid(x)) become one expression, so one table.
+The function is an expression: "x", a number, or a tuple (function name, argument, ...). Chains of element-wise nodes
+with scalar constants (hard-swish, GELU by Erf, x * sigmoid(x)) become one expression, so one table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _sigmoid(x: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))
+    y: Array = 1.0 / (1.0 + np.exp(-np.clip(x, -700, 700)))
+    return y
 
 
 def _softplus(x: Array) -> Array:
@@ -136,12 +137,13 @@ class Unary(Operator):
         return (b.op("Identity", [names[0]]) if isinstance(self.expr, str) else write(self.expr),)
 
     def table(self, x: Tensor, out: Tensor) -> Array:
-        """int8 output for each int8 input, index q + 128. A point where the function is not defined gives the zero point."""
+        """int8 output for each int8 input, index q + 128; the zero point where the function is not defined."""
         s_x, z_x = need_quant(x)
         s_y, z_y = need_quant(out)
         real = evaluate(self.expr, s_x * (np.arange(-128, 128, dtype=np.float64) - z_x))
         steps = np.nan_to_num(real / s_y, nan=0.0, posinf=1e9, neginf=-1e9)
-        return np.clip(np.rint(steps) + z_y, -128, 127).astype(np.int8)
+        values: Array = np.clip(np.rint(steps) + z_y, -128, 127).astype(np.int8)
+        return values
 
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
         return Lowered(self, (ins[0].name, Tensor.constant(f"{out.name}_table", self.table(ins[0], out))))

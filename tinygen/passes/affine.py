@@ -1,4 +1,4 @@
-"""A per-channel scale, with the offset behind it, that found no layer to fold into becomes a 1x1 depthwise convolution."""
+"""A per-channel scale, with the offset behind it, that found no layer to fold into: a 1x1 depthwise convolution."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def replace_nodes(graph: Graph, changes: dict[str, Iterable[Node]], tensors: Ite
     """The graph with each node named in `changes` replaced in place by the given nodes (none: removed)."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        nodes.extend(changes[node.name] if node.name in changes else (node,))
+        nodes.extend(changes.get(node.name, (node,)))
     return graph.with_(nodes=nodes, tensors=tensors)
 
 

@@ -1,6 +1,6 @@
 """Collapse element-wise nodes that depend on one tensor alone into one function, so one table.
 
-x * sigmoid(x), x * clip(x + 3, 0, 6) / 6, 0.5 * x * (1 + erf(x / sqrt 2)) and any chain of functions become a single Unary.
+x * sigmoid(x), x * clip(x + 3, 0, 6) / 6, 0.5 * x * (1 + erf(x / sqrt 2)) and any chain of functions become one Unary.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _step(graph: Graph) -> Graph | None:
         else:
             continue
         labels = dict.fromkeys(n.op.label for n in (*via, node) if isinstance(n.op, Unary))
-        label = " ".join(labels) or node.op.title
+        label = " ".join(labels) or type(node.op).__name__.lower()
         merged = replace(node, op=Unary(expr, label), inputs=(root,), origin=merge_origin(*via, node))
         return replace_nodes(graph, {node.name: (merged,)})
     return None

@@ -72,7 +72,8 @@ def _simplify(graph: Graph, node: Node) -> Graph | None:
 def _raise_to_input(graph: Graph, node: Node) -> Graph | None:
     """A transpose behind a padded (sliced, scaled) network input: let the input arrive in the order wanted.
 
-    The input's port takes the permutation over and a transpose back is put behind it, which then sinks and meets this one.
+    The input's port takes the permutation over and a transpose back is put behind it, which then sinks and meets this
+    one.
     """
     assert isinstance(node.op, Transpose)
     name = node.inputs[0]
@@ -245,7 +246,8 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
             moved = Tensor(fresh(graph, f"{name}_{node.name}_last"), tuple(t.shape[b] for b in back), quant=t.quant)
             if moved.name not in {m.name for m in tensors}:
                 tensors.append(moved)
-                # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in turn.
+                # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in
+                # turn.
                 view = is_view(t.shape, back) and _transpose_of(graph, name) is None
                 step = Reshape(moved.shape) if view else Transpose(back)
                 before.append(Node(fresh(graph, f"{moved.name}_t"), step, (name,), (moved.name,)))
@@ -262,8 +264,9 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
 
 
 def _sink_reshape(graph: Graph, node: Node, above: Node) -> Graph | None:
-    """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer's weights."""
-    assert isinstance(above.op, Transpose) and isinstance(node.op, Reshape)
+    """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer."""
+    assert isinstance(above.op, Transpose)
+    assert isinstance(node.op, Reshape)
     perm, source = above.op.perm, graph.tensors[above.inputs[0]]
     t, y = graph.outs(above)[0], graph.outs(node)[0]
     if [d for d in t.shape if d != 1] == [d for d in y.shape if d != 1]:

@@ -1,8 +1,8 @@
 """FLOAT to FIXED: a scale and zero point for every tensor, integer weights, one rounding rule (docs/NUMERICS.md).
 
-Tensors that an operator must keep in the same integers (pools, reshapes, concatenations: `same_quant`) form a tie and get
-one quantisation: the pinned one if a member is pinned, otherwise the union of their ranges. Where two pins disagree,
-a table that changes the scale is put between.
+Tensors that an operator must keep in the same integers (pools, reshapes, concatenations: `same_quant`) form a tie and
+get one quantisation: the pinned one if a member is pinned, otherwise the union of their ranges. Where two pins
+disagree, a table that changes the scale is put between.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def range_tensors(graph: Graph) -> tuple[str, ...]:
 
 
 def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Quant]:
-    """Quantisation of every activation and of constants in ties. `ranges`: (lo, hi) of the tensors `range_tensors` names."""
+    """Quantisation of every activation and of constants in ties. `ranges`: (lo, hi) of the tensors `range_tensors`
+    names.
+    """
     made = {out: node for node in graph.nodes for out in node.outputs}
     # A padding value other than zero must be representable.
     extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
@@ -146,6 +148,14 @@ def quantise(
         tensors[target], tensors[table.name] = out, table
         nodes.append(Node(f"{target}_rescale", Unary("x", "requantise"), (name, table.name), (target,), origin))
 
+    def add_constant(t: Tensor) -> str:
+        """Its name; another one where several nodes read one FLOAT constant and quantise it differently."""
+        name, k = t.name, 2
+        while name in tensors and tensors[name] != replace(t, name=name):
+            name, k = f"{t.name}_{k}", k + 1
+        tensors[name] = replace(t, name=name)
+        return name
+
     for node in graph.nodes:
         op = _operator(node)
         ins: list[Tensor] = []
@@ -156,7 +166,7 @@ def quantise(
             t = graph.tensors[name]
             if t.const is not None:
                 if op.same_quant:
-                    t = replace(t, quant=quants.get(name, out.quant))
+                    t = replace(t, quant=out.quant)  # its codes are moved into the output as they are
                 elif isinstance(op, Add | Mul) and t.quant is None:
                     t = replace(t, quant=constant_quant(t.array))
                 ins.append(t)
@@ -176,10 +186,7 @@ def quantise(
         except ModelError as e:
             where = ", ".join(node.origin) or node.name
             raise ModelError(f'{op.describe(ins)} "{where}": {e}') from e
-        for item in lowered.inputs:
-            if isinstance(item, Tensor):
-                tensors[item.name] = item
-        names = tuple(i.name if isinstance(i, Tensor) else i for i in lowered.inputs)
+        names = tuple(add_constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
         tensors[out.name] = out
         nodes.append(Node(node.name, lowered.op, names, (out.name,), node.origin))
         if out.name != node.outputs[0]:
