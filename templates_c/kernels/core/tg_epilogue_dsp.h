@@ -21,7 +21,7 @@ typedef struct {
 } tg_output_dsp_t;
 
 /** 33 <= shift <= 54 (the generator checks it): then |high word + offset| < 2^30 + 2^29 + 2^21 does not wrap. */
-static inline tg_output_dsp_t tg_output_dsp(uint32_t shift, int32_t zp, int32_t lo, int32_t hi)
+static TG_INLINE tg_output_dsp_t tg_output_dsp(uint32_t shift, int32_t zp, int32_t lo, int32_t hi)
 {
     const int32_t one = (int32_t)(1UL << (shift - 32U));
     const tg_output_dsp_t o = {(one >> 1) + (zp * one), shift - 32U, lo, hi, ((lo > -128) || (hi < 127)) ? 1 : 0};
@@ -29,14 +29,14 @@ static inline tg_output_dsp_t tg_output_dsp(uint32_t shift, int32_t zp, int32_t 
 }
 
 /** clamp(zp + requant(acc, m), -128, 127). */
-static inline int8_t tg_requant_dsp(const tg_output_dsp_t *o, int32_t acc, int32_t m)
+static TG_INLINE int8_t tg_requant_dsp(const tg_output_dsp_t *o, int32_t acc, int32_t m)
 {
     return (int8_t)tg_ssat8(tg_smmla(acc, m, o->offset) >> o->shift);
 }
 
 /** Four neighbouring outputs. */
-static inline void tg_store_dsp(const tg_output_dsp_t *o, int32_t c, int32_t d, int32_t e, int32_t f, const int32_t *m,
-                                int8_t *y)
+static TG_INLINE void tg_store_dsp(const tg_output_dsp_t *o, int32_t c, int32_t d, int32_t e, int32_t f,
+                                   const int32_t *m, int8_t *y)
 {
     const tg_output_dsp_t k = *o; /* read before the first store, which might alias it */
     const int32_t m1 = m[1];
@@ -49,7 +49,7 @@ static inline void tg_store_dsp(const tg_output_dsp_t *o, int32_t c, int32_t d, 
 }
 
 /** Clamp n outputs to the layer's own bounds: rare, a rectifier ends at -128 in nearly every network. */
-static inline void tg_clamp_dsp(const tg_output_dsp_t *o, int8_t *y, int32_t n)
+static TG_INLINE void tg_clamp_dsp(const tg_output_dsp_t *o, int8_t *y, int32_t n)
 {
     if (o->narrow != 0) {
         for (int32_t i = 0; i < n; ++i) {

@@ -31,37 +31,37 @@ extern "C" {
 #endif
 
 /** One word from any address: a single LDR, which these cores do at any alignment. */
-static inline uint32_t tg_load32(const void *p)
+static TG_INLINE uint32_t tg_load32(const void *p)
 {
     uint32_t v;
     (void)memcpy(&v, p, sizeof v);
     return v;
 }
 
-static inline void tg_store32(void *p, uint32_t v)
+static TG_INLINE void tg_store32(void *p, uint32_t v)
 {
     (void)memcpy(p, &v, sizeof v);
 }
 
 #if !TG_DSP_ASM
-static inline int32_t tg_low16(uint32_t v)
+static TG_INLINE int32_t tg_low16(uint32_t v)
 {
     return (int16_t)(uint16_t)(v & 0xFFFFU);
 }
 
-static inline int32_t tg_high16(uint32_t v)
+static TG_INLINE int32_t tg_high16(uint32_t v)
 {
     return (int16_t)(uint16_t)(v >> 16);
 }
 
-static inline int32_t tg_add_wrap(int32_t a, int32_t b)
+static TG_INLINE int32_t tg_add_wrap(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
 }
 #endif
 
 /** acc + low(a) * low(b) + high(a) * high(b), halves signed. */
-static inline int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
+static TG_INLINE int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
 {
 #if TG_DSP_ASM
     int32_t r;
@@ -73,7 +73,7 @@ static inline int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
 }
 
 /** acc + low(a) * low(b). */
-static inline int32_t tg_smlabb(uint32_t a, uint32_t b, int32_t acc)
+static TG_INLINE int32_t tg_smlabb(uint32_t a, uint32_t b, int32_t acc)
 {
 #if TG_DSP_ASM
     int32_t r;
@@ -85,7 +85,7 @@ static inline int32_t tg_smlabb(uint32_t a, uint32_t b, int32_t acc)
 }
 
 /** acc + high(a) * high(b). */
-static inline int32_t tg_smlatt(uint32_t a, uint32_t b, int32_t acc)
+static TG_INLINE int32_t tg_smlatt(uint32_t a, uint32_t b, int32_t acc)
 {
 #if TG_DSP_ASM
     int32_t r;
@@ -97,7 +97,7 @@ static inline int32_t tg_smlatt(uint32_t a, uint32_t b, int32_t acc)
 }
 
 /** Bytes 0 and 2, each extended to a signed half. */
-static inline uint32_t tg_sxtb16(uint32_t v)
+static TG_INLINE uint32_t tg_sxtb16(uint32_t v)
 {
 #if TG_DSP_ASM
     uint32_t r;
@@ -110,7 +110,7 @@ static inline uint32_t tg_sxtb16(uint32_t v)
 }
 
 /** Bytes 1 and 3, each extended to a signed half. */
-static inline uint32_t tg_sxtb16_ror8(uint32_t v)
+static TG_INLINE uint32_t tg_sxtb16_ror8(uint32_t v)
 {
 #if TG_DSP_ASM
     uint32_t r;
@@ -122,7 +122,7 @@ static inline uint32_t tg_sxtb16_ror8(uint32_t v)
 }
 
 /** low(a) below, low(b) above. */
-static inline uint32_t tg_pkhbt(uint32_t a, uint32_t b)
+static TG_INLINE uint32_t tg_pkhbt(uint32_t a, uint32_t b)
 {
 #if TG_DSP_ASM
     uint32_t r;
@@ -134,7 +134,7 @@ static inline uint32_t tg_pkhbt(uint32_t a, uint32_t b)
 }
 
 /** high(a) below, high(b) above. */
-static inline uint32_t tg_pkhtb(uint32_t a, uint32_t b)
+static TG_INLINE uint32_t tg_pkhtb(uint32_t a, uint32_t b)
 {
 #if TG_DSP_ASM
     uint32_t r;
@@ -146,7 +146,7 @@ static inline uint32_t tg_pkhtb(uint32_t a, uint32_t b)
 }
 
 /** acc + bits 63..32 of a * b. */
-static inline int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
+static TG_INLINE int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
 {
 #if TG_DSP_ASM
     int32_t r;
@@ -158,13 +158,13 @@ static inline int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
 }
 
 /** The odd channel of raw pairs: raw = 256 * odd + even, wrapped; exact while |odd| < 2^23. */
-static inline int32_t tg_odd_sum(int32_t raw, int32_t even)
+static TG_INLINE int32_t tg_odd_sum(int32_t raw, int32_t even)
 {
     return (int32_t)((uint32_t)raw - (uint32_t)even) >> 8;
 }
 
 /** Clamp to -128..127. */
-static inline int32_t tg_ssat8(int32_t v)
+static TG_INLINE int32_t tg_ssat8(int32_t v)
 {
 #if TG_DSP_ASM
     int32_t r;

@@ -48,6 +48,16 @@ static inline int32_t tg_clamp(int32_t v, int32_t lo, int32_t hi)
     return r;
 }
 
+/** tg_requant for any shift; a function of its own, so that the usual path carries none of its 64-bit code. */
+static TG_NOINLINE int32_t tg_requant_wide(int32_t acc, int32_t m, uint32_t shift)
+{
+    const int64_t limit = (int64_t)1 << 30;
+    int64_t v = (((int64_t)acc * m) + ((int64_t)1 << (shift - 1U))) >> shift;
+    v = (v < -limit) ? -limit : v;
+    v = (v > limit) ? limit : v;
+    return (int32_t)v;
+}
+
 /**
  * (acc * m + 2^(shift-1)) >> shift, 1 <= shift <= 62, exact within [-2^30, 2^30]. Beyond (possible only for
  * shift <= 32) it saturates there, so a zero point can be added before the clamp to int8 without overflow.
@@ -59,11 +69,7 @@ static inline int32_t tg_requant(int32_t acc, int32_t m, uint32_t shift)
         /* the low word cannot carry into the result: its weight is below the rounding bit */
         r = (tg_mul_high(acc, m) + (int32_t)(1UL << (shift - 33U))) >> (shift - 32U);
     } else {
-        const int64_t limit = (int64_t)1 << 30;
-        int64_t v = (((int64_t)acc * m) + ((int64_t)1 << (shift - 1U))) >> shift;
-        v = (v < -limit) ? -limit : v;
-        v = (v > limit) ? limit : v;
-        r = (int32_t)v;
+        r = tg_requant_wide(acc, m, shift);
     }
     return r;
 }

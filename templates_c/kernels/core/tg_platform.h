@@ -15,7 +15,9 @@
 #define TG_SHARED __attribute__((weak))
 #define TG_RESTRICT __restrict__
 /** For an inner loop that needs all registers: inlined into its caller it would spill. */
-#define TG_NOINLINE __attribute__((noinline))
+#define TG_NOINLINE __attribute__((noinline, unused))
+/** For what must vanish into its caller even at -Os: accumulators passed by pointer stay in registers only then. */
+#define TG_INLINE inline __attribute__((always_inline))
 #else
 #if defined(__cplusplus)
 #define TG_ALIGN(n) alignas(n)
@@ -27,6 +29,7 @@
 #define TG_MUST_CHECK
 #define TG_SHARED
 #define TG_NOINLINE
+#define TG_INLINE inline
 #endif
 
 /** Compile-time check at file scope; `name` says what is expected. C99 has no other way. */

@@ -11,7 +11,7 @@ typedef struct {
 
 /** Pair i of taps: 16 products. The raw word gives 256 * odd + even; its even bytes alone give even.
  *  The odd sum must stay below 2^23: sum |w| < 2^16, checked by the generator. */
-static inline void tg_conv_pair(tg_acc8_t *s, const int32_t *w, const int16_t *a, int32_t i)
+static TG_INLINE void tg_conv_pair(tg_acc8_t *s, const int32_t *w, const int16_t *a, int32_t i)
 {
     const uint32_t x0 = tg_load32(&a[4 * i]);
     const uint32_t x1 = tg_load32(&a[(4 * i) + 2]);
@@ -111,19 +111,39 @@ typedef struct {
     int32_t step; /**< from run to run, in columns of the image */
 } tg_layer_t;
 
-/** A run that is not wholly inside the image, with the zero point where it is outside. */
-static TG_NOINLINE const int8_t *tg_conv_edge(const tg_layer_t *l, int32_t iy, int32_t col)
+/** The window of a pixel that is not wholly inside the image, with the zero point where it is outside. */
+static TG_NOINLINE void tg_conv_border(const tg_layer_t *l, int32_t iy, int32_t ix, int16_t *dst)
 {
     const tg_conv_s8_cfg_t *const cfg = l->cfg;
-    (void)memset(l->edge, cfg->in_zp, (size_t)l->run);
-    if ((uint32_t)iy < cfg->in_h) {
-        const tg_taps_t t = tg_taps_inside(col, cfg->in_w, l->cols, 1);
-        if (t.end > t.first) {
-            const int32_t at = ((iy * cfg->in_w) + col + t.first) * cfg->in_c;
-            (void)memcpy(&l->edge[t.first * cfg->in_c], &l->x[at], (size_t)((t.end - t.first) * cfg->in_c));
+    const int32_t in_c = cfg->in_c;
+    const int32_t x_end = ix + (cfg->k_w * cfg->dil_w);
+    int32_t blank = 0; /* the edge buffer holds nothing but the zero point */
+    for (int32_t ky = 0; ky < cfg->k_h; ++ky) {
+        for (int32_t col = ix; col < x_end; col += l->step) {
+            const int8_t *run = l->edge;
+            tg_taps_t t = {0, 0};
+            if ((uint32_t)iy < cfg->in_h) {
+                t = tg_taps_inside(col, cfg->in_w, l->cols, 1);
+            }
+            if ((t.end - t.first) == l->cols) {
+                run = &l->x[((iy * cfg->in_w) + col) * in_c];
+            } else {
+                if (blank == 0) {
+                    (void)memset(l->edge, cfg->in_zp, (size_t)l->run);
+                    blank = 1;
+                }
+                if (t.end > t.first) { /* the same columns in each row: only a row outside needs it blank again */
+                    (void)memcpy(&l->edge[t.first * in_c], &l->x[((iy * cfg->in_w) + col + t.first) * in_c],
+                                 (size_t)((t.end - t.first) * in_c));
+                }
+            }
+            dst = tg_conv_widen(run, l->run, 1, 0, dst);
+        }
+        iy += cfg->dil_h;
+        if (iy >= cfg->in_h) {
+            blank = 0;
         }
     }
-    return l->edge;
 }
 
 /** The window of one pixel; (iy, ix) is the image position of tap (0, 0). */
@@ -137,11 +157,7 @@ static TG_NOINLINE void tg_conv_fill(const tg_layer_t *l, int32_t iy, int32_t ix
         const int32_t row = cfg->in_w * cfg->in_c;
         (void)tg_conv_widen(&l->x[(iy * row) + (ix * cfg->in_c)], l->run, cfg->k_h, cfg->dil_h * row, dst);
     } else {
-        for (; iy <= y_last; iy += cfg->dil_h) {
-            for (int32_t col = ix; col <= x_last; col += l->step) {
-                dst = tg_conv_widen(tg_conv_edge(l, iy, col), l->run, 1, 0, dst);
-            }
-        }
+        tg_conv_border(l, iy, ix, dst);
     }
 }
 

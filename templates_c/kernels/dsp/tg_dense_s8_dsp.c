@@ -9,7 +9,7 @@ typedef struct {
 
 /** Four inputs. A raw word gives 256 * odd channel + even channel; its even bytes alone give the even channel.
  *  The odd sum must stay below 2^23: sum |w| < 2^16, checked by the generator. */
-static inline void tg_dense_quad(tg_acc4_t *s, const int32_t *w, uint32_t x)
+static TG_INLINE void tg_dense_quad(tg_acc4_t *s, const int32_t *w, uint32_t x)
 {
     const uint32_t even = tg_sxtb16(x);
     const uint32_t odd = tg_sxtb16_ror8(x);

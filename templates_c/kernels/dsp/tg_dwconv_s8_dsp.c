@@ -14,7 +14,7 @@ typedef struct {
     int32_t row;
 } tg_view_t;
 
-static inline void tg_dwconv_tap(tg_acc4_t *s, uint32_t x, uint32_t w)
+static TG_INLINE void tg_dwconv_tap(tg_acc4_t *s, uint32_t x, uint32_t w)
 {
     const uint32_t x_even = tg_sxtb16(x);
     const uint32_t x_odd = tg_sxtb16_ror8(x);
@@ -28,7 +28,7 @@ static inline void tg_dwconv_tap(tg_acc4_t *s, uint32_t x, uint32_t w)
 }
 
 /** Three taps of one row. */
-static inline void tg_dwconv_row3(tg_acc4_t *s, const int8_t *x, int32_t tap, const int32_t *w)
+static TG_INLINE void tg_dwconv_row3(tg_acc4_t *s, const int8_t *x, int32_t tap, const int32_t *w)
 {
     tg_dwconv_tap(s, tg_load32(x), (uint32_t)w[0]);
     tg_dwconv_tap(s, tg_load32(&x[tap]), (uint32_t)w[1]);

@@ -13,38 +13,74 @@ typedef struct {
     int32_t x_row; /**< from kernel row to kernel row in the image */
     tg_taps_t ky;
     tg_taps_t kx;
-    int32_t runs; /**< runs of bytes in one kernel row: the taps inside, or 1 when they are neighbours */
-    int32_t run;  /**< length of one */
+    /** Taps inside: kernel rows when their taps are neighbours in the image, else the taps of one row, with repeats. */
+    tg_runs_t inside;
+    int32_t repeats;
 } tg_pixel_t;
 
-/** What the taps outside the image add to one channel. */
-static TG_NOINLINE int32_t tg_conv_outside(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, const int8_t *w)
+/** sum[j] += all weights of all runs, for `count` (1 or 4) rows of weights: what padding contributes, but for x. */
+static TG_NOINLINE void tg_conv_sum(const tg_runs_t *r, const int8_t *w, int32_t next, int32_t count, int32_t sum[4])
 {
-    const int32_t left = p->kx.first * p->tap;
-    const int32_t right = p->row - (p->kx.end * p->tap);
-    const int32_t below = p->ky.end * p->row;
-    int32_t sum = tg_sum_s8(w, p->ky.first * p->row) + tg_sum_s8(&w[below], p->w_len - below);
-    for (int32_t ky = p->ky.first; ky < p->ky.end; ++ky) {
-        const int8_t *const w_row = &w[ky * p->row];
-        sum += tg_sum_s8(w_row, left) + tg_sum_s8(&w_row[p->row - right], right);
+    for (int32_t left = r->runs; left > 0; --left) {
+        const int8_t *const end = &w[r->n];
+        const int8_t *v = w;
+        if (count == 4) {
+            int32_t s0 = 0;
+            int32_t s1 = 0;
+            int32_t s2 = 0;
+            int32_t s3 = 0;
+            for (; v != end; ++v) {
+                s0 += v[0];
+                s1 += v[next];
+                s2 += v[2 * next];
+                s3 += v[3 * next];
+            }
+            sum[0] += s0;
+            sum[1] += s1;
+            sum[2] += s2;
+            sum[3] += s3;
+        } else {
+            for (; v != end; ++v) {
+                sum[0] += *v;
+            }
+        }
+        w += r->w_step;
     }
-    return sum * cfg->in_zp;
+}
+
+/** acc[j] += what the taps outside the image give: rows above, columns to the left and right, rows below. */
+static TG_NOINLINE void tg_conv_outside(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, const int8_t *w,
+                                        int32_t count, int32_t acc[4])
+{
+    const int8_t *const w_in = &w[p->ky.first * p->row];
+    const int32_t rows = p->ky.end - p->ky.first;
+    const int32_t right = p->kx.end * p->tap;
+    const tg_runs_t parts[4] = {
+        {1, p->ky.first * p->row, 0, 0},
+        {rows, p->kx.first * p->tap, 0, p->row},
+        {rows, p->row - right, 0, p->row},
+        {1, p->w_len - (p->ky.end * p->row), 0, 0},
+    };
+    const int8_t *const start[4] = {w, w_in, &w_in[right], &w[p->ky.end * p->row]};
+    int32_t sum[4] = {0, 0, 0, 0};
+    for (int32_t i = 0; i < 4; ++i) {
+        if (parts[i].n > 0) {
+            tg_conv_sum(&parts[i], start[i], p->w_len, count, sum);
+        }
+    }
+    for (int32_t j = 0; j < count; ++j) {
+        acc[j] += cfg->in_zp * sum[j];
+    }
 }
 
 /** acc[j] += the taps inside, `count` (1 or 4) channels of weights from w on; x, w: the first tap inside. */
-static void tg_conv_inside(const tg_pixel_t *p, const int8_t *x, const int8_t *w, int32_t count, int32_t acc[4])
+static inline void tg_conv_inside(const tg_pixel_t *p, const int8_t *x, const int8_t *w, int32_t count, int32_t acc[4])
 {
-    for (int32_t ky = p->ky.first; ky < p->ky.end; ++ky) {
-        const int8_t *x_run = x;
-        const int8_t *w_run = w;
-        for (int32_t r = p->runs; r > 0; --r) {
-            if (count == 4) {
-                tg_dot4_s8(x_run, w_run, p->w_len, p->run, acc);
-            } else {
-                acc[0] = tg_dot_s8(x_run, w_run, p->run, acc[0]);
-            }
-            x_run += p->x_tap;
-            w_run += p->tap;
+    for (int32_t r = p->repeats; r > 0; --r) {
+        if (count == 4) {
+            tg_dot4_s8(&p->inside, x, w, p->w_len, acc);
+        } else {
+            acc[0] = tg_dot_s8(&p->inside, x, w, acc[0]);
         }
         x += p->x_row;
         w += p->row;
@@ -67,11 +103,9 @@ static void tg_conv_pixel(const tg_conv_s8_cfg_t *cfg, const tg_pixel_t *p, cons
             int32_t acc[4];
             tg_start(acc, &b[oc], count);
             if (whole == 0) {
-                for (int32_t j = 0; j < count; ++j) {
-                    acc[j] += tg_conv_outside(cfg, p, &w[j * p->w_len]);
-                }
+                tg_conv_outside(cfg, p, w, count, acc);
             }
-            if (p->run > 0) {
+            if (p->inside.n > 0) {
                 tg_conv_inside(p, &x[x_at], &w[w_at], count, acc);
             }
             tg_epilogue(&out, acc, &m[oc], count, &y[oc]);
@@ -98,11 +132,22 @@ TG_SHARED void tg_conv_s8(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const in
         for (int32_t ox = 0; ox < cfg->out_w; ++ox) {
             const int32_t ix = (ox * cfg->stride_w) - cfg->pad_left;
             int32_t x_at = ((iy * cfg->in_w) + ix) * cfg->in_c;
-            int32_t inside;
+            int32_t cols;
             p.kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
-            inside = p.kx.end - p.kx.first;
-            p.runs = (joined != 0) ? 1 : inside;
-            p.run = (joined != 0) ? (inside * p.tap) : p.tap;
+            cols = p.kx.end - p.kx.first;
+            if (joined != 0) {
+                p.inside.runs = p.ky.end - p.ky.first;
+                p.inside.n = cols * p.tap;
+                p.inside.x_step = p.x_row;
+                p.inside.w_step = p.row;
+                p.repeats = 1;
+            } else {
+                p.inside.runs = cols;
+                p.inside.n = p.tap;
+                p.inside.x_step = p.x_tap;
+                p.inside.w_step = p.tap;
+                p.repeats = p.ky.end - p.ky.first;
+            }
             x_at += (p.ky.first * p.x_row) + (p.kx.first * p.x_tap);
             tg_conv_pixel(cfg, &p, x, x_at, w, b, m, y);
             y += cfg->out_c;

@@ -59,7 +59,9 @@ static TG_NOINLINE void tg_dwconv_taps1(const tg_steps_t *s, const int8_t *x, co
 static inline void tg_dwconv_taps(const tg_steps_t *s, const int8_t *x, const int8_t *w, int32_t rows, int32_t cols,
                                   int32_t count, int32_t acc[4])
 {
-    if (count == 4) {
+    if ((rows <= 0) || (cols <= 0)) {
+        /* nothing there */
+    } else if (count == 4) {
         tg_dwconv_taps4(s, x, w, rows, cols, acc);
     } else {
         tg_dwconv_taps1(s, x, w, rows, cols, acc);
@@ -110,9 +112,7 @@ TG_SHARED void tg_dwconv_s8(const tg_dwconv_s8_cfg_t *cfg, const int8_t *x, cons
                 if (whole == 0) {
                     tg_dwconv_outside(cfg, ky, kx, &w[oc], count, acc);
                 }
-                if ((rows > 0) && (cols > 0)) {
-                    tg_dwconv_taps(&s, &x[x_at], &w[w_at + oc], rows, cols, count, acc);
-                }
+                tg_dwconv_taps(&s, &x[x_at], &w[w_at + oc], rows, cols, count, acc);
                 tg_epilogue(&out, acc, &m[oc], count, &y[oc]);
                 oc += count;
                 left -= count;
