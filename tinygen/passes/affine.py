@@ -22,6 +22,8 @@ def _affine(graph: Graph, node: Node) -> Graph | None:
         return None
     activation = node.inputs[0] if graph.tensors[node.inputs[1]].const is not None else node.inputs[1]
     x = graph.tensors[activation]
+    if x.shape != y.shape or x.shape[0] != 1:
+        return None
     nodes, last = [node], node
     bias = np.zeros_like(scale)
     lo, hi = node.op.lo, node.op.hi
