@@ -7,6 +7,8 @@ makes no sense ends with 2, as click has it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TinygenError(Exception):
     """Base of all errors with a message meant for the user."""
@@ -18,6 +20,21 @@ class ModelError(TinygenError):
     """The ONNX model cannot be read, is broken, or holds something tinygen does not support."""
 
     exit_code = 2
+
+
+class UnsupportedError(ModelError):
+    """Nodes that tinygen cannot build, all of them: a heading and a row (node, operator, what, help) for each."""
+
+    COLUMNS = ("node", "operator", "what is not supported", "what would help")
+
+    def __init__(self, heading: str, rows: Sequence[tuple[str, str, str, str]]) -> None:
+        self.heading = heading
+        self.rows = tuple(tuple(" ".join(cell.split()) for cell in row) for row in rows)
+        table = [self.COLUMNS, *self.rows]
+        widths = [max(len(row[i]) for row in table) for i in range(3)]
+        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in table]
+        lines.insert(1, "  ".join("-" * w for w in (*widths, len(self.COLUMNS[3]))))
+        super().__init__("\n".join([heading, "", *lines]))
 
 
 class DataError(TinygenError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tinygen.errors import UnsupportedError
 from tinygen.targets.board import Board
 from tinygen.verify import CoreResult
 from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
@@ -100,6 +101,16 @@ def layer_table(layers: Iterable[LayerAccuracy]) -> Table:
         t.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for a in layers:
         t.add_row(a.title, ", ".join(a.origin), f"{a.sqnr_db:.1f}")
+    return t
+
+
+def refusals_table(error: UnsupportedError) -> Table:
+    """Nodes that cannot be built, as wide as the terminal."""
+    t = Table()
+    for name in error.COLUMNS:
+        t.add_column(name, overflow="fold")
+    for row in error.rows:
+        t.add_row(*row)
     return t
 
 

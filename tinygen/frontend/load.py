@@ -56,14 +56,14 @@ def _what_it_is(data: bytes) -> tuple[str, str] | None:
 
 
 def _read(path: Path) -> bytes:
-    if not path.exists():
-        raise ModelError(f"{path}: no such file. Give the path of an .onnx file.")
-    if path.is_dir():
-        raise ModelError(f"{path}: is a folder. Give the path of an .onnx file.")
     try:
+        if not path.exists():
+            raise ModelError(f"{path}: no such file. Give the path of an .onnx file.")
+        if path.is_dir():
+            raise ModelError(f"{path}: is a folder. Give the path of an .onnx file.")
         data = path.read_bytes()
     except OSError as e:
-        raise ModelError(f"{path}: cannot be read: {e.strerror}.") from e
+        raise ModelError(f"{path}: cannot be read: {e.strerror}. Give the path of an .onnx file.") from e
     if not data:
         raise ModelError(f"{path}: is empty (0 bytes). Copy or export it again.")
     return data
@@ -171,7 +171,10 @@ def _load_external(path: Path, model: ModelProto) -> list[bytes]:
     for t, location, offset, length in external_files(model):
         file = (folder / location).resolve()
         if not location or folder not in file.parents:
-            raise ModelError(f'{path}: weights "{t.name}" lie outside the model\'s folder ("{location}"); refused.')
+            raise ModelError(
+                f'{path}: weights "{t.name}" lie outside the model\'s folder ("{location}"); refused. '
+                "Copy the file beside the model and save the model with that location."
+            )
         if not file.is_file():
             raise ModelError(
                 f'{path}: weights "{t.name}" are in the external file "{location}", which is missing. '
@@ -220,7 +223,9 @@ def _check_initialisers(path: Path, graph: GraphProto) -> None:
                 raise ModelError(f'{path}: weights "{t.name}" are of {type_name(t.data_type)}; tinygen takes numbers.')
             continue
         if min(t.dims, default=1) < 0:
-            raise ModelError(f'{path}: weights "{t.name}" have shape {list(t.dims)}. The file is damaged.')
+            raise ModelError(
+                f'{path}: weights "{t.name}" have shape {list(t.dims)}. The file is damaged: export it again.'
+            )
         try:
             a = numpy_helper.to_array(t)
         except (ValueError, TypeError) as e:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
 
-from tinygen.errors import ModelError
+from tinygen.errors import ModelError, UnsupportedError
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
 from tinygen.frontend.load import (
@@ -366,17 +366,6 @@ class _Walk:
         return found
 
 
-def _table(path: Path, offenders: list[_Offender]) -> str:
-    """All refused nodes."""
-    head = ("node", "operator", "what is not supported", "what would help")
-    rows = [head, *((o.node, o.operator, o.what, o.help or "-") for o in offenders)]
-    widths = [max(len(r[i]) for r in rows) for i in range(3)]
-    lines = ["  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[3]]).rstrip() for r in rows]
-    lines.insert(1, "  ".join("-" * w for w in (*widths, len(head[3]))))
-    count = f"{len(offenders)} node{'s' if len(offenders) > 1 else ''}"
-    return f"{path}: {count} tinygen cannot build:\n\n" + "\n".join(lines)
-
-
 def _reachable(nodes: list[Node], outputs: list[str]) -> list[Node]:
     """Nodes some output needs: shape computations leave dead ends."""
     needed, kept = set(outputs), []
@@ -408,7 +397,9 @@ def read_onnx(
     for index, node in enumerate(model.graph.node):
         walk.node(index, node)
     if walk.offenders:
-        raise ModelError(_table(path, walk.offenders))
+        count = f"{len(walk.offenders)} node{'s' if len(walk.offenders) > 1 else ''}"
+        rows = [(o.node, o.operator, o.what, o.help or "-") for o in walk.offenders]
+        raise UnsupportedError(f"{path}: {count} tinygen cannot build:", rows)
     ports_out = walk.outputs()
     all_notes = (*notes, *more, *walk.builder.notes)
     graph = Graph(
