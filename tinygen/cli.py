@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.calibrate.ranges import METHODS
-from tinygen.emit.writer import MANIFEST, check_output
-from tinygen.errors import OutputError, TinygenError, VerifyError
+from tinygen.emit.writer import check_generated
+from tinygen.errors import TinygenError, UnsupportedError, VerifyError
 from tinygen.frontend.registry import supported_ops
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES
 from tinygen.version import VERSION
 
-out = Console(soft_wrap=False)
-err = Console(stderr=True)
+
+class PlainConsole(Console):
+    """A console for texts from anywhere: names in a model cannot be markup, emoji codes or control sequences."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for s in super().render(renderable, options):
+            text = "".join(c for c in s.text if c.isprintable() or c == "\n")
+            yield s if s.control or text == s.text else Segment(text, s.style)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
+
+#: Exit code of a fault in tinygen itself (sysexits' EX_SOFTWARE).
+EXIT_FAULT = 70
 
 
 class Bars(AbstractContextManager["Bars"]):
@@ -64,8 +85,23 @@ def _shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
         try:
             found[name] = tuple(int(d) for d in dims.split(","))
         except ValueError:
-            raise click.BadParameter(f'"{value}" is not NAME=1,3,32,32') from None
+            name = ""
+        if not name:
+            raise click.BadParameter(f'"{value}" is not NAME=1,3,32,32')
     return found
+
+
+def _name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """--name: as it is, or not at all; only names taken from files are made to fit."""
+    if value is None or value.lower() == flow.model_name(value):
+        return value
+    if len(value) > flow.MAX_NAME:
+        raise click.BadParameter(f'"{value}" has {len(value)} characters; at most {flow.MAX_NAME} are allowed.')
+    if value.isidentifier() and value.isascii() and not value.startswith("_"):
+        why = "is taken: it is a word or a header of C, or a name that tinygen uses itself"
+    else:
+        why = "cannot begin names in C: letters, digits and underscores are allowed, a letter first"
+    raise click.BadParameter(f'"{value}" {why}. Take {flow.model_name(value)}, say.')
 
 
 def _model_options(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,9 +111,9 @@ def _model_options(f: Callable[..., Any]) -> Callable[..., Any]:
                      help="Fix the shape of an input that the model leaves open."),
         click.option("--samples", default=flow.CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
                      help="How many calibration samples to use."),
-        click.option("--calibration", "method", default=flow.DEFAULT_METHOD, show_default=True, type=click.Choice(METHODS),
-                     help="How ranges of activations are estimated."),
-        click.option("--name", help="Name of the model in C; the file's name unless given."),
+        click.option("--calibration", "method", default=flow.DEFAULT_METHOD, show_default=True,
+                     type=click.Choice(METHODS), help="How ranges of activations are estimated."),
+        click.option("--name", callback=_name, help="Name of the model in C; the file's name unless given."),
     ):  # fmt: skip
         f = option(f)
     return f
@@ -110,13 +146,13 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @_model_options
 def build(
-    model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, force: bool, layers: bool,
-    as_json: bool, name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]],
+    model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, force: bool, layers:
+    bool, as_json: bool, name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]],
 ) -> None:  # fmt: skip
     """Generate, prove and measure the C library of MODEL for a board."""
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
     options = flow.Options(board, data, name, method, samples, arena == "static", cores, input_shapes)
-    target = output or Path("build") / flow.identifier(name or model.stem)
+    target = output or Path("build") / flow.model_name(name or model.stem)
     with Bars() as bars:
         built = flow.build(model, target, options, bars, force=force)
     if as_json:
@@ -124,10 +160,8 @@ def build(
         return
     _notes([*built.model.imported.notes, *built.notes])
     if built.model.synthetic and not built.model.imported.quantised:
-        err.print(
-            "[bold red]No calibration data: ranges come from made-up inputs and accuracy is unknown.[/] "
-            "Give --data with real samples before you trust this build."
-        )
+        unknown = Text("No calibration data: ranges come from made-up inputs and accuracy is unknown.", "bold red")
+        err.print(unknown.append(" Give --data with real samples before you trust it.", "not bold default"))
     if layers:
         out.print(report.layer_table(built.model.layers))
     out.print(report.build_table(built))
@@ -191,11 +225,7 @@ def evaluate(
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def verify(folder: Path, as_json: bool) -> None:
     """Check a generated FOLDER: no file edited, and the golden vectors on this computer and in QEMU (`pio test`)."""
-    if not (folder / MANIFEST).is_file():
-        raise OutputError(
-            f"{folder} is not a folder made by tinygen: it has no {MANIFEST}. Give the --output of a build."
-        )
-    check_output(folder)
+    check_generated(folder)
     result = pio_test(folder, ())
     if as_json:
         cases = [{"environment": c.env, "name": c.name, "status": c.status, "message": c.message} for c in result.cases]
@@ -251,24 +281,55 @@ def ops(markdown: bool) -> None:
 
 def _notes(notes: list[str]) -> None:
     for note in notes:
-        err.print(f"[yellow]note:[/] {note}", highlight=False)
+        _say("note:", "yellow", note)
+
+
+def _say(word: str, style: str, text: str) -> None:
+    """A message on standard error: wrapped at words on a terminal, as it is in a file."""
+    err.print(Text.assemble((word, style), f" {text}"), highlight=False, soft_wrap=not err.is_terminal)
+
+
+def _fault(e: Exception) -> str:
+    """What to say of an error that nobody meant for the user."""
+    at = traceback.extract_tb(e.__traceback__)[-1]
+    what = " ".join(str(e).split())[:300]
+    return (
+        f"this is a fault in tinygen {VERSION}, not in what you did: {type(e).__name__} "
+        f"in {at.name}, {Path(at.filename).name}:{at.lineno}: {what}\n"
+        "Please report it with the model and the command. TINYGEN_TRACEBACK=1 shows where it comes from."
+    )
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def main() -> None:
-    """Entry point: an error meant for the user is printed without a traceback."""
+    """Entry point: an error meant for the user is printed without a traceback, and what was begun is cleared away."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         cli(standalone_mode=False)
     except TinygenError as e:
-        err.print("[bold red]error:[/] ", end="")
-        err.print(str(e), markup=False, highlight=False)
+        if isinstance(e, UnsupportedError) and err.is_terminal:
+            _say("error:", "bold red", e.heading)
+            err.print(report.refusals_table(e))
+        else:
+            _say("error:", "bold red", str(e))
         sys.exit(e.exit_code)
     except click.exceptions.Abort:
+        _say("stopped:", "bold red", "what was begun is cleared away.")
         sys.exit(130)
     except click.ClickException as e:
         e.show()
         sys.exit(e.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+    except Exception as e:
+        if os.environ.get("TINYGEN_TRACEBACK"):
+            raise
+        _say("error:", "bold red", _fault(e))
+        sys.exit(EXIT_FAULT)
 
 
 if __name__ == "__main__":

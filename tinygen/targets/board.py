@@ -56,7 +56,8 @@ def load_board(board_id: str) -> Board:
     """The board of that id; `TargetError` names the closest ids when there is none, or what is wrong in its file."""
     ids = _ids()
     if board_id not in ids:
-        close = difflib.get_close_matches(board_id.lower(), ids, n=3, cutoff=0.5)
+        same = [i for i in ids if i == board_id.lower()]
+        close = same or difflib.get_close_matches(board_id.lower(), ids, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise TargetError(
             f'no board "{board_id}" among the {len(ids)} in {boards_dir()}.{hint} List them: tinygen boards'
