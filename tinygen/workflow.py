@@ -389,13 +389,14 @@ def check_fit(plan_: Plan, board: Board, sizes: Sizes | None, stack: int | None)
         problems.append(
             f"RAM: {ram:,} bytes needed (arena {plan_.arena_len:,}, input and output {io:,}, stack {stack or 0:,}), "
             f"{board.ram_bytes:,} there. The largest tensor is the output of {busiest.name} "
-            f"({'x'.join(map(str, busiest.out_shape))}, {busiest.output.size:,} bytes); a smaller input or fewer channels "
-            "there would help, or a board with more RAM"
+            f"({'x'.join(map(str, busiest.out_shape))}, {busiest.output.size:,} bytes); a smaller input or fewer "
+            "channels there would help, or a board with more RAM"
         )
     if problems:
-        raise TargetError(
-            f'"{plan_.name}" does not fit {board.id} ({board.name}):\n' + "\n".join(f"  {p}." for p in problems)
-        )
+        enough = [b.id for b in all_boards() if b.stand_in and flash <= b.flash_bytes and ram <= b.ram_bytes]
+        others = f"Boards with enough of both: {', '.join(enough)}." if enough else "No board tinygen knows has enough."
+        lines = [f'"{plan_.name}" does not fit {board.id} ({board.name}):', *(f"  {p}." for p in problems), others]
+        raise TargetError("\n".join(lines))
 
 
 def certificate_of(
@@ -466,7 +467,8 @@ def evaluate(
     elif labels is not None:
         raise DataError(
             f"labels have shape {labels.shape}; allowed is one class number for each of the {len(real[0])} samples "
-            f"(0 to {real[0][0].size - 1}), or the output's own shape {real[0].shape}. Leave y out to compare without labels."
+            f"(0 to {real[0][0].size - 1}), or the output's own shape {real[0].shape}. "
+            "Leave y out to compare without labels."
         )
     for i, (a, b) in enumerate(zip(real, ints, strict=True)):
         suffix = f" of output {i}" if len(real) > 1 else ""
