@@ -89,7 +89,7 @@ def _raise_to_input(graph: Graph, node: Node) -> Graph | None:
     port = graph.in_ports[i]
     assert rank == len(x.shape)
     moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
-    back = Node(fresh(graph, f"{name}_back"), Transpose(_inverse(perm)), (moved.name,), (name,))
+    back = Node(fresh(graph, f"{name}_back"), Transpose(_inverse(perm)), (moved.name,), (name,), node.origin)
     return graph.with_(
         nodes=(back, *graph.nodes),
         tensors=(moved,),
@@ -250,7 +250,7 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
                 # turn.
                 view = is_view(t.shape, back) and _transpose_of(graph, name) is None
                 step = Reshape(moved.shape) if view else Transpose(back)
-                before.append(Node(fresh(graph, f"{moved.name}_t"), step, (name,), (moved.name,)))
+                before.append(Node(fresh(graph, f"{moved.name}_t"), step, (name,), (moved.name,), node.origin))
             inputs.append(moved.name)
             continue
         const = Tensor.constant(fresh(graph, f"{name}_{node.name}_last"), padded.transpose(back), t.quant)
@@ -259,7 +259,7 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
     op = replace(node.op, axis=perm[node.op.axis]) if isinstance(node.op, Concat) else node.op
     middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(y.shape[b] for b in back), quant=y.quant)
     first = replace(node, op=op, inputs=tuple(inputs), outputs=(middle.name,))
-    second = Node(fresh(graph, f"{node.name}_t"), Transpose(perm), (middle.name,), (y.name,))
+    second = Node(fresh(graph, f"{node.name}_t"), Transpose(perm), (middle.name,), (y.name,), node.origin)
     return replace_nodes(graph, {node.name: (*before, first, second)}, (*tensors, middle))
 
 
