@@ -28,7 +28,7 @@ from tinygen.ops.base import (
     need_quant,
     quantise_weights,
 )
-from tinygen.ops.spatial import Window, patches, two_d_shape
+from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Conv(Operator):
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         x, w = shapes[0], shapes[1]
+        one_image(x)
         if x[-1] != w[-1] * self.groups:
             raise ValueError(f"input has {x[-1]} channels, weights want {w[-1]} x {self.groups} groups")
         return ((x[0], *self.window.out_size(x[1:-1]), w[0]),)

@@ -28,7 +28,7 @@ from tinygen.ops.base import (
     need_quant,
     quantise_weights,
 )
-from tinygen.ops.spatial import Window, two_d_shape
+from tinygen.ops.spatial import Window, one_image, two_d_shape
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class ConvTranspose(Operator):
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         x, w, win = shapes[0], shapes[1], self.window
+        one_image(x)
         if x[-1] != w[-1] * self.groups:
             raise ValueError(f"input has {x[-1]} channels, weights want {w[-1]} x {self.groups} groups")
         n = win.rank

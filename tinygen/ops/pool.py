@@ -11,7 +11,7 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, requant_clamp
 from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
-from tinygen.ops.spatial import Window, patches, two_d_shape
+from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
 
 
 def _geometry(x: Tensor, out: Tensor, window: Window) -> dict[str, int]:
@@ -45,6 +45,7 @@ class MaxPool(Operator):
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         x = shapes[0]
+        one_image(x)
         return ((x[0], *self.window.out_size(x[1:-1]), x[-1]),)
 
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
@@ -86,6 +87,7 @@ class AvgPool(Operator):
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         x = shapes[0]
+        one_image(x)
         return ((x[0], *self.window.out_size(x[1:-1]), x[-1]),)
 
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, Case, ConstArg, OnnxBuilder, Operator, Shape, config
-from tinygen.ops.spatial import two_d_shape
+from tinygen.ops.spatial import one_image, two_d_shape
 
 #: One in the weights of a linear resize.
 UNIT = 2048
@@ -53,6 +53,7 @@ class Resize(Operator):
         return (Axis.nearest((0,)), self.axes[0]) if len(self.axes) == 1 else (self.axes[0], self.axes[1])
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        one_image(shapes[0])
         return ((shapes[0][0], *(len(a.first) for a in self.axes), shapes[0][-1]),)
 
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:

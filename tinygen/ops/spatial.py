@@ -57,6 +57,12 @@ class Window:
         }
 
 
+def one_image(shape: Shape) -> None:
+    """Raises ValueError for a batch (a Reshape that moves another axis there): the kernels take one image."""
+    if shape[0] != 1:
+        raise ValueError(f"a batch of {shape[0]} images, of {shape}; tinygen takes one at a time")
+
+
 def two_d_shape(shape: Shape) -> Shape:
     """(1, W, C) as (1, 1, W, C); (1, H, W, C) as it is."""
     return shape if len(shape) == 4 else (shape[0], 1, *shape[1:])
