@@ -80,9 +80,12 @@ def _raise_to_input(graph: Graph, node: Node) -> Graph | None:
     rank = len(node.op.perm)
     while graph.sole_consumer(name) is not None and name not in graph.inputs:
         above = graph.producer[name]
-        if not isinstance(above.op, Unary | Pad | Slice):
+        sources = [i for i in above.inputs if graph.tensors[i].const is None]
+        if not isinstance(above.op, Unary | Pad | Slice | Add | Mul) or len(sources) != 1:
             return None
-        name = above.inputs[0]
+        name = sources[0]
+        if len(graph.tensors[name].shape) != rank:
+            return None
     if name not in graph.inputs or graph.sole_consumer(name) is None or name == node.inputs[0]:
         return None
     i, x, perm = graph.inputs.index(name), graph.tensors[name], node.op.perm
