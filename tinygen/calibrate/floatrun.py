@@ -48,6 +48,8 @@ _NODE = (
     re.compile(r"[Nn]ode with name '(?P<name>[^']+)'"),
     re.compile(r"[Nn]ode \((?P<name>[^)]+)\)"),
 )
+#: Rewrites of onnxruntime that change values. Pad_Fusion gives zero padding to a MaxPool, which then ignores it (1.31).
+_WRONG_OPTIMIZERS = ["Pad_Fusion"]
 _FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 
 
@@ -80,7 +82,9 @@ class FloatModel:
         options.log_severity_level = 3
         options.use_deterministic_compute = True
         try:
-            self._session = ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                onnx_bytes, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
+            )
         except _FAILURES as error:
             raise _failure("load", error) from error
         self._inputs = tuple((i.name, _FLOATS.get(i.type)) for i in self._session.get_inputs())
