@@ -9,6 +9,10 @@ from collections.abc import Callable
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="renew the files below tests/golden; read the difference")
+
+
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], None]:
     """Call with a program's name: without it the test is skipped at a desk, and fails in CI ($CI is set)."""
