@@ -1,0 +1,177 @@
+"""The integer side against the float side, layer by layer: every FIXED layer, given the integers it reads, must give what
+its float meaning gives for the same values, to within a bound in steps of its output that follows from docs/NUMERICS.md:
+half a step for rounding the result, plus what rounding weights, constants and multipliers can do. There is nothing to
+exempt: however bad a network is for int8, each layer by itself keeps its bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tests.random.net import Array, session
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
+from tinygen.ops import (
+    Add,
+    ArgMax,
+    AvgPool,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Dense,
+    LogSoftmax,
+    Mul,
+    Pad,
+    PRelu,
+    ReduceSum,
+    Resize,
+    Softmax,
+    Unary,
+)
+from tinygen.ops.base import clamp_bounds, need_quant
+from tinygen.ops.broadcast import constant_quant
+from tinygen.ops.unary import Expr, evaluate
+
+#: Steps left to onnxruntime's own float32.
+SLACK = 0.02
+#: Functions that jump: rounding of the argument decides.
+JUMPS = ("Floor", "Ceil", "Round", "Sign")
+MULTIPLIER_ERROR = 384.0
+
+
+def _jumps(expr: Expr) -> bool:
+    return isinstance(expr, tuple) and (expr[0] in JUMPS or any(_jumps(e) for e in expr[1:]))
+
+
+def _local(tidy: Graph) -> tuple[Graph, dict[str, tuple[str, ...]]]:
+    """All nodes side by side, each with inputs of its own; and the names of those inputs."""
+    tensors: dict[str, Tensor] = {t.name: t for t in tidy.tensors.values() if t.const is not None}
+    nodes, inputs, feeds = [], [], {}
+    for k, node in enumerate(tidy.nodes):
+        names = []
+        for i, t in enumerate(tidy.ins(node)):
+            if t.const is not None:
+                names.append(t.name)
+                continue
+            own = Tensor(f"in{k}_{i}", t.shape)
+            tensors[own.name] = own
+            inputs.append(own.name)
+            names.append(own.name)
+        out = Tensor(f"out{k}", tidy.outs(node)[0].shape)
+        tensors[out.name] = out
+        nodes.append(replace(node, inputs=tuple(names), outputs=(out.name,)))
+        feeds[node.name] = tuple(names)
+    outs = tuple(n.outputs[0] for n in nodes)
+    graph = Graph(
+        "local",
+        Stage.FLOAT,
+        tensors,
+        tuple(nodes),
+        tuple(inputs),
+        outs,
+        tuple(Port.plain(n, tensors[n].shape) for n in inputs),
+        tuple(Port.plain(n, tensors[n].shape) for n in outs),
+    )
+    return graph, feeds
+
+
+def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Array], out: Tensor) -> float | Array:
+    """Steps that a layer may be off. `made`: the FIXED node; `xs`: real values of its activations."""
+    s_y, _ = need_quant(out)
+    op, ins = made.op, tidy.ins(node)
+    top = max((float(np.abs(x).max()) for x in xs), default=0.0)
+    if isinstance(op, Conv | ConvTranspose | Dense):
+        assert op.epilogue is not None
+        w, b = ins[1], ins[2]
+        flat = np.abs(w.array.astype(np.float64)).reshape(w.shape[0], -1)
+        s_x, _ = need_quant(fixed.tensors[made.inputs[0]])
+        bias = np.abs(b.array.astype(np.float64))
+        s_w = flat.max(axis=1) / 127
+        if w.quant is not None:
+            s_w = np.maximum(s_w, np.asarray(w.quant.scale))
+        s_w = np.maximum(s_w, bias / (s_x * 2.0**30))
+        s_w = np.maximum(s_w, max(float(s_w.max()) * 2.0**-18, 1e-12))
+        taps = flat.shape[1]
+        acc = taps * 127.0 * 255.0 + bias / (s_x * s_w)
+        real = 0.5 * s_w * taps * top + 0.5 * s_x * s_w + 2.0**-21 * (flat.sum(axis=1) * top + bias)
+        bound: Array = 0.5 + real / s_y + acc * MULTIPLIER_ERROR / 2.0**op.epilogue.shift
+        return bound
+    if isinstance(op, Add | Mul):
+        constants = [0.5 * (t.quant or constant_quant(t.array)).s for t in ins if t.const is not None]
+        half = max(constants, default=0.0)
+        if isinstance(op, Add):
+            assert op.rule is not None
+            return 0.5 + half / s_y + 510 * 0.5 / 2.0**op.rule.shift
+        assert op.epilogue is not None
+        return 0.5 + half * top / s_y + 255.0**2 * MULTIPLIER_ERROR / 2.0**op.epilogue.shift
+    if isinstance(op, PRelu):
+        return 0.5 + 255 * MULTIPLIER_ERROR / 2.0**op.shift
+    if isinstance(op, AvgPool):
+        return 0.5 + 255 * int(np.prod(op.window.kernel)) * MULTIPLIER_ERROR / 2.0**op.shift
+    if isinstance(op, ReduceSum):
+        return 0.5 + 255 * op.outer_n_inner(ins[0])[1] * MULTIPLIER_ERROR / 2.0**op.shift + 2.0**-18 * top / s_y
+    if isinstance(op, Softmax):
+        # Every exponential is off by half of 1/65535, and so is their sum, n times.
+        return 0.5 + 256 * 0.5 * (1 + ins[0].shape[-1]) / 65535
+    if isinstance(op, LogSoftmax):
+        # The same for the sum; 64 pieces of log2, rounded to Q16; two multipliers.
+        n = ins[0].shape[-1]
+        return 0.5 + (0.5 * n / 65535 + 1e-4) / s_y + 0.01
+    if isinstance(op, Unary | Concat | Pad | Resize):
+        return 0.5 if not isinstance(op, Resize) or op.linear else 0.0
+    return 0.0
+
+
+def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list[str]:
+    """What is wrong, one line a layer; `values`: the integers of every activation of `fixed`, (samples, *shape)."""
+    graph, names = _local(tidy)
+    if not graph.nodes:
+        return []
+    made = {n.name: n for n in fixed.nodes}
+
+    def real(name: str) -> Array:
+        s, z = need_quant(fixed.tensors[name])
+        return s * (values[name].astype(np.float64) - z)
+
+    feeds: dict[str, Array] = {}
+    actual: dict[str, list[Array]] = {}
+    for node in tidy.nodes:
+        own = made[node.name]
+        activations = [(i, t) for i, t in enumerate(tidy.ins(node)) if t.const is None]
+        actual[node.name] = [real(own.inputs[i]) for i, _ in activations]
+        for (i, _), x in zip(activations, actual[node.name], strict=True):
+            feeds[names[node.name][i]] = x.astype(np.float32)
+    s = session(to_onnx(graph))
+    samples = len(next(iter(values.values())))
+    rows = [s.run(list(graph.outputs), {v.name: np.asarray(feeds[v.name][i]) for v in s.get_inputs()}) for i in range(samples)]
+    found = []
+    for k, node in enumerate(tidy.nodes):
+        own = made[node.name]
+        out = fixed.tensors[own.outputs[0]]
+        s_y, z_y = need_quant(out)
+        want = np.stack([np.asarray(r[k]) for r in rows]).astype(np.float64)
+        if isinstance(node.op, Unary):
+            if _jumps(node.op.expr):
+                continue
+            want = evaluate(node.op.expr, actual[node.name][0])
+        lo, hi = -128, 127
+        if isinstance(node.op, Conv | ConvTranspose | Dense | Add | Mul):
+            lo, hi = clamp_bounds(node.op.lo, node.op.hi, out)
+        with np.errstate(all="ignore"):
+            ideal = np.clip(want / s_y + z_y, lo, hi)
+        bound = layer_bound(node, tidy, own, fixed, actual[node.name], out)
+        if isinstance(node.op, ArgMax):
+            bound = 0.0
+        off = np.nan_to_num(np.abs(values[out.name] - ideal), nan=0.0)
+        over = off - bound - SLACK
+        if over.max(initial=0.0) > 0:
+            at = np.unravel_index(int(over.argmax()), over.shape)
+            found.append(
+                f"{node.op.title} {node.name!r} -> {out.name!r}: {off[at]:.3f} steps off at {tuple(map(int, at))}, "
+                f"at most {np.broadcast_to(bound, off.shape)[at] + SLACK:.3f}; int8 {int(values[out.name][at])}, float {want[at]:.6g} "
+                f"= {ideal[at]:.2f}"
+            )
+    return found

@@ -1,0 +1,216 @@
+"""From a seed to the end of the line: import, tidy, calibrate, quantise, plan; every check that needs no compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, printer
+
+from tests.random.bounds import check_layers
+from tests.random.floats import check_float
+from tests.random.generator import generate, operators, samples
+from tests.random.net import Array, session
+from tinygen import simulate, verify
+from tinygen.errors import ModelError, TinygenError
+from tinygen.frontend.onnx_reader import Imported, read_onnx
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.text import dump
+from tinygen.ir.types import Graph
+from tinygen.numerics import dequantise
+from tinygen.ops.base import need_quant
+from tinygen.passes.pipeline import tidy
+from tinygen.passes.quantise import quantise, range_tensors
+from tinygen.plan.planner import plan
+from tinygen.plan.types import Plan
+from tinygen.targets.cores import get_core
+
+CALIBRATION = 8
+CHECKED = 4
+REF, M4 = "native", "cortex-m4"
+
+#: What int8 arithmetic cannot hold is refused with these words (docs/NUMERICS.md); no network of a sane range meets them.
+DOCUMENTED_REFUSALS = ("at most 32767 can be added", "is too large: the output scale", "an accumulator may reach")
+
+
+def reproduce(seed: int) -> str:
+    return f"python -m tests.random {seed}"
+
+
+@dataclass
+class Network:
+    """One seed on its way. `problems` is what went wrong, `refused` a documented refusal; later parts stay None then."""
+
+    seed: int
+    model: ModelProto
+    operators: tuple[str, ...]
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    refused: str = ""
+    imported: Imported | None = None
+    tidy: Graph | None = None
+    fixed: Graph | None = None
+    plans: dict[str, Plan] = field(default_factory=dict)
+    inputs: tuple[Array, ...] = ()
+    expected: tuple[Array, ...] = ()
+    real_inputs: tuple[Array, ...] = ()
+    quantised_inputs: tuple[Array, ...] = ()
+    real_outputs: tuple[Array, ...] = ()
+    sqnr: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"r{self.seed}"
+
+    @property
+    def usable(self) -> bool:
+        """May go into C."""
+        return bool(self.plans)
+
+    def report(self) -> str:
+        """Everything about a failure."""
+        lines = [f"seed {self.seed} (reproduce: {reproduce(self.seed)})"]
+        lines += [f"  {p}" for p in self.problems]
+        lines.append(printer.to_text(self.model) if len(self.model.graph.node) < 60 else "")
+        for graph in (self.tidy, self.fixed):
+            if graph is not None:
+                lines.append(dump(graph))
+        return "\n".join(lines)
+
+
+def prepare(seed: int, folder: Path) -> Network:
+    """Run the line for one seed. Problems are collected, not raised, so that a batch goes on with its other networks."""
+    model = generate(seed)
+    net = Network(seed, model, tuple(operators(model)))
+    path = folder / f"{net.name}.onnx"
+    path.write_bytes(model.SerializeToString())
+    stage = "import"
+    try:
+        net.imported = read_onnx(path, name=net.name)
+        stage = "tidy"
+        net.tidy = tidy(net.imported.graph)
+        again = tidy(net.tidy)
+        if again != net.tidy:
+            net.notes.append("tidying again finds more")
+        feeds = samples(model, CALIBRATION, seed)
+        stage = "float"
+        first = {k: v[:CHECKED] for k, v in feeds.items()}
+        found = check_float(net.imported.original, net.tidy, first, seed)
+        if not found.ok:
+            net.problems.append(
+                f"tidied graph: output {found.output} is {found.difference:.3g} off the model's, at most {found.tolerance:.3g}"
+            )
+        stage = "calibrate"
+        feeds = {p.name: feeds[p.name] for p in net.tidy.in_ports}
+        reals = activations(net.tidy, feeds)
+        wanted = range_tensors(net.tidy)
+        ranges = {n: (float(reals[n].min()), float(reals[n].max())) for n in wanted}
+        stage = "quantise"
+        net.fixed = quantise(net.tidy, ranges)
+        stage = "simulate"
+        net.problems += _covers(net, reals, wanted)
+        net.real_inputs = tuple(feeds[p.name] for p in net.tidy.in_ports)
+        net.quantised_inputs = simulate.quantise_inputs(net.fixed, net.real_inputs)
+        net.inputs = verify.make_inputs(net.fixed, net.quantised_inputs, seed)
+        values: dict[str, list[Array]] = {}
+        net.expected = simulate.run(net.fixed, net.inputs, lambda n, x: values.setdefault(n, []).append(x.copy()))
+        net.real_outputs = simulate.dequantise_outputs(net.fixed, [y[-1:] for y in net.expected])
+        stage = "layers"
+        ints = {n: np.concatenate(v) for n, v in values.items()}
+        net.problems += check_layers(net.tidy, net.fixed, ints)
+        net.sqnr = _sqnr(net, reals)
+        stage = "plan"
+        plans = {core: plan(net.fixed, core, get_core(core).kernel_sets) for core in (REF, M4)}
+        net.problems += [p for x in plans.values() for p in _check_plan(x)]
+        net.plans = plans
+    except ModelError as e:
+        if stage in ("quantise", "plan") and any(words in str(e) for words in DOCUMENTED_REFUSALS):
+            net.refused = str(e)
+        else:
+            net.problems.append(f"{stage}: refused: {e}")
+    except TinygenError as e:
+        net.problems.append(f"{stage}: {type(e).__name__}: {e}")
+    except Exception as e:  # noqa: BLE001 - any exception is a finding, and the batch must go on
+        at = e.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        where = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else "?"
+        net.problems.append(f"{stage}: {type(e).__name__} in {where}: {e}")
+    return net
+
+
+def activations(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Every activation of a FLOAT graph in onnxruntime, (samples, *tensor shape)."""
+    names = list(dict.fromkeys(o for n in graph.nodes for o in n.outputs))
+    s = session(to_onnx(graph, names))
+    given = {
+        name: np.ascontiguousarray(port.to_tensor(feeds[port.name]))
+        for name, port in zip(graph.inputs, graph.in_ports, strict=True)
+    }
+    read = {v.name for v in s.get_inputs()}
+    count = len(next(iter(given.values())))
+    rows = [s.run(names, {k: np.asarray(v[i]) for k, v in given.items() if k in read}) for i in range(count)]
+    found = {name: np.stack([np.asarray(r[k]) for r in rows]) for k, name in enumerate(names)}
+    return {**found, **given}
+
+
+def _covers(net: Network, reals: dict[str, Array], wanted: Sequence[str]) -> list[str]:
+    """Calibrated with the extremes of these samples, every tensor must be able to say them, to within half a step."""
+    assert net.fixed is not None
+    found = []
+    for name in wanted:
+        t = net.fixed.tensors.get(name)
+        if t is None or any(p.quant is not None for p in net.fixed.tensors.values() if p.quant is None):
+            continue
+        s, z = need_quant(t)
+        low, high = s * (-128 - z), s * (127 - z)
+        pinned = _tied_to_a_pin(net, name)
+        lo, hi = float(reals[name].min()), float(reals[name].max())
+        if not pinned and (lo < low - 0.51 * s or hi > high + 0.51 * s):
+            found.append(f"tensor {name!r} holds [{low:.4g}, {high:.4g}], calibration saw [{lo:.4g}, {hi:.4g}]")
+    return found
+
+
+def _tied_to_a_pin(net: Network, name: str) -> bool:
+    """Its quantisation was decided by a pre-quantised model or by an operator."""
+    from tinygen.passes.quantise import ties
+
+    assert net.tidy is not None
+    graph = net.tidy
+    made = graph.producer
+    for member in ties(graph)[name]:
+        t = graph.tensors[member]
+        op = made[member].op if member in made else None
+        if (t.quant is not None and t.const is None) or (op is not None and op.fixed_quant() is not None):  # type: ignore[attr-defined]
+            return True
+    return False
+
+
+def _check_plan(p: Plan) -> list[str]:
+    """What must hold of any plan, without asking the planner."""
+    found = []
+    for step in p.steps:
+        for c in step.calls:
+            for place in (*c.inputs, c.output, c.scratch):
+                size = getattr(place, "size", None)
+                if size is None or getattr(place, "space", "") != "arena":
+                    continue
+                if place.offset < 0 or place.offset + size > p.arena_len:  # type: ignore[union-attr]
+                    found.append(f"plan for {p.core}: {step.name} leaves the arena: {place}")
+    return found
+
+
+def _sqnr(net: Network, reals: dict[str, Array]) -> tuple[float, ...]:
+    """Signal to noise of each output over the calibration samples, in dB (inf: exact)."""
+    assert net.tidy is not None
+    assert net.fixed is not None
+    outs = simulate.run(net.fixed, net.quantised_inputs)
+    found = []
+    for name, y in zip(net.tidy.outputs, outs, strict=True):
+        real = reals[name].astype(np.float64)
+        noise = float(np.square(real - dequantise(y, *need_quant(net.fixed.tensors[name]))).sum())
+        signal = float(np.square(real).sum())
+        found.append(float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-30) / noise)))
+    return tuple(found)

@@ -1,0 +1,104 @@
+"""Random ONNX networks: `generate(seed)` always gives the same one (for the same onnx and onnxruntime)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto
+
+from tests.random.layers import LAYERS, QUANTISED
+from tests.random.net import Array, Net, Refused, Shape, draw
+
+#: What onnxruntime executes; tinygen reads from 11.
+OPSETS = tuple(range(11, 27))
+TRIES = 60
+
+
+def generate(seed: int) -> ModelProto:
+    """A network of 1 to 12 layers with 1 to 3 inputs and 1 to 4 outputs."""
+    rng = np.random.default_rng([2, seed])
+    net = Net(rng, int(rng.choice(OPSETS)))
+    for i in range(net.pick([1, 1, 1, 1, 2, 2, 3])):
+        net.add_input(_input_shape(net), net.pick([f"x{i}", f"input.{i}", f"serving_default_x{i}:0"]))
+    layers = list(LAYERS) + (list(QUANTISED) if net.chance(0.2) else [])
+    odds = np.array([w for _, w in layers]) / sum(w for _, w in layers)
+    wanted, done = net.between(1, 12), 0
+    for _ in range(TRIES):
+        if done == wanted:
+            break
+        layer, _ = layers[int(rng.choice(len(layers), p=odds))]
+        try:
+            net.begin()
+            net.commit(layer(net))
+            done += 1
+        except Refused:
+            continue
+    return net.model(_outputs(net))
+
+
+def _input_shape(net: Net) -> Shape:
+    """Mostly images and signals; every rank from 1 to 5."""
+    c = net.pick([1, 2, 3, 3, 4, 5, 8, 16])
+    match net.between(0, 11):
+        case 0:
+            return (1, net.between(1, 40))
+        case 1:
+            return (1, net.between(1, 8), net.between(1, 12))
+        case 2 | 3:
+            return (1, c, net.between(1, 40))
+        case 4:
+            return (1, net.between(1, 4), net.between(1, 5), net.between(1, 4), net.between(1, 5))
+        case 5:
+            return (1, net.between(1, 12), net.between(1, 12), c)  # channels last, as tf2onnx leaves it
+        case 6:
+            return (1,) if net.chance(0.3) else (1, 1)
+        case _:
+            return (1, c, net.between(1, 14), net.between(1, 14))
+
+
+def _outputs(net: Net) -> list[Any]:
+    """What nobody reads (some of it dropped: results nobody asked for), sometimes a value inside, rarely an input."""
+    made = {o for n in net.nodes for o in n.output}
+    loose = [v for v in net.values if v.name in net.opened and v.name in made]
+    if not loose:  # nothing fitted: a network that only hands on
+        net.begin()
+        loose = net.commit(net.op("Identity", [net.values[0]]))
+    order = [loose[i] for i in net.rng.permutation(len(loose))][:4]
+    inner = [v for v in net.values if v.name in made and v not in order]
+    if inner and len(order) < 4 and net.chance(0.25):
+        order.append(net.pick(inner))
+    if net.chance(0.03) and len(order) < 4:
+        order.append(net.inputs[0][0])
+    return order
+
+
+def samples(model: ModelProto, count: int, seed: int) -> dict[str, Array]:
+    """(count, *shape) of every input, drawn from the distribution its doc_string names."""
+    rng = np.random.default_rng([3, seed])
+    found = {}
+    for v in model.graph.input:
+        shape = tuple(d.dim_value or 1 for d in v.type.tensor_type.shape.dim)
+        found[v.name] = draw(v.doc_string, (count, *shape), rng)
+    return found
+
+
+def operators(model: ModelProto) -> list[str]:
+    """ONNX operators of the nodes that some output needs, in the form `domain:Name`."""
+    needed = {o.name for o in model.graph.output}
+    kinds = []
+    for n in reversed(model.graph.node):
+        if needed.intersection(n.output):
+            needed.update(n.input)
+            kinds.append(_kind(n))
+    return kinds
+
+
+def _kind(n: NodeProto) -> str:
+    return f"{n.domain}:{n.op_type}" if n.domain else n.op_type
+
+
+def newest_opset() -> int:
+    """Of the installed onnx package."""
+    return int(onnx.defs.onnx_opset_version())

@@ -1,0 +1,211 @@
+"""Many generated models in one program: compile, run, compare byte for byte."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from tests.random.flow import M4, REF, Network, reproduce
+from tinygen import verify
+from tinygen.build.process import run
+from tinygen.build.qemu import run_qemu
+from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
+from tinygen.emit.library import render_library
+from tinygen.emit.project import ModelView, PortView
+from tinygen.emit.view import LibraryView, library_view
+from tinygen.errors import VerifyError
+from tinygen.plan.types import Plan
+from tinygen.targets.cores import Core, get_core
+
+SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual", "-Werror")
+TIMEOUT_S = 300.0
+#: What generated code may call besides itself and the kernels: <string.h>, and what the compiler itself asks for.
+ALLOWED_CALLS = ("memcpy", "memset", "memmove", "memcmp", "__aeabi_")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model in a program, as driver.c.j2 sees it."""
+
+    name: str
+    prefix: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    offset: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network's C in a program: which plan, under which name."""
+
+    network: Network
+    plan: Plan
+
+    @property
+    def view(self) -> LibraryView:
+        return _view(self.plan)
+
+    @property
+    def entry(self) -> Entry:
+        m = _model(self.plan)
+        return Entry(m.name, m.prefix, m.input_macros, m.output_macros, self.network.seed % 4)
+
+    @property
+    def given(self) -> bytes:
+        """The part of in.bin."""
+        floats = [np.ascontiguousarray(x[0], np.float32).tobytes() for x in self.network.real_inputs]
+        return verify.sample_bytes(self.network.inputs) + b"".join(floats)
+
+    @property
+    def wanted(self) -> bytes:
+        """The part of out.bin."""
+        n = self.network
+        ints = [np.ascontiguousarray(q[0]).tobytes() for q in n.quantised_inputs]
+        floats = [np.ascontiguousarray(y[0], np.float32).tobytes() for y in n.real_outputs]
+        return verify.sample_bytes(n.expected) + b"".join(ints + floats)
+
+
+def _view(plan: Plan, *, trace: bool = False) -> LibraryView:
+    return library_view(
+        plan, version="0", abi=1, numerics=1, build_id="C0FFEE00", sha256="0" * 64, model_file=f"{plan.name}.onnx", trace=trace
+    )
+
+
+def _model(plan: Plan) -> ModelView:
+    ins, outs = (tuple(PortView(e.name, e.length) for e in ends) for ends in (plan.inputs, plan.outputs))
+    return ModelView(plan.name, plan.name.upper(), "0", ins, outs)
+
+
+def native_parts(networks: Sequence[Network]) -> list[Part]:
+    """Both plans of each network; the M4's only where its kernels differ. Its kernels have portable bodies."""
+    parts = []
+    for n in networks:
+        ref, m4 = n.plans[REF], n.plans[M4]
+        parts.append(Part(n, ref))
+        if m4.kernels != ref.kernels:
+            parts.append(Part(n, replace(m4, name=f"{m4.name}d")))
+    return parts
+
+
+def m4_parts(networks: Sequence[Network]) -> list[Part]:
+    return [Part(n, n.plans[M4]) for n in networks]
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    env = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    return env.from_string((Path(__file__).parent / "driver.c.j2").read_text(encoding="utf-8"))
+
+
+def build(parts: Sequence[Part], core: Core, folder: Path, flags: Sequence[str]) -> Program:
+    """All parts and a driver in one program; a kernel file that two models need is there once, with the same bytes."""
+    src = folder / "src"
+    src.mkdir(parents=True)
+    files: dict[str, bytes] = {}
+    for part in parts:
+        for name, content in render_library(part.view).items():
+            if files.setdefault(name, content) != content:
+                raise AssertionError(f"two models want different files called {name} ({reproduce(part.network.seed)})")
+    samples = len(parts[0].network.inputs[0])
+    files["driver.c"] = _template().render(models=[p.entry for p in parts], samples=samples).encode()
+    for name, content in files.items():
+        (src / name).write_bytes(content)
+    return compile_program(
+        find_toolchain(core), core, sorted(src.glob("*.c")), [src], folder / "all.elf", extra_flags=(*flags,)
+    )
+
+
+def differences(parts: Sequence[Part], core: Core, program: Program, folder: Path) -> list[tuple[Part, str]]:
+    """Run, and say which parts do not give what numpy gives."""
+    (folder / "in.bin").write_bytes(b"".join(p.given for p in parts))
+    if core.machine is None:
+        ran = run_native(program.elf, (), folder, TIMEOUT_S)
+        code, said, fault = ran.exit_code, ran.stdout + ran.stderr, None
+    else:
+        emulated = run_qemu(core.machine, program.elf, folder, TIMEOUT_S)
+        code, said, fault = emulated.exit_code, emulated.stdout + emulated.stderr, emulated.fault
+    got = (folder / "out.bin").read_bytes() if (folder / "out.bin").exists() else b""
+    found, at, started = [], 0, said.split("\n")
+    for part in parts:
+        want = part.wanted
+        have = got[at : at + len(want)]
+        at += len(want)
+        if have != want and (have or part.plan.name in started):
+            found.append((part, _where(part, have, want)))
+    if code != 0:
+        last = next((p for p in reversed(parts) if p.plan.name in started), parts[0])
+        found = [(p, text) for p, text in found if p is not last]
+        tail = "\n".join(said.splitlines()[-40:])
+        found.append((last, f"{core.name}: the program ended with code {code} ({fault or 'its own'}) in {last.plan.name}:\n{tail}"))
+    elif at != len(got):
+        found.append((parts[-1], f"{core.name}: {len(got)} bytes of output, expected {at}"))
+    return found
+
+
+def _where(part: Part, have: bytes, want: bytes) -> str:
+    """What kind of result differs first."""
+    first = next((i for i, (a, b) in enumerate(zip(have, want, strict=False)) if a != b), min(len(have), len(want)))
+    ints = len(verify.sample_bytes(part.network.expected))
+    quantised = sum(q[0].size for q in part.network.quantised_inputs)
+    if first < ints:
+        per = ints // len(part.network.inputs[0])
+        return f"outputs differ, first at sample {first // per}, byte {first % per}"
+    if first < ints + quantised:
+        return f"<model>_quantize_input differs at value {first - ints}"
+    return f"<model>_dequantize_output differs at value {(first - ints - quantised) // 4}"
+
+
+def diagnose(part: Part, core: Core, flags: Sequence[str]) -> str:
+    """The first layer that differs, by the library's own verification of this model alone."""
+    plan, n = part.plan, part.network
+    assert n.fixed is not None
+    try:
+        verify.check_core(
+            core,
+            n.fixed,
+            plan,
+            lambda trace: render_library(_view(plan, trace=trace)),
+            _model(plan),
+            n.inputs,
+            n.expected,
+            flags,
+        )
+    except VerifyError as e:
+        return str(e)
+    return "alone, the model gives what numpy gives"
+
+
+def _symbols(path: Path, core: Core) -> list[tuple[str, str]]:
+    """(kind, name) of every symbol nm lists in an object or program."""
+    tool = shutil.which("nm" if core.machine is None else "arm-none-eabi-nm")
+    assert tool is not None, "nm comes with the compiler"
+    lines = run((tool, str(path)), path.parent, 60.0).stdout.splitlines()
+    return [(words[-2], words[-1]) for words in map(str.split, lines) if len(words) >= 2]
+
+
+def symbol_problems(parts: Sequence[Part], program: Program, core: Core) -> list[str]:
+    """Kernels once each; nothing global but `tg_` and the models' own names; no mutable data; no library but <string.h>."""
+    found = []
+    names = tuple(f"{p.plan.name}_" for p in parts)
+    objects = [p for p in program.objects if p.name not in ("driver.c.o", "startup.c.o", "tg_host.c.o")]
+    table = [(path.name, kind, name) for path in objects for kind, name in _symbols(path, core)]
+    defined = {name for _, kind, name in table if kind != "U"}
+    for where, kind, name in table:
+        if kind in "bBdDC" and not name.startswith("$"):
+            found.append(f"{where}: {name} is mutable data")
+        if kind.isupper() and kind not in "UN" and not name.startswith(("tg_", *names)):
+            found.append(f"{where}: {name} is global")
+        if kind == "U" and name not in defined and not name.startswith(ALLOWED_CALLS):
+            found.append(f"{where}: calls {name}")
+    inside = [name for kind, name in _symbols(program.elf, core) if kind in "TW"]
+    wanted = {k for p in parts for k in p.plan.kernels}
+    found += [f"kernel {k} is in the program {inside.count(k)} times" for k in sorted(wanted) if inside.count(k) != 1]
+    extra = {name for name in inside if name.startswith("tg_") and name.endswith(("_s8", "_dsp"))} - wanted
+    return found + [f"kernel {k} is there, but no model uses it" for k in sorted(extra)]

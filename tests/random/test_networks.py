@@ -1,0 +1,88 @@
+"""Random networks: every one means what its ONNX file means, and gives the same bits in numpy, in C on this computer
+(address and undefined-behaviour sanitizers), and on an emulated Cortex-M4.
+
+The normal suite takes the first seeds; `make random` takes all. `python -m tests.random SEED` repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.random.batch import missing_tools, run_batch
+from tests.random.generator import generate, operators
+from tinygen.frontend.registry import supported_ops
+
+NORMAL = 24
+ALL = 500
+BATCH = 12
+SLOW_BATCH = 25
+
+#: Supported operators that the seeds do not hold, and why.
+NOT_GENERATED = {
+    "Swish": "opset 24; onnxruntime has no kernel for it",
+}
+#: Everything else must come up this often in the 500.
+LEAST = 3
+
+
+def _run(first: int, count: int, folder: Path) -> None:
+    tools = missing_tools()
+    if tools and os.environ.get("CI"):
+        pytest.fail(f"not on PATH: {', '.join(tools)}")
+    outcome = run_batch(range(first, first + count), folder, emulate=not tools)
+    print(outcome.table())
+    assert not outcome.failures, "\n\n".join(outcome.failures)
+    # A refusal for numerical reasons is legitimate, but never usual.
+    refused = [f"{n.seed}: {n.refused}" for n in outcome.networks if n.refused]
+    assert len(refused) <= max(1, count // 10), "\n".join(refused)
+
+
+@pytest.mark.parametrize("first", range(0, NORMAL, BATCH))
+def test_networks(first: int, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    require_tool("gcc")
+    _run(first, BATCH, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, ALL, SLOW_BATCH))
+def test_many_networks(first: int, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    require_tool("gcc")
+    _run(first, SLOW_BATCH, tmp_path)
+
+
+def coverage(seeds: range) -> tuple[Counter[str], Counter[int], Counter[int]]:
+    """Operators, opsets and ranks of the inputs of the networks of `seeds`."""
+    ops: Counter[str] = Counter()
+    opsets: Counter[int] = Counter()
+    ranks: Counter[int] = Counter()
+    for seed in seeds:
+        model = generate(seed)
+        ops.update(operators(model))
+        opsets[model.opset_import[0].version] += 1
+        ranks.update(len(v.type.tensor_type.shape.dim) for v in model.graph.input)
+    return ops, opsets, ranks
+
+
+@pytest.mark.slow
+def test_every_operator_comes_up(capsys: pytest.CaptureFixture[str]) -> None:
+    ops, opsets, ranks = coverage(range(ALL))
+    names = [o.onnx_name for o in supported_ops()]
+    with capsys.disabled():
+        print(f"\n{ALL} networks, {sum(ops.values())} nodes; opsets {dict(sorted(opsets.items()))}; ranks {dict(sorted(ranks.items()))}")
+        rows = [f"{name:<42} {ops[name]:>5}" for name in names]
+        half = -(-len(rows) // 2)
+        print("\n".join(f"{a}    {b}" for a, b in zip(rows[:half], [*rows[half:], ""], strict=False)))
+    missing = [n for n in names if ops[n] < LEAST and n not in NOT_GENERATED]
+    assert not missing, f"too rare in {ALL} networks: {', '.join(missing)}"
+    stale = [n for n in NOT_GENERATED if n not in names or ops[n]]
+    assert not stale, f"no longer missing: {', '.join(stale)}"
+
+
+def test_a_seed_is_a_network() -> None:
+    """The same seed, the same bytes."""
+    assert [generate(s).SerializeToString() for s in (3, 4)] == [generate(s).SerializeToString() for s in (3, 4)]
