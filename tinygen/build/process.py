@@ -24,13 +24,23 @@ class RunResult:
 
 
 class Group:
-    """Commands run side by side, in threads; `end` kills those that still run."""
+    """Commands run side by side, in threads; `end` kills those that still run, and those that would yet begin."""
 
     def __init__(self) -> None:
-        self.processes: set[subprocess.Popen[bytes]] = set()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        self._processes.add(process)
+        if self._ended:  # looked at after adding, as `end` sets it before looking: one of the two kills
+            _kill(process)
+
+    def discard(self, process: subprocess.Popen[bytes]) -> None:
+        self._processes.discard(process)
 
     def end(self) -> None:
-        for process in tuple(self.processes):
+        self._ended = True
+        for process in tuple(self._processes):
             _kill(process)
 
 
@@ -72,7 +82,7 @@ def run(
     except OSError as error:
         raise ToolError(f"{command[0]} cannot be started: {error}") from error
     if group is not None:
-        group.processes.add(process)
+        group.add(process)
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
@@ -85,7 +95,7 @@ def run(
         raise
     finally:
         if group is not None:
-            group.processes.discard(process)
+            group.discard(process)
     return RunResult(process.returncode, _text(stdout), _text(stderr))
 
 
