@@ -186,6 +186,7 @@ def inspect(
         click.echo(json.dumps(report.estimate_json(quantised, estimate), indent=2))
         return
     _notes(list(quantised.imported.notes))
+    out.print(report.ports_table(quantised))
     out.print(report.nodes_table(quantised, estimate))
     out.print(report.fits_table(estimate))
 

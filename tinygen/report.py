@@ -120,7 +120,7 @@ def boards_table(boards: Iterable[Board]) -> Table:
         ("id", "left"), ("board", "left"), ("core", "left"), ("MHz", "right"),
         ("flash KiB", "right"), ("RAM KiB", "right"), ("emulated on", "left"),
     ):  # fmt: skip
-        t.add_column(name, justify=justify)  # type: ignore[arg-type]
+        t.add_column(name, justify=justify, no_wrap=name == "id")  # type: ignore[arg-type]
     for b in boards:
         native = b.core.name == "native"
         t.add_row(
@@ -149,12 +149,32 @@ def nodes_table(model: Quantised, estimate: Estimate) -> Table:
     return t
 
 
+def ports_table(model: Quantised) -> Table:
+    """Inputs and outputs as the ONNX model has them."""
+    t = Table(title="Inputs and outputs")
+    for name in ("", "name", "shape", "type in ONNX"):
+        t.add_column(name)
+    m = model.imported
+    for kind, ports, types in (
+        ("input", model.tidy.in_ports, m.input_types),
+        ("output", model.tidy.out_ports, m.output_types),
+    ):
+        for port, type_ in zip(ports, types, strict=True):
+            t.add_row(kind, port.name, "x".join(map(str, port.shape)), type_)
+    return t
+
+
 def fits_table(estimate: Estimate) -> Table:
-    t = Table(title=f"Estimated flash {kib(estimate.flash)} bytes, RAM {kib(estimate.ram)} bytes: does it fit?")
-    for name, justify in (("board", "left"), ("flash used", "right"), ("RAM used", "right"), ("fits", "left")):
-        t.add_column(name, justify=justify)  # type: ignore[arg-type]
+    """What each board would have to hold."""
+    t = Table(title="Estimated use of each board")
+    for name, justify in (
+        ("board", "left"), ("core", "left"), ("flash", "right"), ("", "right"), ("RAM", "right"), ("", "right"),
+        ("fits", "left"),
+    ):  # fmt: skip
+        t.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for f in estimate.fits:
-        t.add_row(f.board, f"{100 * f.flash_share:.0f} %", f"{100 * f.ram_share:.0f} %", "yes" if f.fits else "no")
+        shares = [f"{100 * f.flash / f.flash_there:.0f} %", f"{100 * f.ram / f.ram_there:.0f} %"]
+        t.add_row(f.board, f.core, kib(f.flash), shares[0], kib(f.ram), shares[1], "yes" if f.fits else "no")
     return t
 
 
@@ -165,9 +185,6 @@ def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
         "outputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.out_ports],
         "macs": e.macs,
         "parameters": e.parameters,
-        "flash_estimate": e.flash,
-        "ram_estimate": e.ram,
-        "arena": e.arena,
         "layers": [
             {
                 "operator": r.title,
@@ -181,8 +198,11 @@ def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
         "boards": [
             {
                 "board": f.board,
-                "flash_share": round(f.flash_share, 4),
-                "ram_share": round(f.ram_share, 4),
+                "core": f.core,
+                "flash_estimate": f.flash,
+                "flash": f.flash_there,
+                "ram_estimate": f.ram,
+                "ram": f.ram_there,
                 "fits": f.fits,
             }
             for f in e.fits

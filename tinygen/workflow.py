@@ -40,6 +40,7 @@ from tinygen.plan.planner import identifier, plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards, load_board
 from tinygen.targets.cores import get_core
+from tinygen.targets.kernel_sizes import code_bytes
 from tinygen.version import ABI, NUMERICS, VERSION
 
 DEFAULT_METHOD = "mse"
@@ -510,45 +511,54 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Shares of a board's flash and RAM."""
+    """What a model is estimated to take of a board: bytes, and what there is."""
 
     board: str
-    flash_share: float
-    ram_share: float
+    core: str
+    flash: int
+    flash_there: int
+    ram: int
+    ram_there: int
 
     @property
     def fits(self) -> bool:
-        return self.flash_share <= 1 and self.ram_share <= 1
+        return self.flash <= self.flash_there and self.ram <= self.ram_there
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a model will cost, before anything is built. Bytes; `flash` and `ram` are estimates, `arena` is exact for a
-    Cortex-M4."""
+    """What a model will cost on each board, before anything is built."""
 
     macs: int
     parameters: int
-    flash: int
-    ram: int
-    arena: int
     layers: tuple[LayerCost, ...]
     fits: tuple[Fit, ...]
 
 
-#: Code of a layer beside its kernels (function, config, call) and of a kernel, in bytes: means over the models in
-#: ../shared.
-LAYER_CODE = 110
-KERNEL_CODE = 480
-STACK_GUESS = 400
+#: Code of a layer (function, config, call), of the rest of the model's own file with the library functions it needs,
+#: and the stack of a run, in bytes: fitted to the Cortex-M4 builds of benchmarks/results/models.json.
+LAYER_CODE = 65
+MODEL_CODE = 830
+STACK_GUESS = 350
 
 
 def estimate(model: Quantised) -> Estimate:
-    """Cost of a quantised model on every board."""
-    core = get_core("cortex-m4")
-    p = plan(model.fixed, core.name, core.kernel_sets)
-    view = make_library(p, model, Options(board=""))
-    flash = view.weight_bytes + LAYER_CODE * len(p.steps) + KERNEL_CODE * len(p.kernels)
-    ram = p.arena_len + sum(e.length for e in (*p.inputs, *p.outputs)) + STACK_GUESS
+    """Cost of a quantised model on every board: constants and arena exactly, code from recorded sizes of kernels."""
+    by_core: dict[str, tuple[int, int]] = {}
+    fits, macs = [], 0
+    for board in all_boards():
+        core = board.core
+        if core.machine is None:
+            continue
+        if core.name not in by_core:
+            p = plan(model.fixed, core.name, core.kernel_sets)
+            macs = p.macs
+            constants = make_library(p, model, Options(board.id)).weight_bytes
+            code = code_bytes(core.name, p.kernels) + LAYER_CODE * len(p.steps) + MODEL_CODE
+            io = sum(e.length for e in (*p.inputs, *p.outputs))
+            by_core[core.name] = constants + code, p.arena_len + io + STACK_GUESS
+        flash, ram = by_core[core.name]
+        fits.append(Fit(board.id, core.name, flash, board.flash_bytes, ram, board.ram_bytes))
     graph = model.tidy
     layers = tuple(
         LayerCost(
@@ -560,5 +570,4 @@ def estimate(model: Quantised) -> Estimate:
         )
         for n in graph.nodes
     )
-    fits = tuple(Fit(b.id, flash / b.flash_bytes, ram / b.ram_bytes) for b in all_boards() if b.core.name != "native")
-    return Estimate(p.macs, sum(r.parameters for r in layers), flash, ram, p.arena_len, layers, fits)
+    return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits))

@@ -24,6 +24,17 @@ def identifier(text: str) -> str:
     return f"n{name}" if name[0].isdigit() else name
 
 
+#: Config fields that are uint16 in C.
+_SIZE = re.compile(r"^(in|out|k|stride|dil)_[hwc]$|^pad_(top|left)$|^channels$|^groups$")
+
+
+def _check_sizes(call: Call, node: Node) -> None:
+    for name, value in call.config:
+        if isinstance(value, int) and _SIZE.match(name) and value > 65535:
+            where = ", ".join(node.origin) or node.name
+            raise ModelError(f'"{where}": {name} is {value}; {call.kernel} takes at most 65535. Split the layer.')
+
+
 def layer_name(origin: str) -> str:
     """A short identifier for an ONNX node name: "/stem/stem.0/Conv" becomes stem_0_conv."""
     parts = [p for p in origin.split("/") if p]
@@ -93,7 +104,10 @@ class _Layout:
             for alias in node.op.aliases(ins, out)
             if self._view(alias, external)
         }
-        return tuple(select(c, self.kernel_sets) for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1]))
+        calls = [c for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1])]
+        for call in calls:
+            _check_sizes(call, node)
+        return tuple(select(c, self.kernel_sets) for c in calls)
 
     def _view(self, alias: Alias, external: set[str]) -> bool:
         """Record that `inner` lives inside `outer`; False when it cannot.

@@ -1,0 +1,56 @@
+"""Code bytes of every kernel on every core, for the estimates of `tinygen inspect`: writes tinygen/targets/kernel_sizes.json.
+
+    python -m benchmarks.kernel_sizes
+
+A size is what the kernel's own object file brings (.text and .rodata, -O2 as in the generated library), with the files it
+includes but without functions of other objects and compiler helpers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from tinygen.build.toolchain import find_arm
+from tinygen.emit.library import kernel_files
+from tinygen.emit.resources import templates_dir
+from tinygen.targets.cores import CORES
+
+TARGET = Path(__file__).parents[1] / "tinygen" / "targets" / "kernel_sizes.json"
+
+
+def main() -> int:
+    arm = find_arm()
+    found: dict[str, dict[str, int]] = {}
+    for core in CORES:
+        if core.machine is None:
+            continue
+        sizes = {}
+        for kernel_set in core.kernel_sets:
+            for source in sorted((templates_dir() / "kernels" / kernel_set).glob("*.c")):
+                sizes[source.stem] = code_bytes(source.stem, (*arm.cc, *core.cflags, *arm.cflags))
+        found[core.name] = dict(sorted(sizes.items()))
+    TARGET.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{TARGET.name}: {len(found)} cores, {sum(map(len, found.values()))} kernels")
+    return 0
+
+
+def code_bytes(kernel: str, command: tuple[str, ...]) -> int:
+    """Flash that the object of one kernel takes."""
+    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+        for name, content in kernel_files((kernel,)).items():
+            (Path(folder) / name).write_bytes(content)
+        object_file = Path(folder) / "kernel.o"
+        subprocess.run([*command, f"-I{folder}", "-c", f"{folder}/{kernel}.c", "-o", str(object_file)], check=True)
+        with object_file.open("rb") as file:
+            sections = ELFFile(file).iter_sections()
+            return sum(int(s["sh_size"]) for s in sections if s["sh_flags"] & SH_FLAGS.SHF_ALLOC)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
