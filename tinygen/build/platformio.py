@@ -65,7 +65,7 @@ def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S)
     """
     with work_folder() as folder:
         report = folder / "report.json"
-        arguments = ["test", "-d", str(project_dir), "--json-output-path", str(report), *_env_options(envs)]
+        arguments = ["test", "-d", str(project_dir.absolute()), "--json-output-path", str(report), *_env_options(envs)]
         exit_code, output = _pio(arguments, project_dir, timeout)
         if not report.is_file():
             raise ToolError(f"pio test gave no report (exit code {exit_code}):\n{_tail(output)}")
@@ -150,7 +150,7 @@ def _pio(arguments: Sequence[str], project_dir: Path, timeout: float) -> tuple[i
 
 
 def _build(project_dir: Path, env: str, timeout: float) -> EnvBuild:
-    exit_code, output = _pio(["run", "-d", str(project_dir), "-e", env], project_dir, timeout)
+    exit_code, output = _pio(["run", "-d", str(project_dir.absolute()), "-e", env], project_dir, timeout)
     if exit_code != 0 and "Error: Unknown environment" in output:
         raise ToolError(f"pio run: {_tail(output)}")
     return EnvBuild(env, exit_code == 0, _used("RAM", output), _used("Flash", output), output)
