@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="renew the files below tests/golden; read the difference")
+    parser.addoption("--update-golden", action="store_true", help="renew tests/golden; read the difference")
 
 
 @pytest.fixture(scope="session")

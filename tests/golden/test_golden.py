@@ -45,9 +45,9 @@ def edge() -> ModelProto:
     """A residual block: strided stem, depthwise and pointwise convolution, addition, mean, dense."""
     n = Exact(2)
     x = n.input("image", 1, 3, 8, 8)
-    stem = dict(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    stem = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
     x = n.op("Relu", n.op("Conv", x, n.weight(4, 3, 3, 3), n.weight(4), name="/stem/Conv", **stem), name="/stem/Relu")
-    around = dict(kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=4)
+    around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "group": 4}
     y = n.op("Conv", x, n.weight(4, 1, 3, 3), n.weight(4), name="/block/depthwise/Conv", **around)
     y = n.op("Conv", y, n.weight(4, 4, 1, 1), n.weight(4), name="/block/pointwise/Conv", kernel_shape=[1, 1])
     x = n.op("Relu", n.op("Add", x, y, name="/block/Add"), name="/block/Relu")
@@ -59,7 +59,7 @@ def pair() -> ModelProto:
     """Two inputs, two outputs; a concatenation without a copy, a table, a 1-D convolution."""
     n = Exact(3)
     a, b = n.input("left", 1, 2, 8), n.input("right", 1, 4)
-    kernel = dict(kernel_shape=[3], pads=[1, 1])
+    kernel = {"kernel_shape": [3], "pads": [1, 1]}
     x = n.op("Conv", a, n.weight(4, 2, 3), n.weight(4), name="/left/Conv", **kernel)
     x = n.op("Tanh", n.op("ReduceMax", x, axes=[2], keepdims=0, name="/left/ReduceMax"), name="/left/Tanh")
     y = n.op("Gemm", b, n.weight(4, 4), n.weight(4), name="/right/Gemm", transB=1)

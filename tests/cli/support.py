@@ -1,0 +1,44 @@
+"""Runs the command line as a user does: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which must be one JSON value and nothing else."""
+        return json.loads(self.out)
+
+
+def tinygen(*arguments: str | Path, cwd: Path, **env: str) -> Said:
+    """`tinygen ...` in `cwd`, on a terminal 100 columns wide."""
+    command = [sys.executable, "-m", "tinygen.cli", *map(str, arguments)]
+    world = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TERM": "dumb", **env}
+    done = subprocess.run(command, cwd=cwd, env=world, capture_output=True, text=True, check=False)
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def ok(*arguments: str | Path, cwd: Path, **env: str) -> Said:
+    """The same, and it must succeed without a warning of Python's."""
+    said = tinygen(*arguments, cwd=cwd, **env)
+    assert said.code == 0, said.out + said.err
+    assert "Traceback" not in said.err
+    assert "Warning" not in said.err
+    return said

@@ -1,0 +1,310 @@
+"""Every command: its text says what it should, its JSON has the keys that others rely on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.cli.support import ROOT, ok, tinygen
+from tinygen.build.toolchain import find_toolchain
+from tinygen.cli import cli
+from tinygen.errors import ToolError
+from tinygen.targets.cores import VERIFY_CORES, get_core
+from tinygen.version import VERSION
+
+DIGITS = ROOT / "examples" / "digits"
+Need = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the digits example in it."""
+    folder = tmp_path_factory.mktemp("cli")
+    for file in DIGITS.iterdir():
+        if file.suffix in (".onnx", ".npz"):
+            shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(place: Path, require_tool: Need) -> Path:
+    """A finished build of it."""
+    for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    ok("build", "digits.onnx", "--board", "nucleo_f446re", "--data", "digits_calib.npz", "-o", "built", cwd=place)
+    return place / "built"
+
+
+def has_arm() -> bool:
+    try:
+        find_toolchain(get_core("cortex-m4"))
+    except ToolError:
+        return False
+    return True
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    said = ok("--help", cwd=tmp_path)
+    commands = ("build", "inspect", "eval", "verify", "boards", "ops")
+    assert all(re.search(rf"^  {c} +\w", said.out, re.M) for c in commands)
+    assert ok("--version", cwd=tmp_path).out == f"tinygen, version {VERSION}\n"
+    for command in commands:
+        result = CliRunner().invoke(cli, [command, "-h"])
+        assert result.exit_code == 0
+        assert result.output.startswith("Usage: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- build -----------------------------------------------------------------------------------------------------------
+
+
+def test_build_json_is_all_there_is_on_stdout(place: Path) -> None:
+    arguments = ("digits.onnx", "--board", "nucleo_f446re", "--data", "digits_calib.npz", "-o", "json", "--json")
+    found = ok("build", *arguments, cwd=place).json
+    assert {
+        *("model", "board", "core", "layers", "macs", "flash", "ram", "accuracy", "verified", "notes", "seconds"),
+        "output",
+    } <= set(found)
+    assert {"name", "sha256", "opset"} <= set(found["model"])
+    assert found["model"]["sha256"] == hashlib.sha256((place / "digits.onnx").read_bytes()).hexdigest()
+    assert (found["model"]["name"], found["board"], found["core"]) == ("digits", "nucleo_f446re", "cortex-m4")
+    assert found["output"] == "json"
+    assert {"arena", "input_output", "static", "stack"} <= set(found["ram"])
+    assert found["ram"]["input_output"] == 64 + 10
+    assert found["accuracy"]["calibration"] == "data"
+    assert all({"tensor", "operator", "onnx", "sqnr_db"} <= set(row) for row in found["accuracy"]["layers"])
+    assert all({"core", "samples", "outputs_sha256", "stack"} <= set(row) for row in found["verified"])
+    assert len({row["outputs_sha256"] for row in found["verified"]}) <= 1
+    if has_arm():
+        assert {"total", "constants", "code", "rodata", "libraries"} <= set(found["flash"])
+        assert "cortex-m4" in [row["core"] for row in found["verified"]]
+    # A note on standard error is no harm; a table on standard output would be.
+    assert (place / "json" / "certificate.json").is_file()
+
+
+def test_build_text(place: Path, built: Path) -> None:
+    said = ok("build", "digits.onnx", "--board", "nucleo_f446re", "-o", "text", "--layers", cwd=place)
+    assert "No calibration data" in said.err
+    for part in ("digits for nucleo_f446re (cortex-m4)", "layers", "flash", "RAM", "verified", "Noisiest layer: "):
+        assert part in said.out
+    assert "Signal to quantisation noise" in said.out
+    assert "Wrote text/" in said.out
+    assert "text/lib/digits/src/" in said.out
+    assert max(len(line) for line in said.out.splitlines()) <= 100
+
+
+def test_build_without_data_says_accuracy_is_unknown_in_json(place: Path) -> None:
+    arguments = ("--board", "nucleo_f446re", "-o", "nodata", "--json", "--verify", "none")
+    found = ok("build", "digits.onnx", *arguments, cwd=place).json
+    assert "unknown" in found["accuracy"]["calibration"]
+    assert found["verified"] == []
+    assert found["flash"] is None
+    assert json.loads((place / "nodata" / "certificate.json").read_text())["verified"] is False
+
+
+def test_build_default_output_and_name(place: Path) -> None:
+    arguments = ("--board", "nucleo_f446re", "--verify", "none")
+    ok("build", "digits.onnx", *arguments, cwd=place)
+    assert (place / "build" / "digits" / "lib" / "digits" / "src" / "digits.h").is_file()
+    ok("build", "digits.onnx", *arguments, "--name", "reader", "--arena", "static", cwd=place)
+    header = (place / "build" / "reader" / "lib" / "reader" / "src" / "reader.h").read_text()
+    assert "reader_ctx_t *reader_ctx(void);" in header
+
+
+@pytest.mark.slow
+def test_build_verified_on_every_core(place: Path, built: Path) -> None:
+    arguments = ("--board", "nucleo_f446re", "--data", "digits_calib.npz", "-o", "all", "--verify", "all", "--json")
+    found = ok("build", "digits.onnx", *arguments, cwd=place).json
+    assert [row["core"] for row in found["verified"]] == ["native", *VERIFY_CORES]
+    assert len({row["outputs_sha256"] for row in found["verified"]}) == 1
+
+
+def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) -> None:
+    arguments = (place / "digits.onnx", "--board", "nucleo_f446re", "-o", "out", "--verify", "none")
+    ok("build", *arguments, cwd=tmp_path)
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    ok("build", *arguments, cwd=tmp_path)
+    assert before == {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    edited = tmp_path / "out" / "src" / "main.c"
+    edited.write_text("/* mine */\n")
+    said = tinygen("build", *arguments, cwd=tmp_path)
+    assert said.code == 6
+    assert "src/main.c" in said.err
+    assert edited.read_text() == "/* mine */\n"
+    ok("build", *arguments, "--force", cwd=tmp_path)
+    assert edited.read_bytes() == before[edited]
+
+
+def test_certificate(built: Path) -> None:
+    found = json.loads((built / "certificate.json").read_text())
+    assert {"tinygen", "numerics", "abi", "model", "options", "build_id", "inputs_sha256", "outputs_sha256"} <= set(
+        found
+    )
+    assert found["verified"] is True
+    assert found["not_verified"] == []
+    assert set(found["outputs_sha256"]) == {"numpy", "native", "cortex-m4"}
+    assert len(set(found["outputs_sha256"].values())) == 1
+    header = (built / "lib" / "digits" / "src" / "digits.h").read_text()
+    assert f"#define DIGITS_BUILD_ID 0x{found['build_id']}U" in header
+    assert found["model"]["sha256"] in header
+
+
+# --- inspect, eval ---------------------------------------------------------------------------------------------------
+
+
+def test_inspect(place: Path) -> None:
+    found = ok("inspect", "digits.onnx", "--json", cwd=place).json
+    assert {"model", "inputs", "outputs", "macs", "parameters", "layers", "boards", "notes"} <= set(found)
+    assert found["inputs"] == [{"name": "image", "shape": [1, 1, 8, 8]}]
+    assert found["outputs"] == [{"name": "logits", "shape": [1, 10]}]
+    assert sum(row["macs"] for row in found["layers"]) == found["macs"] > 0
+    assert sum(row["parameters"] for row in found["layers"]) == found["parameters"] > 1000
+    assert all({"operator", "onnx", "shape", "macs", "parameters"} <= set(row) for row in found["layers"])
+    fits = {row["board"]: row["fits"] for row in found["boards"]}
+    assert fits["nucleo_f446re"] is True
+    assert len(fits) >= 25
+    assert "native" not in fits
+    text = ok("inspect", "digits.onnx", cwd=place).out
+    for part in ("digits", "MACs", "parameters", "nucleo_f446re", "yes"):
+        assert part in text
+
+
+def test_eval(place: Path) -> None:
+    arguments = ("digits.onnx", "--data", "digits_test.npz", "--calibrate", "digits_calib.npz")
+    found = ok("eval", *arguments, "--json", cwd=place).json
+    assert {"model", "samples", "measures", "layers"} <= set(found)
+    assert found["samples"] == 360
+    measures = {m["name"]: m for m in found["measures"]}
+    accuracy = measures["accuracy"]
+    assert accuracy["float"] == pytest.approx(358 / 360)
+    assert accuracy["int8"] >= accuracy["float"] - 0.005
+    text = ok("eval", *arguments, "--limit", "20", "--layers", cwd=place).out
+    for part in ("digits, 20 samples", "accuracy", "SQNR", "float", "int8"):
+        assert part in text
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+def copy_of(built: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(built, folder, ignore=shutil.ignore_patterns(".pio"))
+    return folder
+
+
+def renew_manifest(folder: Path, name: str) -> None:
+    """As somebody would who wants the change to pass for ours."""
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+
+
+def test_verify_passes_on_a_fresh_build(built: Path, tmp_path: Path) -> None:
+    folder = copy_of(built, tmp_path)
+    found = ok("verify", folder, "--json", cwd=tmp_path).json
+    assert found["ok"] is True
+    assert {"environment", "name", "status", "message"} <= set(found["cases"][0])
+    assert {c["environment"] for c in found["cases"]} == {"native", "nucleo_f446re_qemu"}
+    assert {c["status"] for c in found["cases"]} == {"PASSED"}
+    text = ok("verify", folder.name, cwd=tmp_path).out  # a second time: what PlatformIO left there is no edit
+    for part in ("Golden vectors", "native", "nucleo_f446re_qemu", "PASSED"):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", ["include/digits_golden.h", "lib/digits/src/digits_weights.c"])
+def test_verify_fails_on_a_tampered_file(name: str, built: Path, tmp_path: Path) -> None:
+    """An edited file is found by its hash; where the manifest was edited too, by what the program gives."""
+    folder = copy_of(built, tmp_path)
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if re.fullmatch(r"\s+(-?\d+,\s*){3,}", line))
+    lines[at] = re.sub(r"-?\d+", lambda m: "17" if m[0] != "17" else "18", lines[at])
+    (folder / name).write_text("".join(lines))
+    said = tinygen("verify", folder, cwd=tmp_path)
+    assert said.code == 6
+    assert name in said.err
+    renew_manifest(folder, name)
+    said = tinygen("verify", folder, "--json", cwd=tmp_path)
+    assert said.code == 7
+    assert said.json["ok"] is False
+    assert "FAILED" in {c["status"] for c in said.json["cases"]}
+    assert "golden vectors failed" in said.err
+
+
+def test_verify_of_another_folder(tmp_path: Path) -> None:
+    said = tinygen("verify", tmp_path, cwd=tmp_path)
+    assert said.code == 6
+    assert "MANIFEST.json" in said.err
+
+
+# --- boards, ops -----------------------------------------------------------------------------------------------------
+
+
+def test_boards(tmp_path: Path) -> None:
+    rows = ok("boards", "--json", cwd=tmp_path).json
+    assert len(rows) >= 26
+    assert all({"id", "name", "core", "f_cpu", "flash", "ram"} <= set(row) for row in rows)
+    by_id = {row["id"]: row for row in rows}
+    assert by_id["nucleo_f446re"]["core"] == "cortex-m4"
+    assert by_id["nucleo_f446re"]["flash"] == 512 * 1024
+    assert "native" in by_id
+    text = ok("boards", cwd=tmp_path, COLUMNS="200").out
+    assert all(row["id"] in text for row in rows)
+
+
+def test_ops(tmp_path: Path) -> None:
+    text = ok("ops", cwd=tmp_path).out
+    markdown = ok("ops", "--markdown", cwd=tmp_path).out.splitlines()
+    assert markdown[:2] == ["| ONNX operator | limits |", "| --- | --- |"]
+    found = [line.split("|")[1].strip() for line in markdown[2:]]
+    assert found == sorted(found)
+    assert {"Conv", "Gemm", "Softmax", "Resize", "PRelu", "Gather", "ConvTranspose"} <= set(found)
+    assert all(name in text for name in found)
+
+
+# --- mistakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("build", "digits.onnx"),
+        ("build", "digits.onnx", "--board", "nucleo_f446re", "--arena", "heap"),
+        ("eval", "digits.onnx"),
+        ("inspect",),
+        ("inspect", "digits.onnx", "--input-shape", "image=a,b"),
+        ("frobnicate",),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], place: Path) -> None:
+    said = tinygen(*arguments, cwd=place)
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err.startswith("Usage: ")
+    assert "Traceback" not in said.err
+
+
+def test_stdout_closed_early_is_no_fault(place: Path) -> None:
+    """`tinygen boards | head -1`."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tinygen.cli", "boards"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        cwd=place,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(30) in (0, 1)
