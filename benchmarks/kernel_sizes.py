@@ -1,9 +1,9 @@
-"""Code bytes of every kernel on every core, for the estimates of `tinygen inspect`: writes tinygen/targets/kernel_sizes.json.
+"""Code bytes of every kernel on every core, for `tinygen inspect`: writes tinygen/targets/kernel_sizes.json.
 
     python -m benchmarks.kernel_sizes
 
-A size is what the kernel's own object file brings (.text and .rodata, -O2 as in the generated library), with the files it
-includes but without functions of other objects and compiler helpers.
+A size is what the kernel's own object file brings (.text and .rodata, -O2 as in the generated library), with the
+files it includes but without functions of other objects and compiler helpers.
 """
 
 from __future__ import annotations
