@@ -1,10 +1,10 @@
 """The float side: does the tidied graph mean what the ONNX model means?
 
 The tolerance is derived by stochastic arithmetic: the model is run again with noise of a few float32 roundings on every
-weight and every intermediate value; what that moves the outputs by, times a safety factor, is what rewriting may move them
-by. A value on a jump (Floor of an exact integer, ArgMax of equals) shows itself as a large tolerance. Two rewrites are
-coarser than float32, and get their own noise: the weights of a linear Resize are multiples of 1/2048, and the graph of a
-quantised model leaves out the rounding of QuantizeLinear.
+weight and every intermediate value; what that moves the outputs by, times a safety factor, is what rewriting may move
+them by. A value on a jump (Floor of an exact integer, ArgMax of equals) shows itself as a large tolerance. Two rewrites
+are coarser than float32, and get their own noise: the weights of a linear Resize are multiples of 1/2048, and the graph
+of a quantised model leaves out the rounding of QuantizeLinear.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class FloatCheck:
 def _run(model: ModelProto, names: Sequence[str], feeds: Mapping[str, Array], count: int) -> list[dict[str, Array]]:
     s = session(model.SerializeToString())
     return [
-        dict(zip(names, map(np.asarray, s.run(list(names), {k: np.asarray(v[i]) for k, v in feeds.items()})), strict=True))
+        dict(
+            zip(
+                names, map(np.asarray, s.run(list(names), {k: np.asarray(v[i]) for k, v in feeds.items()})), strict=True
+            )
+        )
         for i in range(count)
     ]
 
@@ -66,8 +70,8 @@ def _fixed_names(model: ModelProto) -> set[str]:
 
 
 def _noisy(model: ModelProto, values: Mapping[str, Array]) -> tuple[ModelProto, dict[str, tuple[Array, float]]]:
-    """The model with a factor and a term on every float result, and with weights as inputs. Also what to feed: the values to
-    be shaken, and by how much in absolute terms (0: relative). Noise inputs say no shape: some shape inference is wrong."""
+    """The model with a factor and a term on every float result, and with weights as inputs; and what to feed: values to
+    be shaken, and by how much in absolute terms (0: relative). Noise has no shape: some shape inference is wrong."""
     spared = _fixed_names(model)
     m = ModelProto.FromString(model.SerializeToString())
     feeds: dict[str, tuple[Array, float]] = {}
@@ -98,7 +102,11 @@ def _noisy(model: ModelProto, values: Mapping[str, Array]) -> tuple[ModelProto, 
             step = 0.0
             if n.op_type == "DequantizeLinear":
                 scale = constants.get(n.input[1], values.get(n.input[1]))
-                step = float(np.max(scale)) if scale is not None and scale.size == 1 and n.input[0] not in constants else 0.0
+                step = (
+                    float(np.max(scale))
+                    if scale is not None and scale.size == 1 and n.input[0] not in constants
+                    else 0.0
+                )
             elif n.op_type == "Resize":
                 attrs = {a.name: helper.get_attribute_value(a) for a in n.attribute}
                 if attrs.get("mode") == b"linear":
@@ -131,7 +139,7 @@ def _saturated(model: ModelProto, values: Mapping[str, Array]) -> bool:
 
 
 def check_float(original: bytes, tidy: Graph, feeds: Mapping[str, Array], seed: int) -> FloatCheck:
-    """onnxruntime on the model against onnxruntime on the tidied graph; `feeds`: (samples, *ONNX shape) of every input."""
+    """onnxruntime on the model and on the tidied graph; `feeds`: (samples, *ONNX shape) of every input."""
     rng = np.random.default_rng([4, seed])
     model = ModelProto.FromString(original)
     outs = [o.name for o in model.graph.output]
@@ -141,7 +149,7 @@ def check_float(original: bytes, tidy: Graph, feeds: Mapping[str, Array], seed: 
     inner = list(dict.fromkeys([o for n in model.graph.node for o in n.output if o and o not in weights] + outs))
     plain = _run(_with_outputs(model, inner), inner, feeds, count)
     valid = [not _saturated(model, row) for row in plain]
-    tolerance = {o: 0.0 for o in outs}
+    tolerance = dict.fromkeys(outs, 0.0)
     noisy_model, extra = _noisy(model, plain[0])
     noisy_session = session(_with_outputs(noisy_model, outs).SerializeToString())
     for _ in range(DRAWS):
@@ -152,11 +160,26 @@ def check_float(original: bytes, tidy: Graph, feeds: Mapping[str, Array], seed: 
         }
         read = {v.name for v in noisy_session.get_inputs()}
         noisy = [
-            dict(zip(outs, noisy_session.run(outs, {k: v for k, v in {**{k: np.asarray(v[i]) for k, v in shaken.items()}, **noise}.items() if k in read}), strict=True))
+            dict(
+                zip(
+                    outs,
+                    noisy_session.run(
+                        outs,
+                        {
+                            k: v
+                            for k, v in {**{k: np.asarray(v[i]) for k, v in shaken.items()}, **noise}.items()
+                            if k in read
+                        },
+                    ),
+                    strict=True,
+                )
+            )
             for i in range(count)
         ]
         for o in outs:
-            moved = [np.abs(a[o].astype(np.float64) - b[o]).max() for a, b, ok in zip(noisy, plain, valid, strict=True) if ok]
+            moved = [
+                np.abs(a[o].astype(np.float64) - b[o]).max() for a, b, ok in zip(noisy, plain, valid, strict=True) if ok
+            ]
             tolerance[o] = max([tolerance[o], *map(float, moved)])
     data = to_onnx(tidy)
     s = session(data)

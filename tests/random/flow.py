@@ -20,9 +20,9 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph
 from tinygen.numerics import dequantise
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import Operator, need_quant
 from tinygen.passes.pipeline import tidy
-from tinygen.passes.quantise import quantise, range_tensors
+from tinygen.passes.quantise import quantise, range_tensors, ties
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
 from tinygen.targets.cores import get_core
@@ -31,7 +31,7 @@ CALIBRATION = 8
 CHECKED = 4
 REF, M4 = "native", "cortex-m4"
 
-#: What int8 arithmetic cannot hold is refused with these words (docs/NUMERICS.md); no network of a sane range meets them.
+#: What int8 arithmetic cannot hold is refused with these words (docs/NUMERICS.md); no sane network meets them.
 DOCUMENTED_REFUSALS = ("at most 32767 can be added", "is too large: the output scale", "an accumulator may reach")
 
 
@@ -41,7 +41,7 @@ def reproduce(seed: int) -> str:
 
 @dataclass
 class Network:
-    """One seed on its way. `problems` is what went wrong, `refused` a documented refusal; later parts stay None then."""
+    """One seed on its way. `problems`: what went wrong; `refused`: a documented refusal. Later parts stay None then."""
 
     seed: int
     model: ModelProto
@@ -81,7 +81,7 @@ class Network:
 
 
 def prepare(seed: int, folder: Path) -> Network:
-    """Run the line for one seed. Problems are collected, not raised, so that a batch goes on with its other networks."""
+    """Run the line for one seed. Problems are collected, not raised: a batch goes on with its other networks."""
     model = generate(seed)
     net = Network(seed, model, tuple(operators(model)))
     path = folder / f"{net.name}.onnx"
@@ -100,7 +100,8 @@ def prepare(seed: int, folder: Path) -> Network:
         found = check_float(net.imported.original, net.tidy, first, seed)
         if not found.ok:
             net.problems.append(
-                f"tidied graph: output {found.output} is {found.difference:.3g} off the model's, at most {found.tolerance:.3g}"
+                f"tidied graph: output {found.output} is {found.difference:.3g} off the model's, "
+                f"at most {found.tolerance:.3g}"
             )
         stage = "calibrate"
         feeds = {p.name: feeds[p.name] for p in net.tidy.in_ports}
@@ -122,9 +123,7 @@ def prepare(seed: int, folder: Path) -> Network:
         net.problems += check_layers(net.tidy, net.fixed, ints)
         net.sqnr = _sqnr(net, reals)
         stage = "plan"
-        plans = {core: plan(net.fixed, core, get_core(core).kernel_sets) for core in (REF, M4)}
-        net.problems += [p for x in plans.values() for p in _check_plan(x)]
-        net.plans = plans
+        net.plans = {core: plan(net.fixed, core, get_core(core).kernel_sets) for core in (REF, M4)}
     except ModelError as e:
         if stage in ("quantise", "plan") and any(words in str(e) for words in DOCUMENTED_REFUSALS):
             net.refused = str(e)
@@ -157,49 +156,26 @@ def activations(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
 
 
 def _covers(net: Network, reals: dict[str, Array], wanted: Sequence[str]) -> list[str]:
-    """Calibrated with the extremes of these samples, every tensor must be able to say them, to within half a step."""
+    """Calibrated with the extremes of these samples, a tensor must be able to say them, to within half a step. Not
+    where a pre-quantised model or an operator decided its quantisation, or that of a tensor it shares integers with."""
     assert net.fixed is not None
-    found = []
+    assert net.tidy is not None
+    found, tied = [], ties(net.tidy)
     for name in wanted:
-        t = net.fixed.tensors.get(name)
-        if t is None or any(p.quant is not None for p in net.fixed.tensors.values() if p.quant is None):
+        if name not in net.fixed.tensors or any(_decided(net.tidy, member) for member in tied[name]):
             continue
-        s, z = need_quant(t)
+        s, z = need_quant(net.fixed.tensors[name])
         low, high = s * (-128 - z), s * (127 - z)
-        pinned = _tied_to_a_pin(net, name)
         lo, hi = float(reals[name].min()), float(reals[name].max())
-        if not pinned and (lo < low - 0.51 * s or hi > high + 0.51 * s):
+        if lo < low - 0.51 * s or hi > high + 0.51 * s:
             found.append(f"tensor {name!r} holds [{low:.4g}, {high:.4g}], calibration saw [{lo:.4g}, {hi:.4g}]")
     return found
 
 
-def _tied_to_a_pin(net: Network, name: str) -> bool:
-    """Its quantisation was decided by a pre-quantised model or by an operator."""
-    from tinygen.passes.quantise import ties
-
-    assert net.tidy is not None
-    graph = net.tidy
-    made = graph.producer
-    for member in ties(graph)[name]:
-        t = graph.tensors[member]
-        op = made[member].op if member in made else None
-        if (t.quant is not None and t.const is None) or (op is not None and op.fixed_quant() is not None):  # type: ignore[attr-defined]
-            return True
-    return False
-
-
-def _check_plan(p: Plan) -> list[str]:
-    """What must hold of any plan, without asking the planner."""
-    found = []
-    for step in p.steps:
-        for c in step.calls:
-            for place in (*c.inputs, c.output, c.scratch):
-                size = getattr(place, "size", None)
-                if size is None or getattr(place, "space", "") != "arena":
-                    continue
-                if place.offset < 0 or place.offset + size > p.arena_len:  # type: ignore[union-attr]
-                    found.append(f"plan for {p.core}: {step.name} leaves the arena: {place}")
-    return found
+def _decided(graph: Graph, name: str) -> bool:
+    t, node = graph.tensors[name], graph.producer.get(name)
+    own = node.op.fixed_quant() if node is not None and isinstance(node.op, Operator) else None
+    return own is not None or (t.quant is not None and t.const is None)
 
 
 def _sqnr(net: Network, reals: dict[str, Array]) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
-from tests.random.layers import LAYERS, QUANTISED
+from tests.random.layers import FUNCTIONS, LAYERS, QLINEAR, QUANTISED, Layer, function, qlinear
 from tests.random.net import Array, Net, Refused, Shape, draw
 
 #: What onnxruntime executes; tinygen reads from 11.
@@ -22,20 +22,29 @@ def generate(seed: int) -> ModelProto:
     net = Net(rng, int(rng.choice(OPSETS)))
     for i in range(net.pick([1, 1, 1, 1, 2, 2, 3])):
         net.add_input(_input_shape(net), net.pick([f"x{i}", f"input.{i}", f"serving_default_x{i}:0"]))
-    layers = list(LAYERS) + (list(QUANTISED) if net.chance(0.2) else [])
+    quantised = seed % 4 == 1
+    layers = list(LAYERS) + (list(QUANTISED) if quantised else [])
+    # Rare kinds in turn, as the first layer.
+    _try(net, lambda n: qlinear(n, QLINEAR[seed // 4 % len(QLINEAR)]) if quantised else [])
+    _try(net, lambda n: function(n, list(FUNCTIONS)[seed // 2 % len(FUNCTIONS)]) if seed % 2 == 0 else [])
     odds = np.array([w for _, w in layers]) / sum(w for _, w in layers)
     wanted, done = net.between(1, 12), 0
     for _ in range(TRIES):
         if done == wanted:
             break
         layer, _ = layers[int(rng.choice(len(layers), p=odds))]
-        try:
-            net.begin()
-            net.commit(layer(net))
-            done += 1
-        except Refused:
-            continue
+        done += _try(net, layer)
     return net.model(_outputs(net))
+
+
+def _try(net: Net, layer: Layer) -> bool:
+    """Add a layer; False when it did not fit."""
+    try:
+        net.begin()
+        net.commit(layer(net))
+    except Refused:
+        return False
+    return True
 
 
 def _input_shape(net: Net) -> Shape:

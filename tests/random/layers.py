@@ -110,12 +110,18 @@ def window(net: Net, spatial_shape: Shape, *, dilate: bool = True, pool: bool = 
             pass
         case _:
             # Below the window for pools; up to its span for convolutions.
-            top = [k - 1 if pool else (k - 1) * d + (1 if net.chance(0.2) else 0) for k, d in zip(kernel, dilations, strict=True)]
+            top = [
+                k - 1 if pool else (k - 1) * d + (1 if net.chance(0.2) else 0)
+                for k, d in zip(kernel, dilations, strict=True)
+            ]
             attrs["pads"] = [net.between(0, t) for t in (*top, *top)]
     pads = attrs.get("pads", [0] * (2 * n))
     for i, length in enumerate(spatial_shape):
         # onnxruntime's division rounds towards zero and finds one window where ONNX has none.
-        if not attrs.get("auto_pad", "").startswith("SAME") and (kernel[i] - 1) * dilations[i] >= length + pads[i] + pads[n + i]:
+        if (
+            not attrs.get("auto_pad", "").startswith("SAME")
+            and (kernel[i] - 1) * dilations[i] >= length + pads[i] + pads[n + i]
+        ):
             raise Refused("the window is larger than the padded image")
     return attrs, tuple(kernel)
 
@@ -165,7 +171,9 @@ def conv_transpose(net: Net) -> list[str]:
         case _:
             attrs["pads"] = [net.between(0, (k - 1) * d) for k, d in zip(kernel * 2, dilations * 2, strict=True)]
             if net.chance(0.5):
-                attrs["output_padding"] = [net.between(0, max(s, d) - 1) for s, d in zip(strides, dilations, strict=True)]
+                attrs["output_padding"] = [
+                    net.between(0, max(s, d) - 1) for s, d in zip(strides, dilations, strict=True)
+                ]
     w = weights(net, (c, per, *kernel), c // group * int(np.prod(kernel)), 1)
     b = bias(net, group * per)
     return net.op("ConvTranspose", [x, net.const(w), "" if b is None else net.const(b)], **attrs)
@@ -214,8 +222,12 @@ def block(net: Net) -> list[str]:
     w = weights(net, (out, c // group, *([k] * n)), c // group * k**n)
     auto = {"auto_pad": "SAME_UPPER"} if net.chance(0.7) else {}
     (y,) = net.op("Conv", [y, net.const(w), ""], group=group, strides=[net.pick([1, 1, 2])] * n, **auto)
-    params = [net.normal(out) * 0.3 + 1, net.normal(out), net.normal(out), net.rng.uniform(0.2, 2, out)]
-    (y,) = net.op("BatchNormalization", [y, *(net.const(p, np.float32) for p in params)])
+    if net.chance(0.6):
+        params = [net.normal(out) * 0.3 + 1, net.normal(out), net.normal(out), net.rng.uniform(0.2, 2, out)]
+        (y,) = net.op("BatchNormalization", [y, *(net.const(p, np.float32) for p in params)])
+    for _ in range(net.between(0, 2)):  # scales and offsets written out
+        k = net.const(net.normal(out, *([1] * n)) if net.chance(0.7) else np.float32(0.6))
+        (y,) = net.op(net.pick(["Mul", "Add", "Sub"]), [y, k] if net.chance(0.6) else [k, y])
     kind = net.pick(["Relu", "Clip", "HardSwish", "Sigmoid", "LeakyRelu"])
     if kind == "Clip":
         return net.op("Clip", [y, net.const(np.float32(0)), net.const(np.float32(6))])
@@ -479,8 +491,7 @@ def function(net: Net, kind: str | None = None) -> list[str]:
     _, (low, high), choices = FUNCTIONS[kind]
     x = choose(net)
     name = x.name
-    margin = 0.25 * (x.high - x.low) + 0.05
-    if x.low - margin < low or x.high + margin > high:
+    if np.isfinite(low) or np.isfinite(high):
         match net.between(0, 1):
             case 0 if high == np.inf and low >= 0:
                 (name,) = net.op("Abs", [name])
@@ -688,7 +699,9 @@ def concat(net: Net) -> list[str]:
         axis = said = 1
 
     def fits(v: Value) -> bool:
-        return v.rank == x.rank and all(a == b for i, (a, b) in enumerate(zip(v.shape, x.shape, strict=True)) if i != axis)
+        return v.rank == x.rank and all(
+            a == b for i, (a, b) in enumerate(zip(v.shape, x.shape, strict=True)) if i != axis
+        )
 
     parts: list[Value | str] = [x]
     for _ in range(net.between(1, 3)):
@@ -747,7 +760,12 @@ def slice_(net: Net) -> list[str]:
         ends.append(end)
         steps.append(step)
     inputs: list[Value | str] = [x, net.ints(starts), net.ints(ends)]
-    if sorted(a % x.rank for a in axes) != list(range(len(axes))) or net.chance(0.8) or max(steps) != 1 or min(steps) != 1:
+    if (
+        sorted(a % x.rank for a in axes) != list(range(len(axes)))
+        or net.chance(0.8)
+        or max(steps) != 1
+        or min(steps) != 1
+    ):
         inputs += [net.ints(axes), net.ints(steps)]
     return net.op("Slice", inputs)
 
@@ -760,7 +778,10 @@ def pad(net: Net) -> list[str]:
     pads = [net.between(0, 2) if net.chance(0.6) else 0 for _ in range(2 * n)]
     if x.shape[0] == 1 and net.chance(0.8):
         pads[0] = pads[n] = 0
-    if net.chance(0.2) and mode in ("constant", "edge"):  # which comes first, cropping or mirroring, is not written down
+    if net.chance(0.2) and mode in (
+        "constant",
+        "edge",
+    ):  # which comes first, cropping or mirroring, is not written down
         a = net.between(0, n - 1)
         if x.shape[a] > 2:
             pads[a] = -1
@@ -852,7 +873,7 @@ def depth_space(net: Net) -> list[str]:
     return net.op("DepthToSpace", [y], blocksize=s, mode=net.pick(["DCR", "CRD"]))
 
 
-def window_of_shuffle(net: Net) -> list[str]:
+def shuffle(net: Net) -> list[str]:
     """Channel shuffle: Reshape, Transpose, Reshape."""
     x = choose(net, lambda v: v.rank == 4 and v.shape[0] == 1 and v.shape[1] % 2 == 0)
     _, c, h, w = x.shape
@@ -908,7 +929,7 @@ class Quantised:
 
 
 def qdq_bridge(net: Net) -> list[str]:
-    """A pin: Quantize and Dequantize; now and then with something between that moves codes, or read at another scale."""
+    """A pin: Quantize and Dequantize; now and then with an operator between that moves codes, or another scale."""
     x = choose(net, lambda v: v.high - v.low > 1e-3)
     q = Quantised(net)
     code, *p = q.quantise(x, x.low, x.high)
@@ -944,7 +965,7 @@ def qdq_layer(net: Net) -> list[str]:
         attrs, kind, axis = {"transB": 1}, "Gemm", 0
     real = q.through(x, x.low, x.high)
     per_channel = net.opset >= 13 and net.chance(0.6)
-    names, scale, _ = q.weights(w, axis if per_channel else None)
+    names, _, _ = q.weights(w, axis if per_channel else None)
     (wd,) = net.op("DequantizeLinear", names, axis=axis if per_channel else None)
     inputs = [real, wd]
     if net.chance(0.7):
@@ -956,15 +977,16 @@ def qdq_layer(net: Net) -> list[str]:
     return [q.through(y, -reach if net.chance(0.7) else 0.0, reach)]
 
 
-def qlinear(net: Net) -> list[str]:
+QLINEAR = (
+    "QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul", "QLinearAveragePool",
+    "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearConcat",
+)  # fmt: skip
+
+
+def qlinear(net: Net, kind: str | None = None) -> list[str]:
     """The QLinear operators of ONNX and of onnxruntime."""
     q = Quantised(net)
-    kind = net.pick(
-        [
-            "QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul", "QLinearAveragePool",
-            "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearConcat",
-        ]
-    )  # fmt: skip
+    kind = kind or net.pick(QLINEAR)
 
     def finish(name: str, p: Sequence[str]) -> list[str]:
         return [q.dequantise([name, *p])]
@@ -1041,10 +1063,10 @@ def iter_scale(net: Net, name: str) -> Any:
 #: Layer and how often it is drawn.
 LAYERS: tuple[tuple[Layer, float], ...] = (
     (conv, 6), (block, 5), (conv_transpose, 2), (pool, 4), (global_pool, 2), (batch_norm, 2), (squeeze_excite, 2),
-    (residual, 3), (gemm, 2.5), (matmul, 2.5), (dense_head, 3), (decoder, 1), (arithmetic, 6), (several, 2), (where, 1.5),
-    (prelu, 2), (function, 9), (chain, 2), (clip, 1.5), (power, 1), (cast, 1), (reduce, 5), (softmax, 2.5), (argmax, 1.5),
-    (reshape, 3), (size, 0.5), (flatten, 1), (squeeze, 1.5), (unsqueeze, 1.5), (transpose, 3), (nothing, 1), (concat, 4),
-    (split, 2), (slice_, 3), (pad, 2.5), (gather, 2), (expand, 1), (tile, 1), (resize, 3), (depth_space, 1.5),
-    (window_of_shuffle, 1),
+    (residual, 3), (gemm, 2.5), (matmul, 2.5), (dense_head, 3), (decoder, 1), (arithmetic, 6), (several, 2),
+    (where, 1.5), (prelu, 2), (function, 9), (chain, 2), (clip, 1.5), (power, 1), (cast, 1), (reduce, 5),
+    (softmax, 2.5), (argmax, 1.5), (reshape, 3), (size, 0.5), (flatten, 1), (squeeze, 1.5), (unsqueeze, 1.5),
+    (transpose, 3), (nothing, 1), (concat, 4), (split, 2), (slice_, 3), (pad, 2.5), (gather, 2), (expand, 1), (tile, 1),
+    (resize, 3), (depth_space, 1.5), (shuffle, 1),
 )  # fmt: skip
 QUANTISED: tuple[tuple[Layer, float], ...] = ((qdq_bridge, 12), (qdq_layer, 10), (qlinear, 10))

@@ -1,4 +1,4 @@
-"""A network under construction: nodes are added one by one, run at once in onnxruntime, and taken back when it refuses."""
+"""A network under construction: nodes are added, run at once in onnxruntime, and taken back when it refuses."""
 
 from __future__ import annotations
 
@@ -123,7 +123,9 @@ class Net:
     def ints(self, values: Sequence[int]) -> str:
         return self.const(np.array(values, np.int64))
 
-    def op(self, kind: str, inputs: Sequence[Value | str], outputs: int = 1, domain: str = "", **attrs: Any) -> list[str]:
+    def op(
+        self, kind: str, inputs: Sequence[Value | str], outputs: int = 1, domain: str = "", **attrs: Any
+    ) -> list[str]:
         """Add a node (not run yet): names of its outputs."""
         outs = [self.name("t") for _ in range(outputs)]
         names = [i.name if isinstance(i, Value) else i for i in inputs]
@@ -221,7 +223,8 @@ class Net:
             info.doc_string = kind
             ins.append(info)
         outs = [
-            helper.make_tensor_value_info(v.name, helper.np_dtype_to_tensor_dtype(v.data.dtype), v.shape) for v in outputs
+            helper.make_tensor_value_info(v.name, helper.np_dtype_to_tensor_dtype(v.data.dtype), v.shape)
+            for v in outputs
         ]
         graph = helper.make_graph(self.nodes, "random", ins, outs, list(self.weights.values()))
         return self._model(graph)

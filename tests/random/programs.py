@@ -21,7 +21,7 @@ from tinygen.emit.project import ModelView, PortView
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.errors import VerifyError
 from tinygen.plan.types import Plan
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.cores import Core
 
 SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual", "-Werror")
@@ -74,7 +74,14 @@ class Part:
 
 def _view(plan: Plan, *, trace: bool = False) -> LibraryView:
     return library_view(
-        plan, version="0", abi=1, numerics=1, build_id="C0FFEE00", sha256="0" * 64, model_file=f"{plan.name}.onnx", trace=trace
+        plan,
+        version="0",
+        abi=1,
+        numerics=1,
+        build_id="C0FFEE00",
+        sha256="0" * 64,
+        model_file=f"{plan.name}.onnx",
+        trace=trace,
     )
 
 
@@ -143,7 +150,12 @@ def differences(parts: Sequence[Part], core: Core, program: Program, folder: Pat
         last = next((p for p in reversed(parts) if p.plan.name in started), parts[0])
         found = [(p, text) for p, text in found if p is not last]
         tail = "\n".join(said.splitlines()[-40:])
-        found.append((last, f"{core.name}: the program ended with code {code} ({fault or 'its own'}) in {last.plan.name}:\n{tail}"))
+        found.append(
+            (
+                last,
+                f"{core.name}: the program ended with code {code} ({fault or 'its own'}) in {last.plan.name}:\n{tail}",
+            )
+        )
     elif at != len(got):
         found.append((parts[-1], f"{core.name}: {len(got)} bytes of output, expected {at}"))
     return found
@@ -191,7 +203,7 @@ def _symbols(path: Path, core: Core) -> list[tuple[str, str]]:
 
 
 def symbol_problems(parts: Sequence[Part], program: Program, core: Core) -> list[str]:
-    """Kernels once each; nothing global but `tg_` and the models' own names; no mutable data; no library but <string.h>."""
+    """Kernels once each; only `tg_...` and the models' own names are global; no mutable data; only <string.h>."""
     found = []
     names = tuple(f"{p.plan.name}_" for p in parts)
     objects = [p for p in program.objects if p.name not in ("driver.c.o", "startup.c.o", "tg_host.c.o")]

@@ -41,7 +41,9 @@ def owners(placed: list[Buffer], length: int) -> None:
 @given(buffers())
 def test_plans_are_sound(given_buffers: list[Buffer]) -> None:
     placed, length = memory.place(given_buffers)
-    assert [(b.name, b.size, b.first, b.last) for b in placed] == [(b.name, b.size, b.first, b.last) for b in given_buffers]
+    assert [(b.name, b.size, b.first, b.last) for b in placed] == [
+        (b.name, b.size, b.first, b.last) for b in given_buffers
+    ]
     memory.check(placed, length)
     owners(list(placed), max(length, 1))
     assert length >= memory.lower_bound(given_buffers)
@@ -52,7 +54,8 @@ def test_the_bound_is_what_is_alive() -> None:
     rng = random.Random(1)
     for _ in range(50):
         some = [
-            Buffer(f"b{i}", rng.randrange(1, 999), f, rng.randrange(f, STEPS)) for i, f in enumerate(rng.choices(range(STEPS), k=9))
+            Buffer(f"b{i}", rng.randrange(1, 999), f, rng.randrange(f, STEPS))
+            for i, f in enumerate(rng.choices(range(STEPS), k=9))
         ]
         alive = max(sum(memory.align(b.size) for b in some if b.first <= s <= b.last) for s in range(STEPS))
         assert memory.lower_bound(some) == alive
