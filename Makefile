@@ -20,7 +20,7 @@ demo: ## build, verify and evaluate the digits example for nucleo_f446re
 	@.ci/tools demo
 	@$(MAKE) --no-print-directory venv
 	$(TINYGEN) build $(DIGITS)/digits.onnx --board nucleo_f446re --data $(DIGITS)/digits_calib.npz --output build/demo/digits
-	$(TINYGEN) eval $(DIGITS)/digits.onnx --data $(DIGITS)/digits_test.npz
+	$(TINYGEN) eval $(DIGITS)/digits.onnx --data $(DIGITS)/digits_test.npz --calibrate $(DIGITS)/digits_calib.npz
 
 test: ## the whole test suite, except the long sweeps
 	@.ci/tools test

@@ -105,7 +105,8 @@ def main() -> int:
         weights = sum(t.size for t in tensors if t.const is not None and t.quant is not None)
         rows[short] = {
             "model": stem, "macs": built.plan.macs, **counted, "arena": built.plan.arena_len, "io": built.io_bytes,
-            "flash": flash, "constants": built.library.weight_bytes, "weights": weights, "stack": built.stack, "tflm": peer,
+            "flash": flash, "constants": built.library.weight_bytes, "weights": weights, "stack": built.stack,
+            "tflm": peer,
         }  # fmt: skip
         table.add_row(
             short, f"{built.plan.macs:,}", f"{counted['insns']:,}", f"{peer['insns']:,}", f"{counted['cycles']:,}",

@@ -1,6 +1,6 @@
 """docs/BENCHMARKS.md from the JSON in benchmarks/results, and nothing else.
 
-    python -m benchmarks.report            writes the page
+python -m benchmarks.report            writes the page
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def mlperf() -> str:
             (r["insns"], t["insns"]), (r["cycles"], t["cycles"]), (r["arena"] + r["io"], t["arena_min"]),
             (r["flash"], t["flash"]), (r["flash"] - r["constants"], t["flash_code"]), (r["stack"], t["stack_invoke"]),
         ]  # fmt: skip
-        rows.append([name, number(r["macs"]), number(r["weights"]), *(f"{a:,} / {b:,} ({a / b:.2f})" for a, b in pairs)])
+        rows.append(
+            [name, number(r["macs"]), number(r["weights"]), *(f"{a:,} / {b:,} ({a / b:.2f})" for a, b in pairs)]
+        )
     head = [
         "network", "MACs", "int8 weights", "instructions", "modelled cycles", "arena with in/out", "flash",
         "flash less model", "stack",
