@@ -24,11 +24,11 @@ def kernel_files(kernels: tuple[str, ...]) -> dict[str, bytes]:
         if name in found:
             continue
         found[name] = paths[name].read_bytes()
-        wanted += _INCLUDE.findall(found[name].decode())
-        # A header that declares functions of a file of its own brings that file along.
-        source = name.removesuffix(".h") + ".c"
-        if source in paths:
-            wanted.append(source)
+        included = _INCLUDE.findall(found[name].decode())
+        wanted += included
+        # A source calls what it includes, so that comes along; a header only needs the types.
+        if name.endswith(".c"):
+            wanted += [source for h in included if (source := h.removesuffix(".h") + ".c") in paths]
     return dict(sorted(found.items()))
 
 
