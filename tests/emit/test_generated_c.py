@@ -200,7 +200,7 @@ def macros(lib: Library, folder: Path) -> dict[str, str]:
     names = re.findall(rf"#define ({lib.name.upper()}_\w+)", run("gcc", "-E", "-dD", folder / header))
     (folder / "probe.c").write_text(f'#include "{header}"\n' + "".join(f'"{n}" {n}\n' for n in names))
     text = run("gcc", "-E", "-P", folder / "probe.c")
-    return {n: " ".join(v.split()) for n, v in re.findall(r'"(\w+)" ([^"]*)', text)}
+    return {n: " ".join(v.split()) for n, v in re.findall(r'"(\w+)"\s*([^"]*)', text) if n in names}
 
 
 def test_macros_of_a_single_input_and_output(tmp_path: Path, require_tool: Need) -> None:
