@@ -68,7 +68,7 @@ def matmul_exact(x: Array, w: Array) -> Array:
 
 def quantise(x: Array, scale: float, zero_point: int) -> Array:
     """Float input to int8, as `<model>_quantize_input` does it: float32 division, half to even, saturating."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         v = x.astype(np.float32) / np.float32(scale)
     v = np.where(np.isnan(v), np.float32(-1024.0), v)
     out: Array = np.clip(np.rint(np.clip(v, -1024, 1024)) + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
