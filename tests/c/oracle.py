@@ -80,6 +80,14 @@ def mul(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return epilogue((a.astype(np.int64) - c["a_zp"]) * (b.astype(np.int64) - c["b_zp"]), c["m"], c)
 
 
+def larger(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where(a >= b, a, b)
+
+
+def smaller(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where(a <= b, a, b)
+
+
 def lut(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     return table[x.astype(np.int64) + 128]
 

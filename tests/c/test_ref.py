@@ -85,7 +85,16 @@ def mul_fields(rng: np.random.Generator) -> dict[str, Any]:
     return {"m": int(m[0]), "shift": shift, **zps, **cases.clamp(rng)}
 
 
-OPERATORS = [("add", add_fields, oracle.add), ("mul", mul_fields, oracle.mul)]
+def no_fields(rng: np.random.Generator) -> dict[str, Any]:
+    return {}
+
+
+OPERATORS = [
+    ("add", add_fields, oracle.add),
+    ("mul", mul_fields, oracle.mul),
+    ("max", no_fields, oracle.larger),
+    ("min", no_fields, oracle.smaller),
+]
 
 
 @pytest.mark.parametrize(("kernel", "make", "meaning"), OPERATORS)

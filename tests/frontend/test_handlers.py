@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from tests.frontend.support import check, import_model, one_node, ops_of, parse
 from tinygen.errors import ModelError
 from tinygen.frontend.load import MAX_OPSET, runtime_opset
-from tinygen.ops import Conv, MaxPool, Unary
+from tinygen.ops import Conv, Extreme, MaxPool, Unary
 
 RNG = np.random.default_rng(7)
 F = np.float32
@@ -131,6 +131,10 @@ BINARY = [
     case("three", "Mean", [(1, 3), (1, 3), (1, 3)]),
     case("alone", "Sum", [(1, 3)]),
     case("three", "Max", [(1, 3), (1, 3)], np.array(0.1, F)),
+    case("chain", "Min", [(1, 3, 1), (1, 1, 4), (1, 3, 4)]),
+    case("alone", "Max", [(1, 3)]),
+    case("lower_rank", "Max", [(2, 3, 4), (4,)]),
+    case("constants", "Max", (1, 3, 4), arr(3, 1), arr(4), np.full((1, 1, 1, 1), -2, F)),
     case("scalar_slope", "PRelu", (1, 3, 4, 5), np.array([0.2], F)),
     case("channels", "PRelu", (1, 3, 4, 5), arr(3, 1, 1)),
     case("last", "PRelu", (1, 3, 4, 5), arr(5)),
@@ -289,6 +293,18 @@ def test_opset_newer_than_the_runtime(opset: int, tmp_path: Path) -> None:
         pytest.skip("onnxruntime knows as much as onnx")
     imported = check(tmp_path, one_node("Relu", (1, 4), opset=opset))
     assert imported.opset == opset
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13, NEWEST])
+@pytest.mark.parametrize("name", ["Max", "Min"])
+def test_max_and_min(name: str, opset: int, tmp_path: Path) -> None:
+    """A chain over the tensors, then a clip for the number; constants become one."""
+    k = [arr(3, 1), np.array(0.2, F), arr(1, 4)]
+    model = one_node(name, [(1, 3, 4), (1, 3, 1)], k, opset=opset)
+    graph = check(tmp_path, model, input_shapes={"x0": (1, 3, 4), "x1": (1, 3, 1)}).graph
+    assert [n.op for n in graph.nodes[:2]] == [Extreme(name == "Max")] * 2
+    assert len(graph.nodes) == 3
+    assert isinstance(graph.nodes[2].op, Unary)
 
 
 # Models of several nodes ----------------------------------------------------------------------------------------------

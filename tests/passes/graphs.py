@@ -177,10 +177,22 @@ def sequence() -> ModelProto:
     return n.model(n.dense(x, 4, 2))
 
 
+def maxima() -> ModelProto:
+    """Maxout between convolutions, a floor for each channel, a leaky relu written as Max."""
+    n = Net(35)
+    x = n.input("x", 1, 3, 6, 6)
+    x = n.op("Max", n.conv(x, 3, 4, (3, 3)), n.conv(x, 3, 4, (3, 3)))
+    x = n.op("Min", n.const(n.rng.normal(size=(4, 1, 1))), n.conv(x, 4, 4, (1, 1)))
+    x = n.conv(x, 4, 4, (3, 3))
+    x = n.conv(n.op("Max", x, n.op("Mul", x, n.const(0.1))), 4, 2, (1, 1))
+    return n.model(n.op("Max", x, n.op("ReduceMean", x, axes=[2, 3], keepdims=1)))
+
+
 PATTERNS: dict[str, Callable[[], ModelProto]] = {
     f.__name__: f
     for f in (
         bn_first, scales, residual, squeeze_excite, decoder, unet, activations, clamps, pads, sequence,
+        maxima,
     )
 }  # fmt: skip
 ONNX = {**NETS, **PATTERNS}

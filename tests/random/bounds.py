@@ -21,7 +21,6 @@ from tinygen.ops import (
     Conv,
     ConvTranspose,
     Dense,
-    Extreme,
     LogSoftmax,
     Mul,
     Pad,

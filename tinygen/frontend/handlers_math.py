@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,20 @@ from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, 
 from tinygen.frontend.handlers_spatial import weight_quant
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, ArgMax, Dense, Expand, LogSoftmax, Mul, PRelu, ReduceExtreme, ReduceSum, Softmax, Unary
+from tinygen.ops import (
+    Add,
+    ArgMax,
+    Dense,
+    Expand,
+    Extreme,
+    LogSoftmax,
+    Mul,
+    PRelu,
+    ReduceExtreme,
+    ReduceSum,
+    Softmax,
+    Unary,
+)
 from tinygen.ops.base import Operator, Shape
 from tinygen.ops.reduce import block, reduced_shape
 from tinygen.ops.softmax import MAX_AXIS
@@ -185,17 +199,19 @@ def total(b: Builder, n: View) -> Result:
 
 
 def extreme(b: Builder, n: View) -> Result:
-    """Max and Min. Against a number a clamp; otherwise max(a, b) = b + relu(a - b), min(a, b) = a - relu(a - b)."""
+    """Max and Min of any number of tensors. Against a number a clamp."""
     largest = n.op_type == "Max"
     values = [v for v in n.ins if v is not None]
     numbers = [v for v in values if _scalar(v) is not None]
-    others = [v for v in values if _scalar(v) is None]
-
-    def pair(p: Tensor, q: Tensor) -> Tensor:
-        over = b.emit(Unary(clip_expr(0.0, math.inf), "relu"), b.emit(Add(-1), p, q))
-        return b.emit(Add(), q, over) if largest else b.emit(Add(-1), p, over)
-
-    y = _fold(b, others, pair, f"{n.name}/operand")
+    constants = [v for v in values if isinstance(v, Known) and _scalar(v) is None]
+    if len(constants) > 1:
+        pick = np.maximum if largest else np.minimum
+        try:
+            constants = [Known(functools.reduce(pick, (k.array for k in constants)))]
+        except ValueError as e:
+            raise Unsupported(str(e)) from e
+    operands = [v for v in values if isinstance(v, Act)] + constants
+    y = _fold(b, operands, lambda p, q: b.emit(Extreme(largest), p, q), f"{n.name}/operand")
     for v in numbers:
         c = _scalar(v)
         assert c is not None

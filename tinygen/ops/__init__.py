@@ -5,6 +5,7 @@ from tinygen.ops.base import Alias, Call, Case, ConstArg, Operator
 from tinygen.ops.conv import Conv
 from tinygen.ops.conv_transpose import ConvTranspose
 from tinygen.ops.dense import Dense
+from tinygen.ops.extreme import Extreme
 from tinygen.ops.move import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose
 from tinygen.ops.mul import Mul
 from tinygen.ops.pool import AvgPool, MaxPool
@@ -16,7 +17,7 @@ from tinygen.ops.unary import Unary
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
-    Add, Mul, Unary, PRelu,
+    Add, Mul, Extreme, Unary, PRelu,
     MaxPool, AvgPool, ReduceSum, ReduceExtreme,
     Softmax, LogSoftmax, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Expand, Resize,
@@ -24,6 +25,6 @@ OPERATORS: tuple[type[Operator], ...] = (
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
-    "Dense", "Expand", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme",
+    "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme",
     "ReduceSum", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

@@ -8,16 +8,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ir.types import Graph, Node
-from tinygen.ops import Add, Mul, Unary
+from tinygen.ops import Add, Extreme, Mul, Unary
 from tinygen.ops.unary import Expr, clip_expr, substitute
 from tinygen.passes.base import Pass, Promise, merge_origin, replace_nodes, until_stable
+
+
+def _expression(op: Add | Mul | Extreme, a: Expr, b: Expr) -> Expr:
+    """What an operator of two operands computes."""
+    if isinstance(op, Extreme):
+        return ("Max" if op.largest else "Min", a, b)
+    name = "Mul" if isinstance(op, Mul) else ("Add" if op.sign > 0 else "Sub")
+    return substitute(clip_expr(op.lo, op.hi), (name, a, b))
 
 
 def _as_function(graph: Graph, node: Node) -> tuple[str, Expr] | None:
     """(root tensor, expression) of a node that computes a function of one tensor; None otherwise."""
     if isinstance(node.op, Unary):
         return node.inputs[0], node.op.expr
-    if not isinstance(node.op, Add | Mul):
+    if not isinstance(node.op, Add | Mul | Extreme):
         return None
     args: list[Expr] = []
     roots: list[str] = []
@@ -31,8 +39,7 @@ def _as_function(graph: Graph, node: Node) -> tuple[str, Expr] | None:
             roots.append(t.name)
     if len(set(roots)) != 1 or graph.tensors[roots[0]].shape != graph.outs(node)[0].shape:
         return None
-    name = "Mul" if isinstance(node.op, Mul) else ("Add" if node.op.sign > 0 else "Sub")
-    return roots[0], substitute(clip_expr(node.op.lo, node.op.hi), (name, *args))
+    return roots[0], _expression(node.op, *args)
 
 
 def _through(graph: Graph, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
@@ -45,7 +52,7 @@ def _through(graph: Graph, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
 
 def _binary(graph: Graph, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | None:
     """Two operands that are functions of the same root."""
-    if not isinstance(node.op, Add | Mul) or any(t.const is not None for t in graph.ins(node)):
+    if not isinstance(node.op, Add | Mul | Extreme) or any(t.const is not None for t in graph.ins(node)):
         return None
     (root_a, a, via_a), (root_b, b, via_b) = (_through(graph, i) for i in node.inputs)
     for root, ea, eb, via in (
@@ -54,15 +61,14 @@ def _binary(graph: Graph, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | No
         (root_b, "x", b, via_b) if root_b == node.inputs[0] else (None, a, b, ()),
     ):
         if root is not None and graph.tensors[root].shape == graph.outs(node)[0].shape:
-            name = "Mul" if isinstance(node.op, Mul) else ("Add" if node.op.sign > 0 else "Sub")
-            return root, substitute(clip_expr(node.op.lo, node.op.hi), (name, ea, eb)), via
+            return root, _expression(node.op, ea, eb), via
     return None
 
 
 def _step(graph: Graph) -> Graph | None:
     for node in graph.nodes:
         if (
-            isinstance(node.op, Add | Mul)
+            isinstance(node.op, Add | Mul | Extreme)
             and graph.ins(node)[0].shape == graph.ins(node)[-1].shape
             and (found := _binary(graph, node)) is not None
         ):

@@ -17,6 +17,7 @@ from tinygen.ops import (
     Concat,
     Dense,
     Expand,
+    Extreme,
     Gather,
     LogSoftmax,
     Mul,
@@ -183,7 +184,7 @@ def _sink(graph: Graph, node: Node) -> Graph | None:
         perm, source = above.op.perm, graph.tensors[above.inputs[0]]
         back = _inverse(perm)
         y = graph.outs(node)[0]
-        if isinstance(op, Add | Mul | Concat):
+        if isinstance(op, Add | Mul | Extreme | Concat):
             found = _sink_many(graph, node, perm, back)
             if found is not None:
                 return found
@@ -228,7 +229,7 @@ def _sink(graph: Graph, node: Node) -> Graph | None:
 
 
 def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | None:
-    """Add, Mul, Concat: all operands move together, each at no cost."""
+    """Add, Mul, Extreme, Concat: all operands move together, each at no cost."""
     y = graph.outs(node)[0]
     if len(y.shape) != len(perm):
         return None

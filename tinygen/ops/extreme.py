@@ -1,0 +1,55 @@
+"""The larger, or the smaller, of two tensors, element by element, broadcast. NUMERICS section 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array
+from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Operator, Shape
+from tinygen.ops.broadcast import aligned, broadcast_call, operands
+
+
+@dataclass(frozen=True)
+class Extreme(Operator):
+    """Maximum, or minimum."""
+
+    largest: bool = True
+    same_quant = True
+
+    @property
+    def title(self) -> str:
+        return "max" if self.largest else "min"
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        a, b = shapes
+        return (np.broadcast_shapes(a, b),)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (b.op("Max" if self.largest else "Min", list(names)),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        return Lowered(self, operands(ins))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        a, b = aligned(ins, arrays, len(out.shape))
+        return (np.maximum(a, b) if self.largest else np.minimum(a, b),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        return (broadcast_call("tg_max" if self.largest else "tg_min", ins, out, ()),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        k = np.random.default_rng(5).normal(size=(1, 1, 6)).astype(np.float32)
+        return (
+            Case("same_shape", cls(), ((1, 4, 5, 6), (1, 4, 5, 6))),
+            Case("min", cls(False), ((1, 9), (1, 9))),
+            Case("channel", cls(), ((1, 4, 5, 6), (1, 1, 1, 6))),
+            Case("both_broadcast", cls(False), ((1, 4, 1), (1, 1, 5))),
+            Case("lower_rank", cls(), ((1, 4, 5), (5,))),
+            Case("constant", cls(), ((1, 7, 6), k)),
+            Case("constant_first", cls(False), (k, (1, 7, 6))),
+        )
