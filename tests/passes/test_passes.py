@@ -19,6 +19,7 @@ from tinygen.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Extreme,
     MaxPool,
     Mul,
     Operator,
@@ -260,6 +261,8 @@ def activation(kind: str) -> ModelProto:
         y = n.op("Mul", n.op("Sigmoid", x), x)
     elif kind == "mish":
         y = n.op("Mul", x, n.op("Tanh", n.op("Softplus", x)))
+    elif kind == "leaky relu by Max":
+        y = n.op("Max", n.op("Mul", x, n.const(0.2)), x)
     elif kind == "softsign by hand":
         y = n.op("Mul", x, n.op("Reciprocal", n.op("Add", n.op("Abs", x), n.const(1.0))))
     else:
@@ -269,7 +272,17 @@ def activation(kind: str) -> ModelProto:
 
 @pytest.mark.parametrize(
     "kind",
-    ["hardswish", "hardswish by hardsigmoid", "gelu", "gelu by tanh", "swish", "mish", "softsign by hand", "norm"],
+    [
+        "hardswish",
+        "hardswish by hardsigmoid",
+        "gelu",
+        "gelu by tanh",
+        "swish",
+        "mish",
+        "leaky relu by Max",
+        "softsign by hand",
+        "norm",
+    ],
 )
 def test_functions_of_one_value_become_one_table(kind: str) -> None:
     g = tidied(activation(kind))
@@ -455,6 +468,28 @@ def test_pinned_tensors_are_not_looked_through() -> None:
     assert [t.quant for t in kept.tensors.values()] == [A, A, B]
     free = tidy(replace(g, tensors={n: replace(t, quant=None) for n, t in g.tensors.items()}))
     assert len(free.nodes) == 1
+
+
+# --- ties ------------------------------------------------------------------------------------------------------------
+
+
+def test_constant_does_not_tie() -> None:
+    """Two maxima with one constant keep a scale each, and a floor far below what wins costs no precision."""
+    k = Tensor.constant("k", np.array([[0.5, -1e9]], np.float32))
+    tensors = [Tensor("x", (1, 2)), k, Tensor("a", (1, 2)), Tensor("b", (1, 2)), Tensor("y", (1, 2))]
+    g = float_graph(
+        tensors,
+        (
+            Node("max", Extreme(), ("x", "k"), ("a",)),
+            Node("double", Unary(("Mul", "x", 2.0), "double"), ("a",), ("b",)),
+            Node("again", Extreme(), ("k", "b"), ("y",)),
+        ),
+    )
+    fixed = quantise(g, {"x": (-1.0, 1.0), "a": (-1.0, 1.0), "b": (-2.0, 2.0), "y": (-2.0, 2.0)})
+    for name, top in (("a", 1.0), ("y", 2.0)):
+        quant = fixed.tensors[name].quant
+        assert quant is not None
+        assert quant.s == pytest.approx(2 * top / 255, rel=0.01)
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

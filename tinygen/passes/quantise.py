@@ -29,7 +29,11 @@ def _operator(node: Node) -> Operator:
 
 
 def ties(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Tensor name to all members of its tie, itself included, in graph order."""
+    """Tensor name to all members of its tie, itself included, in graph order.
+
+    A constant joins none: it is quantised anew for each operator that reads it, and the output's range holds all of it
+    that matters.
+    """
     leader: dict[str, str] = {name: name for name in graph.tensors}
 
     def find(name: str) -> str:
@@ -39,7 +43,8 @@ def ties(graph: Graph) -> dict[str, tuple[str, ...]]:
 
     for node in graph.nodes:
         if _operator(node).same_quant:
-            first, *others = (find(n) for n in (*node.inputs, *node.outputs))
+            names = (*node.inputs, *node.outputs)
+            first, *others = (find(n) for n in names if graph.tensors[n].const is None)
             for other in others:
                 leader[other] = first
     groups: dict[str, list[str]] = {}
@@ -59,26 +64,24 @@ def range_tensors(graph: Graph) -> tuple[str, ...]:
 
 
 def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Quant]:
-    """Quantisation of every activation and of constants in ties. `ranges`: (lo, hi) of the tensors `range_tensors`
-    names.
-    """
+    """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names."""
     made = {out: node for node in graph.nodes for out in node.outputs}
     # A padding value other than zero must be representable.
     extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
 
     def pinned(t: Tensor) -> Quant | None:
-        if t.const is None and t.quant is not None:
+        if t.quant is not None:
             return t.quant
         return _operator(made[t.name]).fixed_quant() if t.name in made else None
 
     chosen: dict[str, Quant] = {}
     for name, group in ties(graph).items():
         t = graph.tensors[name]
+        if t.const is not None:
+            continue
         own = pinned(t)
         if own is not None:
             chosen[name] = own
-        elif t.const is not None and len(group) == 1:
-            continue
         else:
             pins = [p for p in (pinned(graph.tensors[g]) for g in group) if p is not None]
             if pins:
@@ -86,8 +89,7 @@ def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> di
                 continue
             lows, highs = [0.0], [0.0]
             for member in group:
-                m = graph.tensors[member]
-                lo, hi = (float(m.array.min()), float(m.array.max())) if m.const is not None else ranges[member]
+                lo, hi = ranges[member]
                 lows += [lo, extra.get(member, 0.0)]
                 highs += [hi, extra.get(member, 0.0)]
             chosen[name] = quant_from_range(min(lows), max(highs))
