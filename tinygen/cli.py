@@ -270,13 +270,13 @@ def ops(markdown: bool) -> None:
     if markdown:
         click.echo("| ONNX operator | limits |\n| --- | --- |")
         for op in supported_ops():
-            click.echo(f"| {op.onnx_name} | {' '.join(op.notes)} |")
+            click.echo(f"| {op.onnx_name} | {'; '.join(op.notes)} |")
         return
     table = Table(title="ONNX operators")
     table.add_column("operator")
     table.add_column("limits", overflow="fold")
     for op in supported_ops():
-        table.add_row(op.onnx_name, " ".join(op.notes))
+        table.add_row(op.onnx_name, "; ".join(op.notes))
     out.print(table)
 
 
