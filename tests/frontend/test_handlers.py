@@ -307,6 +307,16 @@ def test_max_and_min(name: str, opset: int, tmp_path: Path) -> None:
     assert isinstance(graph.nodes[2].op, Unary)
 
 
+@pytest.mark.parametrize("name", ["Sum", "Mean", "Max", "Min"])
+def test_constants_first(name: str, tmp_path: Path) -> None:
+    """Two constants in front of the activation: one operator (Mean: and its share), never one of constants only."""
+    model = parse(f"""g (float[1,2,3] x) => (float y)
+        <float[2,1] k1 = {{0.5, -1.0}}, float[3] k2 = {{0.25, 2.0, -0.75}}> {{ y = {name}(k1, k2, x) }}""")
+    graph = check(tmp_path, model).graph
+    assert len(graph.nodes) == (2 if name == "Mean" else 1)
+    assert "x" in graph.nodes[0].inputs
+
+
 # Models of several nodes ----------------------------------------------------------------------------------------------
 
 

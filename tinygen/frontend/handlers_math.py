@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Result, Unsupported, View
+from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Result, Unsupported, Value, View
 from tinygen.frontend.handlers_spatial import weight_quant
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
@@ -190,9 +190,21 @@ def _fold(b: Builder, values: Sequence[object], step: Callable[[Tensor, Tensor],
     return total
 
 
+def _constants_last(values: Sequence[Value], pick: Callable[[Array, Array], Array]) -> list[Value]:
+    """The activations, then all constants as one: no operator may be left with constants only."""
+    constants = [v for v in values if isinstance(v, Known)]
+    if len(constants) > 1:
+        try:
+            constants = [Known(functools.reduce(pick, (k.array for k in constants)))]
+        except ValueError as e:
+            raise Unsupported(str(e)) from e
+    return [*(v for v in values if isinstance(v, Act)), *constants]
+
+
 def total(b: Builder, n: View) -> Result:
     """Sum and Mean of any number of tensors."""
-    y = _fold(b, [v for v in n.ins if v is not None], lambda a, c: b.emit(Add(), a, c), f"{n.name}/operand")
+    values = _constants_last([v for v in n.ins if v is not None], np.add)
+    y = _fold(b, values, lambda a, c: b.emit(Add(), a, c), f"{n.name}/operand")
     if n.op_type == "Mean" and len(n.ins) > 1:
         y = b.emit(Mul(), y, b.const(np.array(1.0 / len(n.ins)), f"{n.name}/share"))
     return y
@@ -203,15 +215,8 @@ def extreme(b: Builder, n: View) -> Result:
     largest = n.op_type == "Max"
     values = [v for v in n.ins if v is not None]
     numbers = [v for v in values if _scalar(v) is not None]
-    constants = [v for v in values if isinstance(v, Known) and _scalar(v) is None]
-    if len(constants) > 1:
-        pick = np.maximum if largest else np.minimum
-        try:
-            constants = [Known(functools.reduce(pick, (k.array for k in constants)))]
-        except ValueError as e:
-            raise Unsupported(str(e)) from e
-    operands = [v for v in values if isinstance(v, Act)] + constants
-    y = _fold(b, operands, lambda p, q: b.emit(Extreme(largest), p, q), f"{n.name}/operand")
+    others = _constants_last([v for v in values if _scalar(v) is None], np.maximum if largest else np.minimum)
+    y = _fold(b, others, lambda p, q: b.emit(Extreme(largest), p, q), f"{n.name}/operand")
     for v in numbers:
         c = _scalar(v)
         assert c is not None
