@@ -170,11 +170,11 @@ TG_SHARED void tg_conv_s8_dsp(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
     const int32_t pairs = cfg->k_h * (cfg->k_w / cols) * ((run + 1) / 2);
     const tg_layer_t l = {cfg, x, (int8_t *)&scratch[4 * pairs], run, cols, (cols > 1) ? cols : cfg->dil_w};
     /* every pixel is read once, in order: no window to look for */
-    const int32_t pointwise = (((cfg->k_h * cfg->k_w) == 1) && ((cfg->stride_h * cfg->stride_w) == 1) &&
-                               ((cfg->pad_top + cfg->pad_left) == 0) && (cfg->out_h == cfg->in_h) &&
-                               (cfg->out_w == cfg->in_w))
-                                  ? 1
-                                  : 0;
+    const int32_t pointwise =
+        (((cfg->k_h * cfg->k_w) == 1) && ((cfg->stride_h * cfg->stride_w) == 1) &&
+         ((cfg->pad_top + cfg->pad_left) == 0) && (cfg->out_h == cfg->in_h) && (cfg->out_w == cfg->in_w))
+            ? 1
+            : 0;
     const int32_t pixels = cfg->out_h * cfg->out_w;
     const int32_t blocks = cfg->out_c / 4;
     const int32_t rest = cfg->out_c % 4;

@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct {
     uint32_t rows;
-    uint32_t n; /**< 1..256 */
+    uint32_t n;    /**< 1..256 */
     uint32_t last; /**< of equals, 0: the first wins; 1: the last */
 } tg_argmax_s8_cfg_t;
 

@@ -13,10 +13,10 @@ extern "C" {
 
 typedef struct {
     uint32_t rows;
-    uint32_t n; /**< 1..4096 */
-    uint32_t len; /**< entries of e; beyond them e is 0 */
-    int32_t m1; /**< s_x / s_y * 2^shift */
-    int32_t m2; /**< ln 2 / (65536 * s_y) * 2^shift */
+    uint32_t n;     /**< 1..4096 */
+    uint32_t len;   /**< entries of e; beyond them e is 0 */
+    int32_t m1;     /**< s_x / s_y * 2^shift */
+    int32_t m2;     /**< ln 2 / (65536 * s_y) * 2^shift */
     uint16_t shift; /**< 1..46 */
     int16_t out_zp;
 } tg_log_softmax_s8_cfg_t;

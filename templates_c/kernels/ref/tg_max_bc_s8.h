@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 typedef struct {
-    uint32_t dims[4];   /**< of y, outermost first */
+    uint32_t dims[4];    /**< of y, outermost first */
     int32_t a_stride[4]; /**< in elements; 0 repeats (broadcast) */
     int32_t b_stride[4];
 } tg_max_bc_s8_cfg_t;

@@ -18,8 +18,8 @@ TG_SHARED void tg_resize_linear_s8(const tg_resize_linear_s8_cfg_t *cfg, const i
             const int32_t w01 = (2048 * h[2]) - w11;
             const int32_t w00 = (2048 * 2048) - w11 - w10 - w01;
             for (int32_t i = 0; i < channels; ++i) {
-                const int32_t acc = (w00 * row0[left + i]) + (w01 * row0[right + i]) + (w10 * row1[left + i]) +
-                                    (w11 * row1[right + i]);
+                const int32_t acc =
+                    (w00 * row0[left + i]) + (w01 * row0[right + i]) + (w10 * row1[left + i]) + (w11 * row1[right + i]);
                 y[i] = (int8_t)((acc + (1 << 21)) >> 22);
             }
             y += channels;

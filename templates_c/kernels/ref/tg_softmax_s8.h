@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct {
     uint32_t rows;
-    uint32_t n; /**< 1..4096: the sum of n table entries fits uint32 with room to spare */
+    uint32_t n;   /**< 1..4096: the sum of n table entries fits uint32 with room to spare */
     uint32_t len; /**< entries of e; beyond them e is 0 */
 } tg_softmax_s8_cfg_t;
 
