@@ -104,8 +104,8 @@ def _added_to_ours(*more: str) -> Callable[[Place], Command]:
 
 
 def _edited(p: Place) -> Command:
-    file = p.built() / "src" / "main.c"
-    file.write_text(file.read_text() + "/* mine */\n")
+    file = p.built() / "platformio.ini"
+    file.write_text(file.read_text() + "; mine\n")
     return p.build(p.model())
 
 
@@ -198,7 +198,7 @@ FOLDERS = [
     Case("output_foreign_forced", _foreign_forced, OUTPUT, "out", "thesis.tex", "Choose another --output"),
     Case("output_added_to", _added_to_ours(), OUTPUT, "out", "src/sensor.c", "Move them, or choose another"),
     Case("output_added_to_forced", _added_to_ours("--force"), OUTPUT, "out", "src/sensor.c", "Move them"),
-    Case("output_edited", _edited, OUTPUT, "out", "src/main.c", "overwrite them with --force"),
+    Case("output_edited", _edited, OUTPUT, "out", "platformio.ini", "overwrite them with --force"),
     Case("output_edited_board", _edited_then_other_board, OUTPUT, "out", "net.c", "--force"),
     Case("output_manifest_of_others", _manifest_of_others, OUTPUT, "out", "data.txt", "Choose another --output"),
     Case(

@@ -234,7 +234,7 @@ def test_fault_of_ours_is_said_to_be_ours(place: Place, monkeypatch: pytest.Monk
 def test_force_overwrites_what_was_edited(place: Place) -> None:
     place.built()
     before = contents(place.folder)
-    (place.out / "src" / "main.c").write_text("mine")
+    (place.out / "platformio.ini").write_text("mine")
     (place.out / "README.md").unlink()
     result = run(place.build(place.model(), "--force"))
     assert result.code == 0, result.text

@@ -16,6 +16,8 @@ from tinygen.errors import OutputError
 MANIFEST = "MANIFEST.json"
 #: What PlatformIO and editors leave in a project; neither ours nor foreign.
 IGNORED = {".pio", ".vscode", ".git", "__pycache__"}
+#: Written once, then the user's to change: an edited one is kept, with --force too.
+YOURS = {"src/main.c"}
 #: Begins the name of the folder in which new files lie until all are there; one stays behind only if we are killed.
 STAGING = ".tinygen-"
 
@@ -86,9 +88,9 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False) 
     A folder that exists stays the same folder (a shell or a container's mount may stand in it), with what is IGNORED.
     """
     check_output(out, force=force)
-    complete = {**files, MANIFEST: manifest(files)}
     out = out.absolute()
     try:
+        complete = {**files, **_kept(out), MANIFEST: manifest(files)}
         update = out.is_dir()
         for left in out.glob(f"{STAGING}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -166,10 +168,19 @@ def _files_in(folder: Path) -> set[str]:
 
 
 def _edited(folder: Path, present: set[str], known: Mapping[str, str]) -> list[str]:
-    """Files of ours whose bytes are not those we wrote."""
-    return sorted(
-        n for n in present & known.keys() if hashlib.sha256((folder / n).read_bytes()).hexdigest() != known[n]
-    )
+    """Files of ours whose bytes are not those we wrote, those aside that are the user's to change."""
+    return sorted(n for n in (present & known.keys()) - YOURS if _differs(folder, n, known))
+
+
+def _differs(folder: Path, name: str, known: Mapping[str, str]) -> bool:
+    return hashlib.sha256((folder / name).read_bytes()).hexdigest() != known[name]
+
+
+def _kept(out: Path) -> dict[str, bytes]:
+    """The user's own versions of YOURS."""
+    known = _known(out) or {}
+    names = [n for n in YOURS if n in known and (out / n).is_file() and _differs(out, n, known)]
+    return {n: (out / n).read_bytes() for n in names}
 
 
 def _known(out: Path) -> dict[str, str] | None:
