@@ -83,17 +83,27 @@ def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> di
         if own is not None:
             chosen[name] = own
         else:
-            pins = [p for p in (pinned(graph.tensors[g]) for g in group) if p is not None]
-            if pins:
-                chosen[name] = pins[0]
+            asked = next((q for q in (graph.tensors[g].quant for g in group) if q is not None), None)
+            if asked is not None:
+                chosen[name] = asked
                 continue
-            lows, highs = [0.0], [0.0]
+            lows, highs, dictated = [0.0], [0.0], None
             for member in group:
-                lo, hi = ranges[member]
-                lows += [lo, extra.get(member, 0.0)]
-                highs += [hi, extra.get(member, 0.0)]
-            chosen[name] = quant_from_range(min(lows), max(highs))
+                q = pinned(graph.tensors[member])
+                dictated = dictated or q
+                if q is None:
+                    lo, hi = ranges[member]
+                    lows += [lo, extra.get(member, 0.0)]
+                    highs += [hi, extra.get(member, 0.0)]
+            # What Softmax dictates holds its own values; a Concat may put others beside them.
+            own = quant_from_range(min(lows), max(highs))
+            chosen[name] = dictated if dictated is not None and _holds(dictated, min(lows), max(highs)) else own
     return chosen
+
+
+def _holds(q: Quant, lo: float, hi: float) -> bool:
+    """[lo, hi] can be said, to within a step at the ends (Softmax's own 1.0 is one beyond)."""
+    return q.s * (-129 - q.zero_point) <= lo and hi <= q.s * (128 - q.zero_point)
 
 
 def weighted_inputs(graph: Graph) -> tuple[str, ...]:
