@@ -156,26 +156,27 @@ def activations(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
 
 
 def _covers(net: Network, reals: dict[str, Array], wanted: Sequence[str]) -> list[str]:
-    """Calibrated with the extremes of these samples, a tensor must be able to say them, to within half a step. Not
-    where a pre-quantised model or an operator decided its quantisation, or that of a tensor it shares integers with."""
+    """Calibrated with the extremes of these samples, a tensor must be able to say them, to within half a step (one
+    where an operator such as Softmax decides). Not where a pre-quantised model decided its quantisation, or that of a
+    tensor it shares integers with."""
     assert net.fixed is not None
     assert net.tidy is not None
     found, tied = [], ties(net.tidy)
     for name in wanted:
-        if name not in net.fixed.tensors or any(_decided(net.tidy, member) for member in tied[name]):
+        if name not in net.fixed.tensors or any(net.tidy.tensors[member].quant is not None for member in tied[name]):
             continue
         s, z = need_quant(net.fixed.tensors[name])
         low, high = s * (-128 - z), s * (127 - z)
         lo, hi = float(reals[name].min()), float(reals[name].max())
-        if lo < low - 0.51 * s or hi > high + 0.51 * s:
+        steps = 1.01 if any(_decided(net.tidy, member) for member in tied[name]) else 0.51
+        if lo < low - steps * s or hi > high + steps * s:
             found.append(f"tensor {name!r} holds [{low:.4g}, {high:.4g}], calibration saw [{lo:.4g}, {hi:.4g}]")
     return found
 
 
 def _decided(graph: Graph, name: str) -> bool:
-    t, node = graph.tensors[name], graph.producer.get(name)
-    own = node.op.fixed_quant() if node is not None and isinstance(node.op, Operator) else None
-    return own is not None or (t.quant is not None and t.const is None)
+    node = graph.producer.get(name)
+    return node is not None and isinstance(node.op, Operator) and node.op.fixed_quant() is not None
 
 
 def _sqnr(net: Network, reals: dict[str, Array]) -> tuple[float, ...]:

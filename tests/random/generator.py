@@ -19,14 +19,19 @@ TRIES = 60
 def generate(seed: int) -> ModelProto:
     """A network of 1 to 12 layers with 1 to 3 inputs and 1 to 4 outputs."""
     rng = np.random.default_rng([2, seed])
-    net = Net(rng, int(rng.choice(OPSETS)))
+    # Rare kinds in turn, as the first layers.
+    rare = list(FUNCTIONS)[seed // 2 % len(FUNCTIONS)] if seed % 2 == 0 else None
+    least = FUNCTIONS[rare][0] if rare is not None else OPSETS[0]
+    most = 24 if rare == "Swish" else OPSETS[-1]  # onnxruntime 1.31 has it for this opset only
+    net = Net(rng, int(rng.choice([v for v in OPSETS if least <= v <= most])))
     for i in range(net.pick([1, 1, 1, 1, 2, 2, 3])):
         net.add_input(_input_shape(net), net.pick([f"x{i}", f"input.{i}", f"serving_default_x{i}:0"]))
     quantised = seed % 4 == 1
     layers = list(LAYERS) + (list(QUANTISED) if quantised else [])
-    # Rare kinds in turn, as the first layer.
-    _try(net, lambda n: qlinear(n, QLINEAR[seed // 4 % len(QLINEAR)]) if quantised else [])
-    _try(net, lambda n: function(n, list(FUNCTIONS)[seed // 2 % len(FUNCTIONS)]) if seed % 2 == 0 else [])
+    if quantised:
+        _try(net, lambda n: qlinear(n, QLINEAR[seed // 4 % len(QLINEAR)]))
+    if rare is not None:
+        _try(net, lambda n: function(n, rare))
     odds = np.array([w for _, w in layers]) / sum(w for _, w in layers)
     wanted, done = net.between(1, 12), 0
     for _ in range(TRIES):

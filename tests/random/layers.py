@@ -458,15 +458,15 @@ FUNCTIONS: dict[str, tuple[int, tuple[float, float], dict[str, tuple[Any, ...]]]
     "Shrink": (11, (-np.inf, np.inf), {"lambd": (0.3,), "bias": (0.1, 0.3)}),
     "Sigmoid": (11, (-np.inf, np.inf), {}),
     "Tanh": (11, (-np.inf, np.inf), {}),
-    "Erf": (13, (-np.inf, np.inf), {}),
+    "Erf": (11, (-np.inf, np.inf), {}),
     "Softplus": (11, (-np.inf, np.inf), {}),
     "Softsign": (11, (-np.inf, np.inf), {}),
-    "Exp": (13, (-20, 5), {}),
-    "Log": (13, (0.05, np.inf), {}),
-    "Sqrt": (13, (0.0, np.inf), {}),
-    "Abs": (13, (-np.inf, np.inf), {}),
-    "Neg": (13, (-np.inf, np.inf), {}),
-    "Reciprocal": (13, (0.2, np.inf), {}),
+    "Exp": (11, (-20, 5), {}),
+    "Log": (11, (0.05, np.inf), {}),
+    "Sqrt": (11, (0.0, np.inf), {}),
+    "Abs": (11, (-np.inf, np.inf), {}),
+    "Neg": (11, (-np.inf, np.inf), {}),
+    "Reciprocal": (11, (0.2, np.inf), {}),
     "Sin": (11, (-10, 10), {}),
     "Cos": (11, (-10, 10), {}),
     "Tan": (11, (-1.3, 1.3), {}),
@@ -479,15 +479,15 @@ FUNCTIONS: dict[str, tuple[int, tuple[float, float], dict[str, tuple[Any, ...]]]
     "Acosh": (11, (1.05, np.inf), {}),
     "Atanh": (11, (-0.95, 0.95), {}),
     "Round": (11, (-np.inf, np.inf), {}),
-    "Floor": (13, (-np.inf, np.inf), {}),
-    "Ceil": (13, (-np.inf, np.inf), {}),
-    "Sign": (13, (-np.inf, np.inf), {}),
+    "Floor": (11, (-np.inf, np.inf), {}),
+    "Ceil": (11, (-np.inf, np.inf), {}),
+    "Sign": (11, (-np.inf, np.inf), {}),
 }
 
 
 def function(net: Net, kind: str | None = None) -> list[str]:
     """A function of one value; where it is not defined everywhere, the input is brought into its domain first."""
-    kind = kind or net.pick([k for k, (opset, _, _) in FUNCTIONS.items() if opset <= net.opset or opset == 13])
+    kind = kind or net.pick([k for k, (opset, _, _) in FUNCTIONS.items() if opset <= net.opset])
     _, (low, high), choices = FUNCTIONS[kind]
     x = choose(net)
     name = x.name
@@ -948,6 +948,42 @@ def qdq_bridge(net: Net) -> list[str]:
     return [q.dequantise([code, *p])]
 
 
+def qdq_tie(net: Net) -> list[str]:
+    """Operators that only move integers between values that are pinned (or dictated, as by Softmax) differently."""
+    x = choose(net, lambda v: v.rank >= 2 and v.high - v.low > 1e-3)
+    q = Quantised(net)
+
+    def part() -> str:
+        match net.between(0, 3):
+            case 0:
+                return net.op("Softmax", [x], axis=-1)[0]
+            case 1:
+                return net.const(net.normal(*x.shape))
+            case 2:
+                return x.name
+            case _:
+                return q.through(x, x.low - net.rng.uniform(0, 2), x.high + net.rng.uniform(0, 2))
+
+    parts = [part() for _ in range(net.between(1, 3))]
+    axis = net.between(1, x.rank - 1)
+    (y,) = net.op("Concat", [x.name, *parts], axis=axis)
+    match net.between(0, 3):
+        case 0:
+            (y,) = net.op("Reshape", [y, net.ints([1, -1])])
+        case 1:
+            (y,) = net.op(
+                "ReduceMax",
+                [y, net.ints([-1])] if net.opset >= 18 else [y],
+                **({} if net.opset >= 18 else {"axes": [-1]}),
+            )
+        case 2:
+            (y,) = net.op("Concat", [y, parts[0]], axis=axis)
+        case _:
+            pass
+    top = max(abs(x.low), abs(x.high), 5.0)
+    return [q.through(y, -top, top)]
+
+
 def qdq_layer(net: Net) -> list[str]:
     """Convolution or dense layer in QDQ form."""
     q = Quantised(net)
@@ -1069,4 +1105,4 @@ LAYERS: tuple[tuple[Layer, float], ...] = (
     (transpose, 3), (nothing, 1), (concat, 4), (split, 2), (slice_, 3), (pad, 2.5), (gather, 2), (expand, 1), (tile, 1),
     (resize, 3), (depth_space, 1.5), (shuffle, 1),
 )  # fmt: skip
-QUANTISED: tuple[tuple[Layer, float], ...] = ((qdq_bridge, 12), (qdq_layer, 10), (qlinear, 10))
+QUANTISED: tuple[tuple[Layer, float], ...] = ((qdq_bridge, 12), (qdq_tie, 10), (qdq_layer, 10), (qlinear, 10))
