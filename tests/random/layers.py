@@ -709,6 +709,8 @@ def concat(net: Net) -> list[str]:
             dims = list(x.shape)
             dims[axis] = net.between(1, 3)
             parts.append(net.const(net.normal(*dims)))
+        elif net.chance(0.2):  # an operator that dictates its scale, beside one that does not
+            parts.append(net.op("Softmax", [x], axis=-1)[0])
         else:
             parts.append(choose(net, fits))
     order = net.rng.permutation(len(parts))
