@@ -33,7 +33,7 @@ def _step(graph: Graph) -> Graph | None:
         op = replace(after.op, window=window)
         if isinstance(op, AvgPool):
             op = replace(op, include_pad=True)
-        fused = replace(after, op=op, inputs=(node.inputs[0], *after.inputs[1:]), origin=merge_origin(node, after))
+        fused = replace(after, op=op, inputs=(node.inputs[0], *after.inputs[1:]), origin=merge_origin(after, node))
         return replace_nodes(graph, {node.name: (), after.name: (fused,)})
     return None
 

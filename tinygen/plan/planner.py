@@ -35,11 +35,23 @@ def _check_sizes(call: Call, node: Node) -> None:
             raise ModelError(f'"{where}": {name} is {value}; {call.kernel} takes at most 65535. Split the layer.')
 
 
+#: Words that tell a layer in the names that converters join with ";" when they fuse nodes.
+_LAYER_WORD = re.compile(r"conv|dense|matmul|gemm|pool|softmax", re.IGNORECASE)
+#: Endings of such names that say nothing.
+_NOISE = re.compile(r"[_/](ReadVariableOp\S*|resource\d*|prequant|quantize|dequantize)(?=$|[_/;])")
+
+
 def layer_name(origin: str) -> str:
-    """A short identifier for an ONNX node name: "/stem/stem.0/Conv" becomes stem_0_conv."""
-    parts = [p for p in origin.split("/") if p]
-    kept = [p for p, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(f"{p}.")]
-    return identifier("_".join(kept[-4:]))[-40:].strip("_")
+    """A short identifier for an ONNX node name.
+
+    "/stem/stem.0/Conv" becomes stem_0_conv; of "a/Relu;a/conv2d/BiasAdd_prequant" the part that names a layer is taken.
+    """
+    parts = [_NOISE.sub("", p) for p in origin.split(";")]
+    best = next((p for p in parts if _LAYER_WORD.search(p)), parts[0])
+    path = [p for p in best.split("/") if p]
+    kept = [p for p, after in zip(path, [*path[1:], ""], strict=False) if not after.startswith(f"{p}.")]
+    name = identifier("_".join(kept[-3:]))
+    return name if len(name) <= 40 else identifier(name[-40:].split("_", 1)[-1].lstrip("_0123456789"))
 
 
 def plan(graph: Graph, core: str, kernel_sets: Sequence[str]) -> Plan:
