@@ -24,8 +24,16 @@ TIDY: tuple[Pass, ...] = (
 )
 
 
+#: Rounds of the whole line; a second finds what the first uncovered, more are rare.
+ROUNDS = 5
+
+
 def tidy(graph: Graph) -> Graph:
     """A FLOAT graph, simplified; the values it computes change by float rounding only."""
-    for p in TIDY:
-        graph = apply(p, graph)
+    for _ in range(ROUNDS):
+        before = graph
+        for p in TIDY:
+            graph = apply(p, graph)
+        if graph is before:
+            break
     return graph

@@ -84,7 +84,9 @@ def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> di
             chosen[name] = own
         else:
             asked = next((q for q in (graph.tensors[g].quant for g in group) if q is not None), None)
-            if asked is not None:
+            # A pin reaches its tie, but not a tensor that others read as well and whose values it would clip.
+            shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.outputs
+            if asked is not None and (not shared or _holds(asked, *ranges[name])):
                 chosen[name] = asked
                 continue
             lows, highs, dictated = [0.0], [0.0], None
