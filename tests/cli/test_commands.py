@@ -135,8 +135,8 @@ def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) 
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     ok("build", *arguments, cwd=tmp_path)
     assert before == {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    edited = tmp_path / "out" / "src" / "main.c"
-    edited.write_text("/* mine */\n")
+    edited = tmp_path / "out" / "platformio.ini"
+    edited.write_text("; mine\n")
     said = tinygen("build", *arguments, cwd=tmp_path)
     assert said.code == 6
     assert "src/main.c" in said.err
