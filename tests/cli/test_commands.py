@@ -139,8 +139,8 @@ def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) 
     edited.write_text("; mine\n")
     said = tinygen("build", *arguments, cwd=tmp_path)
     assert said.code == 6
-    assert "src/main.c" in said.err
-    assert edited.read_text() == "/* mine */\n"
+    assert "platformio.ini" in said.err
+    assert edited.read_text() == "; mine\n"
     ok("build", *arguments, "--force", cwd=tmp_path)
     assert edited.read_bytes() == before[edited]
 
