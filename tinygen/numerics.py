@@ -66,6 +66,18 @@ def matmul_exact(x: Array, w: Array) -> Array:
     return result
 
 
+def fold_bias(w: Array, b: Array, in_zp: int) -> Array:
+    """b - in_zp * sum(w) as int32, for any weights whose first axis is the output channel.
+
+    With it `b' + sum w * x` over all taps, those outside the image reading `in_zp`, is `b + sum w * (x - in_zp)`.
+    """
+    sums = w.reshape(w.shape[0], -1).astype(np.int64).sum(axis=1)
+    folded: Array = b.astype(np.int64) - in_zp * sums
+    if np.any(np.abs(folded) >= 2**31):
+        raise ValueError("a folded bias does not fit int32: quantise must give the channel a larger weight scale")
+    return folded.astype(np.int32)
+
+
 def quantise(x: Array, scale: float, zero_point: int) -> Array:
     """Float input to int8, as `<model>_quantize_input` does it: float32 division, half to even, saturating."""
     with np.errstate(invalid="ignore", over="ignore"):

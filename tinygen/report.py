@@ -9,7 +9,6 @@ from rich.table import Table
 
 from tinygen.errors import UnsupportedError
 from tinygen.targets.board import Board
-from tinygen.verify import CoreResult
 from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
 
 
@@ -227,12 +226,3 @@ def evaluation_json(e: Evaluation) -> dict[str, Any]:
         "measures": [{"name": m.name, "float": m.float_value, "int8": m.int8_value} for m in e.measures],
         "layers": [layer_json(a) for a in e.layers],
     }
-
-
-def results_table(results: Iterable[CoreResult]) -> Table:
-    t = Table(title="Verification")
-    for name in ("core", "samples", "stack", "outputs sha256"):
-        t.add_column(name)
-    for r in results:
-        t.add_row(r.core, str(r.samples), str(r.stack), r.outputs_sha256[:16])
-    return t

@@ -11,7 +11,7 @@ import pytest
 
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call
-from tinygen.numerics import choose_multipliers
+from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan import pack
 
 SEEDS = range(200)
@@ -42,7 +42,7 @@ def equal(got: np.ndarray, want: np.ndarray, cfg: dict[str, Any]) -> None:
 
 def conv(lib: ctypes.CDLL, c: dict[str, Any], x: np.ndarray, w: np.ndarray, b: np.ndarray, m: np.ndarray) -> None:
     want = oracle.conv(c, x, w, b, m)
-    packed = pack.pack_conv_dsp(w, pack.fold_bias(w, b, c["in_zp"]), m, c["dil_w"])
+    packed = pack.pack_conv_dsp(w, fold_bias(w, b, c["in_zp"]), m, c["dil_w"])
     scratch = pack.conv_dsp_scratch(c["k_h"], c["k_w"], c["in_c"], c["dil_w"])
     equal(run(lib, "tg_conv_s8_dsp", c, x, *packed, scratch=scratch, size=want.size), want, c)
 
@@ -72,7 +72,7 @@ def test_dense(lib: ctypes.CDLL) -> None:
         c, in_zp, (x, w, b, m) = cases.dense_case(np.random.default_rng(seed))
         if pack.dense_dsp_supported(w, c["shift"]) is None:
             want = oracle.dense(c, x, w, b, m, in_zp)
-            packed = pack.pack_dense_dsp(w, pack.fold_bias(w, b, in_zp), m)
+            packed = pack.pack_dense_dsp(w, fold_bias(w, b, in_zp), m)
             equal(run(lib, "tg_dense_s8_dsp", c, x, *packed, scratch=0, size=want.size), want, c)
             ran += 1
     assert ran > len(SEEDS) // 2
@@ -88,7 +88,7 @@ def dwconv_sweep(lib: ctypes.CDLL, square: bool, at_least: int) -> None:
         if pack.dwconv_dsp_supported(c["in_c"], c["out_c"], c["shift"]) is None:
             want = oracle.dwconv(c, x, w, b, m)
             words = pack.pack_dwconv_dsp(w)
-            folded = pack.fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
+            folded = fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
             scratch = pack.dwconv_dsp_scratch(c["k_h"], c["k_w"], c["in_c"])
             got = run(lib, "tg_dwconv_s8_dsp", c, x, words, folded, m, scratch=scratch, size=want.size)
             equal(got, want, c)
@@ -121,7 +121,7 @@ def test_raw_pairs_at_their_limit(lib: ctypes.CDLL, sign: int, value: int) -> No
     conv(lib, c, x, w, b, m)
     d = {"rows": 1, "n_in": in_c, "n_out": 8, "out_zp": 0, "lo": -128, "hi": 127, "shift": shift}
     want = oracle.dense(d, x[0], w[:, 0, 0], b, m, c["in_zp"])
-    packed = pack.pack_dense_dsp(w[:, 0, 0], pack.fold_bias(w, b, c["in_zp"]), m)
+    packed = pack.pack_dense_dsp(w[:, 0, 0], fold_bias(w, b, c["in_zp"]), m)
     equal(run(lib, "tg_dense_s8_dsp", d, x, *packed, scratch=0, size=8), want, d)
 
 

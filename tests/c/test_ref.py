@@ -11,8 +11,7 @@ import pytest
 
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call
-from tinygen.numerics import choose_multipliers, requant
-from tinygen.plan import pack
+from tinygen.numerics import choose_multipliers, fold_bias, requant
 
 SEEDS = range(120)
 
@@ -45,14 +44,14 @@ def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
     for seed in SEEDS:
         c, (x, w, b, m) = make(np.random.default_rng(seed))
         want = oracle.conv(c, x, w, b, m)
-        equal(run(lib, "tg_conv_s8", c, x, w, pack.fold_bias(w, b, c["in_zp"]), m, size=want.size), want, c)
+        equal(run(lib, "tg_conv_s8", c, x, w, fold_bias(w, b, c["in_zp"]), m, size=want.size), want, c)
 
 
 def test_dwconv(lib: ctypes.CDLL) -> None:
     for seed in SEEDS:
         c, (x, w, b, m) = cases.dwconv_case(np.random.default_rng(seed))
         want = oracle.dwconv(c, x, w, b, m)
-        folded = pack.fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
+        folded = fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
         equal(run(lib, "tg_dwconv_s8", c, x, w, folded, m, size=want.size), want, c)
 
 
@@ -67,7 +66,7 @@ def test_dense(lib: ctypes.CDLL) -> None:
     for seed in SEEDS:
         c, in_zp, (x, w, b, m) = cases.dense_case(np.random.default_rng(seed))
         want = oracle.dense(c, x, w, b, m, in_zp)
-        equal(run(lib, "tg_dense_s8", c, x, w, pack.fold_bias(w, b, in_zp), m, size=want.size), want, c)
+        equal(run(lib, "tg_dense_s8", c, x, w, fold_bias(w, b, in_zp), m, size=want.size), want, c)
 
 
 def add_fields(rng: np.random.Generator) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from tinygen.errors import ModelError
-from tinygen.ir.types import DType, Op, Quant, Tensor
+from tinygen.ir.types import Op, Quant, Tensor
 from tinygen.numerics import Array, choose_multipliers
 
 Shape = tuple[int, ...]
@@ -228,11 +228,6 @@ def quantise_weights(
         Tensor.constant(f"{name}_m", m),
         Epilogue(shift, low, high),
     )
-
-
-def int8_like(out: Tensor, shape: Shape, quant: Quant) -> Tensor:
-    """An int8 tensor."""
-    return Tensor(out.name, shape, DType.INT8, quant)
 
 
 def contiguous_strides(shape: Shape) -> Shape:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, matmul_exact, requant_clamp
+from tinygen.numerics import Array, fold_bias, matmul_exact, requant_clamp
 from tinygen.ops.base import (
     Call,
     Case,
@@ -131,7 +131,7 @@ class Conv(Operator):
             "hi": self.epilogue.hi,
             "shift": self.epilogue.shift,
         }
-        folded = b.array - (zp * w4.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
+        folded = fold_bias(w4, b.array, zp)
         consts = (ConstArg("b", folded), ConstArg("m", m.array))
         if self.depthwise(ic):
             packed = ConstArg("w", np.ascontiguousarray(w4[..., 0].transpose(1, 2, 0)))

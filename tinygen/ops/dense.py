@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, matmul_exact, requant_clamp
+from tinygen.numerics import Array, fold_bias, matmul_exact, requant_clamp
 from tinygen.ops.base import (
     Call,
     Case,
@@ -64,7 +64,7 @@ class Dense(Operator):
         x, w, b, m = ins
         _, zp = need_quant(x)
         _, y_zp = need_quant(out)
-        folded = b.array - (zp * w.array.astype(np.int64).sum(axis=1)).astype(np.int32)
+        folded = fold_bias(w.array, b.array, zp)
         end = self.epilogue
         fields = config(
             rows=x.size // w.shape[1], n_in=w.shape[1], n_out=w.shape[0],

@@ -1,7 +1,7 @@
 """How constants lie in flash for each kernel set, and how much scratch a kernel takes: pure numpy, no graphs.
 
 Names: `w_ohwi` is [out_c][k_h][k_w][in_c / groups] int8, `b` [out_c] int32, `m` [out_c] int32. Every `b` that a `pack`
-function takes is already folded (`fold_bias`). Words are int32 arrays; byte 0 is the lowest.
+function takes is already folded (`numerics.fold_bias`). Words are int32 arrays; byte 0 is the lowest.
 
 **Raw pairs** (conv and dense of the DSP set). Two weights e, o of neighbouring output channels share a half-word
 256 * o + e, which always fits int16. One SMLAD with the word as it is sums 256 * o + e, one with its even bytes sums e;
@@ -19,18 +19,6 @@ from tinygen.numerics import Array
 DSP_SHIFTS = (33, 54)
 #: 128 * 65535 < 2^23.
 RAW_PAIR_LIMIT = 2**16
-
-
-def fold_bias(w_ohwi: Array, b: Array, in_zp: int) -> Array:
-    """b - in_zp * sum(w) as int32, for any weights whose first axis is the output channel.
-
-    With it `b' + sum w * x` over all taps, those outside the image reading `in_zp`, is `b + sum w * (x - in_zp)`.
-    """
-    sums = w_ohwi.reshape(w_ohwi.shape[0], -1).astype(np.int64).sum(axis=1)
-    folded: Array = b.astype(np.int64) - in_zp * sums
-    if np.any(np.abs(folded) >= 2**31):
-        raise ValueError("a folded bias does not fit int32: quantise must give the channel a larger weight scale")
-    return folded.astype(np.int32)
 
 
 def conv_dsp_supported(w_ohwi: Array, groups: int, shift: int) -> str | None:
