@@ -324,7 +324,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
     notes: list[str] = []
     model = quantise_model(path, options, progress, clock)
     with clock.phase("plan"):
-        main_plan = plan(model.fixed, board.core.name, board.core.kernel_sets)
+        main_plan = plan(model.fixed, board.core)
     check_fit(main_plan, board, None, None)
     with clock.phase("simulate"):
         quantised = simulate.quantise_inputs(model.fixed, [x[:4] for x in model.samples.inputs])
@@ -336,7 +336,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         progress("verifying", i, len(cores))
         core = get_core(name)
         # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
-        core_plan = main_plan if name in ("native", board.core.name) else plan(model.fixed, name, core.kernel_sets)
+        core_plan = main_plan if name in ("native", board.core.name) else plan(model.fixed, core)
         with clock.phase(f"verify {name}"):
             try:
                 results.append(verify_plan(model, core_plan, name, options, inputs, expected))
@@ -551,7 +551,7 @@ def estimate(model: Quantised) -> Estimate:
         if core.machine is None:
             continue
         if core.name not in by_core:
-            p = plan(model.fixed, core.name, core.kernel_sets)
+            p = plan(model.fixed, core)
             macs = p.macs
             constants = make_library(p, model, Options(board.id)).weight_bytes
             code = code_bytes(core.name, p.kernels) + LAYER_CODE * len(p.steps) + MODEL_CODE

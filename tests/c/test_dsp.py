@@ -12,7 +12,7 @@ import pytest
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan import pack
+from tinygen.plan.variants import pack_dsp as pack
 
 SEEDS = range(200)
 

@@ -65,7 +65,7 @@ def quantised(model: ModelProto, name: str) -> flow.Quantised:
 def library(model: ModelProto, name: str, core: str = "native", *, static_arena: bool = False) -> Library:
     q = quantised(model, name)
     target = get_core(core)
-    p = plan(q.fixed, target.name, target.kernel_sets)
+    p = plan(q.fixed, target)
     view = flow.make_library(p, q, flow.Options(board="", static_arena=static_arena))
     return Library(q, p, view, render_library(view))
 

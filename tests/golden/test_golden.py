@@ -90,7 +90,7 @@ def rendered(name: str) -> dict[str, bytes]:
     core = get_core(core_name)
     # What onnx's serialisation makes of the model is not ours to fix.
     q = replace(q, imported=replace(q.imported, sha256="0" * 64))
-    p = plan(q.fixed, core.name, core.kernel_sets)
+    p = plan(q.fixed, core)
     view = replace(flow.make_library(p, q, options), version="X.Y.Z")
     files = {n: c for n, c in render_library(view).items() if not n.startswith("tg_")}
     text = "".join(line.rstrip() + "\n" for line in dump(q.fixed).splitlines())

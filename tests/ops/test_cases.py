@@ -81,7 +81,7 @@ def test_c_equals_integers(name: str, case: Case, core: str, require_tool: Calla
         require_tool(tool)
     fixed, xs, _ = fixed_case(case)
     target = get_core("cortex-m4" if core == "native-dsp" else core)
-    planned = plan(fixed, target.name, target.kernel_sets)
+    planned = plan(fixed, target)
     ports = [tuple(PortView(e.name, e.length) for e in ends) for ends in (planned.inputs, planned.outputs)]
     model = ModelView("case", "CASE", "0", *ports)
 

@@ -123,7 +123,7 @@ def prepare(seed: int, folder: Path) -> Network:
         net.problems += check_layers(net.tidy, net.fixed, ints)
         net.sqnr = _sqnr(net, reals)
         stage = "plan"
-        net.plans = {core: plan(net.fixed, core, get_core(core).kernel_sets) for core in (REF, M4)}
+        net.plans = {core: plan(net.fixed, get_core(core)) for core in (REF, M4)}
     except ModelError as e:
         if stage in ("quantise", "plan") and any(words in str(e) for words in DOCUMENTED_REFUSALS):
             net.refused = str(e)

@@ -114,7 +114,7 @@ def test_arena_of_the_mlperf_networks(stem: str, core: str) -> None:
     quants = [graph.tensors[n].quant for n in graph.inputs]
     fixed, _ = flow.calibrate(graph, synthetic(graph.in_ports, 1, seed=0, quants=quants), "minmax")
     target = get_core(core)
-    p = plan(fixed, target.name, target.kernel_sets)
+    p = plan(fixed, target)
     memory.check(p.buffers, p.arena_len)
     assert p.arena_len - 16 < memory.lower_bound(p.buffers) <= p.arena_len
     io = sum(e.length for e in (*p.inputs, *p.outputs))

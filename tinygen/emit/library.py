@@ -13,7 +13,7 @@ _INCLUDE = re.compile(r'#include "(tg_\w+\.h)"')
 
 def kernel_files(kernels: tuple[str, ...]) -> dict[str, bytes]:
     """Sources and headers of the named kernels and of all they include, by file name."""
-    folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "mve")]
+    folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "m3", "mve")]
     paths = {
         p.name: p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.suffix in (".c", ".h")
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tinygen.errors import ModelError
@@ -13,6 +12,7 @@ from tinygen.ops.base import Alias, Call, ConstArg
 from tinygen.plan import memory, schedule
 from tinygen.plan.select import select
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
+from tinygen.targets.cores import Core
 
 #: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
 CONTEXT_ALIGN = 16
@@ -54,7 +54,7 @@ def layer_name(origin: str) -> str:
     return name if len(name) <= 40 else identifier(name[-40:].split("_", 1)[-1].lstrip("_0123456789"))
 
 
-def plan(graph: Graph, core: str, kernel_sets: Sequence[str]) -> Plan:
+def plan(graph: Graph, core: Core, optimize: str = "balanced") -> Plan:
     """The plan with the smallest arena over the candidate orders of execution."""
     if graph.stage is not Stage.FIXED:
         raise AssertionError("only FIXED graphs are planned")
@@ -64,7 +64,7 @@ def plan(graph: Graph, core: str, kernel_sets: Sequence[str]) -> Plan:
                 f'output "{graph.out_ports[i].name}" is another name for an input or output of the model; '
                 "tinygen needs a value that the network computes. Remove this output."
             )
-    candidates = [_Layout(graph, order, kernel_sets).plan(core) for order in schedule.orders(graph)]
+    candidates = [_Layout(graph, order, core, optimize).plan() for order in schedule.orders(graph)]
     return min(candidates, key=lambda p: p.arena_len)
 
 
@@ -74,11 +74,12 @@ class _Layout:
 
     graph: Graph
     order: tuple[Node, ...]
-    kernel_sets: Sequence[str]
+    core: Core
+    optimize: str
     #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
 
-    def plan(self, core: str) -> Plan:
+    def plan(self) -> Plan:
         graph = self.graph
         external = set(graph.inputs) | set(graph.outputs)
         calls: dict[str, tuple[Call, ...]] = {}
@@ -92,7 +93,7 @@ class _Layout:
         steps = self._steps(calls, offsets)
         return Plan(
             graph.name,
-            core,
+            self.core.name,
             steps,
             tuple(self._endpoint(n, i, True) for i, n in enumerate(graph.inputs)),
             tuple(self._endpoint(n, i, False) for i, n in enumerate(graph.outputs)),
@@ -119,7 +120,7 @@ class _Layout:
         calls = [c for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1])]
         for call in calls:
             _check_sizes(call, node)
-        return tuple(select(c, self.kernel_sets) for c in calls)
+        return tuple(select(c, self.core.kernel_sets) for c in calls)
 
     def _view(self, alias: Alias, external: set[str]) -> bool:
         """Record that `inner` lives inside `outer`; False when it cannot.

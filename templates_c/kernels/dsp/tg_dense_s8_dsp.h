@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limit: 33 <= shift <= 54. Constants are packed by tinygen/plan/pack.py, pack_dense_dsp(); n_in is padded to a
+ * Limit: 33 <= shift <= 54. Constants are packed by plan/variants/pack_dsp.py, pack_dense_dsp(); n_in is padded to a
  * multiple of 4 and n_out to a multiple of 4 with weights 0, n_in and n_out in cfg are the real ones.
  *
  * @param x  [rows][n_in]

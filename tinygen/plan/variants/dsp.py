@@ -1,0 +1,42 @@
+"""Variants of the DSP set (Cortex-M4, M7, M33): SMLAD on pairs of halves."""
+
+from __future__ import annotations
+
+from tinygen.ops.base import Call
+from tinygen.plan.variants import pack_dsp as pack
+from tinygen.plan.variants.base import Variants, consts, ints, packed
+
+
+def _conv(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack.conv_dsp_supported(c["w"], f["groups"], f["shift"])
+    if reason is not None:
+        return reason
+    w, b, m = pack.pack_conv_dsp(c["w"], c["b"], c["m"], f["dil_w"])
+    scratch = pack.conv_dsp_scratch(f["k_h"], f["k_w"], f["in_c"], f["dil_w"])
+    return packed(call, "tg_conv_s8_dsp", scratch, w=w, b=b, m=m)
+
+
+def _dwconv(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack.dwconv_dsp_supported(f["in_c"], f["out_c"], f["shift"])
+    if reason is not None:
+        return reason
+    scratch = pack.dwconv_dsp_scratch(f["k_h"], f["k_w"], f["in_c"])
+    return packed(call, "tg_dwconv_s8_dsp", scratch, w=pack.pack_dwconv_dsp(c["w"]), b=c["b"], m=c["m"])
+
+
+def _dense(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack.dense_dsp_supported(c["w"], f["shift"])
+    if reason is not None:
+        return reason
+    w, b, m = pack.pack_dense_dsp(c["w"], c["b"], c["m"])
+    return packed(call, "tg_dense_s8_dsp", w=w, b=b, m=m)
+
+
+VARIANTS: Variants = {
+    "tg_conv_s8": (_conv,),
+    "tg_dwconv_s8": (_dwconv,),
+    "tg_dense_s8": (_dense,),
+}
