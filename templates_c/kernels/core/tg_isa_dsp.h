@@ -23,6 +23,13 @@ extern "C" {
 #define TG_DSP_ASM 0
 #endif
 
+/** Whole functions in assembly, which park scalars in s0..s15 (VMOV takes one cycle). */
+#if TG_DSP_ASM && defined(__ARM_FP)
+#define TG_DSP_NAKED 1
+#else
+#define TG_DSP_NAKED 0
+#endif
+
 /** Keeps the compiler from moving loads up across it: early loads of an unrolled loop only become spills. */
 #if TG_DSP_ASM
 #define TG_STAY() __asm__ volatile("" ::: "memory")

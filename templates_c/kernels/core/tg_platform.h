@@ -13,6 +13,7 @@
 #define TG_MUST_CHECK __attribute__((warn_unused_result))
 /** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
 #define TG_SHARED __attribute__((weak))
+#define TG_NAKED __attribute__((naked)) /* the body is one block of assembly, with its own entry and exit */
 #define TG_RESTRICT __restrict__
 /** For an inner loop that needs all registers: inlined into its caller it would spill. */
 #define TG_NOINLINE __attribute__((noinline, unused))
