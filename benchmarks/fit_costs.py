@@ -1,0 +1,289 @@
+"""Fits tinygen's cost model: writes tinygen/targets/costs.json.
+
+    python -m benchmarks.fit_costs            every core; about three minutes
+
+A seeded set of single layers is lowered through the planner's own registry, every candidate of every core is counted
+in emulation (and compared with numpy), and coefficients that are not negative are found by least squares of the
+relative error. Errors are also given for layers left out of a fit (five folds).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from scipy.optimize import nnls
+
+from benchmarks.emulate import Case, Counts, count_cases
+from benchmarks.layers import (
+    Layer,
+    Pair,
+    add,
+    avgpool,
+    conv,
+    dense,
+    depthwise,
+    lut,
+    maxpool,
+    pointwise,
+    softmax,
+)  # fmt: skip
+from tinygen.numerics import Array
+from tinygen.ops import (
+    Add,
+    ArgMax,
+    ConvTranspose,
+    Expand,
+    Extreme,
+    Gather,
+    LogSoftmax,
+    Mul,
+    Operator,
+    Pad,
+    PRelu,
+    ReduceExtreme,
+    ReduceSum,
+    Resize,
+    Slice,
+    Transpose,
+)  # fmt: skip
+from tinygen.ops.resize import Axis
+from tinygen.ops.spatial import Window
+from tinygen.plan import cost
+from tinygen.plan.select import candidates
+from tinygen.targets.cores import VERIFY_CORES, get_core
+
+CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256)
+MAX_MACS = 600_000
+FOLDS = 5
+#: Coefficients below this share of the smallest prediction they enter are noise.
+DIGITS = 4
+
+Rows = list[tuple[cost.Features, Counts]]
+
+
+def training_layers() -> list[Layer]:
+    """The seeded set. Sizes are those of networks for microcontrollers, odd ones among them."""
+    rng = random.Random(0)
+    layers: list[Layer] = []
+
+    def size(most: int) -> Pair:
+        side = rng.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 16, 20, 24, 32))
+        side = min(side, most)
+        return (side, side if rng.random() < 0.6 else max(1, min(most, side + rng.randint(-3, 3))))
+
+    def take(count: int, make: Callable[[], Layer | None]) -> None:
+        made = 0
+        while made < count:
+            layer = make()
+            if layer is not None and _macs(layer) <= MAX_MACS:
+                layers.append(layer)
+                made += 1
+
+    def a_pointwise() -> Layer:
+        return pointwise(size(32), (rng.choice(CHANNELS), rng.choice(CHANNELS)), relu=rng.random() < 0.7)
+
+    def a_conv() -> Layer | None:
+        k = rng.choice(
+            ((3, 3), (3, 3), (3, 3), (5, 5), (1, 3), (3, 1), (5, 1), (1, 5), (2, 2), (7, 7), (10, 4), (1, 1))
+        )
+        stride = rng.choice((1, 1, 2)) if k != (1, 1) else 2
+        hw = size(32)
+        if hw[0] < k[0] or hw[1] < k[1]:
+            return None
+        channels = (rng.choice(CHANNELS[:14]), rng.choice(CHANNELS[:15]))
+        return conv(hw, channels, k, (stride, stride), same=rng.random() < 0.7, relu=rng.random() < 0.7,
+                    dil=2 if rng.random() < 0.05 and min(hw) > 2 * max(k) else 1)  # fmt: skip
+
+    def a_grouped() -> Layer | None:
+        groups = rng.choice((2, 4))
+        c = (groups * rng.choice((1, 2, 3, 4, 8, 12)), groups * rng.choice((1, 2, 3, 4, 8)))
+        if groups == c[0]:
+            return None
+        k = rng.choice((1, 3, 3))
+        return conv(size(16), c, (k, k), groups=groups)
+
+    def a_depthwise(kernels: Sequence[Pair], strides: Sequence[int]) -> Callable[[], Layer | None]:
+        def make() -> Layer | None:
+            k, s, hw = rng.choice(kernels), rng.choice(strides), size(32)
+            c = rng.choice(CHANNELS[1:])
+            if hw[0] < k[0] or hw[1] < k[1] or hw[0] * hw[1] * c > 20_000:
+                return None
+            return depthwise(hw, c, k, (s, s), same=rng.random() < 0.7, relu=rng.random() < 0.7,
+                             mult=2 if k != (3, 3) and rng.random() < 0.05 else 1,
+                             dil=2 if k != (3, 3) and rng.random() < 0.05 and min(hw) > 2 * max(k) else 1)  # fmt: skip
+
+        return make
+
+    def a_dense() -> Layer:
+        widths = (*CHANNELS[2:], 10, 11, 13, 30, 63, 100, 125, 250, 400, 640, 784)
+        rows = rng.choice((1, 1, 1, 1, 2, 5, 10))
+        return dense(rng.choice(widths), rng.choice(widths), rows, relu=rng.random() < 0.7)
+
+    take(50, a_pointwise)
+    take(70, a_conv)
+    take(24, a_grouped)
+    take(36, a_depthwise(((3, 3),), (1,)))
+    take(30, a_depthwise(((3, 3),), (2,)))
+    take(40, a_depthwise(((5, 5), (5, 1), (3, 1), (1, 3), (10, 1), (1, 7), (2, 2), (4, 1)), (1, 1, 2)))
+    take(50, a_dense)
+    for _ in range(14):
+        h, w, c = rng.randint(1, 16), rng.randint(1, 16), rng.choice(CHANNELS)
+        layers += [add(h, w, c, relu=rng.random() < 0.5), lut(h * w * c), maxpool((h + 2, w + 2), c, (2, 2)),
+                   avgpool((h, w), c)]  # fmt: skip
+        k = rng.choice((2, 3))
+        layers += [avgpool((h + 3, w + 3), c, (k, k), (2, 2)),
+                   maxpool((h + 3, w + 3), c, (3, 3), (2, 2), same=rng.random() < 0.5)]  # fmt: skip
+        layers += [softmax(rng.choice((2, 3, 5, 10, 12, 35, 100)), rng.choice((1, 1, 4, 16))),
+                   *_others(rng, h + 1, w + 1, c)]  # fmt: skip
+    return layers
+
+
+def _others(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
+    """One layer of every other operator."""
+    x = (1, h, w, c)
+    noise = np.random.default_rng(rng.randrange(2**32))
+
+    def weights(*shape: int) -> Array:
+        return noise.normal(size=shape).astype(np.float32)
+
+    def layer(op: Operator, *inputs: tuple[int, ...] | Array) -> Layer:
+        return Layer(f"{op.title} {h}x{w}x{c}", op, inputs)
+
+    k, s = rng.choice((2, 3)), rng.choice((1, 2))
+    few = min(c, 24)
+    transposed = ConvTranspose(Window((k, k), (s, s), (0, 0, 0, 0), (1, 1)), (0, 0))
+    double = Axis.nearest(tuple(i // 2 for i in range(2 * h))), Axis.nearest(tuple(i // 2 for i in range(2 * w)))
+    linear = tuple(
+        Axis(tuple(i // 2 for i in range(2 * n)), tuple(min(i // 2 + 1, n - 1) for i in range(2 * n)),
+             tuple(1024 if i % 2 else 0 for i in range(2 * n))) for n in (h, w)
+    )  # fmt: skip
+    classes = (1, h, min(c, 256))
+    picked = tuple(rng.randrange(h) for _ in range(rng.randint(1, h)))
+    return [
+        layer(transposed, (1, min(h, 8), min(w, 8), few), weights(few, k, k, few), weights(few)),
+        layer(Add(), x, (1, 1, 1, c)), layer(Mul(), x, x), layer(Mul(), x, (1, 1, 1, c)),
+        layer(Mul(), x, (1, h, w, 1)), layer(Add(), x, (1, h, 1, c)), layer(Extreme(True), x, x),
+        layer(Extreme(False), x, x), layer(Extreme(True), x, (1, 1, 1, c)), layer(Extreme(False), x, (1, 1, 1, c)),
+        layer(PRelu(), x, weights(c)), layer(ReduceSum((1, 2)), x), layer(ReduceSum((3,)), x),
+        layer(ReduceExtreme((1, 2)), x), layer(ReduceExtreme((3,)), x), layer(ReduceExtreme((1, 2), True, False), x),
+        layer(ReduceExtreme((3,), True, False), x), layer(LogSoftmax(), classes), layer(ArgMax(), classes),
+        layer(Resize(double), x), layer(Resize(linear, True), x),
+        layer(Transpose((0, 3, 1, 2)), x), layer(Transpose((0, 2, 1, 3)), x),
+        layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w - 1, c)), x),
+        layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w, max(1, c - 1))), x),
+        layer(Gather(1, picked), x), layer(Gather(2, (0, w - 1, 0)), x), layer(Gather(3, (0, c - 1)), x),
+        layer(Expand((1, h, w, c)), (1, 1, 1, c)), layer(Expand((1, h, w, c)), (1, h, w, 1)),
+        layer(Pad((0, 1, 1, 0, 0, 1, 1, 0)), x),
+    ]  # fmt: skip
+
+
+def _macs(layer: Layer) -> int:
+    graph = layer.graph()
+    node = graph.nodes[0]
+    assert isinstance(node.op, Operator)
+    return node.op.macs(graph.ins(node), graph.outs(node)[0])
+
+
+def cases_of(core: str, layers: Sequence[Layer]) -> list[Case]:
+    """Every candidate of every call of every layer, each kernel once for the same call."""
+    sets = get_core(core).kernel_sets
+    found = []
+    for layer in layers:
+        graph = layer.graph()
+        node = graph.nodes[0]
+        assert isinstance(node.op, Operator)
+        calls = node.op.lower(graph.ins(node), graph.outs(node)[0])
+        for call in calls:
+            found += [Case(layer.name, graph, c, len(calls) == 1) for c in candidates(call, sets)]
+    return found
+
+
+def groups(cases: Sequence[Case], counts: Sequence[Counts]) -> dict[tuple[str, str], Rows]:
+    """Measurements by (kernel or family, kind of shape)."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for case, counted in zip(cases, counts, strict=True):
+        s = cost.shape(case.call)
+        found[cost.line(case.call), s.kind].append((s.features, counted))
+    return dict(sorted(found.items()))
+
+
+def solve(rows: Sequence[tuple[cost.Features, float]]) -> dict[str, float]:
+    """Coefficients, none negative, with the least sum of squared relative errors; features that get none left out."""
+    names = sorted({name for features, _ in rows for name in features})
+    a = np.array([[features.get(n, 0.0) for n in names] for features, _ in rows])
+    y = np.array([v for _, v in rows])
+    a = a / y[:, None]
+    norms = np.linalg.norm(a, axis=0)
+    norms[norms == 0] = 1.0
+    k, _ = nnls(a / norms, np.ones(len(y)), maxiter=50 * len(names))
+    return {n: float(f"{v:.{DIGITS}g}") for n, v in zip(names, k / norms, strict=True) if v > 0}
+
+
+def predict(k: Mapping[str, float], features: cost.Features) -> float:
+    return sum(v * features[n] for n, v in k.items())
+
+
+def errors(k: Mapping[str, float], rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
+    """Relative errors, as shares."""
+    return [predict(k, features) / v - 1 for features, v in rows]
+
+
+def left_out(rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
+    """Relative errors of rows that had no part in the fit."""
+    found = []
+    for i in range(FOLDS):
+        train = [r for j, r in enumerate(rows) if j % FOLDS != i]
+        test = [r for j, r in enumerate(rows) if j % FOLDS == i]
+        if train and test:
+            found += errors(solve(train), test)
+    return found
+
+
+def fit_core(core: str, layers: Sequence[Layer], figures: Sequence[str] = ("insns", "cycles")) -> tuple[str, dict]:  # type: ignore[type-arg]
+    """The core's part of costs.json, and a line on each kernel."""
+    cases = cases_of(core, layers)
+    counted = count_cases(core, cases)
+    table: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    lines = [f"{core}: {len(cases)} calls"]
+    for (line, kind), rows in groups(cases, counted).items():
+        entry = {}
+        for figure in figures:
+            pairs = [(features, float(getattr(c, figure))) for features, c in rows]
+            entry[figure] = solve(pairs)
+            if figure == "insns":
+                own, others = np.abs(errors(entry[figure], pairs)), np.abs(left_out(pairs))
+                off = f"off by {_percent(own)}; left out {_percent(others)}"
+                lines.append(f"  {line:22s} {kind:18s} {len(rows):3d} layers, {off}")
+        table.setdefault(line, {})[kind] = entry
+    return "\n".join(lines), table
+
+
+def _percent(e: Array) -> str:
+    return f"{100 * np.median(e):4.1f} % ({100 * np.max(e):5.1f} %)" if len(e) else "-"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cores", nargs="+", default=list(VERIFY_CORES))
+    options = parser.parse_args(argv)
+    layers = training_layers()
+    table = json.loads(cost.TABLE.read_text(encoding="utf-8")) if cost.TABLE.is_file() else {}
+    with ThreadPoolExecutor(2) as pool:
+        for core, (text, part) in zip(
+            options.cores, pool.map(lambda c: fit_core(c, layers), options.cores), strict=True
+        ):
+            print(text, flush=True)
+            table[core] = part
+    cost.TABLE.write_text(json.dumps(table, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,185 @@
+"""Networks of one layer, as FIXED graphs: what single-layer measurements and the cost model are made of."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
+from tinygen.numerics import Array
+from tinygen.ops import Add, AvgPool, Conv, Dense, MaxPool, Operator, Softmax, Unary
+from tinygen.ops.base import Shape
+from tinygen.ops.spatial import Window
+from tinygen.passes.quantise import quantise, range_tensors
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A FLOAT operator; `inputs` are shapes (activations) or arrays (constants)."""
+
+    name: str
+    op: Operator
+    inputs: tuple[Shape | Array, ...]
+
+    def graph(self) -> Graph:
+        """The FIXED graph: inputs x0, x1, ..., output y. Ranges fit normal inputs and weights of size 1/sqrt(taps)."""
+        tensors = [
+            Tensor(f"x{i}", given) if isinstance(given, tuple) else Tensor.constant(f"k{i}", given)
+            for i, given in enumerate(self.inputs)
+        ]
+        y = Tensor("y", self.op.infer(*(t.shape for t in tensors))[0])
+        inputs = tuple(t for t in tensors if t.const is None)
+        node = Node("layer", self.op, tuple(t.name for t in tensors), ("y",), (self.name,))
+        graph = Graph(
+            "layers",
+            Stage.FLOAT,
+            {t.name: t for t in (*tensors, y)},
+            (node,),
+            tuple(t.name for t in inputs),
+            ("y",),
+            tuple(Port.plain(t.name, t.shape) for t in inputs),
+            (Port.plain("y", y.shape),),
+        )
+        relu = getattr(self.op, "lo", -math.inf) == 0.0
+        top = min(3.0, getattr(self.op, "hi", math.inf))
+        ranges = dict.fromkeys(range_tensors(graph), (-3.0, 3.0))
+        if "y" in ranges and relu:
+            ranges["y"] = (0.0, top)
+        return quantise(graph, ranges)
+
+
+def _weights(name: str, *shape: int) -> Array:
+    """Normal weights with unit gain; the seed is the layer's name."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    taps = int(np.prod(shape[1:])) if len(shape) > 1 else 100
+    return (rng.normal(size=shape) / math.sqrt(taps)).astype(np.float32)
+
+
+def same_padding(size: Pair, kernel: Pair, strides: Pair) -> tuple[int, int, int, int]:
+    """TensorFlow's "same": begin of both axes, then their ends."""
+    begin, end = [], []
+    for n, k, s in zip(size, kernel, strides, strict=True):
+        total = max((-(-n // s) - 1) * s + k - n, 0)
+        begin.append(total // 2)
+        end.append(total - total // 2)
+    return (begin[0], begin[1], end[0], end[1])
+
+
+def conv(
+    size: Pair, channels: Pair, kernel: Pair = (3, 3), strides: Pair = (1, 1), *, same: bool = True, dil: int = 1,
+    groups: int = 1, relu: bool = True, prefix: str = "conv",
+) -> Layer:  # fmt: skip
+    """A convolution of a `size` image from channels[0] to channels[1]."""
+    reach = ((kernel[0] - 1) * dil + 1, (kernel[1] - 1) * dil + 1)
+    pads = same_padding(size, reach, strides) if same else (0, 0, 0, 0)
+    name = f"{prefix} {kernel[0]}x{kernel[1]}" + (f" s{max(strides)}" if max(strides) > 1 else "")
+    name += f" {channels[0]}->{channels[1]}, {size[0]}x{size[1]}"
+    name += "" if same else " valid"
+    name += f" dilated {dil}" if dil > 1 else ""
+    name += f" {groups} groups" if 1 < groups < channels[0] else ""
+    name += "" if relu else " linear"
+    window = Window(kernel, strides, pads, (dil, dil))
+    op = Conv(window, groups, 0.0 if relu else -math.inf)
+    w = _weights(name, channels[1], *kernel, channels[0] // groups)
+    return Layer(name, op, ((1, *size, channels[0]), w, 0.1 * _weights(f"{name} bias", channels[1])))
+
+
+def pointwise(size: Pair, channels: Pair, *, relu: bool = True) -> Layer:
+    return conv(size, channels, (1, 1), relu=relu, prefix="pointwise")
+
+
+def depthwise(
+    size: Pair, channels: int, kernel: Pair = (3, 3), strides: Pair = (1, 1), *, same: bool = True, mult: int = 1,
+    dil: int = 1, relu: bool = True,
+) -> Layer:  # fmt: skip
+    return conv(
+        size, (channels, channels * mult), kernel, strides, same=same, groups=channels, dil=dil, relu=relu,
+        prefix="depthwise",
+    )  # fmt: skip
+
+
+def dense(n_in: int, n_out: int, rows: int = 1, *, relu: bool = True) -> Layer:
+    name = f"dense {n_in}->{n_out}" + (f", {rows} rows" if rows > 1 else "") + ("" if relu else " linear")
+    shape = (1, n_in) if rows == 1 else (1, rows, n_in)
+    op = Dense(0.0 if relu else -math.inf)
+    return Layer(name, op, (shape, _weights(name, n_out, n_in), 0.1 * _weights(f"{name} bias", n_out)))
+
+
+def add(h: int, w: int, c: int, *, relu: bool = True) -> Layer:
+    shape = (1, h, w, c)
+    return Layer(f"add {h}x{w}x{c}" + ("" if relu else " linear"), Add(lo=0.0 if relu else -math.inf), (shape, shape))
+
+
+def avgpool(size: Pair, channels: int, kernel: Pair | None = None, strides: Pair | None = None) -> Layer:
+    """Of the whole image unless `kernel` says otherwise."""
+    k = kernel or size
+    name = f"avgpool {k[0]}x{k[1]} of {size[0]}x{size[1]}x{channels}"
+    return Layer(name, AvgPool(Window(k, strides or k, (0, 0, 0, 0), (1, 1))), ((1, *size, channels),))
+
+
+def maxpool(size: Pair, channels: int, kernel: Pair, strides: Pair | None = None, *, same: bool = False) -> Layer:
+    s = strides or kernel
+    name = f"maxpool {kernel[0]}x{kernel[1]} s{max(s)} of {size[0]}x{size[1]}x{channels}" + (" same" if same else "")
+    pads = same_padding(size, kernel, s) if same else (0, 0, 0, 0)
+    return Layer(name, MaxPool(Window(kernel, s, pads, (1, 1))), ((1, *size, channels),))
+
+
+def lut(n: int) -> Layer:
+    return Layer(f"lut {n}", Unary(("Tanh", "x"), "tanh"), ((1, n),))
+
+
+def softmax(n: int, rows: int = 1) -> Layer:
+    return Layer(f"softmax {rows}x{n}", Softmax(), ((1, n) if rows == 1 else (1, rows, n),))
+
+
+#: The layers of ../shared/KERNELS.md section 1, and what else the MLPerf Tiny networks are made of.
+STUDY: tuple[Layer, ...] = (
+    pointwise((25, 5), (64, 64)),
+    pointwise((48, 48), (8, 16)),
+    pointwise((24, 24), (16, 32)),
+    pointwise((24, 24), (32, 32)),
+    pointwise((12, 12), (32, 64)),
+    pointwise((6, 6), (64, 128)),
+    pointwise((6, 6), (128, 128)),
+    pointwise((3, 3), (128, 256)),
+    pointwise((3, 3), (256, 256)),
+    depthwise((25, 5), 64),
+    depthwise((48, 48), 8),
+    depthwise((24, 24), 32),
+    depthwise((12, 12), 64),
+    depthwise((6, 6), 128),
+    depthwise((3, 3), 256),
+    depthwise((48, 48), 16, strides=(2, 2)),
+    depthwise((24, 24), 32, strides=(2, 2)),
+    depthwise((12, 12), 64, strides=(2, 2)),
+    depthwise((6, 6), 128, strides=(2, 2)),
+    depthwise((28, 1), 32, (5, 1), same=False),
+    depthwise((24, 1), 128, (10, 1), same=False),
+    conv((49, 10), (1, 64), (10, 4), (2, 2)),
+    conv((32, 32), (3, 16)),
+    conv((32, 32), (16, 16)),
+    conv((16, 16), (32, 32)),
+    conv((8, 8), (64, 64)),
+    conv((32, 32), (16, 32), strides=(2, 2)),
+    conv((16, 16), (32, 64), strides=(2, 2)),
+    conv((32, 32), (16, 32), (1, 1), (2, 2)),
+    conv((16, 16), (32, 64), (1, 1), (2, 2)),
+    conv((96, 96), (3, 8), strides=(2, 2)),
+    dense(640, 128),
+    dense(128, 128),
+    dense(128, 8),
+    dense(8, 128),
+    dense(128, 640, relu=False),
+    dense(64, 12, relu=False),
+    add(32, 32, 16),
+    avgpool((25, 5), 64),
+    avgpool((8, 8), 64),
+    maxpool((16, 16), 32, (2, 2)),
+    lut(1024),
+    softmax(12),
+)

@@ -1,0 +1,306 @@
+"""What a kernel call costs, predicted from its config alone: instructions on every core, and cycles.
+
+A cost is a sum of features of the call (outputs, products, values moved, rows, ...), each with a coefficient of its
+own, not negative, for each core, kernel and shape class. `python -m benchmarks.fit_costs` measures single layers in
+emulation and writes the coefficients to tinygen/targets/costs.json.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygen.ops.base import Call
+
+COMMAND = "python -m benchmarks.fit_costs"
+TABLE = Path(__file__).parents[1] / "targets" / "costs.json"
+
+#: Cores that run the same instructions as another one, and whose costs are not recorded twice. The host only ever
+#: chooses among kernels for itself.
+TWINS = {"cortex-m0plus": "cortex-m0", "cortex-m85": "cortex-m55", "native": "cortex-m4"}
+#: Where cycles of the Cortex-M4's timing say something; elsewhere instructions are the best there is.
+TIMED = ("cortex-m4", "cortex-m7", "cortex-m33")
+
+Features = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a cost depends on: kernels pick another loop for another `kind` of shape, and each has its own line."""
+
+    kind: str
+    features: Features
+
+
+def known(call: Call, core: str) -> bool:
+    """Are there coefficients for this call?"""
+    return shape(call).kind in _lines(call, core)
+
+
+def instructions(call: Call, core: str) -> float:
+    """Predicted instructions of one call; KeyError for a kernel that was never measured on that core."""
+    return _predict(call, core, "insns")
+
+
+def cycles(call: Call, core: str) -> float:
+    """Predicted cycles of one call: by the Cortex-M4's timing with zero-wait memory on cores that have its pipeline
+    or a better one, else instructions. Comparable between calls for one core; KeyError as `instructions`.
+    """
+    return _predict(call, core, "cycles" if TWINS.get(core, core) in TIMED else "insns")
+
+
+def shape(call: Call) -> Shape:
+    """Kind and features of a call: its own, where the kernel is generated and says them, else by operator."""
+    own: tuple[tuple[str, float], ...] = getattr(call, "features", ())
+    if own:
+        return Shape("any", {"once": 1.0, **dict(own)})
+    describe = _OPERATORS.get(operator(call.kernel))
+    if describe is None:
+        raise KeyError(f"tinygen/plan/cost.py does not know what {call.kernel} computes: add it to _OPERATORS")
+    numbers = {name: value for name, value in call.config if isinstance(value, int)}
+    return describe(numbers, call)
+
+
+def operator(kernel: str) -> str:
+    """`tg_conv_s8_dsp` -> `conv`."""
+    return kernel.removeprefix("tg_").split("_s8")[0]
+
+
+def line(call: Call) -> str:
+    """The name under which coefficients are kept: the kernel's, or that of the family a generated kernel belongs to."""
+    family: str = getattr(call, "family", "")
+    return family or call.kernel
+
+
+@functools.cache
+def _table() -> dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]:
+    table: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]] = {}
+    if TABLE.is_file():
+        table = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table
+
+
+def _lines(call: Call, core: str) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    return _table().get(TWINS.get(core, core), {}).get(line(call), {})
+
+
+def _predict(call: Call, core: str, figure: str) -> float:
+    s = shape(call)
+    found = _lines(call, core).get(s.kind)
+    if found is None:
+        raise KeyError(f"no recorded cost of {line(call)} ({s.kind}) on {core}: run {COMMAND}")
+    return sum(k * s.features[name] for name, k in found[figure].items())
+
+
+# ---- features, by operator ----
+
+
+def _up(n: int, step: int) -> int:
+    """How many blocks of `step` hold n."""
+    return -(-n // step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """A window's way over one axis: positions, positions wholly inside, taps inside summed over all positions."""
+
+    positions: int
+    whole: int
+    taps: int
+
+
+def _sweep(size: int, out: int, k: int, stride: int, dil: int, pad: int) -> _Sweep:
+    inside = [sum(0 <= o * stride - pad + i * dil < size for i in range(k)) for o in range(out)]
+    return _Sweep(out, sum(n == k for n in inside), sum(inside))
+
+
+def _windows(f: Mapping[str, int]) -> tuple[_Sweep, _Sweep]:
+    return (
+        _sweep(f["in_h"], f["out_h"], f["k_h"], f["stride_h"], f["dil_h"], f["pad_top"]),
+        _sweep(f["in_w"], f["out_w"], f["k_w"], f["stride_w"], f["dil_w"], f["pad_left"]),
+    )
+
+
+def _conv(f: Mapping[str, int], call: Call) -> Shape:
+    """A loop over blocks of channels and pixels, a window gathered for each pixel, more work where it is cut."""
+    y, x = _windows(f)
+    pixels, out_c, groups = f["out_h"] * f["out_w"], f["out_c"], f["groups"]
+    row, window = f["k_w"] * f["in_c"], f["k_h"] * f["k_w"] * f["in_c"]
+    taps = window // groups
+    border = pixels - y.whole * x.whole
+    found: dict[str, float] = {
+        "once": 1, "out_rows": f["out_h"], "pixels": pixels, "channels": out_c, "outputs": pixels * out_c,
+        "macs": pixels * out_c * taps,
+        "pixel_windows": pixels * window, "pixel_rows": pixels * f["k_h"], "pixel_row_blocks": pixels * f["k_h"] *
+        _up(row, 4), "pixel_taps": pixels * f["k_h"] * f["k_w"],
+        "border": border, "border_windows": border * window, "border_rows": border * f["k_h"],
+        "macs_inside": y.taps * x.taps * (f["in_c"] // groups) * out_c,
+        "rows_inside": y.taps * f["out_w"] * out_c,
+        "border_outputs": border * out_c, "border_macs": border * out_c * taps,
+        "input": f["in_h"] * f["in_w"] * f["in_c"],
+    }  # fmt: skip
+    for p in (1, 2, 4):
+        for c in (1, 2, 4):
+            if (p, c) == (1, 1):
+                continue
+            blocks = _up(pixels, p) * _up(out_c, c)
+            found[f"blocks_{p}x{c}"] = blocks
+            found[f"loads_{p}x{c}"] = blocks * _up(taps, 4)
+    for step in (2, 4, 8, 16):
+        found[f"taps_{step}"] = pixels * out_c * _up(taps, step)
+        found[f"rows_{step}"] = pixels * out_c * f["k_h"] * _up(row // groups, step)
+    pointwise = f["k_h"] * f["k_w"] * f["stride_h"] * f["stride_w"] == 1 and border == 0
+    kind = "pointwise" if pointwise else "windows"
+    return Shape(kind if groups == 1 else f"{kind}, grouped", found)
+
+
+def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
+    """One window for each channel: by pixel and block of channels, or by channel and row of its plane."""
+    y, x = _windows(f)
+    pixels, channels = f["out_h"] * f["out_w"], f["out_c"]
+    taps = f["k_h"] * f["k_w"]
+    border = pixels - y.whole * x.whole
+    found: dict[str, float] = {
+        "once": 1, "out_rows": f["out_h"], "pixels": pixels, "channels": channels, "outputs": pixels * channels,
+        "macs": pixels * channels * taps, "macs_inside": y.taps * x.taps * channels,
+        "rows_inside": y.taps * f["out_w"] * channels,
+        "pixel_taps": pixels * taps, "pixel_rows": pixels * f["k_h"],
+        "border": border, "border_taps": border * taps, "border_windows": border * taps * f["in_c"],
+        "border_outputs": border * channels, "border_macs": border * channels * taps,
+        "input": f["in_h"] * f["in_w"] * f["in_c"], "weights": channels * taps,
+        "channel_rows": channels * f["out_h"], "channel_in_rows": channels * f["in_h"],
+        "channel_columns": channels * f["out_w"],
+    }  # fmt: skip
+    for c in (2, 4, 8, 16):
+        found[f"blocks_{c}"] = pixels * _up(channels, c)
+        found[f"block_rows_{c}"] = pixels * _up(channels, c) * f["k_h"]
+        found[f"block_taps_{c}"] = pixels * _up(channels, c) * taps
+    for p in (2, 4):
+        found[f"strips_{p}"] = channels * f["out_h"] * _up(f["out_w"], p)
+        found[f"strip_rows_{p}"] = channels * f["in_h"] * _up(f["out_w"], p)
+        found[f"strip_macs_{p}"] = channels * f["out_h"] * _up(f["out_w"], p) * taps
+    unit = f["dil_h"] * f["dil_w"] == 1 and channels == f["in_c"]
+    square = (f["k_h"], f["k_w"]) == (3, 3) and unit
+    if square:
+        return Shape("3x3" if f["stride_h"] * f["stride_w"] == 1 else "3x3, strided", found)
+    return Shape("any kernel", found)
+
+
+def _conv_transpose(f: Mapping[str, int], call: Call) -> Shape:
+    pixels, out_c, taps = f["out_h"] * f["out_w"], f["out_c"], f["k_h"] * f["k_w"]
+    products = f["in_h"] * f["in_w"] * taps * (f["in_c"] // f["groups"]) * out_c
+    return Shape("any", {
+        "once": 1, "pixels": pixels, "outputs": pixels * out_c, "macs": products,
+        "pixel_taps": pixels * taps, "output_taps": pixels * out_c * taps,
+        "inside": f["in_h"] * f["in_w"] * taps * out_c,
+    })  # fmt: skip
+
+
+def _dense(f: Mapping[str, int], call: Call) -> Shape:
+    rows, n_in, n_out = f["rows"], f["n_in"], f["n_out"]
+    found: dict[str, float] = {
+        "once": 1, "rows": rows, "inputs": rows * n_in, "outputs": rows * n_out, "macs": rows * n_in * n_out,
+        "left_over": rows * (n_out % 4), "rest": rows * n_out * (n_in % 4),
+    }  # fmt: skip
+    for c in (2, 4, 8):
+        found[f"blocks_{c}"] = rows * _up(n_out, c)
+        found[f"loads_{c}"] = rows * _up(n_out, c) * _up(n_in, 4)
+    for step in (8, 16):
+        found[f"taps_{step}"] = rows * n_out * _up(n_in, step)
+    return Shape("any", found)
+
+
+def _pool(f: Mapping[str, int], call: Call) -> Shape:
+    y, x = _windows(f)
+    pixels, channels = f["out_h"] * f["out_w"], f["channels"]
+    found: dict[str, float] = {
+        "once": 1, "pixels": pixels, "outputs": pixels * channels, "inside": y.taps * x.taps * channels,
+        "rows_inside": y.taps * f["out_w"] * channels, "pixel_taps": y.taps * x.taps, "pixel_rows": y.taps * f["out_w"],
+    }  # fmt: skip
+    for c in (2, 4, 16):
+        found[f"blocks_{c}"] = pixels * _up(channels, c)
+        found[f"block_taps_{c}"] = y.taps * x.taps * _up(channels, c)
+    return Shape("any", found)
+
+
+def _elements(n: int) -> dict[str, float]:
+    return {"once": 1, "n": n, **{f"blocks_{c}": _up(n, c) for c in (2, 4, 8, 16)}, "rest": n % 4}
+
+
+def _elementwise(f: Mapping[str, int], call: Call) -> Shape:
+    return Shape("any", _elements(f["n"]))
+
+
+def _tuples(call: Call) -> dict[str, tuple[int, ...]]:
+    return {name: value for name, value in call.config if isinstance(value, tuple)}
+
+
+def _broadcast(f: Mapping[str, int], call: Call) -> Shape:
+    """Nested loops: each level costs by how often it runs."""
+    runs, found = 1, {"once": 1.0}
+    for i, d in enumerate(_tuples(call)["dims"]):
+        runs *= d
+        found[f"loop_{i}"] = runs
+    return Shape("any", found)
+
+
+def _copy(f: Mapping[str, int], call: Call) -> Shape:
+    """Runs of neighbours, as long as the strides allow; a run is a memcpy where both sides are contiguous."""
+    t = _tuples(call)
+    outer = len(t["dims"]) - 1
+    while outer > 0 and t["dims"][outer] == 1:
+        outer -= 1
+    run, steps = t["dims"][outer], (t["x_stride"][outer], t["y_stride"][outer])
+    while outer > 0 and (t["x_stride"][outer - 1], t["y_stride"][outer - 1]) == (steps[0] * run, steps[1] * run):
+        outer -= 1
+        run *= t["dims"][outer]
+    runs, ends = 1, 0
+    for d in t["dims"][:outer]:
+        ends += runs
+        runs *= d
+    whole = steps == (1, 1) and run > 4
+    found = {**_elements(run * runs), "runs": runs, "ends": ends, "words": runs * (run // 4), "bytes": runs * (run % 4)}
+    return Shape("runs" if whole else "steps", found)
+
+
+def _gather(f: Mapping[str, int], call: Call) -> Shape:
+    runs = f["outer"] * f["n"]
+    found = {"once": 1.0, "outer": f["outer"], "runs": runs, "n": runs * f["inner"], "words": runs * (f["inner"] // 4),
+             "bytes": runs * (f["inner"] % 4)}  # fmt: skip
+    return Shape("values" if f["inner"] == 1 else "runs", found)
+
+
+def _reduce(f: Mapping[str, int], call: Call) -> Shape:
+    outputs = f["outer"] * f["inner"]
+    return Shape("any", {"once": 1, "outer": f["outer"], "outputs": outputs, "inputs": outputs * f["n"],
+                         "lines": f["outer"] * f["n"]})  # fmt: skip
+
+
+def _rows(f: Mapping[str, int], call: Call) -> Shape:
+    return Shape("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["n"]})
+
+
+def _prelu(f: Mapping[str, int], call: Call) -> Shape:
+    return Shape("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["channels"]})
+
+
+def _resize(f: Mapping[str, int], call: Call) -> Shape:
+    pixels = f["out_h"] * f["out_w"]
+    n = pixels * f["channels"]
+    return Shape("any", {"once": 1, "out_rows": f["out_h"], "pixels": pixels, "n": n, "words": pixels *
+                         (f["channels"] // 4), "bytes": pixels * (f["channels"] % 4)})  # fmt: skip
+
+
+_OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
+    "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
+    "avgpool": _pool, "maxpool": _pool,
+    **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill"), _elementwise),
+    **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},
+    "copy": _copy, "gather": _gather, "prelu": _prelu,
+    **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},
+    **dict.fromkeys(("softmax", "log_softmax", "argmax"), _rows),
+    **{f"resize_{name}": _resize for name in ("nearest", "linear")},
+}  # fmt: skip
