@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from tinygen.plan.variants.base import Variants
+from tinygen.ops.base import Call
+from tinygen.plan.variants import pack_small
+from tinygen.plan.variants.base import Variants, consts, ints, packed
 
-VARIANTS: Variants = {}
+
+def _dense(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack_small.dense_supported(c["w"], c["b"])
+    if reason is not None:
+        return reason
+    w, b, m = pack_small.pack_dense(c["w"], c["b"], c["m"])
+    scratch = pack_small.dense_scratch(f["n_in"], f["n_out"], int(w[0]))
+    return packed(call, "tg_dense_s8_m3", scratch, w=w, b=b, m=m)
+
+
+VARIANTS: Variants = {"tg_dense_s8": (_dense,)}
