@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygen.emit.env import LINE_WIDTH
-from tinygen.ops.base import ConstArg
+from tinygen.ops.base import ConstArg, Generated
 from tinygen.plan.types import Endpoint, Place, Plan, Step
 
 C_TYPES = {"int8": "int8_t", "uint16": "uint16_t", "int16": "int16_t", "int32": "int32_t"}
@@ -106,6 +106,7 @@ class LibraryView:
     pointers: tuple[PointerView, ...]
     consts: tuple[ConstView, ...]
     kernels: tuple[str, ...]
+    generated: tuple[Generated, ...]
     run_lines: tuple[str, ...]
     null_checks: tuple[str, ...]
     kernel_guard: str
@@ -160,7 +161,7 @@ def wrap(text: str, indent: int, more: int, after: str = ",") -> tuple[str, ...]
     return tuple(line if i == 0 else " " * (more - indent) + line for i, line in enumerate(lines))
 
 
-def _field(name: str, value: int | tuple[int, ...]) -> str:
+def _field(name: str, value: int | tuple[int, ...] | str) -> str:
     if isinstance(value, tuple):
         return f".{name} = {{{', '.join(map(str, value))}}}"
     return f".{name} = {value}"
@@ -333,6 +334,7 @@ def library_view(
         tuple(PointerView(n, o) for o, n in names.pointers.items()),
         tuple(consts.views),
         plan.kernels,
+        plan.generated,
         wrap(f"{plan.name}_status_t {plan.name}_run({plan.name}_ctx_t *ctx, {', '.join(params)})", 0, 4),
         wrap(" || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))), 4, 8, " ||"),
         "dsp" if needs_dsp else "",

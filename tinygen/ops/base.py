@@ -7,7 +7,7 @@ Constants do not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -18,6 +18,8 @@ from tinygen.ir.types import Op, Quant, Tensor
 from tinygen.numerics import Array, choose_multipliers
 
 Shape = tuple[int, ...]
+#: Fields of a kernel's config struct, in order: a number, an array, or the C name of a function.
+Config = tuple[tuple[str, int | tuple[int, ...] | str], ...]
 
 
 class OnnxBuilder(Protocol):
@@ -60,6 +62,54 @@ class ConstArg:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """A kernel made for one shape: files `name`.h and .c from the templates kernels/`template`.{h,c}.j2.
+
+    `view` is what they print, as `k`; kernels of one name have equal views.
+    """
+
+    name: str
+    template: str
+    view: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """How an activation [rows][cols][channels] lies in memory when it is not dense and channels last: one plane after
+    the other, for a depthwise layer.
+
+    Element (row, col, channel) is `lead + channel * plane + row * stride + col` bytes from the start, row and col
+    exchanged when `swap`. Bytes that are no element hold the zero point: those behind a row pad its right end and the
+    left end of the next. `size` counts three more behind the last, which kernels read as part of a word.
+    """
+
+    rows: int
+    cols: int
+    channels: int
+    stride: int
+    lead: int
+    swap: bool
+
+    @property
+    def plane(self) -> int:
+        """Bytes from channel to channel."""
+        return self.rows * self.stride
+
+    @property
+    def size(self) -> int:
+        """Bytes of the buffer."""
+        return self.lead + self.channels * self.plane + 3
+
+    def place(self, dense: Array) -> Array:
+        """Where each element of a dense [..., cols, channels] array lies: byte offsets of the same shape."""
+        size = (self.cols, self.rows) if self.swap else (self.rows, self.cols)
+        y, x, channel = np.indices((*size, self.channels))
+        row, col = (x, y) if self.swap else (y, x)
+        offsets: Array = self.lead + channel * self.plane + row * self.stride + col
+        return offsets.reshape(dense.shape)
+
+
+@dataclass(frozen=True)
 class Call:
     """One kernel call. C argument order: config, inputs, constants, scratch if any, output.
 
@@ -67,7 +117,7 @@ class Call:
     """
 
     kernel: str
-    config: tuple[tuple[str, int | tuple[int, ...]], ...]
+    config: Config
     inputs: tuple[str, ...]
     consts: tuple[ConstArg, ...]
     output: str
@@ -76,6 +126,15 @@ class Call:
     in_place: tuple[str, ...] = ()
     #: Why this kernel and no other: filled by plan/select.py.
     why: str = ""
+    #: Kernels made for this call, which its config names; and kernels of the library, likewise.
+    generated: tuple[Generated, ...] = ()
+    uses: tuple[str, ...] = ()
+    #: Layout of the input and of the output where it is not dense.
+    x_planes: Planes | None = None
+    y_planes: Planes | None = None
+    #: What the cost model multiplies with the coefficients of `family` (plan/cost.py); by default it reads the config.
+    family: str = ""
+    features: tuple[tuple[str, float], ...] = ()
 
     @property
     def struct(self) -> str:
@@ -162,7 +221,7 @@ def need_quant(tensor: Tensor) -> tuple[float, int]:
     return tensor.quant.s, tensor.quant.zero_point
 
 
-def config(**fields: int | tuple[int, ...]) -> tuple[tuple[str, int | tuple[int, ...]], ...]:
+def config(**fields: int | tuple[int, ...] | str) -> Config:
     """Fields of a kernel's config struct, in order."""
     return tuple(fields.items())
 

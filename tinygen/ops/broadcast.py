@@ -9,7 +9,7 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops.base import Call, Shape, contiguous_strides
+from tinygen.ops.base import Call, Config, Shape, contiguous_strides
 
 
 def constant_quant(array: Array) -> Quant:
@@ -64,9 +64,7 @@ def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape
     return tuple(dims), tuple(tuple(c[i] for c in cols) for i in range(len(shapes)))
 
 
-def broadcast_call(
-    kernel: str, ins: Sequence[Tensor], out: Tensor, fields: tuple[tuple[str, int | tuple[int, ...]], ...]
-) -> Call:
+def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: Config) -> Call:
     """`<kernel>_s8` when both operands have the output's shape, `<kernel>_bc_s8` otherwise."""
     names = tuple(t.name for t in ins)
     dims, strides = merged_dims(out.shape, [t.shape for t in ins])

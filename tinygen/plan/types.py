@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinygen.ir.types import Port, Quant
-from tinygen.ops.base import Call, ConstArg
+from tinygen.ops.base import Call, ConstArg, Generated, Planes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Step:
     output: Place
     macs: int
     calls: tuple[PlannedCall, ...]
+    #: Layout of the output where it is not dense.
+    planes: Planes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +87,11 @@ class Plan:
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        """Kernels in use, each once, sorted."""
-        return tuple(sorted({c.call.kernel for s in self.steps for c in s.calls}))
+        """Kernels of the library in use, each once, sorted."""
+        return tuple(sorted({k for s in self.steps for c in s.calls for k in (c.call.kernel, *c.call.uses)}))
+
+    @property
+    def generated(self) -> tuple[Generated, ...]:
+        """Kernels made for this network, each once, by name."""
+        found = {g.name: g for s in self.steps for c in s.calls for g in c.call.generated}
+        return tuple(found[name] for name in sorted(found))

@@ -1,0 +1,47 @@
+/**
+ * @file  tg_tile_dsp.h
+ * @brief A tile: four output pixels, all channels, two at a time. What the layer's driver tells the tile's kernel.
+ *
+ * A tile kernel (tg_tile_*_dsp) fills a window of int16 pairs in its own stack frame through `fill`, then walks the
+ * weights once: for two output channels e, o a word holds the raw pairs 256 * w_o + w_e of two taps (pack_tiles.py).
+ */
+#ifndef TG_TILE_DSP_H_INCLUDED
+#define TG_TILE_DSP_H_INCLUDED
+
+#include "tg_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tg_tile tg_tile_t;
+
+/** Writes the window of a tile: pairs of activations as the kernel's steps read them. */
+typedef void (*tg_tile_fill_t)(const tg_tile_t *t, int16_t *window);
+
+/** All of a tile: w is the stream of the layer, y the first of its pixels. */
+typedef void (*tg_tile_fn_t)(const tg_tile_t *t, const int32_t *w, int8_t *y);
+
+/** The kernels' assembly reads the members down to `window` by position. */
+struct tg_tile {
+    tg_tile_fill_t fill;
+    const int32_t *w_end; /**< end of the stream */
+    int32_t offset;       /**< rounding and zero point: tg_output_dsp_t */
+    int32_t shift;        /**< of the requantisation, less 32 */
+    int32_t y_pixel[3];   /**< bytes from the first pixel's output to those of the others */
+    int32_t y_channel;    /**< bytes from channel to channel */
+    int32_t pair_bytes;   /**< of the weights of one pair of channels: a looped kernel's end */
+    int16_t *window;      /**< of kernels that keep it in scratch */
+    /* for the fill */
+    const int8_t *x[4];   /**< where the four pixels begin; x[0] alone where they share a window */
+    int32_t quads;        /**< whole words of a run of bytes */
+    int32_t tail;         /**< bytes behind them, 0..3 */
+    int32_t runs;         /**< runs of a pixel: kernel rows, or taps */
+    int32_t step;         /**< bytes from the end of a run to the start of the next */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_TILE_DSP_H_INCLUDED */

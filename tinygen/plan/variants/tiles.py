@@ -1,0 +1,282 @@
+"""Tile kernels of the DSP set, made for a shape: four pixels by two channels (core/tg_tile_dsp.h, dsp/tg_tile.c.j2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.numerics import Array
+from tinygen.ops.base import Call, ConstArg, Generated
+from tinygen.plan.variants.base import consts, ints
+from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
+
+#: Offsets of four words of activations in the window, one of each pixel, in bytes.
+Offsets = tuple[int, int, int, int]
+_ACTIVATIONS = ("r8", "r9", "r10", "r11")
+#: An immediate offset of LDR reaches so far.
+REACH = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One word of weights: what must be loaded for it, and the register of each pixel."""
+
+    loads: tuple[tuple[str, int], ...]
+    regs: tuple[str, ...]
+    halves: tuple[int, ...]
+    first: bool
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Pixel 0 comes last where its sum starts as the others' bias."""
+        return (1, 2, 3, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TileView:
+    """A tile kernel, as the templates print it.
+
+    `window` and `dead` are bytes of stack; `advance`, bytes from one round of a looped kernel to the next; `shift` and
+    `y` (bytes from pixel to pixel, from channel to channel) are None when the caller says them.
+    """
+
+    name: str
+    brief: str
+    comment: str
+    steps: tuple[StepView, ...]
+    looped: bool
+    advance: int
+    window: int
+    dead: int
+    shift: int | None
+    y: tuple[int, int] | None
+
+    @property
+    def frame(self) -> int:
+        return self.window + self.dead
+
+
+def schedule(steps: Sequence[Offsets], base: int, first: bool) -> tuple[StepView, ...]:
+    """Which activations each step must load when the four registers keep what they hold: a window slides over most of
+    them. `first`: sums start in the first step instead of before it."""
+    held: dict[str, int] = {}
+    views = []
+    for i, want in enumerate(steps):
+        free = [r for r in _ACTIVATIONS if held.get(r) not in want]
+        loads = []
+        for offset in dict.fromkeys(want):
+            if offset not in held.values():
+                register = free.pop(0)
+                held[register] = offset
+                loads.append((register, offset + base))
+        where = {offset: register for register, offset in held.items()}
+        views.append(
+            StepView(tuple(loads), tuple(where[o] for o in want), tuple(o // 2 for o in want), first and i == 0)
+        )
+    return tuple(views)
+
+
+def _eight(n: int) -> int:
+    return -(-n // 8) * 8
+
+
+def _suffix(shift: int | None, y: tuple[int, int] | None) -> str:
+    return (f"_t{shift}" if shift else "") + (f"_y{y[0]}x{y[1]}" if y else "")
+
+
+def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None) -> TileView:
+    """Windows [pair][pixel] of so many pairs, without a loop: fastest, 56 bytes of code a pair."""
+    steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(pairs)]
+    window = 16 * pairs
+    return TileView(
+        f"tg_tile_w{pairs}{_suffix(shift, y)}_dsp",
+        f"Four pixels with windows of {pairs} pairs of taps.",
+        "15 cycles for 16 products.",
+        schedule(steps, 0, True), False, 0, _eight(window), 0, shift, y,
+    )  # fmt: skip
+
+
+def column_tile(rows: int, pairs: int, order: Sequence[tuple[int, ...]], shift: int | None) -> TileView:
+    """Four pixels of a column, whose windows overlap: [row / 4][pair][row % 4], so many pairs a row.
+
+    `order`: for each step the row of each pixel; it is walked for one pair after the other.
+    """
+    steps: list[Offsets] = []
+    for pair in range(pairs):
+        for of in order:
+            a, b, c, d = (r // 4 * 16 * pairs + 16 * pair + r % 4 * 4 for r in of)
+            steps.append((a, b, c, d))
+    taps = (
+        "_".join(str(of[0]) for of in order) if [of[0] for of in order] != list(range(len(order))) else str(len(order))
+    )
+    return TileView(
+        f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{_suffix(shift, None)}_dsp",
+        f"Four pixels of a column: {rows} rows of {pairs} pairs of taps.",
+        "A window slides down: most activations are in registers already.",
+        schedule(steps, 0, True), False, 0, _eight(4 * rows * pairs), 0, shift, None,
+    )  # fmt: skip
+
+
+def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileView:
+    """The same for any number of pairs up to `most` that is a multiple of `unroll`."""
+    steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(unroll)]
+    window = 16 * most
+    dead = _eight(window - 16 * unroll)
+    return TileView(
+        f"tg_tile_l{most}x{unroll}{_suffix(shift, y)}_dsp",
+        f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
+        f"15 cycles for 16 products, and 8 for {unroll} pairs.",
+        schedule(steps, dead, False), True, 16 * unroll, _eight(window), dead, shift, y,
+    )  # fmt: skip
+
+
+def _runs(f: dict[str, int]) -> tuple[int, int]:
+    """(number, length) of the runs of neighbouring bytes of a window, as tg_tiles_s8_dsp takes them."""
+    per = f["in_c"] // f["groups"]
+    if f["dil_w"] == 1 and f["groups"] == 1:
+        return f["k_h"], f["k_w"] * per
+    return f["k_h"] * f["k_w"], per
+
+
+def run_order(runs: int, run: int, multiple: int = 1) -> Array:
+    """[words][2]: the taps of each pair as tg_widen4_dsp lays them; the last pairs empty up to a multiple."""
+    order: list[tuple[int, int]] = []
+    for r in range(runs):
+        at, left = r * run, run
+        while left >= 4:
+            order += [(at, at + 2), (at + 1, at + 3)]
+            at, left = at + 4, left - 4
+        if left >= 2:
+            order.append((at, at + 1))
+            at, left = at + 2, left - 2
+        if left:
+            order.append((at, -1))
+    order += [(-1, -1)] * (-len(order) % multiple)
+    return np.array(order)
+
+
+_GEOMETRY = (
+    "in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "k_h", "k_w", "stride_h", "stride_w", "dil_h", "dil_w",
+    "pad_top", "pad_left", "groups", "in_zp", "out_zp", "lo", "hi", "shift",
+)  # fmt: skip
+
+
+def narrow(f: dict[str, int]) -> bool:
+    """Whether the layer clamps to less than int8."""
+    return f["lo"] > -128 or f["hi"] < 127
+
+
+def y_strides(call: Call) -> tuple[int, int, int, int, int]:
+    """swap, then bytes: to the first output, row to row, column to column, channel to channel."""
+    f, p = ints(call), call.y_planes
+    if p is None:
+        return 0, 0, f["out_w"] * f["out_c"], f["out_c"], 1
+    return (1, p.lead, 1, p.stride, p.plane) if p.swap else (0, p.lead, p.stride, 1, p.plane)
+
+
+def _image(f: dict[str, int], rows: int = 0) -> tuple[int, int]:
+    """(height, width) of the image with its borders; four pixels of a column read `rows` rows."""
+    high = (f["out_h"] - 1) * f["stride_h"] + (f["k_h"] - 1) * f["dil_h"] + 1
+    wide = (f["out_w"] - 1) * f["stride_w"] + (f["k_w"] - 1) * f["dil_w"] + 1
+    high = max(high, (f["out_h"] - 4) * f["stride_h"] + rows)
+    return max(high, f["pad_top"] + f["in_h"]), max(wide, f["pad_left"] + f["in_w"])
+
+
+def _small(f: dict[str, int], image: tuple[int, int]) -> bool:
+    """A copy of the image beside which the output is large: it does not make the arena larger."""
+    return 4 * image[0] * image[1] * f["in_c"] <= f["out_h"] * f["out_w"] * f["out_c"]
+
+
+def tiles(call: Call, tile: TileView, order: Array, *, window: int = 0, rows: int = 0) -> Call | str:
+    """`call` of tg_conv_s8 through tg_tiles_s8_dsp with a tile kernel that takes its taps in `order`."""
+    f, c = ints(call), consts(call)
+    groups, per = f["groups"], f["out_c"] // f["groups"]
+    w = c["w"].reshape(groups, per, -1)
+    b, m = c["b"].reshape(groups, per), c["m"].reshape(groups, per)
+    for g in range(groups):
+        reason = tiles_supported(w[g], b[g], f["shift"])
+        if reason is not None:
+            return reason
+    if call.y_planes is not None and narrow(f):
+        return "planes with a narrow clamp"
+    stream = np.concatenate([pack_tiles(w[g], b[g], m[g], order) for g in range(groups)])
+    swap, start, row, col, channel = y_strides(call)
+    image = _image(f, rows)
+    copied = rows > 0 or (not _whole(f) and _regular(f) and _small(f, image))
+    room = (
+        image[0] * image[1] * f["in_c"] if copied else 0 if _whole(f) else 4 * f["k_h"] * f["k_w"] * f["in_c"] // groups
+    )
+    fields = {name: f[name] for name in _GEOMETRY} | {
+        "pairs": len(order), "window": window,
+        "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0, "rows": rows, "swap": 1 if rows else swap,
+        "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
+    }  # fmt: skip
+    return replace(
+        call,
+        kernel="tg_tiles_s8_dsp",
+        config=(*fields.items(), ("tile", tile.name)),
+        consts=(ConstArg("w", stream),),
+        scratch=max(-(-(window + room) // 4) * 4, 4),
+        generated=(Generated(tile.name, "dsp/tg_tile", tile),),
+    )
+
+
+def _whole(f: dict[str, int]) -> bool:
+    """No window leaves the image, and all have runs with one step."""
+    reach_h = (f["out_h"] - 1) * f["stride_h"] + (f["k_h"] - 1) * f["dil_h"]
+    reach_w = (f["out_w"] - 1) * f["stride_w"] + (f["k_w"] - 1) * f["dil_w"]
+    return _regular(f) and f["pad_top"] + f["pad_left"] == 0 and reach_h < f["in_h"] and reach_w < f["in_w"]
+
+
+def _regular(f: dict[str, int]) -> bool:
+    """The runs of a window have one step."""
+    return (f["dil_w"] == 1 and f["groups"] == 1) or f["k_h"] == 1 or f["k_w"] == 1
+
+
+def _column_order(f: dict[str, int]) -> list[tuple[int, ...]]:
+    """Kernel rows in the order that loads least: those that a step of four pixels down shares follow each other."""
+    rows = [tuple(k * f["dil_h"] + p * f["stride_h"] for p in range(4)) for k in range(f["k_h"])]
+    return sorted(rows, key=lambda of: (of[0] % f["stride_h"], of[0]))
+
+
+def column_tiles(call: Call) -> Call | str:
+    """Four pixels of a column at a time, whose windows overlap; from a copy of the image with its borders."""
+    f = ints(call)
+    runs, run = _runs(f)
+    order = _column_order(f)
+    rows = -(-(max(of[3] for of in order) + 1) // 4) * 4
+    pairs = len(run_order(1, run))
+    if runs != f["k_h"] or f["k_h"] == 1 or f["groups"] > 1:
+        return "no kernel rows of neighbouring bytes"
+    if f["stride_h"] >= f["k_h"] * f["dil_h"] or f["out_h"] < 4:
+        return "no column of pixels with windows that overlap"
+    if not _small(f, _image(f, rows)):
+        return "a copy of the image would be large"
+    if 4 * rows * pairs > REACH:
+        return f"a window of {4 * rows * pairs} bytes, above {REACH}"
+    kernel_rows = [of[0] // f["dil_h"] for of in order]
+    taps = np.array([np.where(t < 0, t, t + k * run) for t in run_order(1, run) for k in kernel_rows])
+    tile = column_tile(rows, pairs, order, f["shift"] - 32)
+    return tiles(call, tile, taps, rows=rows)
+
+
+def whole_tiles(call: Call) -> Call | str:
+    """Without a loop over the taps, the shift and the strides of the output in the code."""
+    f = ints(call)
+    order = run_order(*_runs(f))
+    if 16 * len(order) > REACH:
+        return f"a window of {16 * len(order)} bytes, above {REACH}"
+    fixed = call.y_planes is None and f["out_h"] * f["out_w"] >= 4 and 3 * f["out_c"] < REACH and f["out_c"] > 1
+    y = (f["out_c"], 1) if fixed else None
+    return tiles(call, whole_tile(len(order), f["shift"] - 32, y), order)
+
+
+def looped_tiles(call: Call) -> Call | str:
+    """With a loop over eight pairs."""
+    f = ints(call)
+    order = run_order(*_runs(f), multiple=8)
+    if 32 * len(order) > REACH:
+        return f"a window of {16 * len(order)} bytes and as much free, above {REACH}"
+    return tiles(call, looped_tile(len(order), 8, None, None), order)
