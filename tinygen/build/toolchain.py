@@ -235,7 +235,7 @@ _RAM_SECTIONS = (".stack", ".data", ".bss")
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """What one object file (or the linker: `*fill*`, `linker stubs`) put into one output section."""
 
     section: str
@@ -249,7 +249,7 @@ def measure(elf: Path, map_file: Path, is_model_object: Callable[[str], bool]) -
     `ToolError` when the map does not add up to the ELF's own sections.
     """
     sections = _section_sizes(elf)
-    pieces = _read_map(map_file)
+    pieces = read_map(map_file)
     for section, size in sections.items():
         mapped = sum(piece.size for piece in pieces if piece.section == section)
         if mapped != size:
@@ -308,14 +308,14 @@ _INPUT_SECTION = re.compile(r"^ (?:[.\w]\S*)?\s+0x[0-9a-f]+\s+0x([0-9a-f]+) (\S.
 _FILL = re.compile(r"^ \*fill\*\s+0x[0-9a-f]+\s+0x([0-9a-f]+)")
 
 
-def _read_map(map_file: Path) -> list[_Piece]:
+def read_map(map_file: Path) -> list[Piece]:
     """The pieces in a GNU ld map: ` .text.f  0x8000 0x5c path/f.o`, where a long name has a line of its own."""
     try:
         lines = map_file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise ToolError(f"linker map cannot be read: {error}") from error
     start = next((i for i, line in enumerate(lines) if line.startswith("Linker script and memory map")), len(lines))
-    pieces: list[_Piece] = []
+    pieces: list[Piece] = []
     section = ""
     for line in lines[start:]:
         output = _OUTPUT_SECTION.match(line)
@@ -323,9 +323,9 @@ def _read_map(map_file: Path) -> list[_Piece]:
             section = output[1]
         fill, piece = _FILL.match(line), _INPUT_SECTION.match(line)
         if fill:
-            pieces.append(_Piece(section, int(fill[1], 16), "*fill*"))
+            pieces.append(Piece(section, int(fill[1], 16), "*fill*"))
         elif piece:
-            pieces.append(_Piece(section, int(piece[1], 16), piece[2]))
+            pieces.append(Piece(section, int(piece[1], 16), piece[2]))
     if not pieces:
         raise ToolError(f"{map_file} is not a map of GNU ld")
     return pieces

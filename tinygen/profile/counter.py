@@ -1,0 +1,177 @@
+"""The plug-in for QEMU that counts: compiled once, told what the code costs, and read."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from tinygen.build.elf import Image
+from tinygen.build.process import run
+from tinygen.build.qemu import qemu_command
+from tinygen.build.toolchain import find_host
+from tinygen.emit.resources import templates_dir
+from tinygen.errors import ToolError
+from tinygen.profile.thumb import Kind, decode, is_wide
+from tinygen.profile.timing import Timing, cycles, taken_cycles
+from tinygen.targets.cores import Machine
+from tinygen.targets.flash import Flash
+
+COMPILE_TIMEOUT_S = 120.0
+MAGIC = b"TGP1"
+MEMORY, PIPELINED, BRANCH = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a piece of a run did, exactly but for cycles, which are modelled (0 for a core without a model).
+
+    `cycles` with memory that never waits; `code_stalls` and `data_stalls` are what the flash model adds. `loads` and
+    `stores` count registers, a vector as one, as written in the code, so also those that an IT block skips; `loaded`
+    and `stored` are bytes that really moved. `deepest` is the lowest address of the stack that was written.
+    """
+
+    instructions: int = 0
+    cycles: int = 0
+    loads: int = 0
+    stores: int = 0
+    loaded: int = 0
+    stored: int = 0
+    branches_taken: int = 0
+    code_stalls: int = 0
+    data_stalls: int = 0
+    deepest: int = 0xFFFF_FFFF
+
+    @property
+    def flash_cycles(self) -> int:
+        """Cycles with the flash model's stalls."""
+        return self.cycles + self.code_stalls + self.data_stalls
+
+
+def add(parts: Iterable[Counts]) -> Counts:
+    """The counts of several pieces together."""
+    rows = [[getattr(p, f.name) for f in fields(Counts)] for p in parts]
+    *counted, deepest = zip(*rows, strict=True)
+    return Counts(*[*map(sum, counted), min(deepest)])
+
+
+def plugin() -> Path:
+    """The plug-in, compiled by the host's compiler when this version of it is not in the cache yet.
+
+    The cache is $XDG_CACHE_HOME/tinygen/counter, else below ~/.cache. `ToolError` when it cannot be compiled.
+    """
+    source = templates_dir() / "profile" / "counter.c"
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygen" / "counter"
+    library = folder / f"counter-{digest}.so"
+    if library.is_file():
+        return library
+    compiler = find_host()
+    part = library.with_name(f"{library.name}.{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = (*compiler.cc, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(part), str(source))
+        result = run(command, folder, COMPILE_TIMEOUT_S)
+        if result.exit_code != 0 or not part.is_file():
+            said = "\n".join(result.stderr.splitlines()[:8]) or "(it said nothing)"
+            raise ToolError(
+                f"{compiler.cc[0]} cannot compile the plug-in for QEMU that counts instructions "
+                f"(exit code {result.exit_code}):\n{said}\nSet CC to another compiler of this computer."
+            )
+        part.replace(library)
+    except OSError as error:
+        raise ToolError(
+            f"cannot write {folder}: {error.strerror or error}. Set XDG_CACHE_HOME to another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return library
+
+
+def count(
+    machine: Machine,
+    elf: Path,
+    image: Image,
+    entry: str,
+    own: Iterable[tuple[int, int]],
+    stack: tuple[int, int],
+    folder: Path,
+    timeout: float,
+    *,
+    timing: Timing | None,
+    flash: Flash | None,
+) -> tuple[list[Counts], str]:
+    """Run `elf` in `folder` and count the first call of the function `entry`; also what the program printed.
+
+    `own` are address ranges: every return from elsewhere into them ends a piece, and the return from `entry` the last.
+    `stack` is the range of the program's stack. `ToolError` when the program ends badly.
+    """
+    table, out = folder / "counter.bin", folder / "counter.txt"
+    table.write_bytes(_table(machine, image, image.address(entry), tuple(own), stack, timing, flash))
+    command = (*qemu_command(machine, elf.resolve()), "-plugin", _plugin_option(plugin(), table, out))
+    result = run(command, folder, timeout)
+    if "-plugin" in result.stderr and "invalid option" in result.stderr:
+        raise ToolError(f"{command[0]} was built without plug-ins. Install one that has them (Debian's does)")
+    if result.exit_code != 0:
+        said = "\n".join((result.stdout + result.stderr).splitlines()[:8])
+        raise ToolError(f"the program did not end well in QEMU (exit code {result.exit_code}):\n{said}")
+    rows = [[int(word) for word in line.split()] for line in out.read_text(encoding="ascii").splitlines()]
+    return [Counts(*row) for row in rows], result.stdout
+
+
+def _plugin_option(library: Path, table: Path, out: Path) -> str:
+    """The plug-in's option; QEMU takes a comma in a value as two of them."""
+    path, table_path, out_path = (str(p).replace(",", ",,") for p in (library, table, out))
+    return f"{path},table={table_path},out={out_path}"
+
+
+def _table(
+    machine: Machine,
+    image: Image,
+    entry: int,
+    own: tuple[tuple[int, int], ...],
+    stack: tuple[int, int],
+    timing: Timing | None,
+    flash: Flash | None,
+) -> bytes:
+    """What counter.c reads; see there for the layout."""
+    flash_range = (machine.flash_start, machine.flash_start + machine.flash_size)
+    model = (0,) * 9
+    if flash is not None and timing is not None:
+        model = (
+            flash.width, flash.waits, int(flash.prefetch), flash.sector, flash.ways, int(flash.shared),
+            flash.code_bytes, flash.data_bytes, flash.data_waits,
+        )  # fmt: skip
+    words = [entry, *stack, *flash_range, *model, len(own), len(image.code)]
+    parts = [MAGIC, _words(words), *(_words(r) for r in own)]
+    for start, data in image.code:
+        even = data[: len(data) & ~1]
+        parts += [_words((start, start + len(even))), _entries(even, timing)]
+    return b"".join(parts)
+
+
+def _words(values: Iterable[int]) -> bytes:
+    return b"".join(struct.pack("<I", v) for v in values)
+
+
+def _entries(code: bytes, timing: Timing | None) -> bytes:
+    """An entry for every halfword, as if an instruction began there: only those that do are ever looked at."""
+    halfwords = [h for (h,) in struct.iter_unpack("<H", code)]
+    pairs = zip(halfwords, [*halfwords[1:], 0], strict=True)
+    return b"".join(_entry(a, b if is_wide(a) else 0, timing) for a, b in pairs)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _entry(first: int, second: int, timing: Timing | None) -> bytes:
+    i = decode(first, second)
+    single = i.kind in (Kind.LOAD, Kind.STORE)
+    flags = (MEMORY if single else 0) | (BRANCH if i.branches else 0)
+    if timing is None:
+        return struct.pack("<BBBBB3x", flags, 0, 0, i.loads, i.stores)
+    if timing.pipelined and i.kind is Kind.LOAD:
+        flags |= PIPELINED
+    return struct.pack("<BBBBB3x", flags, cycles(timing, i), taken_cycles(timing, i), i.loads, i.stores)
