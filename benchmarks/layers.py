@@ -77,7 +77,8 @@ def conv(
     """A convolution of a `size` image from channels[0] to channels[1]."""
     reach = ((kernel[0] - 1) * dil + 1, (kernel[1] - 1) * dil + 1)
     pads = same_padding(size, reach, strides) if same else (0, 0, 0, 0)
-    name = f"{prefix} {kernel[0]}x{kernel[1]}" + (f" s{max(strides)}" if max(strides) > 1 else "")
+    name = prefix if prefix == "pointwise" else f"{prefix} {kernel[0]}x{kernel[1]}"
+    name += f" s{max(strides)}" if max(strides) > 1 else ""
     name += f" {channels[0]}->{channels[1]}, {size[0]}x{size[1]}"
     name += "" if same else " valid"
     name += f" dilated {dil}" if dil > 1 else ""

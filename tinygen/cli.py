@@ -174,14 +174,16 @@ def build(
 
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option("--board", help="Predict the cost of every layer on this board; see `tinygen boards`.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @_model_options
 def inspect(
-    model: Path, as_json: bool, name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]]
-) -> None:
-    """Show operators, shapes, MACs and parameters of MODEL, and which boards it fits."""
+    model: Path, board: str | None, as_json: bool, name: str | None, method: str, samples: int,
+    input_shapes: dict[str, tuple[int, ...]],
+) -> None:  # fmt: skip
+    """Show operators, shapes, MACs and parameters of MODEL; predict time, flash and RAM on every board."""
     quantised = flow.quantise_model(model, flow.Options("", None, name, method, samples, input_shapes=input_shapes))
-    estimate = flow.estimate(quantised)
+    estimate = flow.estimate(quantised, board)
     if as_json:
         click.echo(json.dumps(report.estimate_json(quantised, estimate), indent=2))
         return
@@ -189,6 +191,8 @@ def inspect(
     out.print(report.ports_table(quantised))
     out.print(report.nodes_table(quantised, estimate))
     out.print(report.fits_table(estimate))
+    if estimate.detail is not None:
+        out.print(report.prediction_table(estimate))
 
 
 @cli.command("eval")

@@ -165,15 +165,53 @@ def ports_table(model: Quantised) -> Table:
 
 def fits_table(estimate: Estimate) -> Table:
     """What each board would have to hold."""
-    t = Table(title="Estimated use of each board")
+    t = Table(title="Predicted use of each board, and time of an inference without flash wait states")
     for name, justify in (
         ("board", "left"), ("core", "left"), ("flash", "right"), ("", "right"), ("RAM", "right"), ("", "right"),
-        ("fits", "left"),
+        ("fits", "left"), ("ms", "right"),
     ):  # fmt: skip
         t.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for f in estimate.fits:
         shares = [f"{100 * f.flash / f.flash_there:.0f} %", f"{100 * f.ram / f.ram_there:.0f} %"]
-        t.add_row(f.board, f.core, kib(f.flash), shares[0], kib(f.ram), shares[1], "yes" if f.fits else "no")
+        t.add_row(f.board, f.core, kib(f.flash), shares[0], kib(f.ram), shares[1], "yes" if f.fits else "no",
+                  "" if f.milliseconds is None else f"{f.milliseconds:.2f}")  # fmt: skip
+    return t
+
+
+def prediction_table(e: Estimate) -> Table:
+    """Every layer's predicted cost on the board asked for."""
+    board, p = e.board, e.detail
+    assert board is not None
+    assert p is not None
+    clock = board.f_cpu_hz
+    t = Table(
+        title=f"Predicted for {board.id} ({p.core}) at {clock // 1_000_000} MHz, zero-wait flash; nothing was run"
+    )
+    for name, justify in (
+        ("layer", "left"), ("operator", "left"), ("kernel", "left"), ("MACs", "right"), ("instructions", "right"),
+        ("cycles", "right"), ("cycles/MAC", "right"), ("ms", "right"), ("share", "right"), ("constants", "right"),
+    ):  # fmt: skip
+        t.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    whole = sum(r.cycles for r in p.layers) or 1.0
+    for r in p.layers:
+        timed = p.cycles is not None
+        t.add_row(
+            r.name, r.title, ", ".join(r.kernels), f"{r.macs:,}", f"{r.instructions:,.0f}",
+            f"{r.cycles:,.0f}" if timed else "", f"{r.cycles / r.macs:.2f}" if timed and r.macs else "",
+            f"{1000 * r.cycles / clock:.3f}" if timed else "", f"{100 * r.cycles / whole:.0f} %", f"{r.constants:,}",
+        )  # fmt: skip
+    ms = p.milliseconds(clock)
+    t.add_section()
+    t.add_row(
+        "all", "", "", f"{e.macs:,}", f"{p.instructions:,}", "" if p.cycles is None else f"{p.cycles:,}",
+        "" if p.cycles is None or not e.macs else f"{p.cycles / e.macs:.2f}", "" if ms is None else f"{ms:.3f}", "",
+        f"{p.constants:,}",
+    )  # fmt: skip
+    t.caption = (
+        f"flash {kib(p.flash)} bytes (code {kib(p.code)}, constants {kib(p.constants)}); RAM {kib(p.ram)} bytes "
+        f"(arena {kib(p.arena)}, in/out {kib(p.io)}, stack {kib(p.stack)})"
+        + (f"; not counted, as never measured: {', '.join(p.unmeasured)}" if p.unmeasured else "")
+    )
     return t
 
 
@@ -203,10 +241,44 @@ def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
                 "ram_estimate": f.ram,
                 "ram": f.ram_there,
                 "fits": f.fits,
+                "milliseconds_estimate": None if f.milliseconds is None else round(f.milliseconds, 3),
             }
             for f in e.fits
         ],
+        "prediction": prediction_json(e),
         "notes": list(model.imported.notes),
+    }
+
+
+def prediction_json(e: Estimate) -> dict[str, Any] | None:
+    """The figures of `prediction_table`; None when no board was asked for."""
+    board, p = e.board, e.detail
+    if board is None or p is None:
+        return None
+    return {
+        "board": board.id,
+        "core": p.core,
+        "clock_hz": board.f_cpu_hz,
+        "instructions": p.instructions,
+        "not_counted": list(p.unmeasured),
+        "cycles": p.cycles,
+        "milliseconds": p.milliseconds(board.f_cpu_hz),
+        "flash": {"total": p.flash, "code": p.code, "constants": p.constants},
+        "ram": {"total": p.ram, "arena": p.arena, "input_output": p.io, "stack": p.stack},
+        "layers": [
+            {
+                "name": r.name,
+                "operator": r.title,
+                "onnx": list(r.origin),
+                "kernels": list(r.kernels),
+                "shape": list(r.shape),
+                "macs": r.macs,
+                "instructions": round(r.instructions),
+                "cycles": None if p.cycles is None else round(r.cycles),
+                "constants": r.constants,
+            }
+            for r in p.layers
+        ],
     }
 
 

@@ -37,10 +37,11 @@ from tinygen.ops.base import need_quant
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
 from tinygen.plan.planner import identifier, plan
+from tinygen.plan.predict import Prediction
+from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards, load_board
 from tinygen.targets.cores import get_core
-from tinygen.targets.kernel_sizes import code_bytes
 from tinygen.version import ABI, NUMERICS, VERSION
 
 DEFAULT_METHOD = "mse"
@@ -511,7 +512,8 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a model is estimated to take of a board: bytes, and what there is."""
+    """What a model is predicted to take of a board: bytes, and what there is; milliseconds of an inference at the
+    board's clock without flash wait states, None where cycles are not modelled."""
 
     board: str
     core: str
@@ -519,6 +521,7 @@ class Fit:
     flash_there: int
     ram: int
     ram_there: int
+    milliseconds: float | None
 
     @property
     def fits(self) -> bool:
@@ -527,38 +530,36 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a model will cost on each board, before anything is built."""
+    """What a model will cost on each board, before anything is built; in detail for the board asked for."""
 
     macs: int
     parameters: int
     layers: tuple[LayerCost, ...]
     fits: tuple[Fit, ...]
+    board: Board | None
+    detail: Prediction | None
 
 
-#: Code of a layer (function, config, call), of the rest of the model's own file with the library functions it needs,
-#: and the stack of a run, in bytes: fitted to the Cortex-M4 builds of benchmarks/results/models.json.
-LAYER_CODE = 65
-MODEL_CODE = 830
-STACK_GUESS = 350
+def predict(plan_: Plan, model: Quantised) -> Prediction:
+    """A plan's cost from the cost model, recorded code sizes and its own arrays; nothing is compiled."""
+    library = make_library(plan_, model, Options(""))
+    return predict_plan(plan_, render_library(library), library.weight_bytes)
 
 
-def estimate(model: Quantised) -> Estimate:
-    """Cost of a quantised model on every board: constants and arena exactly, code from recorded sizes of kernels."""
-    by_core: dict[str, tuple[int, int]] = {}
-    fits, macs = [], 0
+def estimate(model: Quantised, board_id: str | None = None, optimize: str = "balanced") -> Estimate:
+    """Predicted cost of a quantised model on every board, and layer by layer on `board_id`."""
+    wanted = None if board_id is None else load_board(board_id)
+    by_core: dict[str, Prediction] = {}
+    fits = []
     for board in all_boards():
         core = board.core
         if core.machine is None:
             continue
         if core.name not in by_core:
-            p = plan(model.fixed, core)
-            macs = p.macs
-            constants = make_library(p, model, Options(board.id)).weight_bytes
-            code = code_bytes(core.name, p.kernels) + LAYER_CODE * len(p.steps) + MODEL_CODE
-            io = sum(e.length for e in (*p.inputs, *p.outputs))
-            by_core[core.name] = constants + code, p.arena_len + io + STACK_GUESS
-        flash, ram = by_core[core.name]
-        fits.append(Fit(board.id, core.name, flash, board.flash_bytes, ram, board.ram_bytes))
+            by_core[core.name] = predict(plan(model.fixed, core, optimize), model)
+        p = by_core[core.name]
+        ms = p.milliseconds(board.f_cpu_hz)
+        fits.append(Fit(board.id, core.name, p.flash, board.flash_bytes, p.ram, board.ram_bytes, ms))
     graph = model.tidy
     layers = tuple(
         LayerCost(
@@ -570,4 +571,6 @@ def estimate(model: Quantised) -> Estimate:
         )
         for n in graph.nodes
     )
-    return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits))
+    macs = sum(r.macs for r in layers)
+    detail = None if wanted is None else by_core.get(wanted.core.name)
+    return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Shape:
 
 def known(call: Call, core: str) -> bool:
     """Are there coefficients for this call?"""
-    return shape(call).kind in _lines(call, core)
+    return bool(_lines(call, core))
 
 
 def instructions(call: Call, core: str) -> float:
@@ -54,9 +55,8 @@ def cycles(call: Call, core: str) -> float:
 
 def shape(call: Call) -> Shape:
     """Kind and features of a call: its own, where the kernel is generated and says them, else by operator."""
-    own: tuple[tuple[str, float], ...] = getattr(call, "features", ())
-    if own:
-        return Shape("any", {"once": 1.0, **dict(own)})
+    if call.features:
+        return Shape("any", {"once": 1.0, **dict(call.features)})
     describe = _OPERATORS.get(operator(call.kernel))
     if describe is None:
         raise KeyError(f"tinygen/plan/cost.py does not know what {call.kernel} computes: add it to _OPERATORS")
@@ -70,9 +70,10 @@ def operator(kernel: str) -> str:
 
 
 def line(call: Call) -> str:
-    """The name under which coefficients are kept: the kernel's, or that of the family a generated kernel belongs to."""
-    family: str = getattr(call, "family", "")
-    return family or call.kernel
+    """The name under which coefficients are kept: the family's, where a call says one, or the kernel's; with what kind
+    of kernel was generated for it (`tg_tile_w36_t7_dsp` -> `tg_tile_w`: the numbers are its parameters)."""
+    made = (re.match(r"[a-z_]+", g.name) for g in call.generated)
+    return call.family or " ".join((call.kernel, *(m[0] for m in made if m)))
 
 
 @functools.cache
@@ -88,11 +89,11 @@ def _lines(call: Call, core: str) -> Mapping[str, Mapping[str, Mapping[str, floa
 
 
 def _predict(call: Call, core: str, figure: str) -> float:
-    s = shape(call)
-    found = _lines(call, core).get(s.kind)
-    if found is None:
-        raise KeyError(f"no recorded cost of {line(call)} ({s.kind}) on {core}: run {COMMAND}")
-    return sum(k * s.features[name] for name, k in found[figure].items())
+    s, lines = shape(call), _lines(call, core)
+    if not lines:
+        raise KeyError(f"no recorded cost of {line(call)} on {core}: run {COMMAND}")
+    found = lines.get(s.kind) or next(iter(lines.values()))  # a kind of shape that was never measured: the nearest
+    return sum(k * s.features.get(name, 0.0) for name, k in found[figure].items())
 
 
 # ---- features, by operator ----
@@ -149,6 +150,9 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
             blocks = _up(pixels, p) * _up(out_c, c)
             found[f"blocks_{p}x{c}"] = blocks
             found[f"loads_{p}x{c}"] = blocks * _up(taps, 4)
+    if "pairs" in f:
+        found["tile_steps"] = _up(pixels, 4) * _up(out_c, 2) * f["pairs"]
+        found["tile_pairs"] = _up(pixels, 4) * f["pairs"]
     for step in (2, 4, 8, 16):
         found[f"taps_{step}"] = pixels * out_c * _up(taps, step)
         found[f"rows_{step}"] = pixels * out_c * f["k_h"] * _up(row // groups, step)
@@ -295,7 +299,7 @@ def _resize(f: Mapping[str, int], call: Call) -> Shape:
 
 
 _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
-    "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
+    "conv": _conv, "tiles": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
     **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill"), _elementwise),
     **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},

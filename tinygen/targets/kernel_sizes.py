@@ -17,3 +17,8 @@ def _table() -> dict[str, dict[str, int]]:
 def code_bytes(core: str, kernels: Iterable[str]) -> int:
     """Flash of the named kernels' object files on a core."""
     return sum(_table()[core][k] for k in kernels)
+
+
+def known_bytes(core: str, source: str) -> int | None:
+    """Flash of one object file, None where none was recorded."""
+    return _table()[core].get(source)

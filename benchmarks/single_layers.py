@@ -1,0 +1,68 @@
+"""Single layers of ../shared/KERNELS.md and of the MLPerf Tiny networks, on every emulated core.
+
+    python -m benchmarks.single_layers
+
+counts every kernel that could compute each layer, compares it with numpy, prints instructions per MAC (per element
+where there is no MAC), on Cortex-M4 cycles too, and writes benchmarks/results/single_layers.json. The first kernel of a
+layer is the one the planner takes when it knows nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.emulate import count_cases
+from benchmarks.fit_costs import cases_of
+from benchmarks.layers import STUDY
+from benchmarks.models import RESULTS
+from tinygen.targets.cores import VERIFY_CORES
+
+
+def measure(core: str) -> dict[str, dict[str, Any]]:
+    """Layer to its work (MACs, or elements of the output) and kernel to instructions and cycles."""
+    cases = cases_of(core, STUDY)
+    found: dict[str, dict[str, Any]] = {}
+    for case, counted in zip(cases, count_cases(core, cases), strict=True):
+        elements = case.layer.tensors["y"].size
+        row = found.setdefault(case.name, {"macs": case.macs, "elements": elements, "kernels": {}})
+        row["kernels"][case.call.kernel] = {
+            "insns": counted.insns,
+            **({"cycles": counted.cycles} if core == "cortex-m4" else {}),
+        }
+    return found
+
+
+def best(row: dict[str, Any], figure: str) -> float | None:
+    """The smallest figure of any kernel for each MAC, or element."""
+    values = [k[figure] for k in row["kernels"].values() if figure in k]
+    return min(values) / (row["macs"] or row["elements"]) if values else None
+
+
+def show(results: dict[str, dict[str, Any]]) -> Table:
+    """The best kernel of each layer on each core."""
+    table = Table(title="Single layers: instructions for each MAC (or output element), the best kernel of each core")
+    table.add_column("layer")
+    table.add_column("MACs", justify="right")
+    for core in results:
+        table.add_column(core.removeprefix("cortex-"), justify="right")
+    table.add_column("m4 cycles", justify="right")
+    for name, row in results["cortex-m4"].items():
+        cells = [f"{best(results[core][name], 'insns'):.3f}" for core in results]
+        table.add_row(name, f"{row['macs']:,}", *cells, f"{best(row, 'cycles'):.3f}")
+    return table
+
+
+def main() -> int:
+    results = {core: measure(core) for core in VERIFY_CORES}
+    Console(width=140).print(show(results))
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "single_layers.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,113 @@
+"""What a plan will cost, from the cost model and recorded sizes of kernels alone: nothing is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tinygen.plan import cost
+from tinygen.plan.types import Plan, Step
+from tinygen.targets.kernel_sizes import known_bytes
+
+#: Code of a layer (function, config, call), of the rest of the model's own file with the library functions it needs,
+#: and the stack of a run, in bytes: fitted to the builds of benchmarks/results/predict.json.
+LAYER_CODE = 65
+MODEL_CODE = 830
+STACK = 350
+#: Bytes of an instruction in assembly written out by a template.
+INSTRUCTION = 3.6
+_INSTRUCTION = re.compile(rb'^ *"[ \\t]*[a-z]', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPrediction:
+    """One layer: `constants` are the bytes its kernels read beside the image, before equal ones are shared."""
+
+    name: str
+    title: str
+    origin: tuple[str, ...]
+    kernels: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int
+    instructions: float
+    cycles: float
+    constants: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A network on one core, one inference. `cycles` is None on cores whose timing is not modelled; kernels in
+    `unmeasured` have no recorded cost and count as nothing. Bytes: `code` of kernels and layers, `constants`, `arena`,
+    `io` (input and output), `stack`.
+    """
+
+    core: str
+    layers: tuple[LayerPrediction, ...]
+    instructions: int
+    cycles: int | None
+    code: int
+    constants: int
+    arena: int
+    io: int
+    stack: int
+    unmeasured: tuple[str, ...]
+
+    @property
+    def flash(self) -> int:
+        return self.code + self.constants
+
+    @property
+    def ram(self) -> int:
+        return self.arena + self.io + self.stack
+
+    def milliseconds(self, clock_hz: int) -> float | None:
+        """Time of an inference without flash wait states, where cycles are modelled."""
+        return None if self.cycles is None else 1000 * self.cycles / clock_hz
+
+
+def predict(plan: Plan, files: Mapping[str, bytes], constants: int) -> Prediction:
+    """Every layer's cost and their sum. `files`: the library's; `constants`: bytes of its arrays."""
+    layers = tuple(_layer(step, plan.core) for step in plan.steps)
+    timed = cost.TWINS.get(plan.core, plan.core) in cost.TIMED
+    return Prediction(
+        plan.core,
+        layers,
+        round(sum(layer.instructions for layer in layers)),
+        round(sum(layer.cycles for layer in layers)) if timed else None,
+        _code(plan, files),
+        constants,
+        plan.arena_len,
+        sum(e.length for e in (*plan.inputs, *plan.outputs)),
+        STACK,
+        tuple(sorted({cost.line(c.call) for s in plan.steps for c in s.calls if not cost.known(c.call, plan.core)})),
+    )
+
+
+def _code(plan: Plan, files: Mapping[str, bytes]) -> int:
+    """Code of the kernels among `files`, by their recorded sizes or as generated assembly, and of the layers."""
+    total = float(LAYER_CODE * len(plan.steps) + MODEL_CODE)
+    generated = {g.name for g in plan.generated}
+    for name, content in files.items():
+        stem, _, end = name.rpartition(".")
+        if end == "c" and stem in generated:
+            total += INSTRUCTION * len(_INSTRUCTION.findall(content))
+        elif end == "c":
+            total += known_bytes(plan.core, stem) or 0
+    return round(total)
+
+
+def _layer(step: Step, core: str) -> LayerPrediction:
+    calls = [planned.call for planned in step.calls]
+    measured = [c for c in calls if cost.known(c, core)]
+    return LayerPrediction(
+        step.name,
+        step.title,
+        step.origin,
+        tuple(c.kernel for c in calls),
+        step.out_shape,
+        step.macs,
+        sum(cost.instructions(c, core) for c in measured),
+        sum(cost.cycles(c, core) for c in measured),
+        sum(k.array.nbytes for c in calls for k in c.consts),
+    )
