@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
+from tinygen.plan.variants.slides import whole_slides
 from tinygen.plan.variants.tiles import column_tiles, whole_tiles
 
 
@@ -37,7 +38,7 @@ def _dense(call: Call) -> Call | str:
 
 
 VARIANTS: Variants = {
-    "tg_conv_s8": (column_tiles, whole_tiles, _conv),
+    "tg_conv_s8": (column_tiles, whole_slides, whole_tiles, _conv),
     "tg_dwconv_s8": (_dwconv,),
     "tg_dense_s8": (_dense,),
 }

@@ -78,11 +78,11 @@ def schedule(steps: Sequence[Offsets], base: int, first: bool) -> tuple[StepView
     return tuple(views)
 
 
-def _eight(n: int) -> int:
+def eight(n: int) -> int:
     return -(-n // 8) * 8
 
 
-def _suffix(shift: int | None, y: tuple[int, int] | None) -> str:
+def suffix(shift: int | None, y: tuple[int, int] | None) -> str:
     return (f"_t{shift}" if shift else "") + (f"_y{y[0]}x{y[1]}" if y else "")
 
 
@@ -91,10 +91,10 @@ def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None) -> Tile
     steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(pairs)]
     window = 16 * pairs
     return TileView(
-        f"tg_tile_w{pairs}{_suffix(shift, y)}_dsp",
+        f"tg_tile_w{pairs}{suffix(shift, y)}_dsp",
         f"Four pixels with windows of {pairs} pairs of taps.",
         "15 cycles for 16 products.",
-        schedule(steps, 0, True), False, 0, _eight(window), 0, shift, y,
+        schedule(steps, 0, True), False, 0, eight(window), 0, shift, y,
     )  # fmt: skip
 
 
@@ -112,10 +112,10 @@ def column_tile(rows: int, pairs: int, order: Sequence[tuple[int, ...]], shift: 
         "_".join(str(of[0]) for of in order) if [of[0] for of in order] != list(range(len(order))) else str(len(order))
     )
     return TileView(
-        f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{_suffix(shift, None)}_dsp",
+        f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{suffix(shift, None)}_dsp",
         f"Four pixels of a column: {rows} rows of {pairs} pairs of taps.",
         "A window slides down: most activations are in registers already.",
-        schedule(steps, 0, True), False, 0, _eight(4 * rows * pairs), 0, shift, None,
+        schedule(steps, 0, True), False, 0, eight(4 * rows * pairs), 0, shift, None,
     )  # fmt: skip
 
 
@@ -123,12 +123,12 @@ def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | 
     """The same for any number of pairs up to `most` that is a multiple of `unroll`."""
     steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(unroll)]
     window = 16 * most
-    dead = _eight(window - 16 * unroll)
+    dead = eight(window - 16 * unroll)
     return TileView(
-        f"tg_tile_l{most}x{unroll}{_suffix(shift, y)}_dsp",
+        f"tg_tile_l{most}x{unroll}{suffix(shift, y)}_dsp",
         f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
         f"15 cycles for 16 products, and 8 for {unroll} pairs.",
-        schedule(steps, dead, False), True, 16 * unroll, _eight(window), dead, shift, y,
+        schedule(steps, dead, False), True, 16 * unroll, eight(window), dead, shift, y,
     )  # fmt: skip
 
 
@@ -210,7 +210,8 @@ def tiles(call: Call, tile: TileView, order: Array, *, window: int = 0, rows: in
     )
     fields = {name: f[name] for name in _GEOMETRY} | {
         "pairs": len(order), "window": window,
-        "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0, "rows": rows, "swap": 1 if rows else swap,
+        "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0,
+        "rows": rows, "swap": 1 if rows else swap,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
     }  # fmt: skip
     return replace(
