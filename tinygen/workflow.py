@@ -21,6 +21,7 @@ from tinygen.calibrate.data import Samples, load_data, synthetic
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
 from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect, estimate_all
+from tinygen.emit import summary
 from tinygen.emit.library import render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
@@ -361,6 +362,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         )
         files = render_project(view)
         files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in render_library(library).items()}
+        files[summary.FILE] = summary.render_summary(main_plan, board.id)
         built = Built(
             model, board, main_plan, library, files, tuple(results), sizes, stack, tuple(notes), clock.seconds
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
@@ -98,8 +98,13 @@ class _Layout:
             tuple(self._endpoint(n, i, True) for i, n in enumerate(graph.inputs)),
             tuple(self._endpoint(n, i, False) for i, n in enumerate(graph.outputs)),
             -(-max(arena_len, 1) // CONTEXT_ALIGN) * CONTEXT_ALIGN,
-            placed,
+            tuple(self._in_steps(b, calls) for b in placed),
         )
+
+    def _in_steps(self, buffer: Buffer, calls: dict[str, tuple[Call, ...]]) -> Buffer:
+        """The buffer with its life in steps: a node that only looks at its input another way is none."""
+        is_step = [bool(calls[n.name]) for n in self.order]
+        return replace(buffer, first=sum(is_step[: buffer.first]), last=sum(is_step[: buffer.last + 1]) - 1)
 
     def _root(self, tensor: str) -> tuple[str, int]:
         offset = 0

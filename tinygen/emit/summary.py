@@ -1,0 +1,69 @@
+"""plan.json: what a build holds, for programs: layers, kernels, constants, and the arena over time.
+
+Names and numbers only; sizes in bytes. `tinygen profile` reads it, and it is there for anybody's own tools.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tinygen.emit.view import ConstTable
+from tinygen.ops.base import ConstArg
+from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
+
+FILE = "plan.json"
+#: Changes when a reader of an older file would misunderstand it.
+FORMAT = 1
+
+
+def render_summary(plan: Plan, board: str) -> bytes:
+    """The file's content, the same for the same plan.
+
+    `layers` are in order of execution; `output` is where a layer writes, `macs` its multiply-accumulates, `calls` the
+    kernels it calls, `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers
+    share is named by each). `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
+    """
+    consts = ConstTable(plan.name)
+    data = {
+        "format": FORMAT,
+        "model": plan.name,
+        "board": board,
+        "core": plan.core,
+        "macs": plan.macs,
+        "inputs": [_port(e) for e in plan.inputs],
+        "outputs": [_port(e) for e in plan.outputs],
+        "arena": plan.arena_len,
+        "buffers": [
+            {"name": b.name, "offset": b.offset, "size": b.size, "first": b.first, "last": b.last} for b in plan.buffers
+        ],
+        "layers": [_layer(s, consts) for s in plan.steps],
+    }
+    return (json.dumps(data, indent=2) + "\n").encode()
+
+
+def _port(e: Endpoint) -> dict[str, Any]:
+    return {"name": e.port.name, "length": e.length, "shape": list(e.port.shape)}
+
+
+def _layer(step: Step, consts: ConstTable) -> dict[str, Any]:
+    constants: dict[str, int] = {}
+    for call in step.calls:
+        for const in _constants(call):
+            constants[consts.name(step.name, const)] = const.array.nbytes
+    return {
+        "name": step.name,
+        "operator": step.title,
+        "onnx": list(step.origin),
+        "inputs": [list(s) for s in step.in_shapes],
+        "shape": list(step.out_shape),
+        "macs": step.macs,
+        "output": {"space": step.output.space, "offset": step.output.offset, "size": step.output.size},
+        "calls": [{"kernel": c.call.kernel, "why": c.call.why} for c in step.calls],
+        "constants": constants,
+    }
+
+
+def _constants(call: PlannedCall) -> list[ConstArg]:
+    """In the order in which view.py names them."""
+    return [*(i for i in call.inputs if not isinstance(i, Place)), *call.call.consts]
