@@ -24,12 +24,12 @@ extern "C" {
 
 /** One block of four channels; the assembly reads it by offset. */
 typedef struct {
-    const uint32_t *x;     /**< groups of: start of the odd, start of the even channels, the taps */
+    const uint32_t *x; /**< groups of: start of the odd, start of the even channels, the taps */
     const uint32_t *x_end;
-    const uint32_t *w;     /**< one word a tap */
-    int32_t taps;          /**< of a group: 4, 8 or 16 */
-    uint32_t skip;         /**< bytes of code to jump over: the taps missing to 16 */
-    uint32_t *sum;         /**< [4], added to; 2^15 too much for every group in channels 0 and 1 */
+    const uint32_t *w; /**< one word a tap */
+    int32_t taps;      /**< of a group: 4, 8 or 16 */
+    uint32_t skip;     /**< bytes of code to jump over: the taps missing to 16 */
+    uint32_t *sum;     /**< [4], added to; 2^15 too much for every group in channels 0 and 1 */
 } tg_lanes_t;
 
 #if defined(__GNUC__) && TG_SMALL_CORE

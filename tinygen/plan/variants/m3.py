@@ -17,4 +17,13 @@ def _dense(call: Call) -> Call | str:
     return packed(call, "tg_dense_s8_m3", scratch, w=w, b=b, m=m)
 
 
-VARIANTS: Variants = {"tg_dense_s8": (_dense,)}
+def _dwconv(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack_small.dwconv_supported(f, c["w"], c["b"], narrow=False)
+    if reason is not None:
+        return reason
+    w, b = pack_small.pack_dwconv(f, c["w"], c["b"])
+    return packed(call, "tg_dwconv_s8_m3", pack_small.dwconv_scratch(f), w=w, b=b, m=c["m"])
+
+
+VARIANTS: Variants = {"tg_dwconv_s8": (_dwconv,), "tg_dense_s8": (_dense,)}

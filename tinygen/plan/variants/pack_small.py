@@ -1,14 +1,18 @@
 """Constants of the dense and depthwise kernels of the small cores (sets m0 and m3): pure numpy, no graphs.
 
-Names as in pack_dsp.py. How the kernels compute stands in core/tg_dense_lanes.h.
+Names as in pack_dsp.py. How the kernels compute stands in core/tg_dense_lanes.h and core/tg_dwconv_plane.h.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from tinygen.numerics import Array
 
+#: Sums that tg_dwconv_plane.h makes at a time: TG_PLANE_SUMS, and at the end of a run at most so many too many.
+PLANE_SUMS, _PLANE_STEP = 128, 4
 #: Inputs that tg_dense_lanes.h expands at a time: TG_LANES_CHUNK.
 LANES_CHUNK = 128
 #: 128 * 255 < 2^15: the sum of |w| of a channel in one group.
@@ -70,6 +74,50 @@ def pack_dense(w: Array, b: Array, m: Array) -> tuple[Array, Array, Array]:
     start[np.arange(start.size) % 4 < 2] -= 2**15 * groups.shape[1]
     packed = np.array(words, dtype=np.uint32).view(np.int32)
     return packed, start.astype(np.int32), np.pad(m, (0, fill)).astype(np.int32)
+
+
+def dwconv_supported(f: Mapping[str, int], w_hwc: Array, b: Array, narrow: bool) -> str | None:
+    """Why a layer with config fields `f`, weights [k_h][k_w][out_c] and folded b is not for tg_dwconv_s8_m0 (`narrow`)
+    or _m3, or None when it is."""
+    stride, dil = (f["stride_h"], f["dil_h"]) if _is_column(f) else (f["stride_w"], f["dil_w"])
+    if stride > 2:
+        return f"stride {stride}"
+    if dil != 1:
+        return f"dilation {dil}"
+    low, high = (21, 42) if narrow else (33, 54)
+    if not low <= f["shift"] <= high:
+        return f"shift {f['shift']} is outside {low}..{high}"
+    total = np.abs(w_hwc.astype(np.int64)).sum(axis=(0, 1))
+    most = int((np.abs(b.astype(np.int64)) + 128 * total).max())
+    return f"sums up to {most}" if narrow and most >= 2**19 else None
+
+
+def dwconv_scratch(f: Mapping[str, int]) -> int:
+    """Bytes of scratch: twin of tg_plane_layout() and of how tg_dwconv_plane() divides scratch."""
+    axes = ("w", "h") if _is_column(f) else ("h", "w")
+    (in_h, in_w), (out_h, out_w) = ([f[f"{name}_{a}"] for a in axes] for name in ("in", "out"))
+    (k_h, k_w), (stride_h, stride_w) = ([f[f"{name}_{a}"] for a in axes] for name in ("k", "stride"))
+    dil_h = f[f"dil_{axes[0]}"]
+    top, left = (f["pad_left"], f["pad_top"]) if _is_column(f) else (f["pad_top"], f["pad_left"])
+    edge = max(left, (out_w - 1) * stride_w + k_w - left - in_w)
+    pitch = in_w + edge
+    height = max(top + in_h, (out_h - 1) * stride_h + (k_h - 1) * dil_h + 1)
+    rows = max(1, min(out_h, PLANE_SUMS // pitch)) if stride_h == stride_w == 1 else 1
+    sums = -(-((rows - 1) * pitch + out_w) // _PLANE_STEP) * _PLANE_STEP
+    too_far = (_PLANE_STEP - 1) * stride_w + 2  # outputs behind the run, taps behind the kernel
+    return 16 * k_h * -(-k_w // 3) + 4 * sums + height * pitch + edge + too_far
+
+
+def pack_dwconv(f: Mapping[str, int], w_hwc: Array, b: Array) -> tuple[Array, Array]:
+    """(w, b) of tg_dwconv_s8_m0 and _m3 from weights [k_h][k_w][out_c] and folded b; layout in their headers."""
+    w = w_hwc.transpose(2, 1, 0) if _is_column(f) else w_hwc.transpose(2, 0, 1)
+    filled = np.pad(w, ((0, 0), (0, 0), (0, -w.shape[2] % 3)))
+    start = b.astype(np.int64) - 128 * w_hwc.astype(np.int64).sum(axis=(0, 1))
+    return np.ascontiguousarray(filled).astype(np.int8), start.astype(np.int32)
+
+
+def _is_column(f: Mapping[str, int]) -> bool:
+    return f["in_w"] == f["k_w"] == f["out_w"] == 1 and f["pad_left"] == 0
 
 
 def _groups(w: Array, taps: int) -> Array:
