@@ -1,0 +1,271 @@
+"""The depthwise kernels on planes: on the host under sanitizers, and in assembly on emulated cores with interrupts."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.c import cases, oracle
+from tests.c.harness import INCLUDES, KERNELS, WARNINGS
+from tinygen.numerics import choose_multipliers, fold_bias
+from tinygen.plan.variants import pack_dwplane as pack
+
+TARGET = Path(__file__).resolve().parent / "target"
+Require = Callable[[str], None]
+Case = dict[str, Any]
+
+GUARD = 16
+
+
+def quantisation(rng: np.random.Generator, w_hwc: np.ndarray) -> tuple[Case, np.ndarray, np.ndarray]:
+    """(fields, bias, multipliers) of a layer that the kernels take, now and then at the ends of what they take."""
+    channels, taps = w_hwc.shape[2], w_hwc.shape[0] * w_hwc.shape[1]
+    spread = 3000.0 * np.sqrt(taps)
+    top = 2.0 ** -float(rng.choice([4, 5, 6, 7, 8, 9])) if rng.integers(3) == 0 else 64.0 / spread
+    m, shift = choose_multipliers(top * rng.choice([-1.0, 1.0, 1.0, 1.0], channels) * rng.uniform(0.01, 1.0, channels))
+    q = {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "shift": shift, **cases.clamp(rng)}
+    return q, cases.bias(rng, channels), m
+
+
+def window3x3(rng: np.random.Generator, stride: int) -> pack.Shape:
+    """Any size and any padding, often as small as it can be."""
+    while True:
+        in_h, in_w = (int(v) for v in rng.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 20], 2))
+        top, left, bottom, right = (int(v) for v in rng.integers(0, 2, 4))
+        out_h, out_w = (in_h + top + bottom - 3) // stride + 1, (in_w + left + right - 3) // stride + 1
+        if out_h > 0 and out_w > 0:
+            return pack.Shape(in_h, in_w, out_h, out_w, 3, 3, stride, stride, top, left)
+
+
+def oracle_fields(s: pack.Shape) -> Case:
+    return {name: getattr(s, name) for name in s.__dataclass_fields__}
+
+
+def planes_of(s: pack.Shape, x_hwc: np.ndarray, in_zp: int, planes: pack.Planes) -> np.ndarray:
+    """The buffer a kernel reads; the bytes behind it, and those between planes that hold nothing, are arbitrary."""
+    channels = x_hwc.shape[2]
+    size = planes.size(channels)
+    data = np.full(size + pack.SLACK, in_zp, dtype=np.int8)
+    data[size:] = 99
+    for c in range(channels):
+        for r in range(s.in_h):
+            start = planes.lead + c * planes.plane + r * planes.row
+            data[start : start + s.in_w] = x_hwc[r, :, c]
+    return data
+
+
+def layouts(rng: np.random.Generator, s: pack.Shape, channels: int) -> tuple[pack.Planes, tuple[int, int, int], int]:
+    """(input, output strides, bytes of the output): the tight ones, or with room in between."""
+    planes = pack.Planes.of(s)
+    if rng.integers(3) == 0:
+        row = planes.row + int(rng.integers(0, 4))
+        planes = pack.Planes(planes.lead, row, s.in_h * row + int(rng.integers(0, 6)))
+    order = rng.integers(3)
+    if order == 0:
+        strides = (s.out_w * channels, channels, 1)  # NHWC
+    elif order == 1:
+        strides = (channels, s.out_h * channels, 1)  # NHWC, rows and columns exchanged
+    else:
+        strides = (s.out_w + 1, 1, (s.out_w + 1) * s.out_h)  # planes
+    ends = ((s.out_h - 1) * strides[0], (s.out_w - 1) * strides[1], (channels - 1) * strides[2])
+    return planes, strides, sum(ends) + 1
+
+
+def scattered(want_hwc: np.ndarray, strides: tuple[int, int, int], size: int) -> np.ndarray:
+    """The output buffer: what the kernel must write where, 77 where it must not write."""
+    y = np.full(size + 2 * GUARD, 77, dtype=np.int8)
+    rows, cols, channels = (np.arange(n) * t for n, t in zip(want_hwc.shape, strides, strict=True))
+    y[GUARD + rows[:, None, None] + cols[None, :, None] + channels[None, None, :]] = want_hwc
+    return y
+
+
+def case3x3(seed: int, stride: int) -> tuple[str, str]:
+    """(name, C function) of one random layer."""
+    rng = np.random.default_rng(seed)
+    while True:
+        s, channels = window3x3(rng, stride), int(rng.choice([1, 2, 3, 5, 8]))
+        w = cases.weights(rng, 3, 3, channels)
+        q, b, m = quantisation(rng, w)
+        folded = fold_bias(np.moveaxis(w, 2, 0), b, q["in_zp"])
+        layer = (w, folded, m, s, q["in_zp"], q["out_zp"], q["shift"])
+        if pack.dwplane3x3_supported(*layer) is None:
+            break
+    x = cases.int8(rng, s.in_h, s.in_w, channels)
+    want = oracle.dwconv({**oracle_fields(s), "in_c": channels, "out_c": channels, **q}, x, w, b, m)
+    planes, strides, size = layouts(rng, s, channels)
+    config = pack.dwplane_config(s, planes, channels, *strides, q["lo"], q["hi"])
+    kernel = "tg_dwplane3x3_dsp" if stride == 1 else "tg_dwplane3x3s2_dsp"
+    data = planes_of(s, x, q["in_zp"], planes)
+    return c_case(f"case_{kernel}_{seed}", kernel, config, data, pack.pack_dwplane3x3(*layer), want, strides, size)
+
+
+def c_case(
+    name: str,
+    kernel: str,
+    config: dict[str, int],
+    x: np.ndarray,
+    words: np.ndarray,
+    want: np.ndarray,
+    strides: tuple[int, int, int],
+    size: int,
+) -> tuple[str, str]:
+    """(name, C function that runs one call and compares every byte around the output)."""
+    y = scattered(want, strides, size)
+    settings = ", ".join(f".{key} = {value}" for key, value in config.items())
+    return (
+        name,
+        f"""static int {name}(void)
+{{
+    static const tg_dwplane_cfg_t cfg = {{{settings}}};
+    static const int8_t x[] TG_ALIGN(4) = {{{numbers(x)}}};
+    static const int32_t w[] = {{{numbers(words)}}};
+    static const int8_t want[] = {{{numbers(y)}}};
+    int8_t y[{y.size}];
+    (void)memset(y, 77, sizeof y);
+    {kernel}(&cfg, x, w, &y[{GUARD}]);
+    return memcmp(y, want, sizeof y);
+}}""",
+    )
+
+
+def numbers(values: np.ndarray) -> str:
+    return ", ".join("(-2147483647 - 1)" if v == -(2**31) else str(v) for v in values.reshape(-1).tolist())
+
+
+INTERRUPTS = r"""
+#if defined(__ARM_ARCH)
+/* Interrupts that overwrite what lies below the stack pointer, and the registers of the FPU. */
+static void (*vectors[16])(void) TG_ALIGN(128);
+static volatile uint32_t ticks;
+static void tick(void)
+{
+    volatile uint32_t below[128];
+    for (int i = 0; i < 128; ++i) {
+        below[i] = 0xDEADBEEFU;
+    }
+#if defined(__ARM_FP)
+    __asm volatile("vmov s0, %0\n vmov s5, %0\n vmov s10, %0\n vmov s15, %0\n" ::"r"(ticks) : "s0", "s5", "s10", "s15");
+#endif
+    ++ticks;
+}
+static void interrupts(void)
+{
+#if defined(__ARM_FP)
+    *(volatile uint32_t *)0xE000ED88U |= 0xFU << 20;
+    __asm volatile("dsb\n isb");
+#endif
+    for (int i = 0; i < 16; ++i) {
+        vectors[i] = (*(void (*const *const *)(void))0xE000ED08U)[i];
+    }
+    vectors[15] = tick;
+    *(volatile uint32_t *)0xE000ED08U = (uint32_t)vectors;
+    *(volatile uint32_t *)0xE000E014U = PERIOD;
+    *(volatile uint32_t *)0xE000E018U = 0U;
+    *(volatile uint32_t *)0xE000E010U = 7U;
+}
+#else
+static uint32_t ticks = 1000U;
+static void interrupts(void)
+{
+}
+#endif
+"""
+
+
+def program(bodies: list[tuple[str, str]], period: int = 701) -> str:
+    """Exit status 0, 97 when interrupts are missing, or the number of the first failing case (1 to 96)."""
+    return "\n".join(
+        [
+            "#include <string.h>",
+            *(f'#include "{path.name}"' for path in sorted((KERNELS / "dsp").glob("tg_dwplane*.h"))),
+            f"#define PERIOD {period}",
+            INTERRUPTS,
+            *(body for _, body in bodies),
+            f"static int (*const cases[])(void) = {{{', '.join(name for name, _ in bodies)}}};",
+            "int main(void)",
+            "{",
+            "    interrupts();",
+            "    for (unsigned i = 0U; i < sizeof cases / sizeof cases[0]; ++i) {",
+            "        if (cases[i]() != 0) { return (i < 96U) ? (int)i + 1 : 96; }",
+            "    }",
+            "    return (ticks < 100U) ? 97 : 0;",
+            "}",
+            "",
+        ]
+    )
+
+
+def sources() -> list[str]:
+    return [str(path) for path in sorted((KERNELS / "dsp").glob("tg_dwplane*.c"))]
+
+
+def on_host(bodies: list[tuple[str, str]], compiler: str, folder: Path) -> None:
+    """Every array has its exact size: reading one byte too many is found."""
+    main, target = folder / "main.c", folder / "a"
+    main.write_text(program(bodies), encoding="utf-8")
+    flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *WARNINGS]
+    subprocess.run([compiler, *flags, *INCLUDES, str(main), *sources(), "-o", str(target)], check=True)
+    done = subprocess.run([str(target)], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, f"{failing(bodies, done.returncode)}: {done.stderr}"
+
+
+#: (machine, flags)
+CORES = {
+    "m4": ("mps2-an386", ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]),
+    "m4-soft": ("mps2-an386", ["-mcpu=cortex-m4"]),
+    "m7": ("mps2-an500", ["-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"]),
+}
+
+
+def on_target(bodies: list[tuple[str, str]], core: str, level: str, folder: Path) -> None:
+    machine, flags = CORES[core]
+    main, elf = folder / "main.c", folder / "a.elf"
+    main.write_text(program(bodies), encoding="utf-8")
+    options = ["-std=c99", level, "-mthumb", "-ffunction-sections", "-nostartfiles", *flags]
+    files = [str(TARGET / "startup.c"), str(main), *sources()]
+    link = ["-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
+    subprocess.run(["arm-none-eabi-gcc", *options, *INCLUDES, *files, *link], check=True)
+    # 32 ns an instruction: an interrupt every 900 or so
+    quiet = [
+        "-icount",
+        "shift=5",
+        "-nographic",
+        "-monitor",
+        "none",
+        "-serial",
+        "none",
+        "-semihosting-config",
+        "enable=on,target=native",
+    ]
+    command = ["qemu-system-arm", "-M", machine, *quiet, "-kernel", str(elf)]
+    status = subprocess.run(command, timeout=60, check=False).returncode
+    assert status == 0, failing(bodies, status)
+
+
+def failing(bodies: list[tuple[str, str]], status: int) -> str:
+    return bodies[status - 1][0] if 0 < status <= min(96, len(bodies)) else f"status {status}"
+
+
+def sweep(seeds: range) -> list[tuple[str, str]]:
+    """Both strides."""
+    return [case3x3(seed, 1 + seed % 2) for seed in seeds]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_host(compiler: str, require_tool: Require, tmp_path: Path) -> None:
+    require_tool(compiler)
+    on_host(sweep(range(400)), compiler, tmp_path)
+
+
+@pytest.mark.parametrize("level", ["-O2", "-Os"])
+@pytest.mark.parametrize("core", CORES)
+def test_emulated(core: str, level: str, require_tool: Require, tmp_path: Path) -> None:
+    """With interrupts; on the M4 and M7 with an FPU this is the assembly."""
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    on_target(sweep(range(1000, 1090)), core, level, tmp_path)

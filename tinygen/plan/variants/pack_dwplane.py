@@ -1,0 +1,174 @@
+"""Depthwise kernels of the DSP set that read planes and write NHWC (or anything): what they take, how constants lie.
+
+The input is in planes, one for each channel: element (c, r, q) at `lead + c * plane_stride + r * row_stride + q`, with
+`lead` bytes of zero point in front, the padding on the right of a row and on the left of the next between the rows, and
+no rows above or below. `Planes` is that arithmetic; `Planes.of` gives it for a window. At least `SLACK` bytes behind
+the buffer's end must be readable.
+
+Transposing: a kernel knows only rows and columns, so columns of the image may lie where it expects rows (the long axis
+of an image should be contiguous: an output costs least in tall, even planes). The caller then transposes w_hwc
+(axes 0 and 1) and swaps in_h, in_w, the strides, the pads and out_row, out_col.
+
+Arrays: `w_hwc` is [k_h][k_w][channels] int8, `b` and `m` are [channels] int32, `b` folded (numerics.fold_bias).
+
+**3 x 3, stride 1 or 2** (tg_dwplane3x3_dsp, tg_dwplane3x3s2_dsp: any shape)
+
+- `dwplane3x3_supported(w_hwc, b, m, shape, in_zp, out_zp, shift) -> str | None`: why not, or None.
+- `pack_dwplane3x3(w_hwc, b, m, shape, in_zp, out_zp, shift) -> Array`: the one word stream, int32 [channels * 9].
+- `dwplane_config(shape, planes, channels, out_row, out_col, out_chan, lo, hi) -> dict[str, int]`: the fields of
+  tg_dwplane_cfg_t.
+
+All kernels requantise with one SMMLAR, whose result has no bits behind the point: m / 2^(shift - 32) must be an integer
+(multipliers are multiples of 256, so shift <= 40 always will do), and zp + requant(acc) must fit int16 for all inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen.numerics import Array, requant
+
+#: Bytes behind the end of the planes that the kernels read and ignore.
+SLACK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a window as the kernel sees it: rows first, columns contiguous."""
+
+    in_h: int
+    in_w: int
+    out_h: int
+    out_w: int
+    k_h: int
+    k_w: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+    dil_h: int = 1
+    dil_w: int = 1
+
+    @property
+    def below(self) -> int:
+        """Rows below the image that the last output reads."""
+        last = (self.out_h - 1) * self.stride_h + (self.k_h - 1) * self.dil_h - self.pad_top
+        return max(0, last + 1 - self.in_h)
+
+    @property
+    def right(self) -> int:
+        """Columns right of the image that the last output reads."""
+        last = (self.out_w - 1) * self.stride_w + (self.k_w - 1) * self.dil_w - self.pad_left
+        return max(0, last + 1 - self.in_w)
+
+    def transposed(self) -> Shape:
+        """Rows and columns exchanged."""
+        return Shape(
+            *(self.in_w, self.in_h, self.out_w, self.out_h, self.k_w, self.k_h, self.stride_w, self.stride_h),
+            *(self.pad_left, self.pad_top, self.dil_w, self.dil_h),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Where the elements of an input lie: `lead` bytes, then element (c, r, q) `c * plane + r * row + q` behind."""
+
+    lead: int
+    row: int
+    plane: int
+
+    @staticmethod
+    def of(shape: Shape) -> Planes:
+        """The tightest layout for a window."""
+        row = shape.in_w + max(shape.pad_left, shape.right)
+        return Planes(shape.pad_left, row, shape.in_h * row)
+
+    def size(self, channels: int) -> int:
+        """Bytes of the buffer, without SLACK."""
+        return self.lead + channels * self.plane
+
+
+def dwplane3x3_supported(
+    w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, out_zp: int, shift: int
+) -> str | None:
+    """Why the 3 x 3 kernels cannot take a layer, or None when they can."""
+    if (shape.k_h, shape.k_w, shape.dil_h, shape.dil_w) != (3, 3, 1, 1):
+        return f"a {shape.k_h} x {shape.k_w} kernel, dilation {shape.dil_h} x {shape.dil_w}"
+    if (shape.stride_h, shape.stride_w) not in ((1, 1), (2, 2)):
+        return f"stride {shape.stride_h} x {shape.stride_w}"
+    if shape.pad_top > 1 or shape.below > 1:
+        return "more than one row of padding"
+    return _requant_supported(w_hwc, b, m, out_zp, shift)
+
+
+def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, out_zp: int, shift: int) -> Array:
+    """Words [channels][9]: multiplier, pairs (w0, w2) of the three rows, the middle weights of rows 0 and 1, zero point
+    and middle weight of row 2, bias, bias of the first output row, what the row below adds to the last one."""
+    w = w_hwc.astype(np.int64)
+    rows = w.sum(axis=1) * in_zp  # what a row outside the image adds
+    words = [
+        _multiplier(m, shift),
+        *(_pair(w[r, 0], w[r, 2]) for r in range(3)),
+        _pair(w[0, 1], w[1, 1]),
+        _pair(np.full_like(w[2, 1], out_zp), w[2, 1]),
+        b,
+        b + (rows[0] if shape.pad_top else 0),
+        rows[2] if shape.below else np.zeros_like(rows[2]),
+    ]
+    return _stream(words)
+
+
+def dwplane_config(
+    shape: Shape, planes: Planes, channels: int, out_row: int, out_col: int, out_chan: int, lo: int, hi: int
+) -> dict[str, int]:
+    """The fields of tg_dwplane_cfg_t. Raises ValueError when one does not fit its 16 bits."""
+    fields = {
+        "channels": channels,
+        "in_h": shape.in_h,
+        "out_h": shape.out_h,
+        "out_w": shape.out_w,
+        "pad_top": shape.pad_top,
+        "row_stride": planes.row,
+        "out_row": out_row,
+        "out_col": out_col,
+        "out_chan": out_chan,
+    }
+    for name, value in fields.items():
+        if not 0 <= value < 2**16:
+            raise ValueError(f"{name} is {value}; a plane kernel takes at most 65535")
+    return {**fields, "lo": lo, "hi": hi, "plane_stride": planes.plane}
+
+
+def _requant_supported(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int) -> str | None:
+    """Why a layer cannot end in SMMLAR and SSAT16, or None."""
+    if shift < 33:
+        return f"shift {shift} is below 33"
+    if shift > 62 or np.any(m.astype(np.int64) % (1 << (shift - 32))):
+        return f"shift {shift}: a multiplier is no multiple of 2^{shift - 32}"
+    w = w_hwc.reshape(-1, w_hwc.shape[-1]).astype(np.int64)
+    low = b.astype(np.int64) + np.minimum(-128 * w, 127 * w).sum(axis=0)
+    high = b.astype(np.int64) + np.maximum(-128 * w, 127 * w).sum(axis=0)
+    ends = np.stack([requant(low, m, shift), requant(high, m, shift)]) + out_zp
+    if np.any(np.abs(ends) >= 2**15):
+        return "an output may leave int16 before it is clamped"
+    return None
+
+
+def _multiplier(m: Array, shift: int) -> Array:
+    result: Array = m.astype(np.int64) >> (shift - 32)
+    return result
+
+
+def _pair(low: Array, high: Array) -> Array:
+    """Two halves in a word."""
+    word: Array = (low & 0xFFFF) | ((high & 0xFFFF) << 16)
+    return word
+
+
+def _stream(words: list[Array]) -> Array:
+    """Words of each channel, one channel after the other, as int32."""
+    table = np.stack([np.asarray(word, dtype=np.int64) for word in words], axis=1) & 0xFFFFFFFF
+    stream: Array = table.astype(np.uint32).view(np.int32).reshape(-1)
+    return stream
