@@ -145,8 +145,10 @@ def _diagnose(
     at = 0
     for step in plan.steps:
         expected = values[step.tensor]
-        found = trace[at : at + expected.size]
-        at += expected.size
+        found = trace[at : at + step.output.size]
+        at += step.output.size
+        if step.planes is not None:
+            found = found[step.planes.place(expected.reshape(step.out_shape)).ravel()]
         wrong = np.flatnonzero(found != expected)
         if wrong.size:
             i = int(wrong[0])

@@ -122,6 +122,8 @@ class Call:
     consts: tuple[ConstArg, ...]
     output: str
     scratch: int = 0
+    #: C type of the config where it is not named after the kernel.
+    cfg_type: str = ""
     #: Inputs whose buffer the output may take over.
     in_place: tuple[str, ...] = ()
     #: Why this kernel and no other: filled by plan/select.py.
@@ -139,6 +141,8 @@ class Call:
     @property
     def struct(self) -> str:
         """C type of the config: a core's variant (tg_conv_s8_dsp) takes the reference's."""
+        if self.cfg_type:
+            return self.cfg_type
         stem, _, end = self.kernel.rpartition("_")
         return f"{self.kernel if end == 's8' else stem}_cfg_t"
 

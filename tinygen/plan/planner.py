@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
 from tinygen.ops import Operator
-from tinygen.ops.base import Alias, Call, ConstArg
+from tinygen.ops.base import Alias, Call, ConstArg, Planes, need_quant
 from tinygen.plan import memory, schedule
+from tinygen.plan.layout import choose_planes, pad_call
 from tinygen.plan.select import select
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
 from tinygen.targets.cores import Core
@@ -78,11 +79,15 @@ class _Layout:
     optimize: str
     #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
+    #: tensors that are not dense
+    planes: dict[str, Planes] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         graph = self.graph
         external = set(graph.inputs) | set(graph.outputs)
         calls: dict[str, tuple[Call, ...]] = {}
+        if self.optimize != "size":
+            self.planes = choose_planes(graph, self.core.kernel_sets)
         for node in self.order:
             calls[node.name] = self._lower(node, external)
         self._share_in_place(calls, external)
@@ -125,7 +130,18 @@ class _Layout:
         calls = [c for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1])]
         for call in calls:
             _check_sizes(call, node)
-        return tuple(select(c, self.core.kernel_sets) for c in calls)
+        made = [replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls]
+        selected = [select(c, self.core.kernel_sets) for c in made]
+        if out.name in self.planes:
+            selected.append(pad_call(out.name, self.planes[out.name], need_quant(out)[1]))
+        return tuple(selected)
+
+    def _planes_of(self, inputs: tuple[str, ...]) -> Planes | None:
+        return next((self.planes[name] for name in inputs if name in self.planes), None)
+
+    def _size(self, tensor: str) -> int:
+        """Bytes that a tensor takes."""
+        return self.planes[tensor].size if tensor in self.planes else self.graph.tensors[tensor].size
 
     def _view(self, alias: Alias, external: set[str]) -> bool:
         """Record that `inner` lives inside `outer`; False when it cannot.
@@ -172,7 +188,7 @@ class _Layout:
         ):
             family = self._family(root)
             first = min(i for i, n in enumerate(self.order) if family & set(n.outputs))
-            found.append(Buffer(root, self.graph.tensors[root].size, first, self._last_use(root)))
+            found.append(Buffer(root, self._size(root), first, self._last_use(root)))
         for i, node in enumerate(self.order):
             size = max((c.scratch for c in calls[node.name]), default=0)
             if size:
@@ -181,7 +197,7 @@ class _Layout:
 
     def _place(self, tensor: str, offsets: dict[str, int]) -> Place:
         root, offset = self._root(tensor)
-        size = self.graph.tensors[tensor].size
+        size = self._size(tensor)
         if root in self.graph.inputs:
             return Place("input", self.graph.inputs.index(root), offset, size)
         if root in self.graph.outputs:
@@ -223,6 +239,7 @@ class _Layout:
                     self._place(out.name, offsets),
                     node.op.macs(ins, out),
                     tuple(planned),
+                    self.planes.get(out.name),
                 )
             )
         return tuple(steps)

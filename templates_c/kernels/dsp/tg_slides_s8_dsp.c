@@ -8,33 +8,22 @@
 /** A tile and what the fill of one at the border must know: which part of its window lies in the image. */
 typedef struct {
     tg_tile_t tile; /* first: the kernel hands its address to the fill */
+    tg_tile_t part; /**< what the fill takes from the image, or from the copy of a corner */
     const tg_slides_s8_cfg_t *cfg;
-    int8_t *edge;
     tg_taps_t rows;
     tg_taps_t cols;
-    int32_t corner; /**< 1: the fill would read bytes before the image or behind it */
+    int32_t patch; /**< 1: columns outside were filled with what lies there */
 } tg_border_t;
 
-/** n words of the zero point. */
-static TG_INLINE void tg_blank(int16_t *to, int32_t n, uint32_t pair)
+/** Columns first <= c < end of a window row are outside: the zero point. */
+static TG_INLINE void tg_blank(int16_t *row, int32_t first, int32_t end, int32_t cols, int32_t quads, uint32_t zero)
 {
-    for (; n > 0; --n) {
-        tg_store32(to, pair);
-        to += 2;
-    }
-}
-
-/** The part of the window that is in the image, copied to `edge` with the zero point around it. */
-static TG_NOINLINE void tg_copy_corner(const tg_border_t *b)
-{
-    const int32_t in_c = b->cfg->in_c;
-    const int32_t row = b->cfg->cols * in_c;
-    (void)memset(b->edge, b->cfg->in_zp, (size_t)((b->rows.end - b->rows.first) * row));
-    for (int32_t r = b->rows.first; r < b->rows.end; ++r) {
-        if (b->cols.end > b->cols.first) {
-            (void)memcpy(&b->edge[((r - b->rows.first) * row) + (b->cols.first * in_c)],
-                         &b->tile.x[0][(r * b->tile.step) + (b->cols.first * in_c)],
-                         (size_t)((b->cols.end - b->cols.first) * in_c));
+    for (int32_t c = first; c < end; ++c) {
+        int16_t *to = &row[4 * c];
+        for (int32_t q = quads; q > 0; --q) {
+            tg_store32(to, zero);
+            tg_store32(&to[2], zero);
+            to += 4 * cols;
         }
     }
 }
@@ -45,33 +34,52 @@ static void tg_fill_border(const tg_tile_t *t, int16_t *window)
     const tg_border_t *const b = (const tg_border_t *)(const void *)t;
     const tg_slides_s8_cfg_t *const cfg = b->cfg;
     const int32_t halves = cfg->row_bytes / 2U;
-    const int32_t words = cfg->cols * t->quads * 2;
+    const int32_t cols = cfg->cols;
+    const int32_t quads = t->quads;
     const uint32_t zero = (uint32_t)(uint16_t)cfg->in_zp * 0x00010001U;
-    tg_tile_t inner = *t;
-    inner.runs = b->rows.end - b->rows.first;
-    if (b->corner != 0) {
-        tg_copy_corner(b);
-        inner.x[0] = b->edge;
-        inner.step = cfg->cols * cfg->in_c;
-    } else {
-        inner.x[0] = &t->x[0][b->rows.first * t->step];
-    }
-    if (inner.runs > 0) {
-        cfg->fill(&inner, &window[b->rows.first * halves]);
+    if (b->part.runs > 0) {
+        cfg->fill(&b->part, &window[b->rows.first * halves]);
     }
     for (int32_t r = 0; r < cfg->k_h; ++r) {
         int16_t *const row = &window[r * halves];
         if ((r < b->rows.first) || (r >= b->rows.end)) {
-            tg_blank(row, words, zero);
-        } else if (b->corner == 0) {
-            for (int32_t q = 0; q < t->quads; ++q) {
-                int16_t *const quad = &row[4 * cfg->cols * q];
-                tg_blank(quad, 2 * b->cols.first, zero);
-                tg_blank(&quad[4 * b->cols.end], 2 * (cfg->cols - b->cols.end), zero);
-            }
+            tg_blank(row, 0, 1, 1, cols * quads, zero);
+        } else if (b->patch != 0) {
+            tg_blank(row, 0, b->cols.first, cols, quads, zero);
+            tg_blank(row, b->cols.end, cols, cols, quads, zero);
         } else {
-            /* the copy had the zero point */
+            /* the copy of the corner has the zero point */
         }
+    }
+}
+
+/** What the fill may read of a tile at the border: its rows in the image; in a corner, where bytes before the image or
+ *  behind it would be read, a copy of them in `edge` with the zero point around it. */
+static TG_NOINLINE void tg_border(tg_border_t *b, int32_t iy, int32_t ix, int8_t *edge)
+{
+    const tg_slides_s8_cfg_t *const cfg = b->cfg;
+    const int32_t in_c = cfg->in_c;
+    const int32_t first = iy + (b->rows.first * cfg->dil_h);
+    const int32_t end = iy + ((b->rows.end - 1) * cfg->dil_h);
+    b->tile.fill = tg_fill_border;
+    b->cols = tg_taps_inside(ix, cfg->in_w, cfg->cols, 1);
+    b->part.runs = b->rows.end - b->rows.first;
+    b->part.x[0] = &b->tile.x[0][b->rows.first * b->tile.step];
+    b->part.step = b->tile.step;
+    b->patch = 1;
+    if (((first == 0) && (ix < 0)) || ((end == (cfg->in_h - 1)) && ((ix + cfg->cols) > cfg->in_w))) {
+        const int32_t row = cfg->cols * in_c;
+        (void)memset(edge, cfg->in_zp, (size_t)(b->part.runs * row));
+        for (int32_t r = 0; r < b->part.runs; ++r) {
+            if (b->cols.end > b->cols.first) {
+                (void)memcpy(&edge[(r * row) + (b->cols.first * in_c)],
+                             &b->part.x[0][(r * b->tile.step) + (b->cols.first * in_c)],
+                             (size_t)((b->cols.end - b->cols.first) * in_c));
+            }
+        }
+        b->part.x[0] = edge;
+        b->part.step = row;
+        b->patch = 0;
     }
 }
 
@@ -83,7 +91,7 @@ TG_SHARED void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, 
     const int32_t words = cfg->pairs + 4; /* of the stream, for two channels */
     const int32_t last = (channels / 2) * words;
     const int32_t row = cfg->in_w * cfg->in_c;
-    tg_border_t b = {{0}, cfg, (int8_t *)scratch, {0, 0}, {0, 0}, 0};
+    tg_border_t b = {{0}, {0}, cfg, {0, 0}, {0, 0}, 0};
 
     b.tile.offset = o.offset;
     b.tile.shift = (int32_t)o.shift;
@@ -96,6 +104,8 @@ TG_SHARED void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, 
     b.tile.tail = cfg->in_c;
     b.tile.runs = cfg->k_h;
     b.tile.step = cfg->dil_h * row;
+    b.part.quads = b.tile.quads;
+    b.part.tail = b.tile.tail;
 
     for (int32_t oy = 0; oy < cfg->out_h; ++oy) {
         const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
@@ -107,13 +117,7 @@ TG_SHARED void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, 
             b.tile.x[0] = &x[(iy * row) + (ix * cfg->in_c)];
             b.tile.fill = cfg->fill;
             if ((ix < 0) || ((ix + cfg->cols) > cfg->in_w) || ((b.rows.end - b.rows.first) < cfg->k_h)) {
-                b.tile.fill = tg_fill_border;
-                b.cols = tg_taps_inside(ix, cfg->in_w, cfg->cols, 1);
-                b.corner = ((((iy + (b.rows.first * cfg->dil_h)) == 0) && (ix < 0)) ||
-                            (((iy + ((b.rows.end - 1) * cfg->dil_h)) == (cfg->in_h - 1)) &&
-                             ((ix + cfg->cols) > cfg->in_w)))
-                               ? 1
-                               : 0;
+                tg_border(&b, iy, ix, (int8_t *)scratch);
             }
             if (channels > 1) {
                 b.tile.w_end = &w[last];

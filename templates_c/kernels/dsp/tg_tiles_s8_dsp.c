@@ -191,7 +191,8 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
     const int32_t reach_h = ((cfg->out_h - 1) * cfg->stride_h) + ((cfg->k_h - 1) * cfg->dil_h);
     const int32_t reach_w = ((cfg->out_w - 1) * cfg->stride_w) + ((cfg->k_w - 1) * cfg->dil_w);
     l.uniform = ((neighbours != 0) || (cfg->k_h == 1U) || (cfg->k_w == 1U)) ? 1 : 0;
-    l.inside = ((l.uniform != 0) && ((l.pad_top + l.pad_left) == 0) && (reach_h < l.in_h) && (reach_w < l.in_w)) ? 1 : 0;
+    l.inside =
+        ((l.uniform != 0) && ((l.pad_top + l.pad_left) == 0) && (reach_h < l.in_h) && (reach_w < l.in_w)) ? 1 : 0;
     const int32_t row = l.in_w * cfg->in_c;
     l.step = ((by_column != 0) ? (cfg->dil_w * cfg->in_c) : (cfg->dil_h * row)) - run;
 
@@ -208,7 +209,8 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
 
     const int32_t down = cfg->stride_h * row;
     const int32_t right = cfg->stride_w * cfg->in_c;
-    tg_walk_t walk = {cfg->out_w, right, down - (cfg->out_w * right), cfg->y_col, cfg->y_row - (cfg->out_w * cfg->y_col)};
+    tg_walk_t walk = {cfg->out_w, right, down - (cfg->out_w * right), cfg->y_col,
+                      cfg->y_row - (cfg->out_w * cfg->y_col)};
     if (cfg->swap != 0U) {
         const tg_walk_t by_columns = {cfg->out_h, down, right - (cfg->out_h * down), cfg->y_row,
                                       cfg->y_col - (cfg->out_h * cfg->y_row)};

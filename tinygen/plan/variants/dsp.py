@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
+from tinygen.plan.variants.planes import dwplane3x3
 from tinygen.plan.variants.slides import whole_slides
 from tinygen.plan.variants.tiles import column_tiles, whole_tiles
 
@@ -37,8 +38,11 @@ def _dense(call: Call) -> Call | str:
     return packed(call, "tg_dense_s8_dsp", w=w, b=b, m=m)
 
 
+#: Variants that read or write planes where the call says so; the others know dense tensors only.
+PLANES = frozenset((column_tiles, whole_slides, whole_tiles, dwplane3x3))
+
 VARIANTS: Variants = {
     "tg_conv_s8": (column_tiles, whole_slides, whole_tiles, _conv),
-    "tg_dwconv_s8": (_dwconv,),
+    "tg_dwconv_s8": (dwplane3x3, _dwconv),
     "tg_dense_s8": (_dense,),
 }

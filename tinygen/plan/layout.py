@@ -1,0 +1,74 @@
+"""Which activations lie in planes: those between a convolution that can write them so and a depthwise layer that reads
+them so, and nobody else. The layouts alternate at no cost: planes before a depthwise layer, channels last behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tinygen.ir.types import Graph, Node
+from tinygen.ops import Operator
+from tinygen.ops.base import Call, Planes
+from tinygen.plan.select import candidates
+from tinygen.plan.variants.base import ints
+
+
+def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]:
+    """Tensor to layout, for tensors that are not dense."""
+    makers = {o: n for n in graph.nodes for o in n.outputs}
+    chosen: dict[str, Planes] = {}
+    for node in graph.nodes:
+        reader = _call(graph, node)
+        if reader is None or reader.kernel != "tg_dwconv_s8":
+            continue
+        tensor = reader.inputs[0]
+        maker = _call(graph, makers[tensor]) if tensor in makers else None
+        if maker is None or tensor in graph.outputs or len(graph.consumers[tensor]) != 1:
+            continue
+        for planes in _layouts(ints(reader)):
+            if candidates(replace(reader, x_planes=planes), kernel_sets) and candidates(
+                replace(maker, y_planes=planes), kernel_sets
+            ):
+                chosen[tensor] = planes
+                break
+    return chosen
+
+
+def _call(graph: Graph, node: Node) -> Call | None:
+    """The one call of a node; None when it has several, or none."""
+    assert isinstance(node.op, Operator)
+    calls = node.op.lower(graph.ins(node), graph.outs(node)[0])
+    return calls[0] if len(calls) == 1 else None
+
+
+def _layouts(f: Mapping[str, int]) -> list[Planes]:
+    """Of a depthwise layer's input, the better first: the longer axis contiguous."""
+    down = (f["in_h"], f["out_h"], f["k_h"], f["stride_h"], f["dil_h"], f["pad_top"])
+    along = (f["in_w"], f["out_w"], f["k_w"], f["stride_w"], f["dil_w"], f["pad_left"])
+    by_rows = _planes(down, along, f["in_c"], swap=False)
+    by_columns = _planes(along, down, f["in_c"], swap=True)
+    return [by_columns, by_rows] if f["in_h"] > f["in_w"] else [by_rows, by_columns]
+
+
+def _planes(rows: tuple[int, ...], cols: tuple[int, ...], channels: int, *, swap: bool) -> Planes:
+    size, out, k, stride, dil, pad = cols
+    beyond = max(0, (out - 1) * stride + (k - 1) * dil - pad + 1 - size)
+    return Planes(rows[0], size, channels, size + max(pad, beyond), pad, swap)
+
+
+def pad_call(tensor: str, planes: Planes, zero_point: int) -> Call:
+    """Writes the zero point to every byte of `tensor` that is no element."""
+    return Call(
+        "tg_pad_planes_s8",
+        (
+            ("count", planes.channels * planes.rows),
+            ("lead", planes.lead),
+            ("cols", planes.cols),
+            ("stride", planes.stride),
+            ("zp", zero_point),
+        ),
+        (),
+        (),
+        tensor,
+        why="the zero point around the planes",
+    )
