@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 KERNELS = Path(__file__).resolve().parents[2] / "templates_c" / "kernels"
-FOLDERS = [KERNELS / "core", KERNELS / "ref", KERNELS / "dsp"]
+FOLDERS = [KERNELS / name for name in ("core", "ref", "dsp", "mve", "m0", "m3")]
 INCLUDES = [f"-I{folder}" for folder in FOLDERS]
 WARNINGS = [
     *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wcast-qual"),

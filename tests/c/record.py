@@ -80,12 +80,12 @@ def _case(
         settings.append(f".{key} = {{{value}}}" if length else f".{key} = {value}")
     lines.append(f"    static const {config}_cfg_t cfg = {{{', '.join(settings)}}};")
     arguments = ["&cfg"]
-    takes_scratch = function in ("tg_conv_s8_dsp", "tg_dwconv_s8_dsp")
+    takes_scratch = function.startswith(("tg_conv_s8_", "tg_dwconv_s8_"))
     for i, array in enumerate(inputs):
         if array is None:
             arguments.append("y")
         elif takes_scratch and i == len(inputs) - 1:
-            lines.append(f"    int16_t scratch[{(array.nbytes + 1) // 2}];")
+            lines.append(f"    TG_ALIGN(4) int16_t scratch[{(array.nbytes + 1) // 2}];")
             arguments.append("scratch")
         else:
             c_type = C_TYPES[array.dtype.name]

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from tinygen.plan.variants.base import Variants
+from tinygen.ops.base import Call
+from tinygen.plan.variants import pack_mve as pack
+from tinygen.plan.variants.base import Variants, consts, ints, packed
 
-VARIANTS: Variants = {}
+
+def _conv(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack.conv_mve_supported(f["out_c"], f["shift"])
+    if reason is not None:
+        return reason
+    scratch = pack.conv_mve_scratch(f)
+    return packed(call, "tg_conv_s8_mve", scratch, w=pack.pack_conv_mve(c["w"], c["b"], c["m"], f["groups"]))
+
+
+VARIANTS: Variants = {
+    "tg_conv_s8": (_conv,),
+}

@@ -1,0 +1,84 @@
+"""How constants lie in flash for the Helium kernels, and how much scratch those take: pure numpy, no graphs.
+
+Names as in pack_dsp.py: `w_ohwi` is [out_c][k_h][k_w][in_c / groups] int8, `b` (folded) and `m` are [out_c] int32; words
+are int32 arrays, byte 0 is the lowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tinygen.numerics import Array
+
+#: Bytes of a vector.
+VECTOR = 16
+#: VQDMULH leaves bits 63..31 of the product, VRSHL shifts right by at least one.
+SHIFTS = (32, 62)
+#: Offsets of a scatter of bytes from half-word lanes: those of the fourth pixel's outputs must fit 16 bits.
+CONV_CHANNELS = (2**16 - 2) // 3
+
+
+def shift_supported(shift: int) -> str | None:
+    """Why Helium's requantisation cannot take a shift, or None when it can."""
+    low, high = SHIFTS
+    return None if low <= shift <= high else f"shift {shift} is outside {low}..{high}"
+
+
+def conv_mve_supported(out_c: int, shift: int) -> str | None:
+    """Why tg_conv_s8_mve cannot take a layer, or None when it can."""
+    if out_c > CONV_CHANNELS:
+        return f"{out_c} channels, above {CONV_CHANNELS}"
+    return shift_supported(shift)
+
+
+def conv_mve_scratch(f: Mapping[str, int]) -> int:
+    """Bytes of scratch of tg_conv_s8_mve for a config: the windows of four pixels, or a word that it does not touch
+    when every window is one piece of the image."""
+    one_run = f["k_w"] == 1 or (f["dil_w"] == 1 and f["groups"] == 1)
+    if f["k_h"] == 1 and one_run and _inside(f, "h", "top") and _inside(f, "w", "left"):
+        return 4
+    return 4 * VECTOR * _vectors(f["k_h"] * f["k_w"] * (f["in_c"] // f["groups"]))
+
+
+def pack_conv_mve(w_ohwi: Array, b: Array, m: Array, groups: int) -> Array:
+    """Words of tg_conv_s8_mve: a record for each pair of channels of a group, [K / 16][2][16] weights, 2 b, 2 m.
+
+    The first of the K / 16 turns holds the last 1..16 weights, filled up with zeros; the others follow in order. The
+    last of an odd number of channels is paired with itself.
+    """
+    out_c = w_ohwi.shape[0]
+    w = w_ohwi.reshape(groups, out_c // groups, -1)
+    channels = np.arange(out_c).reshape(groups, -1)
+    if channels.shape[1] % 2:
+        w = np.concatenate([w, w[:, -1:]], axis=1)
+        channels = np.concatenate([channels, channels[:, -1:]], axis=1)
+    turns = _tail_first(w).reshape(-1, 2, _vectors(w.shape[2]), VECTOR).transpose(0, 2, 1, 3)
+    pairs = channels.reshape(-1, 2)
+    return np.concatenate([_words(turns), b[pairs], m[pairs]], axis=1).astype(np.int32).reshape(-1)
+
+
+def _inside(f: Mapping[str, int], axis: str, edge: str) -> bool:
+    """Do all windows of a layer lie inside the image, on one axis?"""
+    last = (f[f"out_{axis}"] - 1) * f[f"stride_{axis}"] + (f[f"k_{axis}"] - 1) * f[f"dil_{axis}"]
+    return f[f"pad_{edge}"] == 0 and last < f[f"in_{axis}"]
+
+
+def _vectors(n: int) -> int:
+    return -(-n // VECTOR)
+
+
+def _tail_first(w: Array) -> Array:
+    """[..., K] int8 -> [..., K / 16, 16]: the last 1..16 of K first, filled up with zeros."""
+    k = w.shape[-1]
+    whole = (_vectors(k) - 1) * VECTOR
+    tail = np.zeros((*w.shape[:-1], VECTOR), dtype=np.int8)
+    tail[..., : k - whole] = w[..., whole:]
+    return np.concatenate([tail, w[..., :whole]], axis=-1).reshape(*w.shape[:-1], -1, VECTOR)
+
+
+def _words(rows: Array) -> Array:
+    """int8 [n, ...] -> int32 [n, bytes / 4]."""
+    words: Array = np.ascontiguousarray(rows.reshape(rows.shape[0], -1)).view("<i4").astype(np.int32)
+    return words
