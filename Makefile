@@ -11,10 +11,10 @@ PYTEST := $(VENV)/bin/python -m pytest
 DIGITS := examples/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools venv lint models bench random clean distclean
+.PHONY: help demo test tools venv lint models bench renew-benchmarks random clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build, verify and evaluate the digits example for nucleo_f446re
 	@.ci/tools demo
@@ -48,6 +48,9 @@ models: venv ## build and verify every model of ../shared/models, as a table
 
 bench: venv ## time and memory of the build itself, by phase
 	$(VENV)/bin/python -m benchmarks.build_time
+
+renew-benchmarks: venv ## record the figures that CI holds every change against, on purpose
+	$(VENV)/bin/python -m benchmarks.guard --renew
 
 random: venv ## the long run of random networks
 	$(PYTEST) -n $(JOBS) -m slow tests/random

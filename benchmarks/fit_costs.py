@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy.optimize import nnls
 
-from benchmarks.emulate import Case, Counts, count_cases
+from benchmarks.emulate import Case, count_cases
 from benchmarks.layers import (
     Layer,
     Pair,
@@ -57,13 +57,15 @@ from tinygen.ops.resize import Axis
 from tinygen.ops.spatial import Window
 from tinygen.plan import cost
 from tinygen.plan.select import candidates
+from tinygen.profile import Counts
 from tinygen.targets.cores import VERIFY_CORES, get_core
 
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 MAX_MACS = 600_000
 FOLDS = 5
-#: Coefficients below this share of the smallest prediction they enter are noise.
 DIGITS = 4
+#: Figure in costs.json: attribute of what the emulator counted.
+FIGURES = {"insns": "instructions", "cycles": "cycles"}
 
 Rows = list[tuple[cost.Features, Counts]]
 
@@ -246,7 +248,7 @@ def left_out(rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
     return found
 
 
-def fit_core(core: str, layers: Sequence[Layer], figures: Sequence[str] = ("insns", "cycles")) -> tuple[str, dict]:  # type: ignore[type-arg]
+def fit_core(core: str, layers: Sequence[Layer], figures: Sequence[str] = tuple(FIGURES)) -> tuple[str, dict]:  # type: ignore[type-arg]
     """The core's part of costs.json, and a line on each kernel."""
     cases = cases_of(core, layers)
     counted = count_cases(core, cases)
@@ -255,7 +257,7 @@ def fit_core(core: str, layers: Sequence[Layer], figures: Sequence[str] = ("insn
     for (line, kind), rows in groups(cases, counted).items():
         entry = {}
         for figure in figures:
-            pairs = [(features, float(getattr(c, figure))) for features, c in rows]
+            pairs = [(features, float(getattr(c, FIGURES[figure]))) for features, c in rows]
             entry[figure] = solve(pairs)
             if figure == "insns":
                 own, others = np.abs(errors(entry[figure], pairs)), np.abs(left_out(pairs))

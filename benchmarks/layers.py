@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, AvgPool, Conv, Dense, MaxPool, Operator, Softmax, Unary
+from tinygen.ops import Add, AvgPool, Conv, Dense, MaxPool, Operator, Reshape, Softmax, Unary
 from tinygen.ops.base import Shape
 from tinygen.ops.spatial import Window
 from tinygen.passes.quantise import quantise, range_tensors
@@ -184,3 +184,40 @@ STUDY: tuple[Layer, ...] = (
     lut(1024),
     softmax(12),
 )
+
+
+def residual_network() -> Graph:
+    """A small FIXED network with what the single layers leave out: layers that feed each other, a skip connection, and
+    odd sizes. Ranges are guessed, as for `Layer.graph`."""
+    parts = (
+        ("a", conv((15, 13), (3, 16), strides=(2, 2)), ("x",)),
+        ("b", depthwise((8, 7), 16), ("a",)),
+        ("c", pointwise((8, 7), (16, 16), relu=False), ("b",)),
+        ("d", add(8, 7, 16), ("a", "c")),
+        ("e", pointwise((8, 7), (16, 22)), ("d",)),
+        ("f", depthwise((8, 7), 22, strides=(2, 2)), ("e",)),
+        ("g", conv((4, 4), (22, 24)), ("f",)),
+        ("h", avgpool((4, 4), 24), ("g",)),
+        ("i", Layer("flatten", Reshape((1, 24)), ((1, 1, 1, 24),)), ("h",)),
+        ("j", dense(24, 10, relu=False), ("i",)),
+        ("y", softmax(10), ("j",)),
+    )
+    tensors = [Tensor("x", (1, 15, 13, 3))]
+    nodes = []
+    for out, layer, ins in parts:
+        weights = [Tensor.constant(f"{out}_{i}", w) for i, w in enumerate(layer.inputs) if not isinstance(w, tuple)]
+        shapes = [g if isinstance(g, tuple) else g.shape for g in layer.inputs]
+        tensors += [*weights, Tensor(out, layer.op.infer(*shapes)[0])]
+        nodes.append(Node(out, layer.op, (*ins, *(w.name for w in weights)), (out,), (layer.name,)))
+    graph = Graph(
+        "residual",
+        Stage.FLOAT,
+        {t.name: t for t in tensors},
+        tuple(nodes),
+        ("x",),
+        ("y",),
+        (Port.plain("x", tensors[0].shape),),
+        (Port.plain("y", (1, 10)),),
+    )
+    relu = {n.outputs[0] for n in nodes if getattr(n.op, "lo", -math.inf) == 0.0}
+    return quantise(graph, {name: (0.0 if name in relu else -3.0, 3.0) for name in range_tensors(graph)})

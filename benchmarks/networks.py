@@ -1,12 +1,15 @@
-"""Whole networks in emulation: quantised once, planned, verified and counted for each core."""
+"""Whole networks under ../shared/emu: quantised once, planned, verified and counted for each core."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.datasets import dataset_for, shared_dir
-from benchmarks.emulate import MARKERS, TIMEOUT_S, Counts, counting_core, run_emu
+from benchmarks.emulate import counting_core
 from benchmarks.models import calibration_samples
 from tinygen import simulate, verify
 from tinygen import workflow as flow
@@ -18,6 +21,7 @@ from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
 from tinygen.targets.cores import Core, get_core
 
+TIMEOUT_S = 600
 #: Machines that the start-up of ../shared/emu knows; the others use tinygen's own.
 SHARED_START = ("mps2-an385", "mps2-an386", "mps2-an500")
 MAIN = """#include "{name}.h"
@@ -34,6 +38,8 @@ static int8_t y[sizeof want];
     return (int)s;
 }}
 """
+MARKERS = """__attribute__((noinline)) void bench_begin(void) { __asm volatile("nop"); }
+__attribute__((noinline)) void bench_end(void) { __asm volatile("nop"); }"""
 TRACE = """void {name}_trace(uint32_t step, const int8_t *data, uint32_t len);
 void {name}_trace(uint32_t step, const int8_t *data, uint32_t len)
 {{
@@ -42,6 +48,14 @@ void {name}_trace(uint32_t step, const int8_t *data, uint32_t len)
     bench_begin();
 }}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Instructions and modelled Cortex-M4 cycles, as ../shared/emu counts them."""
+
+    insns: int
+    cycles: int
 
 
 class Network:
@@ -70,15 +84,15 @@ class Network:
         assert result.sizes is not None
         return result.sizes, result.stack
 
-    def count(self, p: Plan) -> Counts:
+    def count(self, p: Plan) -> Interval:
         """One inference of a real sample."""
         return self._count(p, trace=False)[0]
 
-    def count_layers(self, p: Plan) -> list[Counts]:
+    def count_layers(self, p: Plan) -> list[Interval]:
         """The same, one layer after the other."""
         return self._count(p, trace=True)[:-1]
 
-    def _count(self, p: Plan, *, trace: bool) -> list[Counts]:
+    def _count(self, p: Plan, *, trace: bool) -> list[Interval]:
         core = counting_core(p.core)
         name = p.name
         (x,), (want,) = ([_c_list(a[0]) for a in arrays] for arrays in (self.inputs, self.expected))
@@ -107,6 +121,17 @@ def compile_for_emu(core: Core, folder: Path, elf: Path) -> None:
     link = (*arm.ldflags, "--specs=nosys.specs", "-Wl,--no-warn-rwx-segments", "-T", str(emu / "mps2.ld"))
     command = (*arm.cc, *core.cflags, *arm.cflags, f"-I{folder}", str(start[0]), *map(str, sources))
     subprocess.run((*command, *link, "-o", str(elf)), check=True, timeout=TIMEOUT_S)
+
+
+def run_emu(core: Core, elf: Path) -> list[Interval]:
+    """Run a program with bench_begin and bench_end under the plug-in of ../shared/emu, in its own folder."""
+    assert core.machine is not None
+    command = [str(shared_dir() / "emu" / "runemu"), core.machine.name, str(elf)]
+    environment = {**os.environ, "EMU_S": str(TIMEOUT_S)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=elf.parent)
+    assert done.returncode == 0, f"{core.name}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    said = re.findall(r"^interval \d+ insns (\d+) cycles (\d+)", done.stderr, re.M)
+    return [Interval(int(insns), int(cycles)) for insns, cycles in said]
 
 
 def _c_list(values: Array) -> str:

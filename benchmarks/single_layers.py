@@ -30,7 +30,7 @@ def measure(core: str) -> dict[str, dict[str, Any]]:
         elements = case.layer.tensors["y"].size
         row = found.setdefault(case.name, {"macs": case.macs, "elements": elements, "kernels": {}})
         row["kernels"][case.call.kernel] = {
-            "insns": counted.insns,
+            "insns": counted.instructions,
             **({"cycles": counted.cycles} if core == "cortex-m4" else {}),
         }
     return found
