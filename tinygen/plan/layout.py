@@ -10,6 +10,7 @@ from tinygen.ir.types import Graph, Node
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes
 from tinygen.plan.select import candidates
+from tinygen.plan.steady import settle
 from tinygen.plan.variants.base import ints
 
 
@@ -38,7 +39,7 @@ def _call(graph: Graph, node: Node) -> Call | None:
     """The one call of a node; None when it has several, or none."""
     assert isinstance(node.op, Operator)
     calls = node.op.lower(graph.ins(node), graph.outs(node)[0])
-    return calls[0] if len(calls) == 1 else None
+    return settle(calls[0]) if len(calls) == 1 else None
 
 
 def _layouts(f: Mapping[str, int]) -> list[Planes]:
