@@ -9,7 +9,7 @@ typedef struct {
     const int8_t *row[6]; /**< six pixels each */
     const int32_t *w;
     const int32_t *m;
-    uint32_t *sums; /**< [out_c / 2][6 positions][2 channels][4 rows] */
+    uint32_t *sums; /**< [out_c / 2][6 positions][2 channels][4 rows], 16-byte aligned */
     int8_t *y;      /**< the first of 4 x 4 pixels */
     int32_t in_c;
     int32_t out_c;
@@ -89,21 +89,22 @@ TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, offset) == 52U, the_assembly_knows_the
     "smlad r10, r12, " c ", r10\n"                                                                                     \
     "smlad r11, r12, " d ", r11\n"
 
-/* Three kernel rows: each loads one new row of V, and the first three more. */
-#define WINO_PAIR(v)                                                                                                   \
+/* The first of three kernel rows needs four rows of V, the others one more each. */
+#define WINO_LOAD(v)                                                                                                   \
     "ldr r12, [lr], #4\n"                                                                                              \
     "ldr r0, [sp, #768 + " v "]\n"                                                                                     \
     "ldr r1, [sp, #772 + " v "]\n"                                                                                     \
     "ldr r2, [sp, #776 + " v "]\n"                                                                                     \
-    "ldr r3, [sp, #780 + " v                                                                                           \
-    "]\n" WINO_STEP("r0", "r1", "r2", "r3") "ldr r12, [lr], #4\n"                                                      \
-                                            "ldr r0, [sp, #784 + " v "]\n" WINO_STEP(                                  \
-                                                "r1", "r2", "r3", "r0") "ldr r12, [lr], #4\n"                          \
-                                                                        "ldr r1, [sp, #788 + " v                       \
-                                                                        "]\n" WINO_STEP("r2", "r3", "r0", "r1")
+    "ldr r3, [sp, #780 + " v "]\n"
+#define WINO_REST(v)                                                                                                   \
+    "ldr r12, [lr], #4\n"                                                                                              \
+    "ldr r0, [sp, #784 + " v "]\n" WINO_STEP("r1", "r2", "r3", "r0") "ldr r12, [lr], #4\n"                             \
+                                                                     "ldr r1, [sp, #788 + " v                          \
+                                                                     "]\n" WINO_STEP("r2", "r3", "r0", "r1")
+#define WINO_PAIR(v) WINO_LOAD(v) WINO_STEP("r0", "r1", "r2", "r3") WINO_REST(v)
 
-/* Four pixels of one channel: r6 its multiplier, r7 the offset, r9 the first, r10 bytes of a pixel, r11 of three. */
-#define WINO_OUT(s0, s1, s2, s3, s4, s5)                                                                               \
+/* Four pixels of one channel: m its multiplier, r7 the offset, r9 the first, r10 bytes of a pixel, r11 of three. */
+#define WINO_OUT(s0, s1, s2, s3, s4, s5, m, y)                                                                         \
     "ldr r1, [r12, #" s1 "]\n"                                                                                         \
     "ldr r2, [r12, #" s2 "]\n"                                                                                         \
     "ldr r3, [r12, #" s3 "]\n"                                                                                         \
@@ -120,18 +121,18 @@ TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, offset) == 52U, the_assembly_knows_the
     "add r5, r5, r1\n"                                                                                                 \
     "add r5, r5, r3, lsl #3\n"                                                                                         \
     "add r1, r1, r3, lsl #1\n"                                                                                         \
-    "smmla r0, r0, r6, r7\n"                                                                                           \
-    "smmla r1, r1, r6, r7\n"                                                                                           \
-    "smmla r2, r2, r6, r7\n"                                                                                           \
-    "smmla r5, r5, r6, r7\n"                                                                                           \
+    "smmla r0, r0, " m ", r7\n"                                                                                        \
+    "smmla r1, r1, " m ", r7\n"                                                                                        \
+    "smmla r2, r2, " m ", r7\n"                                                                                        \
+    "smmla r5, r5, " m ", r7\n"                                                                                        \
     "ssat r0, #8, r0, asr #8\n"                                                                                        \
     "ssat r1, #8, r1, asr #8\n"                                                                                        \
     "ssat r2, #8, r2, asr #8\n"                                                                                        \
     "ssat r5, #8, r5, asr #8\n"                                                                                        \
-    "strb r0, [r9]\n"                                                                                                  \
     "strb r1, [r9, r10]\n"                                                                                             \
     "strb r2, [r9, r10, lsl #1]\n"                                                                                     \
-    "strb r5, [r9, r11]\n"
+    "strb r5, [r9, r11]\n"                                                                                             \
+    "strb r0, " y "\n"
 
 /*
  * Frame: 768 bytes of nothing, then V [6 positions][in_c / 2][6 rows] of pairs of int16. In the middle part SP is 768
@@ -197,16 +198,24 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "vmov s5, r1\n"
                      "vmov s6, r3\n"
                      "3:\n" /* a position of two output channels */
-                     "ldr r4, [lr], #4\n"
+                     "ldr r4, [lr], #4\n" /* where the sums start */
                      "ldr r8, [lr], #4\n"
-                     "mov r5, r4\n"
-                     "mov r6, r4\n"
-                     "mov r7, r4\n"
-                     "mov r9, r8\n"
-                     "mov r10, r8\n"
-                     "mov r11, r8\n"
+                     WINO_LOAD("0")
+                     "smlad r5, r12, r1, r4\n"
+                     "smlad r6, r12, r2, r4\n"
+                     "smlad r7, r12, r3, r4\n"
+                     "smlad r4, r12, r0, r4\n"
+                     "ldr r12, [lr], #4\n"
+                     "smlad r9, r12, r1, r8\n"
+                     "smlad r10, r12, r2, r8\n"
+                     "smlad r11, r12, r3, r8\n"
+                     "smlad r8, r12, r0, r8\n"
+                     "b 5f\n"
                      "4:\n" /* eight input channels */
-                     WINO_PAIR("0")
+                     WINO_LOAD("0")
+                     WINO_STEP("r0", "r1", "r2", "r3")
+                     "5:\n"
+                     WINO_REST("0")
                      WINO_PAIR("24")
                      WINO_PAIR("48")
                      WINO_PAIR("72")
@@ -253,29 +262,23 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "add r1, r12, r11, lsl #5\n"
                      "vmov s1, r1\n"
                      "sub lr, lr, #1\n"
-                     "5:\n" /* two output channels */
+                     "6:\n" /* two output channels */
                      "vmov r0, s0\n"
-                     "ldr r1, [r0], #4\n"
-                     "ldr r2, [r0], #4\n"
+                     "ldr r6, [r0], #4\n"
+                     "ldr r8, [r0], #4\n"
                      "vmov s0, r0\n"
-                     "vmov s2, r1\n"
-                     "vmov s3, r2\n"
-                     "movs r8, #4\n"
-                     "6:\n" /* a row */
-                     "vmov r6, s2\n"
-                     WINO_OUT("[r12], #4", "32", "64", "96", "128", "160")
-                     "vmov r6, s3\n"
-                     "add r9, r9, #1\n"
-                     WINO_OUT("[r12, #12]", "44", "76", "108", "140", "172")
+                     "7:\n" /* a row */
+                     WINO_OUT("[r12], #4", "32", "64", "96", "128", "160", "r6", "[r9], #1")
+                     WINO_OUT("[r12, #12]", "44", "76", "108", "140", "172", "r8", "[r9]")
                      "add r9, r9, lr\n"
-                     "subs r8, r8, #1\n"
-                     "bne 6b\n"
+                     "tst r12, #15\n"
+                     "bne 7b\n"
                      "sub r9, r9, lr, lsl #2\n"
                      "sub r9, r9, #2\n"
                      "add r12, r12, #176\n"
                      "vmov r0, s1\n"
                      "cmp r12, r0\n"
-                     "bne 5b\n"
+                     "bne 6b\n"
                      "pop {r4-r11, pc}\n");
     /* clang-format on */
 }
@@ -360,23 +363,34 @@ static TG_NOINLINE void tg_wino_tile(const tg_wino_tile_t *t)
 /** n bytes, a multiple of 8. */
 static TG_INLINE int8_t *tg_wino_copy(int8_t *to, const int8_t *from, int32_t n)
 {
-    for (const int8_t *const end = &from[n]; from != end; from += 8) {
-        const uint32_t low = tg_load32(from);
-        const uint32_t high = tg_load32(&from[4]);
-        tg_store32(to, low);
-        tg_store32(&to[4], high);
+    for (; n >= 16; n -= 16) {
+        const uint32_t a = tg_load32(from);
+        const uint32_t b = tg_load32(&from[4]);
+        const uint32_t c = tg_load32(&from[8]);
+        const uint32_t d = tg_load32(&from[12]);
+        tg_store32(to, a);
+        tg_store32(&to[4], b);
+        tg_store32(&to[8], c);
+        tg_store32(&to[12], d);
+        from += 16;
+        to += 16;
+    }
+    if (n > 0) {
+        const uint32_t a = tg_load32(from);
+        const uint32_t b = tg_load32(&from[4]);
+        tg_store32(to, a);
+        tg_store32(&to[4], b);
         to += 8;
     }
     return to;
 }
 
 /** n times the same byte, n a multiple of 8. */
-static TG_INLINE int8_t *tg_wino_fill(int8_t *to, int32_t value, int32_t n)
+static TG_INLINE int8_t *tg_wino_fill(int8_t *to, uint32_t four, int32_t n)
 {
-    const uint32_t word = ((uint32_t)value & 0xFFU) * 0x01010101U;
     for (const int8_t *const end = &to[n]; to != end; to += 8) {
-        tg_store32(to, word);
-        tg_store32(&to[4], word);
+        tg_store32(to, four);
+        tg_store32(&to[4], four);
     }
     return to;
 }
@@ -386,6 +400,7 @@ static TG_NOINLINE void tg_wino_rows(const tg_conv3x3_wino_cfg_t *cfg, const int
                                      int8_t *edge, const int8_t *row[6])
 {
     const int32_t in_c = cfg->in_c;
+    const uint32_t zp = ((uint32_t)cfg->in_zp & 0xFFU) * 0x01010101U;
     const int32_t left = (ix < 0) ? in_c : 0;
     const int32_t right = ((ix + 6) > cfg->in_w) ? in_c : 0;
     x += ((iy * cfg->in_w) + ix) * in_c;
@@ -393,12 +408,12 @@ static TG_NOINLINE void tg_wino_rows(const tg_conv3x3_wino_cfg_t *cfg, const int
         row[r] = x;
         if ((uint32_t)(iy + r) >= cfg->in_h) {
             row[r] = edge;
-            edge = tg_wino_fill(edge, cfg->in_zp, 6 * in_c);
+            edge = tg_wino_fill(edge, zp, 6 * in_c);
         } else if ((left + right) != 0) {
             row[r] = edge;
-            edge = tg_wino_fill(edge, cfg->in_zp, left);
+            edge = tg_wino_fill(edge, zp, left);
             edge = tg_wino_copy(edge, &x[left], (6 * in_c) - left - right);
-            edge = tg_wino_fill(edge, cfg->in_zp, right);
+            edge = tg_wino_fill(edge, zp, right);
         }
         x += cfg->in_w * in_c;
     }
@@ -410,13 +425,14 @@ TG_SHARED void tg_conv3x3_wino_dsp(const tg_conv3x3_wino_cfg_t *cfg, const int8_
     const tg_output_dsp_t o = tg_output_dsp(40U, cfg->out_zp, cfg->lo, cfg->hi);
     const int32_t out_h = cfg->out_h;
     const int32_t out_w = cfg->out_w;
-    tg_wino_tile_t t = {{0}, w, m, (uint32_t *)(void *)scratch, y, cfg->in_c, cfg->out_c, out_w * cfg->out_c, o.offset};
+    int8_t *const room = (int8_t *)scratch + (-(uintptr_t)scratch & 15U);
+    tg_wino_tile_t t = {{0}, w, m, (uint32_t *)(void *)room, y, cfg->in_c, cfg->out_c, out_w * cfg->out_c, o.offset};
     for (int32_t oy = 0; oy < out_h; oy += 4) {
         const int32_t top = (oy < (out_h - 4)) ? oy : (out_h - 4); /* the last tile overlaps the one before */
         for (int32_t ox = 0; ox < out_w; ox += 4) {
             const int32_t left = (ox < (out_w - 4)) ? ox : (out_w - 4);
             /* the sums are not yet in use: their room serves the edges */
-            tg_wino_rows(cfg, x, top - cfg->pad_top, left - cfg->pad_left, (int8_t *)scratch, t.row);
+            tg_wino_rows(cfg, x, top - cfg->pad_top, left - cfg->pad_left, room, t.row);
             t.y = &y[((top * out_w) + left) * cfg->out_c];
             tg_wino_tile(&t);
         }

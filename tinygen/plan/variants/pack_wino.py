@@ -58,8 +58,8 @@ def wino_supported(fields: dict[str, int], w_ohwi: Array, b: Array, m: Array) ->
 
 
 def wino_scratch(in_c: int, out_c: int) -> int:
-    """Bytes of scratch of tg_conv3x3_wino_dsp: the sums of a tile, or before them its rows at the border."""
-    return max(96 * out_c, 36 * in_c)
+    """Bytes of scratch of tg_conv3x3_wino_dsp: the sums of a tile, aligned, or before them its rows at the border."""
+    return max(96 * out_c, 36 * in_c) + 12
 
 
 def pack_wino(w_ohwi: Array, b: Array, m: Array, shift: int) -> tuple[Array, Array]:
