@@ -16,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -53,10 +54,13 @@ from tinygen.ops import (
     Slice,
     Transpose,
 )  # fmt: skip
+from tinygen.ops.base import Call, Planes
 from tinygen.ops.resize import Axis
 from tinygen.ops.spatial import Window
 from tinygen.plan import cost
+from tinygen.plan.layout import pad_call, plane_layouts
 from tinygen.plan.select import candidates
+from tinygen.plan.steady import settle
 from tinygen.profile import Counts
 from tinygen.targets.cores import VERIFY_CORES, get_core
 
@@ -194,17 +198,34 @@ def _macs(layer: Layer) -> int:
 
 
 def cases_of(core: str, layers: Sequence[Layer]) -> list[Case]:
-    """Every candidate of every call of every layer, each kernel once for the same call."""
+    """Every candidate of every call of every layer, dense and with planes, for one core."""
     sets = get_core(core).kernel_sets
     found = []
     for layer in layers:
         graph = layer.graph()
         node = graph.nodes[0]
         assert isinstance(node.op, Operator)
-        calls = node.op.lower(graph.ins(node), graph.outs(node)[0])
-        for call in calls:
-            found += [Case(layer.name, graph, c, len(calls) == 1) for c in candidates(call, sets)]
+        lowered = node.op.lower(graph.ins(node), graph.outs(node)[0])
+        for call in map(settle, lowered):
+            found += [Case(layer.name, graph, c, len(lowered) == 1) for c in candidates(call, sets)]
+            for planes in layouts(call):
+                made = candidates(planes, sets)
+                found += [Case(layer.name, graph, c) for c in made]
+                if made and planes.x_planes is not None:
+                    pad = pad_call(call.output, planes.x_planes, 0)
+                    found.append(Case(layer.name, graph, replace(pad, y_planes=planes.x_planes), False))
     return found
+
+
+def layouts(call: Call) -> list[Call]:
+    """A depthwise call that reads planes; a convolution that writes them for a 3x3 depthwise layer behind it."""
+    f = {name: value for name, value in call.config if isinstance(value, int)}
+    if call.kernel == "tg_dwconv_s8":
+        return [replace(call, x_planes=p) for p in plane_layouts(f)]
+    if call.kernel == "tg_conv_s8":
+        h, w, c = f["out_h"], f["out_w"], f["out_c"]
+        return [replace(call, y_planes=p) for p in (Planes(h, w, c, w + 1, 1, False), Planes(w, h, c, h + 1, 1, True))]
+    return []
 
 
 def groups(cases: Sequence[Case], counts: Sequence[Counts]) -> dict[tuple[str, str], Rows]:
@@ -273,7 +294,7 @@ def _percent(e: Array) -> str:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cores", nargs="+", default=list(VERIFY_CORES))
+    parser.add_argument("--cores", nargs="+", default=[*VERIFY_CORES, "cortex-m0plus"])
     options = parser.parse_args(argv)
     layers = training_layers()
     table = json.loads(cost.TABLE.read_text(encoding="utf-8")) if cost.TABLE.is_file() else {}

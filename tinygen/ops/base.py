@@ -134,7 +134,10 @@ class Call:
     #: Layout of the input and of the output where it is not dense.
     x_planes: Planes | None = None
     y_planes: Planes | None = None
-    #: What the cost model multiplies with the coefficients of `family` (plan/cost.py); by default it reads the config.
+    #: Kernel and config of the reference call that this is a variant of, filled by plan/select.py: what the cost model
+    #: (plan/cost.py) reads, unless `features` says itself what to multiply with the coefficients of `family`.
+    reference: str = ""
+    geometry: Config = ()
     family: str = ""
     features: tuple[tuple[str, float], ...] = ()
 

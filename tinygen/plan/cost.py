@@ -21,9 +21,11 @@ TABLE = Path(__file__).parents[1] / "targets" / "costs.json"
 
 #: Cores that run the same instructions as another one, and whose costs are not recorded twice. The host only ever
 #: chooses among kernels for itself.
-TWINS = {"cortex-m0plus": "cortex-m0", "cortex-m85": "cortex-m55", "native": "cortex-m4"}
-#: Where cycles of the Cortex-M4's timing say something; elsewhere instructions are the best there is.
-TIMED = ("cortex-m4", "cortex-m7", "cortex-m33")
+TWINS = {"cortex-m85": "cortex-m55", "native": "cortex-m4"}
+#: Where modelled cycles say something: by the core's own timing (tinygen/profile/timing.py), or the Cortex-M4's on
+#: cores that have its pipeline or a better one. Elsewhere instructions are the best there is.
+TIMED = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4")
+NEAR_M4 = ("cortex-m7", "cortex-m33")
 
 Features = Mapping[str, float]
 
@@ -47,21 +49,21 @@ def instructions(call: Call, core: str) -> float:
 
 
 def cycles(call: Call, core: str) -> float:
-    """Predicted cycles of one call: by the Cortex-M4's timing with zero-wait memory on cores that have its pipeline
-    or a better one, else instructions. Comparable between calls for one core; KeyError as `instructions`.
+    """Predicted cycles of one call with zero-wait memory, by the core's own timing, or the Cortex-M4's on `NEAR_M4`;
+    instructions where there is none. Comparable between calls for one core; KeyError as `instructions`.
     """
-    return _predict(call, core, "cycles" if TWINS.get(core, core) in TIMED else "insns")
+    return _predict(call, core, "cycles" if TWINS.get(core, core) in (*TIMED, *NEAR_M4) else "insns")
 
 
 def shape(call: Call) -> Shape:
     """Kind and features of a call: its own, where the kernel is generated and says them, else by operator."""
     if call.features:
         return Shape("any", {"once": 1.0, **dict(call.features)})
-    describe = _OPERATORS.get(operator(call.kernel))
+    describe = _OPERATORS.get(operator(call.reference or call.kernel))
     if describe is None:
         raise KeyError(f"tinygen/plan/cost.py does not know what {call.kernel} computes: add it to _OPERATORS")
-    numbers = {name: value for name, value in call.config if isinstance(value, int)}
-    return describe(numbers, call)
+    config = dict(call.geometry or call.config)
+    return describe({name: value for name, value in config.items() if isinstance(value, int)}, call)
 
 
 def operator(kernel: str) -> str:
@@ -150,19 +152,60 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
             blocks = _up(pixels, p) * _up(out_c, c)
             found[f"blocks_{p}x{c}"] = blocks
             found[f"loads_{p}x{c}"] = blocks * _up(taps, 4)
-    if "pairs" in f:
-        found["tile_steps"] = _up(pixels, 4) * _up(out_c, 2) * f["pairs"]
-        found["tile_pairs"] = _up(pixels, 4) * f["pairs"]
+    for p in (1, 2, 4):
+        found[f"words_{p}"] = _up(pixels, p) * _words(call)
+    found |= _tiles(f, call)
     for step in (2, 4, 8, 16):
         found[f"taps_{step}"] = pixels * out_c * _up(taps, step)
         found[f"rows_{step}"] = pixels * out_c * f["k_h"] * _up(row // groups, step)
     pointwise = f["k_h"] * f["k_w"] * f["stride_h"] * f["stride_w"] == 1 and border == 0
     kind = "pointwise" if pointwise else "windows"
-    return Shape(kind if groups == 1 else f"{kind}, grouped", found)
+    kind += ", grouped" if groups > 1 else ""
+    return Shape(f"{kind}, planes" if call.y_planes else kind, found)
+
+
+def _words(call: Call) -> int:
+    """32-bit words of constants: kernels that pack them for the weights' own sake read each once a round."""
+    return sum(c.array.nbytes for c in call.consts) // 4
+
+
+def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
+    """Kernels generated for four pixels and two channels: steps and loads of a tile, by how tiles may lie."""
+    views = [g.view for g in call.generated if getattr(g.view, "steps", ())]
+    if not views:
+        return {}
+    steps = getattr(views[0], "steps")  # noqa: B009 - a view is any hashable
+    own = {name: value for name, value in call.config if isinstance(value, int)}
+    pairs = own.get("pairs", len(steps))
+    loads = sum(len(step.loads) for step in steps) * pairs / len(steps)
+    found: dict[str, float] = {}
+    window = f["k_h"] * f["k_w"] * f["in_c"]
+    for way, tiles in (
+        ("pixel", _up(f["out_h"] * f["out_w"], 4)),
+        ("row", f["out_h"] * _up(f["out_w"], 4)),
+        ("column", f["out_w"] * _up(f["out_h"], 4)),
+    ):
+        both = tiles * _up(f["out_c"], 2)
+        found |= {
+            f"{way}_tiles": tiles, f"{way}_tile_rows": tiles * f["k_h"], f"{way}_tile_windows": tiles * window,
+            f"{way}_tile_pairs": tiles * pairs, f"{way}_tile_channels": both, f"{way}_tile_steps": both * pairs,
+            f"{way}_tile_loads": both * loads,
+        }  # fmt: skip
+    return found
+
+
+_TRANSPOSED = {
+    a: b
+    for pair in (("in_h", "in_w"), ("out_h", "out_w"), ("k_h", "k_w"), ("stride_h", "stride_w"), ("dil_h", "dil_w"),
+                 ("pad_top", "pad_left"))
+    for a, b in (pair, pair[::-1])
+}  # fmt: skip
 
 
 def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
     """One window for each channel: by pixel and block of channels, or by channel and row of its plane."""
+    if call.x_planes is not None and call.x_planes.swap:
+        f = {**f, **{a: f[b] for a, b in _TRANSPOSED.items()}}
     y, x = _windows(f)
     pixels, channels = f["out_h"] * f["out_w"], f["out_c"]
     taps = f["k_h"] * f["k_w"]
@@ -176,7 +219,8 @@ def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
         "border_outputs": border * channels, "border_macs": border * channels * taps,
         "input": f["in_h"] * f["in_w"] * f["in_c"], "weights": channels * taps,
         "channel_rows": channels * f["out_h"], "channel_in_rows": channels * f["in_h"],
-        "channel_columns": channels * f["out_w"],
+        "channel_columns": channels * f["out_w"], "words": _words(call), "word_rows": _words(call) * f["out_h"],
+        "word_pixels": _words(call) * pixels,
     }  # fmt: skip
     for c in (2, 4, 8, 16):
         found[f"blocks_{c}"] = pixels * _up(channels, c)
@@ -207,7 +251,7 @@ def _dense(f: Mapping[str, int], call: Call) -> Shape:
     rows, n_in, n_out = f["rows"], f["n_in"], f["n_out"]
     found: dict[str, float] = {
         "once": 1, "rows": rows, "inputs": rows * n_in, "outputs": rows * n_out, "macs": rows * n_in * n_out,
-        "left_over": rows * (n_out % 4), "rest": rows * n_out * (n_in % 4),
+        "left_over": rows * (n_out % 4), "rest": rows * n_out * (n_in % 4), "words": rows * _words(call),
     }  # fmt: skip
     for c in (2, 4, 8):
         found[f"blocks_{c}"] = rows * _up(n_out, c)
@@ -270,6 +314,11 @@ def _copy(f: Mapping[str, int], call: Call) -> Shape:
     return Shape("runs" if whole else "steps", found)
 
 
+def _pad_planes(f: Mapping[str, int], call: Call) -> Shape:
+    """Gaps between the rows of planes."""
+    return Shape("any", {"once": 1, "rows": f["count"], "n": f["count"] * (f["stride"] - f["cols"])})
+
+
 def _gather(f: Mapping[str, int], call: Call) -> Shape:
     runs = f["outer"] * f["n"]
     found = {"once": 1.0, "outer": f["outer"], "runs": runs, "n": runs * f["inner"], "words": runs * (f["inner"] // 4),
@@ -299,11 +348,11 @@ def _resize(f: Mapping[str, int], call: Call) -> Shape:
 
 
 _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
-    "conv": _conv, "tiles": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
+    "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
     **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill"), _elementwise),
     **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},
-    "copy": _copy, "gather": _gather, "prelu": _prelu,
+    "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "argmax"), _rows),
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},

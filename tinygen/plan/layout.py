@@ -26,7 +26,7 @@ def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]
         maker = _call(graph, makers[tensor]) if tensor in makers else None
         if maker is None or tensor in graph.outputs or len(graph.consumers[tensor]) != 1:
             continue
-        for planes in _layouts(ints(reader)):
+        for planes in plane_layouts(ints(reader)):
             if candidates(replace(reader, x_planes=planes), kernel_sets) and candidates(
                 replace(maker, y_planes=planes), kernel_sets
             ):
@@ -42,7 +42,7 @@ def _call(graph: Graph, node: Node) -> Call | None:
     return settle(calls[0]) if len(calls) == 1 else None
 
 
-def _layouts(f: Mapping[str, int]) -> list[Planes]:
+def plane_layouts(f: Mapping[str, int]) -> list[Planes]:
     """Of a depthwise layer's input, the better first: the longer axis contiguous."""
     down = (f["in_h"], f["out_h"], f["k_h"], f["stride_h"], f["dil_h"], f["pad_top"])
     along = (f["in_w"], f["out_w"], f["k_w"], f["stride_w"], f["dil_w"], f["pad_left"])

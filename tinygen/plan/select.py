@@ -21,7 +21,8 @@ def candidates(call: Call, kernel_sets: Sequence[str]) -> tuple[Call, ...]:
                 continue
             made = variant(call)
             if isinstance(made, Call):
-                found.append(replace(made, why=f"{name} kernel" + (f" ({'; '.join(reasons)})" if reasons else "")))
+                why = f"{name} kernel" + (f" ({'; '.join(reasons)})" if reasons else "")
+                found.append(replace(made, why=why, reference=call.kernel, geometry=call.config))
             else:
                 reasons.append(f"not {name}: {made}")
     if planes:
