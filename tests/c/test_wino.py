@@ -15,12 +15,11 @@ import pytest
 from tests.c import cases, oracle
 from tests.c.harness import INCLUDES, KERNELS, WARNINGS
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan.variants.pack_wino import pack_wino, wino_scratch, wino_supported
+from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_scratch, wino_supported
 
 Require = Callable[[str], None]
 SOURCE = KERNELS / "dsp" / "tg_conv3x3_wino_dsp.c"
 TARGET = Path(__file__).resolve().parent / "target"
-FIELDS = ["in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "pad_top", "pad_left", "in_zp", "out_zp", "lo", "hi"]
 SEEDS = range(150)
 
 
@@ -86,8 +85,8 @@ def extremes() -> list[Layer]:
 
 def run(library: ctypes.CDLL, given: Layer, unaligned: int) -> np.ndarray:
     """With guarded scratch and output; `unaligned`: bytes that x and y begin behind a word, words for scratch."""
-    config = type("Config", (ctypes.Structure,), {"_fields_": [(n, ctypes.c_int16) for n in FIELDS]})
-    cfg = config(*(given.fields[n] for n in FIELDS))
+    config = type("Config", (ctypes.Structure,), {"_fields_": [(n, ctypes.c_int16) for n in WINO_FIELDS]})
+    cfg = config(*(given.fields[n] for n in WINO_FIELDS))
     size = given.want.size
     x, y = np.zeros(given.x.size + 16, dtype=np.int8), np.full(size + 32, 77, dtype=np.int8)
     x[unaligned : unaligned + given.x.size] = given.x.reshape(-1)
@@ -181,7 +180,7 @@ def program(layers: list[Layer], period: int | None) -> str:
         w, m = given.packed
         lines += [_array("int8_t", f"x{i}", given.x), _array("int32_t", f"w{i}", w), _array("int32_t", f"m{i}", m)]
         lines += [_array("int8_t", f"want{i}", given.want), f"static __attribute__((noinline)) int check{i}(void)", "{"]
-        config = ", ".join(f".{n} = {given.fields[n]}" for n in FIELDS)
+        config = ", ".join(f".{n} = {given.fields[n]}" for n in WINO_FIELDS)
         lines += [f"    static const tg_conv3x3_wino_cfg_t cfg = {{{config}}};"]
         lines += [f"    int32_t scratch[{given.scratch // 4}];", f"    int8_t y[{given.want.size}];"]
         lines += [f"    tg_conv3x3_wino_dsp(&cfg, x{i}, w{i}, m{i}, (int16_t *)(void *)scratch, y);"]

@@ -18,6 +18,12 @@ WINO_SHIFTS = (36, 45)
 #: V of 64 channels take 4.6 KB of stack.
 WINO_CHANNELS = 64
 
+#: Those of the reference's config that the kernel's own has.
+WINO_FIELDS = (
+    *("in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "pad_top", "pad_left"),
+    *("in_zp", "out_zp", "lo", "hi"),
+)
+
 #: Weights of a kernel row to U, times 24 along with what the outputs' sums leave out.
 _U = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]])
 #: What the kernel's V are too large by, so that two of them can share a word.
