@@ -1,4 +1,6 @@
-"""The cases of test_ref.py and test_dsp.py again: on emulated cores, and on the host under the address sanitizer."""
+"""The cases of test_ref.py, test_dsp.py and test_lanes.py again: on emulated cores, and on the host under the address
+sanitizer.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.c import cases, test_dsp, test_ref
+from tests.c import cases, test_dsp, test_lanes, test_ref
 from tests.c.harness import INCLUDES, build, sources
 from tests.c.record import Recorder
 
@@ -20,10 +22,11 @@ Require = Callable[[str], None]
 def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -> dict[str, Recorder]:
     require_tool("gcc")
     lib = build(tmp_path_factory.mktemp("kernels"))
-    ref, dsp = Recorder(lib, 2500), Recorder(lib, 4000)
+    ref, dsp, lanes = Recorder(lib, 2500), Recorder(lib, 4000), Recorder(lib, 4000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_ref, "SEEDS", range(5))
         patch.setattr(test_dsp, "SEEDS", range(20))
+        patch.setattr(test_lanes, "SEEDS", range(40))
         for make in (cases.conv_case, cases.pointwise_case):
             test_ref.test_conv(ref, make)
         for operator in test_ref.OPERATORS:
@@ -39,13 +42,15 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
         test_dsp.dwconv_sweep(dsp, square=False, at_least=5)
         patch.setattr(test_dsp, "SEEDS", range(100))
         test_dsp.dwconv_sweep(dsp, square=True, at_least=3)
-    return {"ref": ref, "dsp": dsp}
+        for make in (cases.conv_case, cases.pointwise_case):
+            test_lanes.sweep(lanes, make, 20)
+    return {"ref": ref, "dsp": dsp, "lanes": lanes}
 
 
 BOARDS = {
     # QEMU's micro:bit is a real Armv6-M: an unaligned access faults there
-    "cortex-m0": ("microbit", ["ref"]),
-    "cortex-m3": ("mps2-an385", ["ref"]),
+    "cortex-m0": ("microbit", ["ref", "lanes"]),
+    "cortex-m3": ("mps2-an385", ["ref", "lanes"]),
     "cortex-m4": ("mps2-an386", ["ref", "dsp"]),
     "cortex-m7": ("mps2-an500", ["ref", "dsp"]),
 }
@@ -80,7 +85,7 @@ def test_emulated(core: str, level: str, recorders: dict[str, Recorder], require
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("name", ["ref", "dsp"])
+@pytest.mark.parametrize("name", ["ref", "dsp", "lanes"])
 def test_sanitizers(
     name: str, compiler: str, recorders: dict[str, Recorder], require_tool: Require, tmp_path: Path
 ) -> None:
