@@ -1,4 +1,4 @@
-"""The command line: build, inspect, eval, verify, boards, ops."""
+"""The command line: build, inspect, eval, verify, profile, boards, ops."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.calibrate.ranges import METHODS
-from tinygen.emit.writer import check_generated
+from tinygen.emit.writer import check_generated, write_file
 from tinygen.errors import TinygenError, UnsupportedError, VerifyError
 from tinygen.frontend.registry import supported_ops
+from tinygen.profile.folder import profile_folder
+from tinygen.profile.page import render_page
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES
 from tinygen.version import VERSION
@@ -244,6 +246,26 @@ def verify(folder: Path, as_json: bool) -> None:
         out.print(table)
     if not result.ok:
         raise VerifyError(f"{folder}: golden vectors failed.\n" + "\n".join(result.output.splitlines()[-12:]))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--board", help="Board to profile for; that of the build unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with bars and memory maps.")
+def profile(folder: Path, board: str | None, as_json: bool, html: Path | None) -> None:
+    """Count instructions and modelled cycles of a generated FOLDER, layer by layer, in the emulator."""
+    result = profile_folder(folder, board)
+    if html is not None:
+        write_file(html, render_page(result))
+    if as_json:
+        click.echo(json.dumps(report.profile_json(result), indent=2))
+        return
+    out.print(report.profile_table(result))
+    out.print(report.profile_memory_table(result))
+    _notes(list(result.notes))
+    if html is not None:
+        out.print(f"Wrote {html}")
 
 
 @cli.command()

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from tinygen.errors import UnsupportedError
+from tinygen.profile.folder import LayerProfile, Profile
 from tinygen.targets.board import Board
 from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
 
@@ -297,4 +298,146 @@ def evaluation_json(e: Evaluation) -> dict[str, Any]:
         "samples": e.samples,
         "measures": [{"name": m.name, "float": m.float_value, "int8": m.int8_value} for m in e.measures],
         "layers": [layer_json(a) for a in e.layers],
+    }
+
+
+def profile_table(p: Profile) -> Table:
+    """What each layer of a build costs; without a cycle model, its instructions only.
+
+    "with waits" are cycles with the flash model's, which "ms" counts too; "per MAC" is of cycles without them.
+    """
+    t = Table(title=f"{p.model} on {p.board.id}: {p.core} at {p.board.f_cpu_hz / 1e6:g} MHz", show_footer=True)
+    total, waits = p.total, p.flash is not None
+
+    def column(name: str, every: int | None, *, text: str | None = None, fold: bool = False) -> None:
+        footer = text if text is not None else "" if every is None else f"{every:,}"
+        t.add_column(name, footer, justify="left" if fold else "right", overflow="fold", no_wrap=not fold)
+
+    column("layer", None, text="total", fold=True)
+    if p.has_cycles:
+        column("ms", None, text=f"{p.milliseconds(total.flash_cycles):.3f}")
+        if waits:
+            column("with waits", total.flash_cycles)
+        column("cycles", total.cycles)
+    column("insns", total.instructions)
+    column("MACs", p.macs)
+    column("per MAC", None, text=_per_mac(p, None))
+    column("KiB moved", None, text=_moved(p, None))
+    for layer in p.layers:
+        c = layer.counts
+        row = [layer.name]
+        if p.has_cycles:
+            row += [
+                f"{p.milliseconds(c.flash_cycles):.3f}",
+                *([f"{c.flash_cycles:,}"] if waits else []),
+                f"{c.cycles:,}",
+            ]
+        row += [f"{c.instructions:,}", f"{layer.macs:,}", _per_mac(p, layer), _moved(p, layer)]
+        t.add_row(*row)
+    return t
+
+
+def _per_mac(p: Profile, layer: LayerProfile | None) -> str:
+    """Cycles without flash waits (or instructions) for each multiply-accumulate."""
+    counts, macs = (p.total, p.macs) if layer is None else (layer.counts, layer.macs)
+    return f"{(counts.cycles if p.has_cycles else counts.instructions) / macs:.2f}" if macs else ""
+
+
+def _moved(p: Profile, layer: LayerProfile | None) -> str:
+    """KiB loaded and stored."""
+    c = p.total if layer is None else layer.counts
+    return f"{(c.loaded + c.stored) / 1024:,.1f}"
+
+
+def profile_memory_table(p: Profile) -> Table:
+    """Where a build's flash and RAM go."""
+    t = Table(title="Memory", show_header=False)
+    t.add_column()
+    t.add_column(justify="right")
+    t.add_column()
+    use = p.flash_use
+    t.add_row(
+        "flash",
+        kib(use.total),
+        f"bytes of {kib(p.board.flash_bytes)}: constants {kib(sum(use.constants.values()))}, kernels "
+        f"{kib(sum(use.kernels.values()))}, {p.model}.c {kib(use.model)}, libraries {kib(use.libraries)}",
+    )
+    t.add_row(
+        "RAM",
+        kib(p.ram),
+        f"bytes of {kib(p.board.ram_bytes)}: arena {kib(p.arena)}, in/out {kib(p.io)}, stack {kib(p.stack)}",
+    )
+    return t
+
+
+def profile_json(p: Profile) -> dict[str, Any]:
+    """The report of `tinygen profile --json`; cycles are null where the core has no cycle model."""
+
+    def counts(layer: LayerProfile | None) -> dict[str, Any]:
+        c, macs, stack = (p.total, p.macs, p.stack) if layer is None else (layer.counts, layer.macs, layer.stack)
+        known, waits = p.has_cycles, p.flash is not None
+        return {
+            "instructions": c.instructions,
+            "cycles": c.cycles if known else None,
+            "milliseconds": p.milliseconds(c.cycles) if known else None,
+            "cycles_per_mac": round(c.cycles / macs, 4) if known and macs else None,
+            "flash_waits": {
+                "cycles": c.flash_cycles,
+                "milliseconds": p.milliseconds(c.flash_cycles),
+                "for_code": c.code_stalls,
+                "for_constants": c.data_stalls,
+            }
+            if waits
+            else None,
+            "macs": macs,
+            "loads": c.loads,
+            "stores": c.stores,
+            "bytes_loaded": c.loaded,
+            "bytes_stored": c.stored,
+            "branches_taken": c.branches_taken,
+            "stack": stack,
+        }
+
+    use = p.flash_use
+    return {
+        "model": p.model,
+        "board": p.board.id,
+        "core": p.core,
+        "f_cpu": p.board.f_cpu_hz,
+        "total": counts(None),
+        "layers": [
+            {
+                "name": layer.name,
+                "operator": layer.operator,
+                "onnx": list(layer.origin),
+                "kernels": list(layer.kernels),
+                "shape": list(layer.shape),
+                "constants": layer.constants,
+                **counts(layer),
+            }
+            for layer in p.layers
+        ],
+        "flash": {
+            "total": use.total,
+            "there": p.board.flash_bytes,
+            "kernels": dict(use.kernels),
+            "constants": dict(use.constants),
+            "model": use.model,
+            "libraries": use.libraries,
+        },
+        "ram": {
+            "total": p.ram,
+            "there": p.board.ram_bytes,
+            "arena": p.arena,
+            "input_output": p.io,
+            "stack": p.stack,
+            "buffers": [
+                {"name": b.name, "offset": b.offset, "size": b.size, "first": b.first, "last": b.last}
+                for b in p.buffers
+            ],
+        },
+        "flash_model": None
+        if p.flash is None
+        else {name: getattr(p.flash, name) for name in p.flash.__dataclass_fields__},
+        "notes": list(p.notes),
     }

@@ -111,6 +111,22 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False) 
         ) from e
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a single file that the user named, whole or not at all; OutputError when that fails."""
+    part = path.with_name(f"{STAGING}{os.getpid()}")
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; name a file to write.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as e:
+        raise OutputError(f"cannot write {path}: {e.strerror or e}. Choose another file.") from e
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     """A folder of our own inside `folder`, which is created if need be, and gone again if nothing came of it."""

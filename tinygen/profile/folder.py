@@ -1,0 +1,286 @@
+"""Profile the folder of a build: read it, count it, and say where its flash and RAM go."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from tinygen.build.toolchain import Piece
+from tinygen.emit import summary
+from tinygen.emit.writer import check_generated
+from tinygen.errors import OutputError, TargetError, VerifyError
+from tinygen.profile.counter import Counts
+from tinygen.profile.measure import Measured, model_view, profile_library
+from tinygen.profile.timing import TIMINGS
+from tinygen.targets.board import Board, load_board
+from tinygen.targets.cores import get_core
+from tinygen.targets.flash import Flash, flash_of
+
+#: Cores whose emulation has no cycle model, and why.
+NO_CYCLES = {
+    "cortex-m7": "a Cortex-M7 starts up to two instructions in a cycle",
+    "cortex-m33": "Arm publishes no instruction timing of the Cortex-M33",
+    "cortex-m55": "a Cortex-M55 overlaps vector instructions",
+    "cortex-m85": "a Cortex-M85 overlaps vector instructions and starts up to two in a cycle",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a folder holds: the plan (emit/summary.py says what is in it), the model's C by file name, and a golden
+    sample: all its inputs and all its outputs as int8."""
+
+    folder: Path
+    plan: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    inputs: bytes
+    outputs: bytes
+
+    @property
+    def name(self) -> str:
+        """The model's name in C."""
+        return str(self.plan["model"])
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProfile:
+    """A layer: what the plan says of it, what it did, and the deepest it came into the stack, in bytes."""
+
+    name: str
+    operator: str
+    origin: tuple[str, ...]
+    kernels: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int
+    constants: int
+    counts: Counts
+    stack: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlashUse:
+    """Bytes of flash: code of each kernel, code and tables of the model's own file, constants of each layer (a shared
+    array counts for the first), and what the compiler's libraries add."""
+
+    kernels: Mapping[str, int]
+    model: int
+    constants: Mapping[str, int]
+    libraries: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.kernels.values()) + self.model + sum(self.constants.values()) + self.libraries
+
+
+@dataclass(frozen=True, slots=True)
+class BufferUse:
+    """A piece of the arena: bytes [offset, offset + size) from layer `first` to layer `last`."""
+
+    name: str
+    offset: int
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A build on a board. `flash` is None when the part's flash has no model; without `has_cycles` all cycles are 0."""
+
+    model: str
+    board: Board
+    core: str
+    has_cycles: bool
+    flash: Flash | None
+    layers: tuple[LayerProfile, ...]
+    total: Counts
+    stack: int
+    flash_use: FlashUse
+    arena: int
+    io: int
+    buffers: tuple[BufferUse, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def ram(self) -> int:
+        """Bytes of RAM: arena, input, output and stack."""
+        return self.arena + self.io + self.stack
+
+    def milliseconds(self, cycles: int) -> float:
+        """Cycles at the board's clock."""
+        return 1000.0 * cycles / self.board.f_cpu_hz
+
+
+def read_build(folder: Path) -> Build:
+    """The build in a folder; `OutputError` when it is none, is edited, or was made by a tinygen without plan.json."""
+    check_generated(folder)
+    try:
+        plan = json.loads((folder / summary.FILE).read_text(encoding="utf-8"))
+        if plan["format"] != summary.FORMAT:
+            raise OutputError(
+                f"{folder}: {summary.FILE} has format {plan['format']}, this tinygen reads {summary.FORMAT}. "
+                "Build again with this version."
+            )
+        name = str(plan["model"])
+        src = folder / "lib" / name / "src"
+        files = {p.name: p.read_bytes() for p in sorted(src.iterdir()) if p.suffix in (".c", ".h", ".S")}
+        golden = (folder / "include" / f"{name}_golden.h").read_text(encoding="ascii")
+        ports = {kind: _golden(golden, name, kind, plan[f"{kind}s"]) for kind in ("input", "output")}
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{folder}: {Path(error.filename).name} is missing, so it was built by an older tinygen. Build again."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{folder} cannot be read as a build of tinygen: {error}. Build again.") from error
+    return Build(folder, plan, files, ports["input"], ports["output"])
+
+
+def _golden(header: str, name: str, kind: str, ports: Sequence[Mapping[str, Any]]) -> bytes:
+    """The first golden sample's values, from the header of our own making."""
+    parts: list[bytes] = []
+    for i, port in enumerate(ports):
+        found = re.search(rf"\b{name}_golden0_{kind}{i}\[\d+\] = \{{([^}}]*)\}}", header)
+        values = [int(v) for v in found[1].split(",") if v.strip()] if found else []
+        if len(values) != port["length"]:
+            raise ValueError(f"golden {kind} {i} has {len(values)} values, not {port['length']}")
+        parts.append(bytes(v & 0xFF for v in values))
+    return b"".join(parts)
+
+
+def board_for(build: Build, board_id: str | None) -> Board:
+    """The board to profile for: that of the build unless another is named, whose core must run the same kernels."""
+    board = load_board(board_id or str(build.plan["board"]))
+    core = get_core(str(build.plan["core"]))
+    if board.core.kernel_sets != core.kernel_sets or (board.core.machine is None) != (core.machine is None):
+        raise TargetError(
+            f"{build.folder} was built for {build.plan['board']} ({core.name}); its kernels are not those for "
+            f"{board.id} ({board.core.name}). Build it with --board {board.id} into another folder and profile that."
+        )
+    if core.machine is None:
+        raise TargetError(
+            f"{build.folder} was built for {build.plan['board']}, which no emulator stands for: there is nothing to "
+            "count instructions with. Build it for a board with a Cortex-M (tinygen boards)."
+        )
+    return board
+
+
+def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
+    """Count one inference of the build in `folder`, on the first of its golden samples.
+
+    `VerifyError` when the outputs are not the golden ones, the errors of `read_build` and `profile_library` else.
+    """
+    build = read_build(folder)
+    board = board_for(build, board_id)
+    flash = flash_of(board)
+    plan = build.plan
+    view = model_view(build.name, *([int(p["length"]) for p in plan[kind]] for kind in ("inputs", "outputs")))
+    calls = [(str(layer["name"]), len(layer["calls"])) for layer in plan["layers"]]
+    measured = profile_library(view, calls, build.files, board.core, sample=build.inputs, flash=flash)
+    if measured.outputs != build.outputs:
+        raise VerifyError(
+            f"{folder}: the outputs of the profiled run are not those of the golden sample. This is a fault in "
+            "tinygen: please report it with the model."
+        )
+    layers = tuple(
+        LayerProfile(
+            str(layer["name"]),
+            str(layer["operator"]),
+            tuple(layer["onnx"]),
+            tuple(call["kernel"] for call in layer["calls"]),
+            tuple(layer["shape"]),
+            int(layer["macs"]),
+            sum(layer["constants"].values()),
+            counted.counts,
+            counted.stack,
+        )
+        for layer, counted in zip(plan["layers"], measured.layers, strict=True)
+    )
+    use = flash_use(measured.pieces, build)
+    profile = Profile(
+        build.name,
+        board,
+        board.core.name,
+        measured.has_cycles,
+        flash if measured.has_cycles else None,
+        layers,
+        measured.total,
+        measured.stack,
+        use,
+        int(plan["arena"]),
+        sum(int(p["length"]) for p in (*plan["inputs"], *plan["outputs"])),
+        tuple(BufferUse(**b) for b in plan["buffers"]),
+        (),
+    )
+    return _with_notes(profile, measured, build)
+
+
+def flash_use(pieces: Sequence[Piece], build: Build) -> FlashUse:
+    """Who takes how much flash, from the linker's map and the plan."""
+    name = build.name
+    kernels: dict[str, int] = {}
+    model, libraries, weights = 0, 0, 0
+    for piece in pieces:
+        if piece.section not in (".text", ".rodata", ".data", ".ARM.exidx"):
+            continue
+        owner = PurePath(piece.owner.split("(")[0]).name
+        source = owner.removesuffix(".o")
+        if source == f"{name}_weights.c":
+            weights += piece.size
+        elif source in build.files and source.startswith("tg_"):
+            kernel = source.rsplit(".", 1)[0]
+            kernels[kernel] = kernels.get(kernel, 0) + piece.size
+        elif source in build.files:
+            model += piece.size
+        elif owner.endswith(".a"):
+            libraries += piece.size
+    constants: dict[str, int] = {}
+    seen: set[str] = set()
+    for layer in build.plan["layers"]:
+        own = {array: size for array, size in layer["constants"].items() if array not in seen}
+        seen.update(own)
+        if own:
+            constants[str(layer["name"])] = sum(own.values())
+    # What the linker adds between arrays, to align them.
+    model += weights - sum(constants.values())
+    return FlashUse({k: n for k, n in sorted(kernels.items()) if n}, model, constants, libraries)
+
+
+def _with_notes(profile: Profile, measured: Measured, build: Build) -> Profile:
+    """The profile with what its reader must know."""
+    notes: list[str] = []
+    core, board = profile.core, profile.board
+    built_for = str(build.plan["core"])
+    if built_for != core:
+        notes.append(f"The kernels were chosen for a {built_for}; a build for {board.id} may be faster.")
+    if not measured.has_cycles:
+        notes.append(f"No cycles: {NO_CYCLES.get(core, 'no cycle model')}, so a sum over instructions would be wrong.")
+    else:
+        branches = 100.0 * profile.total.branches_taken / max(1, profile.total.cycles)
+        notes.append(
+            f"Cycles are modelled, not measured. {TIMINGS[core].notes} "
+            f"One cycle more or less for each taken branch is {branches:.1f} % of the total."
+        )
+        if profile.flash is None:
+            notes.append(f"The flash of the {board.mcu} has no model: time without its wait states only.")
+        else:
+            more = f" Assumed: {profile.flash.notes}." if profile.flash.notes else ""
+            notes.append(
+                f"Flash of the {profile.flash.family} after {profile.flash.source}; the model was never compared with "
+                f"silicon.{more}"
+            )
+    for what, used, there in (
+        ("flash", profile.flash_use.total, board.flash_bytes),
+        ("RAM", profile.ram, board.ram_bytes),
+    ):
+        if used > there:
+            notes.append(f"The model does not fit {board.id}: {used:,} bytes of {what}, {there:,} there.")
+    return replace(profile, notes=tuple(notes))
