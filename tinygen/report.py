@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tinygen.errors import UnsupportedError
@@ -304,37 +305,38 @@ def evaluation_json(e: Evaluation) -> dict[str, Any]:
 def profile_table(p: Profile) -> Table:
     """What each layer of a build costs; without a cycle model, its instructions only.
 
-    "with waits" are cycles with the flash model's, which "ms" counts too; "per MAC" is of cycles without them.
+    "waiting" are cycles with those that the flash model adds, which "ms" counts too; "per MAC" is of cycles without
+    them, and KiB are what loads and stores move.
     """
-    t = Table(title=f"{p.model} on {p.board.id}: {p.core} at {p.board.f_cpu_hz / 1e6:g} MHz", show_footer=True)
+    title = f"{p.model} on {p.board.id}: {p.core} at {p.board.f_cpu_hz / 1e6:g} MHz (counts in thousands)"
+    t = Table(title=title, show_footer=True, box=SIMPLE_HEAD, pad_edge=False)
     total, waits = p.total, p.flash is not None
 
-    def column(name: str, every: int | None, *, text: str | None = None, fold: bool = False) -> None:
-        footer = text if text is not None else "" if every is None else f"{every:,}"
-        t.add_column(name, footer, justify="left" if fold else "right", overflow="fold", no_wrap=not fold)
+    def column(name: str, every: str) -> None:
+        t.add_column(name, every, justify="right", no_wrap=True)
 
-    column("layer", None, text="total", fold=True)
+    t.add_column("layer", "total", overflow="fold", min_width=12)
     if p.has_cycles:
-        column("ms", None, text=f"{p.milliseconds(total.flash_cycles):.3f}")
+        column("ms", f"{p.milliseconds(total.flash_cycles):.3f}")
         if waits:
-            column("with waits", total.flash_cycles)
-        column("cycles", total.cycles)
-    column("insns", total.instructions)
-    column("MACs", p.macs)
-    column("per MAC", None, text=_per_mac(p, None))
-    column("KiB moved", None, text=_moved(p, None))
+            column("waiting", _thousands(total.flash_cycles))
+        column("cycles", _thousands(total.cycles))
+    column("insns", _thousands(total.instructions))
+    column("MACs", _thousands(p.macs))
+    column("per MAC", _per_mac(p, None))
+    column("KiB", _moved(p, None))
     for layer in p.layers:
         c = layer.counts
         row = [layer.name]
         if p.has_cycles:
-            row += [
-                f"{p.milliseconds(c.flash_cycles):.3f}",
-                *([f"{c.flash_cycles:,}"] if waits else []),
-                f"{c.cycles:,}",
-            ]
-        row += [f"{c.instructions:,}", f"{layer.macs:,}", _per_mac(p, layer), _moved(p, layer)]
-        t.add_row(*row)
+            row += [f"{p.milliseconds(c.flash_cycles):.3f}", *([_thousands(c.flash_cycles)] if waits else [])]
+            row += [_thousands(c.cycles)]
+        t.add_row(*row, _thousands(c.instructions), _thousands(layer.macs), _per_mac(p, layer), _moved(p, layer))
     return t
+
+
+def _thousands(n: int) -> str:
+    return f"{n / 1000:,.1f}"
 
 
 def _per_mac(p: Profile, layer: LayerProfile | None) -> str:
