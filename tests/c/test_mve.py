@@ -56,3 +56,18 @@ def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
             conv(lib, c, *arrays)
             ran += 1
     assert ran > 0.8 * len(SEEDS)
+
+
+def test_dwconv(lib: ctypes.CDLL) -> None:
+    ran = 0
+    for seed in SEEDS:
+        c, (x, w, b, m) = cases.dwconv_case(np.random.default_rng(seed))
+        if pack.dwconv_mve_supported(c) is None:
+            want = oracle.dwconv(c, x, w, b, m)
+            multiplier = c["out_c"] // c["in_c"]
+            folded = fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
+            assert folded.size == c["in_c"] * multiplier
+            scratch = pack.dwconv_mve_scratch(c)
+            equal(run(lib, "tg_dwconv_s8_mve", c, x, w, folded, m, scratch=scratch, size=want.size), want, c)
+            ran += 1
+    assert ran > 0.6 * len(SEEDS)

@@ -29,8 +29,8 @@ static TG_NOINLINE TG_NAKED const int32_t *tg_conv_block(const tg_block_mve_t *b
 {
     __asm__ volatile("push {r4-r11, lr}\n"
                      "vpush {d8-d15}\n"
-                     "ldrd r2, r4, [r0, #20]\n" /* y, pairs */
-                     "ldrd r6, r8, [r0, #40]\n" /* shift, zp */
+                     "ldrd r2, r4, [r0, #20]\n"   /* y, pairs */
+                     "ldrd r6, r8, [r0, #40]\n"   /* shift, zp */
                      "ldrd r10, r11, [r0, #28]\n" /* bytes, turns */
                      "push {r2, r4, r6, r8, r10, r11}\n"
                      "ldr r12, [r0, #36]\n" /* tail */
@@ -160,117 +160,133 @@ static TG_NOINLINE const int32_t *tg_conv_block(const tg_block_mve_t *block __at
 }
 #endif
 
-/** The windows of a layer, a group's channels of it. */
+/** How windows lie in the image. */
 typedef struct {
     const tg_conv_s8_cfg_t *cfg;
-    const int8_t *x; /**< at the group's first channel */
-    int32_t taps;    /**< of a kernel row that are neighbours in the image: all or one */
-    int32_t tap;     /**< bytes of a tap */
-    int32_t whole;   /**< not 0: a window is one piece of the image */
+    int32_t row;  /**< bytes of an image row */
+    int32_t tap;  /**< bytes of a tap */
+    int32_t span; /**< bytes of a kernel row in a gathered window */
+    int32_t size; /**< bytes of a gathered window, rounded up to 16 */
+    int32_t near; /**< not 0: the taps of a kernel row are neighbours in the image */
+    int32_t last_y;
+    int32_t last_x; /**< the last window wholly inside starts here */
 } tg_windows_t;
 
-/** The window whose first tap is at (iy, ix): where it lies in the image, or gathered in `slot`. */
-static const int8_t *tg_conv_window(const tg_windows_t *l, int32_t iy, int32_t ix, int8_t *slot)
+/** Gather the window whose first tap is at (iy, ix), image position `from`. */
+static TG_NOINLINE void tg_conv_gather(const tg_windows_t *l, int32_t iy, int32_t ix, const int8_t *from, int8_t *to)
 {
     const tg_conv_s8_cfg_t *const cfg = l->cfg;
-    const int32_t row = cfg->in_w * cfg->in_c;
-    const int8_t *from = &l->x[(iy * row) + (ix * cfg->in_c)];
-    const int32_t inside = ((iy >= 0) && (ix >= 0) && ((iy + ((cfg->k_h - 1) * cfg->dil_h)) < cfg->in_h) &&
-                            ((ix + ((cfg->k_w - 1) * cfg->dil_w)) < cfg->in_w))
-                               ? 1
-                               : 0;
-    const int8_t *window = slot;
-    if ((inside != 0) && (l->whole != 0)) {
-        window = from;
-    } else {
-        const tg_taps_t all = {0, cfg->k_w};
-        const tg_taps_t kx = (inside != 0) ? all : tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
-        const int32_t left = kx.first * l->tap;
-        const int32_t right = (cfg->k_w - kx.end) * l->tap;
-        const int32_t run = (l->taps > 1) ? ((kx.end - kx.first) * l->tap) : l->tap;
-        const int32_t runs = (l->taps > 1) ? 1 : (kx.end - kx.first);
-        const int32_t step = cfg->dil_w * cfg->in_c;
-        from += kx.first * step;
-        for (int32_t ky = cfg->k_h; ky > 0; --ky) {
-            if ((uint32_t)iy < cfg->in_h) {
-                const int8_t *v = from;
-                if (left > 0) {
-                    slot = tg_fill_mve(slot, cfg->in_zp, left);
-                }
-                for (int32_t n = runs; n > 0; --n) {
-                    slot = tg_copy_mve(slot, v, run);
-                    v += step;
-                }
-                if (right > 0) {
-                    slot = tg_fill_mve(slot, cfg->in_zp, right);
-                }
-            } else {
-                slot = tg_fill_mve(slot, cfg->in_zp, cfg->k_w * l->tap);
+    tg_taps_t ky = {0, cfg->k_h};
+    tg_taps_t kx = {0, cfg->k_w};
+    const int32_t step = cfg->dil_w * cfg->in_c;
+    tg_runs_mve_t r;
+    if ((iy < 0) || (ix < 0) || (iy > l->last_y) || (ix > l->last_x)) {
+        tg_fill_mve(to, cfg->in_zp, l->size);
+        ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
+        kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
+        from += (ky.first * cfg->dil_h * l->row) + (kx.first * step);
+        to += (ky.first * l->span) + (kx.first * l->tap);
+    }
+    if ((ky.first < ky.end) && (kx.first < kx.end)) {
+        if (l->near != 0) {
+            r.runs = ky.end - ky.first;
+            r.n = (kx.end - kx.first) * l->tap;
+            r.from_step = cfg->dil_h * l->row;
+            r.to_step = l->span;
+            tg_copy_runs_mve(&r, from, to);
+        } else {
+            r.runs = kx.end - kx.first;
+            r.n = l->tap;
+            r.from_step = step;
+            r.to_step = l->tap;
+            for (int32_t left = ky.end - ky.first; left > 0; --left) {
+                tg_copy_runs_mve(&r, from, to);
+                from += cfg->dil_h * l->row;
+                to += l->span;
             }
-            iy += cfg->dil_h;
-            from += cfg->dil_h * row;
         }
     }
-    return window;
+}
+
+/** Places of the outputs of `count` pixels and, where that is less than four, of the last one again. */
+static void tg_conv_places(uint16_t at[8], int32_t count, int32_t out_c, int32_t second)
+{
+    for (int32_t i = 0; i < 4; ++i) {
+        const int32_t place = ((i < count) ? i : (count - 1)) * out_c;
+        at[2 * i] = (uint16_t)place;
+        at[(2 * i) + 1] = (uint16_t)(place + second);
+    }
 }
 
 TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch,
                               int8_t *y)
 {
+    const int32_t in_c = cfg->in_c;
     const int32_t out_c = cfg->out_c;
     const int32_t group_out = out_c / cfg->groups;
-    const int32_t tap = cfg->in_c / cfg->groups;
-    const int32_t taps = ((cfg->dil_w == 1U) && (cfg->groups == 1U)) ? cfg->k_w : 1;
+    const int32_t tap = in_c / cfg->groups;
+    const int32_t near = ((cfg->k_w == 1U) || ((cfg->dil_w == 1U) && (cfg->groups == 1U))) ? 1 : 0;
     const int32_t k = cfg->k_h * cfg->k_w * tap;
     const int32_t turns = (k - 1) / 16;
     const int32_t pixels = cfg->out_h * cfg->out_w;
-    const int32_t whole = ((cfg->k_h == 1U) && (taps == cfg->k_w)) ? 1 : 0;
-    tg_windows_t windows = {cfg, x, taps, tap, whole};
+    const int32_t direct = ((cfg->k_h == 1U) && (near != 0)) ? 1 : 0; /* a window is one piece of the image */
+    const tg_windows_t l = {cfg,
+                            cfg->in_w * in_c,
+                            tap,
+                            cfg->k_w * tap,
+                            16 * (turns + 1),
+                            near,
+                            cfg->in_h - (((cfg->k_h - 1) * cfg->dil_h) + 1),
+                            cfg->in_w - (((cfg->k_w - 1) * cfg->dil_w) + 1)};
     uint16_t at[2][8]; /* of a pair of channels, and of a single one */
     tg_block_mve_t block;
     block.bytes = 16 * turns;
-    block.turns = ((uint32_t)turns + 1U) / 2U;
-    block.turns |= ((uint32_t)turns & 1U) << 31;
+    block.turns = (((uint32_t)turns + 1U) / 2U) | (((uint32_t)turns & 1U) << 31);
     block.tail = k - block.bytes;
     block.shift = 31 - cfg->shift;
     block.zp = cfg->out_zp;
     for (int32_t g = 0; g < cfg->groups; ++g) {
         const int32_t *end = w;
         int8_t *to = &y[g * group_out];
-        int32_t oy = -cfg->pad_top;
-        int32_t ox = 0;
+        int32_t iy = -cfg->pad_top;
+        int32_t ix = -cfg->pad_left;
+        const int8_t *from = &x[(iy * l.row) + (ix * in_c) + (g * tap)];
+        int32_t left = cfg->out_w; /* pixels of the row still to come */
         for (int32_t p = 0; p < pixels; p += 4) {
-            /* behind the last pixel: the last one again, to the same place */
             const int32_t count = ((pixels - p) < 4) ? (pixels - p) : 4;
             int8_t *slot = (int8_t *)scratch;
-            for (int32_t i = 0; i < 4; ++i) {
-                if (i < count) {
-                    block.x[i] = tg_conv_window(&windows, oy, (ox * cfg->stride_w) - cfg->pad_left, slot);
-                    slot += 16 * (turns + 1);
-                    ++ox;
-                    if (ox == cfg->out_w) {
-                        ox = 0;
-                        oy += cfg->stride_h;
-                    }
-                } else {
-                    block.x[i] = block.x[i - 1];
-                }
-            }
             if ((p == 0) || (count < 4)) {
-                for (int32_t i = 0; i < 4; ++i) {
-                    const int32_t place = ((i < count) ? i : (count - 1)) * out_c;
-                    at[0][2 * i] = (uint16_t)place;
-                    at[0][(2 * i) + 1] = (uint16_t)(place + 1);
-                    at[1][2 * i] = (uint16_t)place;
-                    at[1][(2 * i) + 1] = (uint16_t)place;
+                tg_conv_places(at[0], count, out_c, 1);
+                tg_conv_places(at[1], count, out_c, 0);
+            }
+            for (int32_t i = 0; i < 4; ++i) {
+                if (i >= count) {
+                    block.x[i] = block.x[i - 1];
+                } else {
+                    if ((direct != 0) && (iy >= 0) && (ix >= 0) && (iy <= l.last_y) && (ix <= l.last_x)) {
+                        block.x[i] = from;
+                    } else {
+                        tg_conv_gather(&l, iy, ix, from, slot);
+                        block.x[i] = slot;
+                        slot += l.size;
+                    }
+                    ix += cfg->stride_w;
+                    from += cfg->stride_w * in_c;
+                    --left;
+                    if (left == 0) {
+                        left = cfg->out_w;
+                        ix = -cfg->pad_left;
+                        iy += cfg->stride_h;
+                        from += (cfg->stride_h * l.row) - (cfg->out_w * cfg->stride_w * in_c);
+                    }
                 }
             }
             block.w = w;
-            block.y = to;
-            block.pairs = group_out / 2;
-            block.at = at[0];
             end = w;
-            if (block.pairs > 0) {
+            if (group_out > 1) {
+                block.y = to;
+                block.pairs = group_out / 2;
+                block.at = at[0];
                 end = tg_conv_block(&block);
             }
             if ((group_out % 2) != 0) {
@@ -283,7 +299,6 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
             to += 4 * out_c;
         }
         w = end;
-        windows.x += tap;
     }
     tg_clamp_mve(y, pixels * out_c, cfg->lo, cfg->hi);
 }

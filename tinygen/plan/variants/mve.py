@@ -16,6 +16,15 @@ def _conv(call: Call) -> Call | str:
     return packed(call, "tg_conv_s8_mve", scratch, w=pack.pack_conv_mve(c["w"], c["b"], c["m"], f["groups"]))
 
 
+def _dwconv(call: Call) -> Call | str:
+    f = ints(call)
+    reason = pack.dwconv_mve_supported(f)
+    if reason is not None:
+        return reason
+    return packed(call, "tg_dwconv_s8_mve", pack.dwconv_mve_scratch(f), **consts(call))
+
+
 VARIANTS: Variants = {
+    "tg_dwconv_s8": (_dwconv,),
     "tg_conv_s8": (_conv,),
 }

@@ -7,6 +7,7 @@ are int32 arrays, byte 0 is the lowest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,9 @@ VECTOR = 16
 SHIFTS = (32, 62)
 #: Offsets of a scatter of bytes from half-word lanes: those of the fourth pixel's outputs must fit 16 bits.
 CONV_CHANNELS = (2**16 - 2) // 3
+#: Depthwise: channels at a time, and the largest plane, so that the offset of the eighth fits 16 bits.
+DW_CHANNELS = 8
+DW_PLANE = (2**16 - 1) // (DW_CHANNELS - 1)
 
 
 def shift_supported(shift: int) -> str | None:
@@ -57,6 +61,46 @@ def pack_conv_mve(w_ohwi: Array, b: Array, m: Array, groups: int) -> Array:
     turns = _tail_first(w).reshape(-1, 2, _vectors(w.shape[2]), VECTOR).transpose(0, 2, 1, 3)
     pairs = channels.reshape(-1, 2)
     return np.concatenate([_words(turns), b[pairs], m[pairs]], axis=1).astype(np.int32).reshape(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class DwPlanes:
+    """How tg_dwconv_s8_mve lays out eight channels in scratch: bytes of a channel, vectors of a window."""
+
+    plane: int
+    vectors: int
+
+
+def dwconv_mve_planes(f: Mapping[str, int]) -> DwPlanes:
+    """The twin of tg_dwconv_planes(): strips of four outputs on the longer axis, rows a stride apart neighbours."""
+    down, across = ("h", "w") if f["out_h"] >= f["out_w"] else ("w", "h")
+    k, stride, dil = (f[f"{name}_{down}"] for name in ("k", "stride", "dil"))
+    phase = 4 + (k - 1) * dil // stride
+    height = phase * stride
+    reach = (f[f"k_{across}"] - 1) * f[f"dil_{across}"]
+    last = max((i * dil) % stride * phase + i * dil // stride for i in range(k))
+    cols = (f[f"out_{across}"] - 1) * f[f"stride_{across}"] + reach + 1
+    return DwPlanes(cols * height, (reach * height + last) // VECTOR + 1)
+
+
+def dwconv_mve_supported(f: Mapping[str, int]) -> str | None:
+    """Why tg_dwconv_s8_mve cannot take a layer, or None when it can."""
+    planes = dwconv_mve_planes(f)
+    if planes.plane > DW_PLANE:
+        return f"a plane of {planes.plane} bytes, above {DW_PLANE}"
+    taps = f["k_h"] * f["k_w"]
+    if planes.vectors > 2 * _vectors(taps) + 2:
+        return f"the {taps} taps of a window spread over {planes.vectors} vectors"
+    return shift_supported(f["shift"])
+
+
+def dwconv_mve_scratch(f: Mapping[str, int]) -> int:
+    """Bytes of scratch of tg_dwconv_s8_mve: weights and planes of eight channels, and a window's vectors behind, since
+    windows are read to the end of their last vector."""
+    channels, multiplier = min(f["in_c"], DW_CHANNELS), f["out_c"] // f["in_c"]
+    planes = dwconv_mve_planes(f)
+    window = VECTOR * planes.vectors
+    return channels * (multiplier * window + planes.plane) + window + 4
 
 
 def _inside(f: Mapping[str, int], axis: str, edge: str) -> bool:
