@@ -80,7 +80,7 @@ def _case(
         settings.append(f".{key} = {{{value}}}" if length else f".{key} = {value}")
     lines.append(f"    static const {config}_cfg_t cfg = {{{', '.join(settings)}}};")
     arguments = ["&cfg"]
-    takes_scratch = function.startswith(("tg_conv_s8_", "tg_dwconv_s8_"))
+    takes_scratch = function.startswith(("tg_conv_s8_", "tg_dwconv_s8_", "tg_dense_s8_dsp"))
     for i, array in enumerate(inputs):
         if array is None:
             arguments.append("y")

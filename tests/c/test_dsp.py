@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.c import cases, oracle
+from tests.c import cases, oracle, test_dsp_dense
 from tests.c.harness import Guarded, build, call
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_dsp as pack
@@ -67,15 +67,7 @@ def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
 
 
 def test_dense(lib: ctypes.CDLL) -> None:
-    ran = 0
-    for seed in SEEDS:
-        c, in_zp, (x, w, b, m) = cases.dense_case(np.random.default_rng(seed))
-        if pack.dense_dsp_supported(w, c["shift"]) is None:
-            want = oracle.dense(c, x, w, b, m, in_zp)
-            packed = pack.pack_dense_dsp(w, fold_bias(w, b, in_zp), m)
-            equal(run(lib, "tg_dense_s8_dsp", c, x, *packed, scratch=0, size=want.size), want, c)
-            ran += 1
-    assert ran > len(SEEDS) // 2
+    assert test_dsp_dense.sweep(lib, SEEDS) > len(SEEDS) // 2
 
 
 def dwconv_sweep(lib: ctypes.CDLL, square: bool, at_least: int) -> None:
@@ -119,31 +111,12 @@ def test_raw_pairs_at_their_limit(lib: ctypes.CDLL, sign: int, value: int) -> No
     assert "65535" in str(pack.conv_dsp_supported(np.full((8, 1, 1, in_c + 1), sign, dtype=np.int8), 1, shift))
     x, b = np.full((1, 1, in_c), value, dtype=np.int8), np.array([1, -1, 5, 7, 0, 0, 1000, -1000], dtype=np.int32)
     conv(lib, c, x, w, b, m)
-    d = {"rows": 1, "n_in": in_c, "n_out": 8, "out_zp": 0, "lo": -128, "hi": 127, "shift": shift}
-    want = oracle.dense(d, x[0], w[:, 0, 0], b, m, c["in_zp"])
-    packed = pack.pack_dense_dsp(w[:, 0, 0], fold_bias(w, b, c["in_zp"]), m)
-    equal(run(lib, "tg_dense_s8_dsp", d, x, *packed, scratch=0, size=8), want, d)
 
 
 def test_what_falls_back_says_why() -> None:
     w = np.ones((4, 3, 3, 2), dtype=np.int8)
     assert pack.conv_dsp_supported(w, 2, 40) == "2 groups"
     assert pack.conv_dsp_supported(w, 1, 32) == "shift 32 is outside 33..54"
-    assert pack.dense_dsp_supported(w.reshape(4, -1), 55) == "shift 55 is outside 33..54"
     assert pack.dwconv_dsp_supported(4, 8, 40) == "2 output channels for each input channel"
     assert pack.dwconv_dsp_supported(3, 3, 40) == "fewer than 4 channels"
     assert pack.dwconv_dsp_supported(4, 4, 31) == "shift 31 is outside 33..54"
-
-
-@pytest.mark.parametrize("shift", [33, 34, 40, 54])
-def test_epilogue_at_the_ends_of_the_shift(lib: ctypes.CDLL, shift: int) -> None:
-    rng = np.random.default_rng(shift)
-    n_out = 64
-    m = rng.integers(-(2**31) + 1, 2**31, n_out).astype(np.int32)
-    m[:3] = [2**31 - 1, -(2**31) + 1, 0]
-    for zp in (-128, 0, 127):
-        d = {"rows": 1, "n_in": 4, "n_out": n_out, "out_zp": zp, "lo": -128, "hi": 127, "shift": shift}
-        x, w = cases.int8(rng, 1, 4), cases.weights(rng, n_out, 4)
-        b = rng.choice(np.array([2**31 - 200_000, -(2**31) + 200_000, 0, 999], dtype=np.int32), n_out)
-        want = oracle.dense(d, x, w, b, m, 0)
-        equal(run(lib, "tg_dense_s8_dsp", d, x, *pack.pack_dense_dsp(w, b, m), scratch=0, size=n_out), want, d)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ops.base import Call
+from tinygen.plan.variants import pack_dense
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_scratch, wino_supported
@@ -45,11 +46,11 @@ def _dwconv(call: Call) -> Call | str:
 
 def _dense(call: Call) -> Call | str:
     f, c = ints(call), consts(call)
-    reason = pack.dense_dsp_supported(c["w"], f["shift"])
+    reason = pack_dense.dense_supported(c["w"], c["b"], c["m"], f["shift"])
     if reason is not None:
         return reason
-    w, b, m = pack.pack_dense_dsp(c["w"], c["b"], c["m"])
-    return packed(call, "tg_dense_s8_dsp", w=w, b=b, m=m)
+    w, m = pack_dense.pack_dense(c["w"], c["b"], c["m"])
+    return packed(call, "tg_dense_s8_dsp", pack_dense.dense_scratch(f["n_in"]), w=w, m=m)
 
 
 #: Variants that read or write planes where the call says so; the others know dense tensors only.

@@ -3,10 +3,10 @@
 Names: `w_ohwi` is [out_c][k_h][k_w][in_c / groups] int8, `b` [out_c] int32, `m` [out_c] int32. Every `b` that a `pack`
 function takes is already folded (`numerics.fold_bias`). Words are int32 arrays; byte 0 is the lowest.
 
-**Raw pairs** (conv and dense of the DSP set). Two weights e, o of neighbouring output channels share a half-word
+**Raw pairs** (conv of the DSP set). Two weights e, o of neighbouring output channels share a half-word
 256 * o + e, which always fits int16. One SMLAD with the word as it is sums 256 * o + e, one with its even bytes sums e;
 the difference is 256 * (sum of o), exact while |sum of o| < 2^23. Activations are at least -128, so a channel whose
-weights sum to less than 2^16 in magnitude is safe: `conv_dsp_supported` and `dense_dsp_supported` check it.
+weights sum to less than 2^16 in magnitude is safe: `conv_dsp_supported` checks it.
 """
 
 from __future__ import annotations
@@ -47,25 +47,6 @@ def pack_conv_dsp(w_ohwi: Array, b: Array, m: Array, dil_w: int) -> tuple[Array,
     k[:out_c, :, :run] = w_ohwi.reshape(out_c, runs, run)
     halves = _raw_pairs(k.reshape(k.shape[0] // 4, 2, 2, -1))  # [block][pair of channels][K]
     order = halves.reshape(halves.shape[0], 2, -1, 2).transpose(0, 2, 1, 3)  # [block][K / 2][pair of channels][2]
-    return _words16(order), _padded(b), _padded(m)
-
-
-def dense_dsp_supported(w: Array, shift: int) -> str | None:
-    """Why tg_dense_s8_dsp cannot take a layer with weights [n_out][n_in], or None when it can."""
-    return _raw_pairs_supported(w, shift)
-
-
-def pack_dense_dsp(w: Array, b: Array, m: Array) -> tuple[Array, Array, Array]:
-    """(w, b, m) of tg_dense_s8_dsp from weights [n_out][n_in]; both axes padded with zeros to a multiple of 4.
-
-    w: words [n_out / 4][n_in / 4][2][2]; word [o][i][j][p] holds inputs 4 * i + j and 4 * i + j + 2 (the order in which
-    SXTB16 takes four bytes apart) of channels c = 4 * o + 2 * p and c + 1 as raw pairs.
-    """
-    n_out, n_in = w.shape
-    k = np.zeros((_fours(n_out), _fours(n_in)), dtype=np.int8)
-    k[:n_out, :n_in] = w
-    halves = _raw_pairs(k.reshape(k.shape[0] // 4, 2, 2, -1))  # [block][pair of channels][n_in]
-    order = halves.reshape(halves.shape[0], 2, -1, 2, 2).transpose(0, 2, 4, 1, 3)  # [block][i][j][pair][first, third]
     return _words16(order), _padded(b), _padded(m)
 
 
