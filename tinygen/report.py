@@ -309,13 +309,13 @@ def profile_table(p: Profile) -> Table:
     them, and KiB are what loads and stores move.
     """
     title = f"{p.model} on {p.board.id}: {p.core} at {p.board.f_cpu_hz / 1e6:g} MHz (counts in thousands)"
-    t = Table(title=title, show_footer=True, box=SIMPLE_HEAD, pad_edge=False)
+    t = Table(title=title, show_footer=True, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     total, waits = p.total, p.flash is not None
 
     def column(name: str, every: str) -> None:
         t.add_column(name, every, justify="right", no_wrap=True)
 
-    t.add_column("layer", "total", overflow="fold", min_width=12)
+    t.add_column("layer", "total", overflow="fold", min_width=9)
     if p.has_cycles:
         column("ms", f"{p.milliseconds(total.flash_cycles):.3f}")
         if waits:
