@@ -18,8 +18,7 @@ extern "C" {
  *
  * @param x  planes, see tg_dwplane_cfg_t; two bytes behind the last are read and ignored
  * @param w  [channels][9] words: multiplier; weights (0, 2) of the three rows; the middle weights of rows 0 and 1;
- *           the output's zero point and the middle weight of row 2; bias; the bias of the first output row;
- *           what the row below the image adds to the last
+ *           the output's zero point and the middle weight of row 2; bias; that of the first output row; of the last
  * @param y  outputs; must not overlap x
  */
 void tg_dwplane3x3_dsp(const tg_dwplane_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y);

@@ -63,7 +63,7 @@ static TG_NOINLINE TG_NAKED void tg_dwplane3x3s2_run(tg_run_t *run __attribute__
                      "ldr r2,[lr,#8]\n"
                      "ldr r11,[lr,#44]\n add r11,r11,r0\n vmov s6,r11\n"
                      "ldmia r12!,{r1,r3-r10}\n"
-                     "vmov s0,r8\n vmov s1,r9\n vmov s2,r10\n"
+                     "sub r10,r10,r8\n vmov s0,r8\n vmov s1,r9\n vmov s2,r10\n"
                      "str r12,[lr,#4]\n"
                      "ldr lr,[lr,#24]\n"
                      /* a pair of columns */
@@ -122,41 +122,9 @@ static inline void tg_dwplane3x3s2(const tg_dwplane_cfg_t *cfg, const int8_t *x,
 
 #else
 
-/** One output: the rows that exist, of three. */
-static TG_INLINE int32_t tg_dwplane3x3s2_rows(const int8_t *x, int32_t row_stride, const int32_t *w, int32_t acc,
-                                              int32_t first, int32_t rows)
-{
-    const uint32_t middle[3] = {(uint32_t)w[4], (uint32_t)w[4] >> 16, (uint32_t)w[5] >> 16};
-    for (int32_t r = first; r < rows; ++r) {
-        const uint32_t v = tg_load32(x);
-        acc = tg_smlad(tg_sxtb16(v), (uint32_t)w[1 + r], acc);
-        acc = tg_smlabb(tg_sxtb16_ror8(v), middle[r], acc);
-        x += row_stride;
-    }
-    return acc;
-}
-
 static inline void tg_dwplane3x3s2(const tg_dwplane_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)
 {
-    for (int32_t c = 0; c < cfg->channels; ++c) {
-        for (int32_t r = 0; r < cfg->out_h; ++r) {
-            const int32_t above = ((r == 0) && (cfg->pad_top != 0U)) ? 1 : 0;
-            const int32_t row = ((2 * r) - cfg->pad_top) + above;
-            const int32_t below = (((row - above) + 3) > cfg->in_h) ? 1 : 0;
-            const int8_t *v = &x[row * cfg->row_stride];
-            int8_t *out = &y[r * cfg->out_row];
-            const int32_t start = ((r == 0) ? w[7] : w[6]) + ((below != 0) ? w[8] : 0);
-            for (int32_t q = cfg->out_w; q > 0; --q) {
-                const int32_t acc = tg_dwplane3x3s2_rows(v, cfg->row_stride, w, start, above, 3 - below);
-                *out = tg_dwplane_requant(acc, w[0], (uint32_t)w[5]);
-                out += cfg->out_col;
-                v += 2;
-            }
-        }
-        x += cfg->plane_stride;
-        y += cfg->out_chan;
-        w += 9;
-    }
+    tg_dwplane3x3_plain(cfg, 2, x, w, y);
 }
 
 #endif

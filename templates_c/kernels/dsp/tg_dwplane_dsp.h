@@ -61,6 +61,37 @@ static TG_INLINE void tg_dwplane_clamp(const tg_dwplane_cfg_t *cfg, int8_t *y)
     }
 }
 
+/** The 3 x 3 kernels in plain C, where there is no assembly: one output after the other. */
+static TG_INLINE void tg_dwplane3x3_plain(const tg_dwplane_cfg_t *cfg, int32_t stride, const int8_t *x,
+                                          const int32_t *w, int8_t *y)
+{
+    for (int32_t c = 0; c < cfg->channels; ++c) {
+        const uint32_t middle[3] = {(uint32_t)w[4], (uint32_t)w[4] >> 16, (uint32_t)w[5] >> 16};
+        for (int32_t r = 0; r < cfg->out_h; ++r) {
+            const int32_t row = (r * stride) - cfg->pad_top; /* the first of three, which may lie above the image */
+            const int32_t first = (row < 0) ? 1 : 0;
+            const int32_t end = ((row + 3) > cfg->in_h) ? 2 : 3;
+            const int32_t bias = ((first != 0) ? w[7] : w[6]) + ((end == 2) ? (w[8] - w[6]) : 0);
+            const int8_t *v = &x[(row + first) * cfg->row_stride];
+            int8_t *out = &y[r * cfg->out_row];
+            for (int32_t q = cfg->out_w; q > 0; --q) {
+                int32_t acc = bias;
+                for (int32_t k = first; k < end; ++k) {
+                    const uint32_t four = tg_load32(&v[(k - first) * cfg->row_stride]);
+                    acc = tg_smlad(tg_sxtb16(four), (uint32_t)w[1 + k], acc);
+                    acc = tg_smlabb(tg_sxtb16_ror8(four), middle[k], acc);
+                }
+                *out = tg_dwplane_requant(acc, w[0], (uint32_t)w[5]);
+                out += cfg->out_col;
+                v += stride;
+            }
+        }
+        x += cfg->plane_stride;
+        y += cfg->out_chan;
+        w += 9;
+    }
+}
+
 #ifdef __cplusplus
 }
 #endif

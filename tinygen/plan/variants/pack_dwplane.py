@@ -1,24 +1,27 @@
 """Depthwise kernels of the DSP set that read planes and write NHWC (or anything): what they take, how constants lie.
 
-The input is in planes, one for each channel: element (c, r, q) at `lead + c * plane_stride + r * row_stride + q`, with
-`lead` bytes of zero point in front, the padding on the right of a row and on the left of the next between the rows, and
-no rows above or below. `Planes` is that arithmetic; `Planes.of` gives it for a window. At least `SLACK` bytes behind
-the buffer's end must be readable.
+The input is in planes (ops.base.Planes): the padding on the right of a row and on the left of the next lies between the
+rows, and there are no rows above and below. `planes_for(shape, channels, swap)` gives the tightest layout.
 
 Transposing: a kernel knows only rows and columns, so columns of the image may lie where it expects rows (the long axis
-of an image should be contiguous: an output costs least in tall, even planes). The caller then transposes w_hwc
-(axes 0 and 1) and swaps in_h, in_w, the strides, the pads and out_row, out_col.
+should be contiguous when the other is short). The caller then transposes w_hwc (axes 0 and 1), takes
+`Shape.transposed()` and exchanges out_row and out_col.
 
 Arrays: `w_hwc` is [k_h][k_w][channels] int8, `b` and `m` are [channels] int32, `b` folded (numerics.fold_bias).
 
-**3 x 3, stride 1 or 2** (tg_dwplane3x3_dsp, tg_dwplane3x3s2_dsp: any shape)
+**3 x 3, stride 1 or 2**
 
-- `dwplane3x3_supported(w_hwc, b, m, shape, in_zp, out_zp, shift) -> str | None`: why not, or None.
+- `dwplane3x3_supported(w_hwc, b, m, shape, out_zp, shift) -> str | None`: why not, or None.
 - `pack_dwplane3x3(w_hwc, b, m, shape, in_zp, out_zp, shift) -> Array`: the one word stream, int32 [channels * 9].
-- `dwplane_config(shape, planes, channels, out_row, out_col, out_chan, lo, hi) -> dict[str, int]`: the fields of
-  tg_dwplane_cfg_t.
+- `dwplane_config(shape, planes, out_row, out_col, out_chan, lo, hi) -> dict[str, int]`: the fields of tg_dwplane_cfg_t,
+  which all kernels take (raises ValueError when one does not fit).
+- `dwplane3x3_kernel(shape) -> str`: the kernel for any shape, tg_dwplane3x3_dsp or tg_dwplane3x3s2_dsp.
+- `generate_dwplane3x3(config, stride, unroll=1536) -> DwPlaneView`: the same kernel made for one shape, see
+  generate_dwplane.py.
 
-All kernels requantise with one SMMLAR, whose result has no bits behind the point: m / 2^(shift - 32) must be an integer
+All kernels: `void kernel(const tg_dwplane_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)`.
+
+They requantise with one SMMLAR, whose result has no bits behind the point: m / 2^(shift - 32) must be an integer
 (multipliers are multiples of 256, so shift <= 40 always will do), and zp + requant(acc) must fit int16 for all inputs.
 """
 
@@ -29,9 +32,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygen.numerics import Array, requant
-
-#: Bytes behind the end of the planes that the kernels read and ignore.
-SLACK = 3
+from tinygen.ops.base import Planes
+from tinygen.plan.variants.generate_dwplane import DwPlaneView as DwPlaneView
+from tinygen.plan.variants.generate_dwplane import generate_dwplane3x3 as generate_dwplane3x3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +74,13 @@ class Shape:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Planes:
-    """Where the elements of an input lie: `lead` bytes, then element (c, r, q) `c * plane + r * row + q` behind."""
-
-    lead: int
-    row: int
-    plane: int
-
-    @staticmethod
-    def of(shape: Shape) -> Planes:
-        """The tightest layout for a window."""
-        row = shape.in_w + max(shape.pad_left, shape.right)
-        return Planes(shape.pad_left, row, shape.in_h * row)
-
-    def size(self, channels: int) -> int:
-        """Bytes of the buffer, without SLACK."""
-        return self.lead + channels * self.plane
+def planes_for(shape: Shape, channels: int, swap: bool = False) -> Planes:
+    """The tightest layout for the input of a window; `swap` says that `shape` is transposed."""
+    gap = max(shape.pad_left, shape.right)
+    return Planes(shape.in_h, shape.in_w, channels, shape.in_w + gap, shape.pad_left, swap)
 
 
-def dwplane3x3_supported(
-    w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, out_zp: int, shift: int
-) -> str | None:
+def dwplane3x3_supported(w_hwc: Array, b: Array, m: Array, shape: Shape, out_zp: int, shift: int) -> str | None:
     """Why the 3 x 3 kernels cannot take a layer, or None when they can."""
     if (shape.k_h, shape.k_w, shape.dil_h, shape.dil_w) != (3, 3, 1, 1):
         return f"a {shape.k_h} x {shape.k_w} kernel, dilation {shape.dil_h} x {shape.dil_w}"
@@ -103,9 +91,14 @@ def dwplane3x3_supported(
     return _requant_supported(w_hwc, b, m, out_zp, shift)
 
 
+def dwplane3x3_kernel(shape: Shape) -> str:
+    """The kernel for any shape."""
+    return "tg_dwplane3x3_dsp" if shape.stride_h == 1 else "tg_dwplane3x3s2_dsp"
+
+
 def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, out_zp: int, shift: int) -> Array:
     """Words [channels][9]: multiplier, pairs (w0, w2) of the three rows, the middle weights of rows 0 and 1, zero point
-    and middle weight of row 2, bias, bias of the first output row, what the row below adds to the last one."""
+    and middle weight of row 2, bias, that of the first output row, that of the last."""
     w = w_hwc.astype(np.int64)
     rows = w.sum(axis=1) * in_zp  # what a row outside the image adds
     words = [
@@ -115,22 +108,22 @@ def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, 
         _pair(np.full_like(w[2, 1], out_zp), w[2, 1]),
         b,
         b + (rows[0] if shape.pad_top else 0),
-        rows[2] if shape.below else np.zeros_like(rows[2]),
+        b + (rows[2] if shape.below else 0),
     ]
     return _stream(words)
 
 
 def dwplane_config(
-    shape: Shape, planes: Planes, channels: int, out_row: int, out_col: int, out_chan: int, lo: int, hi: int
+    shape: Shape, planes: Planes, out_row: int, out_col: int, out_chan: int, lo: int, hi: int
 ) -> dict[str, int]:
     """The fields of tg_dwplane_cfg_t. Raises ValueError when one does not fit its 16 bits."""
     fields = {
-        "channels": channels,
+        "channels": planes.channels,
         "in_h": shape.in_h,
         "out_h": shape.out_h,
         "out_w": shape.out_w,
         "pad_top": shape.pad_top,
-        "row_stride": planes.row,
+        "row_stride": planes.stride,
         "out_row": out_row,
         "out_col": out_col,
         "out_chan": out_chan,
