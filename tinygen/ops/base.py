@@ -142,6 +142,12 @@ class Call:
     features: tuple[tuple[str, float], ...] = ()
 
     @property
+    def library(self) -> tuple[str, ...]:
+        """Kernels of the library that it calls."""
+        made = {g.name for g in self.generated}
+        return tuple(k for k in (self.kernel, *self.uses) if k not in made)
+
+    @property
     def struct(self) -> str:
         """C type of the config: a core's variant (tg_conv_s8_dsp) takes the reference's."""
         if self.cfg_type:

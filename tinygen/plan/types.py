@@ -88,7 +88,7 @@ class Plan:
     @property
     def kernels(self) -> tuple[str, ...]:
         """Kernels of the library in use, each once, sorted."""
-        return tuple(sorted({k for s in self.steps for c in s.calls for k in (c.call.kernel, *c.call.uses)}))
+        return tuple(sorted({k for s in self.steps for c in s.calls for k in c.call.library}))
 
     @property
     def generated(self) -> tuple[Generated, ...]:

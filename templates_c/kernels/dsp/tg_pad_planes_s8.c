@@ -10,10 +10,19 @@ TG_SHARED void tg_pad_planes_s8(const tg_pad_planes_s8_cfg_t *cfg, int8_t *y)
         ++y;
     }
     y += cfg->cols;
-    for (uint32_t row = cfg->count; row > 0U; --row) {
-        for (uint32_t i = 0U; i < gap; ++i) {
-            y[i] = zp;
+    for (uint32_t i = 0U; i < gap; ++i) { /* nearly always one byte */
+        int8_t *v = &y[i];
+        uint32_t row = cfg->count;
+        for (; row >= 4U; row -= 4U) {
+            v[0] = zp;
+            v[stride] = zp;
+            v[2U * stride] = zp;
+            v[3U * stride] = zp;
+            v += 4U * stride;
         }
-        y += stride;
+        for (; row > 0U; --row) {
+            *v = zp;
+            v += stride;
+        }
     }
 }

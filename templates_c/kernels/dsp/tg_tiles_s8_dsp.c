@@ -137,14 +137,17 @@ static TG_NOINLINE void tg_locate(const tg_layer_t *l, const tg_pixel_t pixel[4]
     }
 }
 
-/** Four pixels that follow each other from `at`; at the end of the walk the last is repeated. */
-static TG_INLINE void tg_four(const tg_walk_t *walk, tg_pixel_t *at, int32_t left, tg_pixel_t pixel[4])
+/** n pixels that follow each other from `at`, and the last of them again up to four. `more`: go on behind them. */
+static TG_INLINE void tg_four(const tg_walk_t *walk, tg_pixel_t *at, int32_t n, int32_t more, tg_pixel_t pixel[4])
 {
     for (int32_t p = 0; p < 4; ++p) {
         pixel[p] = *at;
-        if ((p + 1) < left) {
+        if ((p + 1) < n) {
             tg_next(walk, at);
         }
+    }
+    if (more != 0) {
+        tg_next(walk, at);
     }
 }
 
@@ -176,6 +179,7 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
     const int32_t run = cols * taps;
     const int32_t by_column = ((neighbours == 0) && (cfg->k_w > 1U)) ? 1 : 0;
     const int32_t pixels = cfg->out_h * cfg->out_w;
+    const int32_t size = cfg->pixels;
     int8_t *const room = (int8_t *)&scratch[cfg->window / 2U];
     tg_layer_t l = {cfg, x, cfg->in_h, cfg->in_w, cfg->pad_top, cfg->pad_left, room, taps, cols, 0, 0, 0};
     tg_tile_t t = {0};
@@ -223,11 +227,11 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
         int32_t left = pixels;
         while (left > 0) {
             tg_pixel_t pixel[4];
-            int32_t back = (left < 4) ? (4 - left) : 0; /* the last tile overlaps the one before */
+            int32_t back = (left < size) ? (size - left) : 0; /* the last tile overlaps the one before */
             if (cfg->rows != 0U) {
                 back = ((at.inner + 4) > walk.count) ? (at.inner + 4 - walk.count) : 0; /* and the last of a column */
             }
-            if ((back > 0) && (pixels > 3)) {
+            if ((back > 0) && (pixels >= size)) {
                 for (; back > 0; --back) {
                     if (at.inner == 0) {
                         at.inner = walk.count;
@@ -241,8 +245,8 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
                     ++left;
                 }
             }
-            tg_four(&walk, &at, left, pixel);
-            left -= 4;
+            tg_four(&walk, &at, (left < size) ? left : size, (left > size) ? 1 : 0, pixel);
+            left -= size;
             if (cfg->rows != 0U) {
                 for (int32_t p = 0; p < 4; ++p) {
                     t.x[p] = &l.x[pixel[0].x + (p * row)];

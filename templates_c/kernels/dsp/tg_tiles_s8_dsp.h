@@ -37,6 +37,7 @@ typedef struct {
     uint16_t image_h;  /**< size of a copy of the image in scratch, with its borders; 0: none, windows at the border */
     uint16_t image_w;  /**< are gathered */
     uint16_t rows;     /**< rows of the window that four pixels of a column share, a multiple of 4; 0: they share none */
+    uint16_t pixels;   /**< of a tile, 3 or 4 */
     uint16_t swap;     /**< 1: pixels are taken column by column */
     int32_t y_start;   /**< bytes to the first output */
     int32_t y_row;     /**< and from output row to output row, column to column, channel to channel */

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ops.base import Call, ConstArg
+from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants import pack_dwplane as pack
 from tinygen.plan.variants.base import consts, ints
 
@@ -27,15 +27,24 @@ def dwplane3x3(call: Call) -> Call | str:
     if call.x_planes.swap:
         shape, w = shape.transposed(), np.ascontiguousarray(w.swapaxes(0, 1))
         out_row, out_col = out_col, out_row
-    folded = (w, c["b"], c["m"], shape, f["in_zp"], f["out_zp"], f["shift"])
-    reason = pack.dwplane3x3_supported(*folded)
+    reason = pack.dwplane3x3_supported(w, c["b"], c["m"], shape, f["out_zp"], f["shift"])
     if reason is not None:
         return reason
-    fields = pack.dwplane_config(shape, pack.Planes.of(shape), f["in_c"], out_row, out_col, 1, f["lo"], f["hi"])
+    fields = pack.dwplane_config(shape, call.x_planes, out_row, out_col, 1, f["lo"], f["hi"])
+    stream = pack.pack_dwplane3x3(w, c["b"], c["m"], shape, f["in_zp"], f["out_zp"], f["shift"])
     return replace(
         call,
-        kernel="tg_dwplane3x3_dsp" if shape.stride_h == 1 else "tg_dwplane3x3s2_dsp",
+        kernel=pack.dwplane3x3_kernel(shape),
         config=tuple(fields.items()),
         cfg_type="tg_dwplane_cfg_t",
-        consts=(ConstArg("w", pack.pack_dwplane3x3(*folded)),),
+        consts=(ConstArg("w", stream),),
     )
+
+
+def dwplane3x3_shape(call: Call) -> Call | str:
+    """The same, made for the shape."""
+    made = dwplane3x3(call)
+    if isinstance(made, str):
+        return made
+    view = pack.generate_dwplane3x3(ints(made), ints(call)["stride_h"])
+    return replace(made, kernel=view.name, generated=(Generated(view.name, "dsp/tg_dwplane3x3_shape", view),))

@@ -31,7 +31,7 @@ class StepView:
     @property
     def order(self) -> tuple[int, ...]:
         """Pixel 0 comes last where its sum starts as the others' bias."""
-        return (1, 2, 3, 0)
+        return (*range(1, len(self.regs)), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,14 @@ class TileView:
     dead: int
     shift: int | None
     y: tuple[int, int] | None
+    pixels: int = 4
 
     @property
     def frame(self) -> int:
         return self.window + self.dead
 
 
-def schedule(steps: Sequence[Offsets], base: int, first: bool) -> tuple[StepView, ...]:
+def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[StepView, ...]:
     """Which activations each step must load when the four registers keep what they hold: a window slides over most of
     them. `first`: sums start in the first step instead of before it."""
     held: dict[str, int] = {}
@@ -86,15 +87,16 @@ def suffix(shift: int | None, y: tuple[int, int] | None) -> str:
     return (f"_t{shift}" if shift else "") + (f"_y{y[0]}x{y[1]}" if y else "")
 
 
-def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None) -> TileView:
-    """Windows [pair][pixel] of so many pairs, without a loop: fastest, 56 bytes of code a pair."""
-    steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(pairs)]
+def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None, pixels: int = 4) -> TileView:
+    """Windows [pair][pixel] of so many pairs, without a loop: fastest, 56 bytes of code a pair. With three pixels the
+    fourth of the window is not looked at."""
+    steps = [tuple(16 * i + 4 * p for p in range(pixels)) for i in range(pairs)]
     window = 16 * pairs
     return TileView(
-        f"tg_tile_w{pairs}{suffix(shift, y)}_dsp",
-        f"Four pixels with windows of {pairs} pairs of taps.",
-        "15 cycles for 16 products.",
-        schedule(steps, 0, True), False, 0, eight(window), 0, shift, y,
+        f"tg_tile_w{pairs}{suffix(shift, y)}{'_p3' if pixels == 3 else ''}_dsp",
+        f"{'Four' if pixels == 4 else 'Three'} pixels with windows of {pairs} pairs of taps.",
+        f"{3 * pixels + 3} cycles for {4 * pixels} products.",
+        schedule(steps, 0, True), False, 0, eight(window), 0, shift, y, pixels,
     )  # fmt: skip
 
 
@@ -211,7 +213,7 @@ def tiles(call: Call, tile: TileView, order: Array, *, window: int = 0, rows: in
     fields = {name: f[name] for name in _GEOMETRY} | {
         "pairs": len(order), "window": window,
         "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0,
-        "rows": rows, "swap": 1 if rows else swap,
+        "rows": rows, "pixels": tile.pixels, "swap": 1 if rows else swap,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
     }  # fmt: skip
     return replace(
@@ -269,9 +271,10 @@ def whole_tiles(call: Call) -> Call | str:
     order = run_order(*_runs(f))
     if 16 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes, above {REACH}"
-    fixed = call.y_planes is None and f["out_h"] * f["out_w"] >= 4 and 3 * f["out_c"] < REACH and f["out_c"] > 1
+    fixed = call.y_planes is None and f["out_h"] * f["out_w"] >= 4 and 3 * f["out_c"] < REACH and f["out_c"] // f["groups"] > 1
     y = (f["out_c"], 1) if fixed else None
-    return tiles(call, whole_tile(len(order), f["shift"] - 32, y), order)
+    pixels = 3 if f["out_h"] * f["out_w"] in (3, 6, 9) else 4
+    return tiles(call, whole_tile(len(order), f["shift"] - 32, y, pixels), order)
 
 
 def looped_tiles(call: Call) -> Call | str:
