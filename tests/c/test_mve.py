@@ -71,3 +71,15 @@ def test_dwconv(lib: ctypes.CDLL) -> None:
             equal(run(lib, "tg_dwconv_s8_mve", c, x, w, folded, m, scratch=scratch, size=want.size), want, c)
             ran += 1
     assert ran > 0.6 * len(SEEDS)
+
+
+def test_dense(lib: ctypes.CDLL) -> None:
+    ran = 0
+    for seed in SEEDS:
+        c, in_zp, (x, w, b, m) = cases.dense_case(np.random.default_rng(seed))
+        if pack.shift_supported(c["shift"]) is None:
+            want = oracle.dense(c, x, w, b, m, in_zp)
+            packed = pack.pack_dense_mve(w, fold_bias(w, b, in_zp), m)
+            equal(run(lib, "tg_dense_s8_mve", c, x, packed, scratch=0, size=want.size), want, c)
+            ran += 1
+    assert ran > 0.8 * len(SEEDS)

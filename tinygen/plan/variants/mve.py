@@ -24,7 +24,16 @@ def _dwconv(call: Call) -> Call | str:
     return packed(call, "tg_dwconv_s8_mve", pack.dwconv_mve_scratch(f), **consts(call))
 
 
+def _dense(call: Call) -> Call | str:
+    f, c = ints(call), consts(call)
+    reason = pack.shift_supported(f["shift"])
+    if reason is not None:
+        return reason
+    return packed(call, "tg_dense_s8_mve", w=pack.pack_dense_mve(c["w"], c["b"], c["m"]))
+
+
 VARIANTS: Variants = {
+    "tg_dense_s8": (_dense,),
     "tg_dwconv_s8": (_dwconv,),
     "tg_conv_s8": (_conv,),
 }

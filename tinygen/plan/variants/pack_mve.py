@@ -63,6 +63,16 @@ def pack_conv_mve(w_ohwi: Array, b: Array, m: Array, groups: int) -> Array:
     return np.concatenate([_words(turns), b[pairs], m[pairs]], axis=1).astype(np.int32).reshape(-1)
 
 
+def pack_dense_mve(w: Array, b: Array, m: Array) -> Array:
+    """Words of tg_dense_s8_mve from weights [n_out][n_in]: a record for every four outputs, filled up with zeros,
+    4 b, 4 m, [n_in / 16][4][16] weights. The first turn holds the last 1..16 weights, as in pack_conv_mve."""
+    more = -w.shape[0] % 4
+    rows = np.pad(_tail_first(w), ((0, more), (0, 0), (0, 0)))
+    turns = rows.reshape(-1, 4, *rows.shape[1:]).transpose(0, 2, 1, 3)
+    ends = (np.pad(v, (0, more)).reshape(-1, 4) for v in (b, m))
+    return np.concatenate([*ends, _words(turns)], axis=1).astype(np.int32).reshape(-1)
+
+
 @dataclass(frozen=True, slots=True)
 class DwPlanes:
     """How tg_dwconv_s8_mve lays out eight channels in scratch: bytes of a channel, vectors of a window."""
