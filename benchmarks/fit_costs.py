@@ -147,11 +147,11 @@ def training_layers() -> list[Layer]:
         layers += [avgpool((h + 3, w + 3), c, (k, k), (2, 2)),
                    maxpool((h + 3, w + 3), c, (3, 3), (2, 2), same=rng.random() < 0.5)]  # fmt: skip
         layers += [softmax(rng.choice((2, 3, 5, 10, 12, 35, 100)), rng.choice((1, 1, 4, 16))),
-                   *_others(rng, h + 1, w + 1, c)]  # fmt: skip
+                   *other_layers(rng, h + 1, w + 1, c)]  # fmt: skip
     return layers
 
 
-def _others(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
+def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
     """One layer of every other operator."""
     x = (1, h, w, c)
     noise = np.random.default_rng(rng.randrange(2**32))
@@ -272,9 +272,10 @@ def left_out(rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
 def fit_core(core: str, layers: Sequence[Layer], figures: Sequence[str] = tuple(FIGURES)) -> tuple[str, dict]:  # type: ignore[type-arg]
     """The core's part of costs.json, and a line on each kernel."""
     cases = cases_of(core, layers)
-    counted = count_cases(core, cases)
+    faults: list[str] = []
+    counted = count_cases(core, cases, faults)
     table: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    lines = [f"{core}: {len(cases)} calls"]
+    lines = [f"{core}: {len(cases)} calls", *faults]
     for (line, kind), rows in groups(cases, counted).items():
         entry = {}
         for figure in figures:

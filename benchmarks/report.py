@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.single_layers import best
+
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs" / "BENCHMARKS.md"
 
@@ -29,21 +31,92 @@ def number(v: Any) -> str:
     return f"{v:,}" if isinstance(v, int) else str(v)
 
 
+def ratio(ours: int | None, theirs: int | None) -> str:
+    """`ours / theirs (ratio)`, as far as there are both."""
+    if ours is None:
+        return ""
+    return f"{ours:,} / {theirs:,} ({ours / theirs:.2f})" if theirs else f"{ours:,}"
+
+
 def mlperf() -> str:
     rows = []
-    for name, r in load("mlperf").items():
-        t = r["tflm"]
-        pairs = [
-            (r["insns"], t["insns"]), (r["cycles"], t["cycles"]), (r["arena"] + r["io"], t["arena_min"]),
-            (r["flash"], t["flash"]), (r["flash"] - r["constants"], t["flash_code"]), (r["stack"], t["stack_invoke"]),
-        ]  # fmt: skip
-        rows.append(
-            [name, number(r["macs"]), number(r["weights"]), *(f"{a:,} / {b:,} ({a / b:.2f})" for a, b in pairs)]
-        )
+    for name, network in load("mlperf").items():
+        for key, r in network["builds"].items():
+            core, mode = key.split()
+            t = network["tflm"][core]
+            ram = t["arena_min"] + t.get("stack_invoke", 0) if "arena_min" in t else None
+            cycles = r.get("cycles")
+            rows.append([
+                name, core.removeprefix("cortex-"), mode, ratio(r["insns"], t.get("insns")),
+                ratio(cycles, t.get("cycles")), f"{cycles / network['macs']:.2f}" if cycles else "",
+                ratio(r["arena"] + r["stack"], ram),
+                *(number(r[k]) for k in ("arena", "scratch", "io", "stack")), ratio(r["flash"], t.get("flash")),
+                ratio(r["code"], t.get("flash_code")), number(r["constants"]), number(network["weights"]),
+            ])  # fmt: skip
     head = [
-        "network", "MACs", "int8 weights", "instructions", "modelled cycles", "arena with in/out", "flash",
-        "flash less model", "stack",
+        "network", "core", "mode", "instructions", "modelled cycles", "cycles/MAC", "arena and stack", "arena",
+        "of it scratch", "in/out", "stack", "flash", "flash less constants", "constants", "int8 weights",
     ]  # fmt: skip
+    return table(head, rows)
+
+
+def mlperf_layers() -> str:
+    """Cycles of every layer on Cortex-M4, speed and balanced."""
+    rows = []
+    for name, network in load("mlperf").items():
+        builds = network["builds"]
+        if "cortex-m4 speed" not in builds:
+            continue
+        speed, balanced = (builds[f"cortex-m4 {mode}"]["layers"] for mode in ("speed", "balanced"))
+        for fast, usual in zip(speed, balanced, strict=True):
+            per_mac = f"{fast['cycles'] / fast['macs']:.2f}" if fast["macs"] else ""
+            rows.append([
+                f"{name} {usual['name']}", ", ".join(usual["kernels"]), number(usual["macs"]), number(usual["cycles"]),
+                ", ".join(fast["kernels"]), number(fast["cycles"]), per_mac,
+            ])  # fmt: skip
+    return table(["layer", "kernels", "MACs", "cycles", "kernels for speed", "cycles", "cycles/MAC"], rows)
+
+
+def single_layers() -> str:
+    results = load("single_layers")
+    cores = list(results)
+    rows = []
+    for name, row in results["cortex-m4"].items():
+        cells = [f"{best(results[core][name], 'insns'):.3f}" for core in cores]
+        rows.append([name, number(row["macs"]), *cells, f"{best(row, 'cycles'):.3f}"])
+    return table(["layer", "MACs", *(c.removeprefix("cortex-") for c in cores), "m4 cycles"], rows)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:+.1f} %"
+
+
+def prediction_summary() -> str:
+    rows = []
+    for core, figures in load("predict")["summary"].items():
+        for figure, e in figures.items():
+            layers = [f"{100 * e['median_layer']:.1f} %", percent(e["worst_layer"]), e["worst_layer_at"]]
+            rows.append([
+                f"{core} {figure}", number(e["networks"]), f"{100 * e['median']:.1f} %", percent(e["worst"]),
+                e["worst_at"], *(layers if "layers" in e else ["", "", ""]),
+            ])  # fmt: skip
+    head = ["figure", "networks", "median error", "worst", "at", "median of layers", "worst layer", "at"]
+    return table(head, rows)
+
+
+def predictions() -> str:
+    rows = []
+    for name, row in load("predict")["models"].items():
+        cells = []
+        for r in row.values():
+            predicted, measured = r.get("cycles") or r["insns"]
+            cells += [number(measured), number(predicted), percent(predicted / measured - 1)]
+        rows.append([name, *cells])
+    models = load("predict")["models"]
+    head = ["model"]
+    for core, r in next(iter(models.values())).items():
+        figure = "cycles" if "cycles" in r else "instructions"
+        head += [f"{core.removeprefix('cortex-')} {figure}", "predicted", "error"]
     return table(head, rows)
 
 
@@ -96,15 +169,39 @@ Written by `python -m benchmarks.report` from `benchmarks/results/*.json`; each 
 measured it. They need `../shared` (models, data, peers' figures, emulator plug-in), arm-none-eabi-gcc 12.2 and
 QEMU 7.2.
 
-## MLPerf Tiny on Cortex-M4, beside TFLite Micro with CMSIS-NN
+## MLPerf Tiny, beside TFLite Micro with CMSIS-NN
 
-`python -m benchmarks.mlperf`. Each cell: tinygen / TFLM (ratio). Instructions are exact; cycles are modelled for
-zero-wait memory by `../shared/emu`. TFLM's figures are the best of its two -O2 builds in `baselines.json`. Flash:
-the model's own objects with the compiler helpers they need, as the linker says; TFLM's: its whole image. "Less
-model" leaves out the constants (tinygen) or the .tflite file (TFLM). Where the int8 weights alone are more than half
-of TFLM's image, half its flash cannot be reached without compressing them.
+`python -m benchmarks.mlperf`: the int8 files (QDQ), one inference of a real sample, every output equal to numpy's.
+Each cell: tinygen / TFLM (ratio). Counted by `../shared/emu`, which is not tinygen's own counter. Instructions are
+exact; cycles are modelled for the Cortex-M4 with zero-wait memory, and on other cores mean nothing. TFLM's figures
+are the best of its builds for each core in `baselines.json`. Flash: the model's own objects with the compiler helpers
+they need, as the linker says; TFLM's: its whole image. "Less constants" leaves out the constants (tinygen) or the
+.tflite file (TFLM). Where the int8 weights alone are more than half of TFLM's image, half its flash cannot be reached
+without compressing them. The arena holds the scratch of the hungriest layer; input and output are the caller's, and
+with TFLM inside the arena.
 
 {mlperf()}
+
+Layers on Cortex-M4, balanced and for speed; counted with a call between layers (some ten cycles).
+
+{mlperf_layers()}
+
+## Single layers
+
+`python -m benchmarks.single_layers`: instructions for each MAC, or for each output where there is no MAC, of the best
+kernel of each core; on Cortex-M4 cycles as well. Counted by tinygen's own plug-in.
+
+{single_layers()}
+
+## The cost model
+
+`python -m benchmarks.predict`: what `tinygen inspect` predicts before anything is built, against what was counted,
+over every feed-forward model of ../shared. None of them took part in the fit (`python -m benchmarks.fit_costs`: single
+layers of a seeded set). "Layers" are those that make up at least one per cent of their network.
+
+{prediction_summary()}
+
+{predictions()}
 
 ## Every feed-forward model of ../shared
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tinygen.ops.base import Call
 
 COMMAND = "python -m benchmarks.fit_costs"
@@ -108,16 +110,19 @@ def _up(n: int, step: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """A window's way over one axis: positions, positions wholly inside, taps inside summed over all positions."""
+    """A window's way over one axis: whether it is wholly inside at each position, and taps inside summed over all."""
 
-    positions: int
-    whole: int
+    inside: tuple[bool, ...]
     taps: int
+
+    @property
+    def whole(self) -> int:
+        return sum(self.inside)
 
 
 def _sweep(size: int, out: int, k: int, stride: int, dil: int, pad: int) -> _Sweep:
     inside = [sum(0 <= o * stride - pad + i * dil < size for i in range(k)) for o in range(out)]
-    return _Sweep(out, sum(n == k for n in inside), sum(inside))
+    return _Sweep(tuple(n == k for n in inside), sum(inside))
 
 
 def _windows(f: Mapping[str, int]) -> tuple[_Sweep, _Sweep]:
@@ -161,7 +166,8 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
     pointwise = f["k_h"] * f["k_w"] * f["stride_h"] * f["stride_w"] == 1 and border == 0
     kind = "pointwise" if pointwise else "windows"
     kind += ", grouped" if groups > 1 else ""
-    return Shape(f"{kind}, planes" if call.y_planes else kind, found)
+    kind += ", planes" if call.y_planes else ""
+    return Shape(f"{kind}, framed" if found.get("frame") else kind, found)
 
 
 def _words(call: Call) -> int:
@@ -176,20 +182,29 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
         return {}
     steps = getattr(views[0], "steps")  # noqa: B009 - a view is any hashable
     own = {name: value for name, value in call.config if isinstance(value, int)}
-    pairs = own.get("pairs", len(steps))
+    pairs, size, groups = own.get("pairs", len(steps)), own.get("pixels", 4), f["groups"]
     loads = sum(len(step.loads) for step in steps) * pairs / len(steps)
-    found: dict[str, float] = {}
     window = f["k_h"] * f["k_w"] * f["in_c"]
-    for way, tiles in (
-        ("pixel", _up(f["out_h"] * f["out_w"], 4)),
-        ("row", f["out_h"] * _up(f["out_w"], 4)),
-        ("column", f["out_w"] * _up(f["out_h"], 4)),
+    y, x = _windows(f)
+    inside = np.outer(np.array(y.inside), np.array(x.inside))
+    found: dict[str, float] = {
+        "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
+        "frame_rows": own.get("image_h", 0),
+    }
+    for way, walk in (
+        ("pixel", [inside.ravel()]),
+        ("swapped", [inside.T.ravel()]),
+        ("row", list(inside)),
+        ("column", list(inside.T)),
     ):
-        both = tiles * _up(f["out_c"], 2)
+        whole = [bool(line[i : i + size].all()) for line in walk for i in range(0, len(line), size)]
+        tiles, cut = groups * len(whole), groups * (len(whole) - sum(whole))
+        both = tiles * _up(f["out_c"] // groups, 2)
         found |= {
             f"{way}_tiles": tiles, f"{way}_tile_rows": tiles * f["k_h"], f"{way}_tile_windows": tiles * window,
             f"{way}_tile_pairs": tiles * pairs, f"{way}_tile_channels": both, f"{way}_tile_steps": both * pairs,
-            f"{way}_tile_loads": both * loads,
+            f"{way}_tile_loads": both * loads, f"{way}_cut": cut, f"{way}_cut_rows": cut * f["k_h"],
+            f"{way}_cut_windows": cut * window, f"{way}_cut_taps": cut * f["k_h"] * f["k_w"],
         }  # fmt: skip
     return found
 
