@@ -68,6 +68,21 @@ def wino_scratch(in_c: int, out_c: int) -> int:
     return max(96 * out_c, 36 * in_c) + 12
 
 
+def wino_features(fields: dict[str, int]) -> tuple[tuple[str, float], ...]:
+    """What the time of tg_conv3x3_wino_dsp is a sum of, for the cost model."""
+    f = fields
+    across, down = -(-f["out_w"] // 4), -(-f["out_h"] // 4)
+    tiles, pairs = across * down, f["out_c"] // 2
+    return (
+        ("tiles", tiles),
+        ("tile_inputs", tiles * f["in_c"]),
+        ("tile_pairs", tiles * pairs),
+        ("tile_products", tiles * pairs * f["in_c"]),
+        ("edges", 2 * (across + down)),
+        ("edge_inputs", 2 * (across + 6 * down) * f["in_c"]),
+    )
+
+
 def pack_wino(w_ohwi: Array, b: Array, m: Array, shift: int) -> tuple[Array, Array]:
     """(w, m) of tg_conv3x3_wino_dsp; `b` is folded.
 
