@@ -8,8 +8,9 @@ from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_dense
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
-from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_scratch, wino_supported
-from tinygen.plan.variants.planes import dwplane3x3
+from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_features, wino_scratch, wino_supported
+from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape
+from tinygen.plan.variants.rows import rows
 from tinygen.plan.variants.slides import whole_slides
 from tinygen.plan.variants.tiles import column_tiles, whole_tiles
 
@@ -32,7 +33,7 @@ def _winograd(call: Call) -> Call | str:
         return reason
     w, m = pack_wino(c["w"], c["b"], c["m"], f["shift"])
     made = packed(call, "tg_conv3x3_wino_dsp", wino_scratch(f["in_c"], f["out_c"]), w=w, m=m)
-    return replace(made, config=tuple((name, f[name]) for name in WINO_FIELDS))
+    return replace(made, config=tuple((name, f[name]) for name in WINO_FIELDS), features=wino_features(f))
 
 
 def _dwconv(call: Call) -> Call | str:
@@ -54,10 +55,10 @@ def _dense(call: Call) -> Call | str:
 
 
 #: Variants that read or write planes where the call says so; the others know dense tensors only.
-PLANES = frozenset((column_tiles, whole_slides, whole_tiles, dwplane3x3))
+PLANES = frozenset((column_tiles, whole_slides, whole_tiles, rows, dwplane3x3, dwplane3x3_shape))
 
 VARIANTS: Variants = {
-    "tg_conv_s8": (column_tiles, whole_slides, whole_tiles, _conv),
-    "tg_dwconv_s8": (dwplane3x3, _dwconv),
+    "tg_conv_s8": (rows, column_tiles, whole_slides, whole_tiles, _conv),
+    "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, _dwconv),
     "tg_dense_s8": (_dense,),
 }

@@ -1,0 +1,156 @@
+"""Kernels of the DSP set for a row of tiles, made for one layer: every stride is in the code, nothing is asked twice.
+
+For layers with few taps, where a tile is short and what surrounds it counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.ops.base import Call, ConstArg, Generated
+from tinygen.plan.variants.base import consts, ints
+from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
+from tinygen.plan.variants.tiles import REACH, StepView, eight, narrow, schedule, y_strides
+
+#: Most bytes of code that unrolling over the channels may take.
+UNROLLED = 3072
+#: Code of a pair of taps, and of what surrounds them for two channels.
+PAIR_CODE, ENDS_CODE = 56, 144
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """Four bytes of each pixel: where they lie in the image, and the first of their two pairs."""
+
+    offset: int
+    pair: int
+
+
+@dataclass(frozen=True, slots=True)
+class TailView:
+    """Two bytes that four left over, or one."""
+
+    first: int
+    second: int | None
+    pair: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """As the templates print it. `pairs`: offsets of the two bytes of each pair; `y`: bytes from pixel to pixel, from
+    channel to channel; `unroll`: pairs of channels in a turn of the loop, none when that is all."""
+
+    name: str
+    brief: str
+    blocks: tuple[BlockView, ...]
+    tails: tuple[TailView, ...]
+    pairs: tuple[tuple[int, int], ...]
+    steps: tuple[StepView, ...]
+    x_pixel: int
+    y: tuple[int, int]
+    window: int
+    unroll: int
+    looped: bool
+    shift: int
+
+    @property
+    def stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """For each pair of channels in a turn: the first output from the pointer, and how the pointer then moves."""
+        found: list[tuple[int, tuple[int, ...]]] = []
+        at, channels = 0, 2 * self.y[1]
+        reach = 3 * self.y[0] + self.y[1]
+        for u in range(self.unroll):
+            last = u == self.unroll - 1
+            move = at + channels if (last and self.looped) or (not last and at + channels + reach > REACH) else 0
+            found.append((at, (min(move, REACH), move - REACH) if move > REACH else (move,) if move else ()))
+            at = 0 if move else at + channels
+        return tuple(found)
+
+
+_GEOMETRY = (
+    "in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "k_h", "k_w", "stride_h", "stride_w", "dil_h", "pad_top",
+    "pad_left", "in_zp", "out_zp", "lo", "hi", "shift",
+)  # fmt: skip
+
+
+def rows(call: Call) -> Call | str:
+    """`call` of tg_conv_s8 through tg_rows_s8_dsp."""
+    f, c = ints(call), consts(call)
+    w = c["w"].reshape(f["out_c"], -1)
+    if f["groups"] > 1 or f["dil_w"] > 1 or f["out_c"] % 2:
+        return "groups, a dilation or an odd number of channels"
+    if call.y_planes is not None and (narrow(f) or call.y_planes.swap):
+        return "planes with a narrow clamp, or column by column"
+    reason = tiles_supported(w, c["b"], f["shift"])
+    if reason is not None:
+        return reason
+    row, run = f["in_w"] * f["in_c"], f["k_w"] * f["in_c"]
+    x_pixel = f["stride_w"] * f["in_c"]
+    _, start, y_row, y_col, y_channel = y_strides(call)
+    flat = f["k_h"] == f["k_w"] == f["stride_h"] == f["stride_w"] == 1 and f["pad_top"] + f["pad_left"] == 0
+    flat = flat and y_row == f["out_w"] * y_col and (f["in_h"], f["in_w"]) == (f["out_h"], f["out_w"])
+    pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]
+    reach = (f["k_h"] - 1) * f["dil_h"] * row + 3 * x_pixel + run
+    n_pairs = -(-f["k_h"] * run // 2)
+    pairs_of_channels = f["out_c"] // 2
+    fits = max(1, UNROLLED // (PAIR_CODE * n_pairs + ENDS_CODE))
+    unroll = next(u for u in range(min(fits, pairs_of_channels), 0, -1) if pairs_of_channels % u == 0)
+    if pixels < 4 or max(reach, 3 * y_col + y_channel, 16 * n_pairs) > REACH:
+        return "its windows or outputs lie too far apart"
+    blocks, tails, pairs, order = _window(f, row, run)
+    steps = schedule([tuple(16 * i + 4 * p for p in range(4)) for i in range(len(pairs))], 0, True)
+    looped = unroll < pairs_of_channels
+    shift = f["shift"] - 32
+    far = f"r{row}x{f['dil_h']}" if f["k_h"] > 1 else ""
+    count = "" if looped else f"m{f['out_c']}"
+    view = RowView(
+        f"tg_row_{f['k_h']}x{run}{far}s{x_pixel}_t{shift}_y{y_col}x{y_channel}u{unroll}{count}_dsp",
+        f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {x_pixel} bytes apart.",
+        tuple(blocks), tuple(tails), tuple(pairs), steps, x_pixel, (y_col, y_channel), eight(16 * len(pairs)), unroll,
+        looped, shift,
+    )  # fmt: skip
+    fields = {name: f[name] for name in _GEOMETRY} | {
+        "words": 4 + len(pairs), "flat": int(flat), "y_start": start, "y_row": y_row, "y_col": y_col,
+    }  # fmt: skip
+    edge = (f["k_h"] - 1) * f["dil_h"] * row + (3 * f["stride_w"] + f["k_w"]) * f["in_c"]
+    return replace(
+        call,
+        kernel="tg_rows_s8_dsp",
+        config=(*fields.items(), ("row", view.name)),
+        consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order))),),
+        scratch=4 if _inside(f) else -(-edge // 4) * 4,
+        generated=(Generated(view.name, "dsp/tg_row", view),),
+    )
+
+
+def _inside(f: dict[str, int]) -> bool:
+    """No window leaves the image."""
+    reach_h = (f["out_h"] - 1) * f["stride_h"] + (f["k_h"] - 1) * f["dil_h"]
+    reach_w = (f["out_w"] - 1) * f["stride_w"] + f["k_w"] - 1
+    return f["pad_top"] + f["pad_left"] == 0 and reach_h < f["in_h"] and reach_w < f["in_w"]
+
+
+def _window(
+    f: dict[str, int], row: int, run: int
+) -> tuple[list[BlockView], list[TailView], list[tuple[int, int]], list[tuple[int, int]]]:
+    """Words and what they leave over; the two bytes of each pair in the image; its two taps, -1 for none."""
+    blocks: list[BlockView] = []
+    pairs: list[tuple[int, int]] = []
+    order: list[tuple[int, int]] = []
+    left: list[tuple[int, int]] = []  # (offset in the image, tap)
+    for ky in range(f["k_h"]):
+        at, tap = ky * f["dil_h"] * row, ky * run
+        for i in range(0, run - 3, 4):
+            blocks.append(BlockView(at + i, len(pairs)))
+            pairs += [(at + i, at + i + 2), (at + i + 1, at + i + 3)]
+            order += [(tap + i, tap + i + 2), (tap + i + 1, tap + i + 3)]
+        left += [(at + i, tap + i) for i in range(run - run % 4, run)]
+    tails: list[TailView] = []
+    for i in range(0, len(left), 2):
+        (a, tap_a), (b, tap_b) = left[i], left[i + 1] if i + 1 < len(left) else (left[i][0], -1)
+        tails.append(TailView(a, b if tap_b >= 0 else None, len(pairs)))
+        pairs.append((a, b))
+        order.append((tap_a, tap_b))
+    return blocks, tails, pairs, order
