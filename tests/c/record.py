@@ -80,7 +80,8 @@ def _case(
         settings.append(f".{key} = {{{value}}}" if length else f".{key} = {value}")
     lines.append(f"    static const {config}_cfg_t cfg = {{{', '.join(settings)}}};")
     arguments = ["&cfg"]
-    takes_scratch = function.startswith(("tg_conv_s8_", "tg_dwconv_s8_", "tg_dense_s8_dsp"))
+    variants = ("tg_conv_s8_", "tg_dwconv_s8_", "tg_dense_s8_dsp", "tg_dense_s8_m0", "tg_dense_s8_m3")
+    takes_scratch = function.startswith(variants)
     for i, array in enumerate(inputs):
         if array is None:
             arguments.append("y")

@@ -1,5 +1,5 @@
-"""The cases of test_ref.py, test_dsp.py and test_lanes.py again: on emulated cores, and on the host under the address
-sanitizer.
+"""The cases of test_ref.py, test_dsp.py, test_lanes.py and test_small.py again: on emulated cores, and on the host
+under the address sanitizer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.c import cases, test_dsp, test_lanes, test_ref
+from tests.c import cases, test_dsp, test_lanes, test_ref, test_small
 from tests.c.harness import INCLUDES, build, sources
 from tests.c.record import Recorder
 
@@ -23,6 +23,7 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
     require_tool("gcc")
     lib = build(tmp_path_factory.mktemp("kernels"))
     ref, dsp, lanes = Recorder(lib, 2500), Recorder(lib, 4000), Recorder(lib, 4000)
+    small = Recorder(lib, 4000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_ref, "SEEDS", range(5))
         patch.setattr(test_dsp, "SEEDS", range(20))
@@ -44,13 +45,20 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
         test_dsp.dwconv_sweep(dsp, square=True, at_least=3)
         for make in (cases.conv_case, cases.pointwise_case):
             test_lanes.sweep(lanes, make, 20)
-    return {"ref": ref, "dsp": dsp, "lanes": lanes}
+        patch.setattr(test_small, "SEEDS", range(10))
+        for make in (cases.dense_case, test_small.wide_dense_case):
+            test_small.test_dense(small, make)
+        for make in (test_small.dwconv_case, test_small.square_case, test_small.column_case):
+            test_small.test_dwconv(small, make)
+        for shift in (20, 21, 42, 43):
+            test_small.test_dwconv_requantises_at_the_ends_of_the_shift(small, shift)
+    return {"ref": ref, "dsp": dsp, "lanes": lanes, "small": small}
 
 
 BOARDS = {
     # QEMU's micro:bit is a real Armv6-M: an unaligned access faults there
-    "cortex-m0": ("microbit", ["ref", "lanes"]),
-    "cortex-m3": ("mps2-an385", ["ref", "lanes"]),
+    "cortex-m0": ("microbit", ["ref", "lanes", "small"]),
+    "cortex-m3": ("mps2-an385", ["ref", "lanes", "small"]),
     "cortex-m4": ("mps2-an386", ["ref", "dsp"]),
     "cortex-m7": ("mps2-an500", ["ref", "dsp"]),
 }
@@ -85,7 +93,7 @@ def test_emulated(core: str, level: str, recorders: dict[str, Recorder], require
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("name", ["ref", "dsp", "lanes"])
+@pytest.mark.parametrize("name", ["ref", "dsp", "lanes", "small"])
 def test_sanitizers(
     name: str, compiler: str, recorders: dict[str, Recorder], require_tool: Require, tmp_path: Path
 ) -> None:

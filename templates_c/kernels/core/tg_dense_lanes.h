@@ -224,13 +224,20 @@ static TG_NOINLINE uint32_t *tg_lanes_expand(const int8_t *x, int32_t n, int32_t
     return words;
 }
 
-/** What the groups left out of large weights: `count` words of (tap << 16) + (channel << 8) + (weight as a byte). */
-static inline void tg_lanes_rest(const int8_t *x, const uint32_t *rest, uint32_t count, uint32_t sum[4])
+/** What the groups left out of large weights. */
+typedef struct {
+    const uint32_t *next; /**< (block << 17) + (tap << 10) + (channel << 8) + (weight as a byte), in order of blocks */
+    const uint32_t *end;
+} tg_rests_t;
+
+/** sum += the rests of one block; x is where the chunk starts. */
+static inline void tg_lanes_rests(tg_rests_t *rests, uint32_t block, const int8_t *x, uint32_t sum[4])
 {
-    for (; count > 0U; --count) {
-        const int32_t w = (int8_t)(uint8_t)(*rest & 0xFFU);
-        sum[(*rest >> 8) & 3U] += (uint32_t)(w * x[*rest >> 16]);
-        ++rest;
+    while ((rests->next != rests->end) && ((*rests->next >> 17) == block)) {
+        const uint32_t v = *rests->next;
+        const int32_t w = (int8_t)(uint8_t)(v & 0xFFU);
+        sum[(v >> 8) & 3U] += (uint32_t)(w * x[(v >> 10) & (TG_LANES_CHUNK - 1U)]);
+        ++rests->next;
     }
 }
 
@@ -254,30 +261,30 @@ static inline void tg_dense_lanes(const tg_dense_s8_cfg_t *cfg, const int8_t *x,
             uint32_t *sum = sums;
             uint32_t one[4];
             tg_lanes_t job = {words, NULL, NULL, taps, (uint32_t)(((16 - taps) / 2) * TG_LANES_PAIR), NULL};
+            const int32_t words_in = ((n + taps - 1) & -taps); /* one a tap */
             job.x_end = tg_lanes_expand(&x[at], n, taps, words);
             if (step == 0) {
                 sum = one;
             }
+            tg_rests_t rests = {&v[1], &v[1U + v[0]]};
+            job.w = rests.end;
             for (int32_t o = 0; o < n_out; o += 4) {
-                const uint32_t rest = *v;
                 if (at == 0) {
                     sum[0] = (uint32_t)b[o];
                     sum[1] = (uint32_t)b[o + 1];
                     sum[2] = (uint32_t)b[o + 2];
                     sum[3] = (uint32_t)b[o + 3];
                 }
-                ++v;
-                tg_lanes_rest(&x[at], v, rest, sum);
-                v += rest;
-                job.w = v;
+                tg_lanes_rests(&rests, (uint32_t)o / 4U, &x[at], sum);
                 job.sum = sum;
                 tg_lanes_block(&job);
-                v += ((n + taps - 1) / taps) * taps;
+                job.w += words_in;
                 if (left <= TG_LANES_CHUNK) {
                     tg_epilogue(&out, (const int32_t *)sum, &m[o], ((n_out - o) < 4) ? (n_out - o) : 4, &y[o]);
                 }
                 sum += step;
             }
+            v = job.w;
         }
         x += n_in;
         y += n_out;

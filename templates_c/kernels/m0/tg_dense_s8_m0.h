@@ -15,8 +15,9 @@ extern "C" {
  * How it computes: core/tg_dense_lanes.h. Constants are packed by plan/variants/pack_small.py, pack_dense().
  *
  * @param x        [rows][n_in]
- * @param w        words: taps of a group (4, 8 or 16); then for each 128 inputs, for each 4 channels: the number of
- *                 rests, the rests, one word of 4 weights + 128 for each tap, filled with 128 to whole groups
+ * @param w        words: taps of a group (4, 8 or 16); then for each 128 inputs: the number of rests, the rests
+ *                 (tg_rests_t), and for each 4 channels one word of 4 weights + 128 for each tap, filled with 128 to
+ *                 whole groups
  * @param b        [n_out, filled to a multiple of 4], zero point folded, less 2^15 for each group where channel % 4 < 2
  * @param m        [n_out, filled to a multiple of 4]
  * @param scratch  dense_scratch() bytes: up to 128 inputs as words, and the sums when there are more

@@ -29,11 +29,11 @@ def _dense(call: Call) -> Call | str:
 
 def _dwconv(call: Call) -> Call | str:
     f, c = ints(call), consts(call)
-    reason = pack_small.dwconv_supported(f, c["w"], c["b"], narrow=False)
+    reason = pack_small.dwconv_supported(f)
     if reason is not None:
         return reason
-    w, b = pack_small.pack_dwconv(f, c["w"], c["b"])
-    return packed(call, "tg_dwconv_s8_m3", pack_small.dwconv_scratch(f), w=w, b=b, m=c["m"])
+    w, b, m = pack_small.pack_dwconv(f, c["w"], c["b"], c["m"], narrow=False)
+    return packed(call, "tg_dwconv_s8_m3", pack_small.dwconv_scratch(f), w=w, b=b, m=m)
 
 
 VARIANTS: Variants = {"tg_conv_s8": (_conv,), "tg_dwconv_s8": (_dwconv,), "tg_dense_s8": (_dense,)}
