@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ from tinygen.emit.writer import check_generated, write_file
 from tinygen.errors import TinygenError, UnsupportedError, VerifyError
 from tinygen.frontend.registry import supported_ops
 from tinygen.profile.folder import profile_folder
+from tinygen.profile.hardware import profile_on_board, write_program
 from tinygen.profile.page import render_page
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES
@@ -253,9 +255,20 @@ def verify(folder: Path, as_json: bool) -> None:
 @click.option("--board", help="Board to profile for; that of the build unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with bars and memory maps.")
-def profile(folder: Path, board: str | None, as_json: bool, html: Path | None) -> None:
+@click.option("--port", help="Also measure on the board at this serial port, as /dev/ttyACM0.")
+@click.option("--upload/--no-upload", default=True, help="With --port: first upload the program that measures.")
+@click.option("--program", type=click.Path(path_type=Path), metavar="DIR",
+              help="Write the PlatformIO project of that program; else it is made in a temporary folder.")  # fmt: skip
+def profile(
+    folder: Path, board: str | None, as_json: bool, html: Path | None, port: str | None, upload: bool,
+    program: Path | None,
+) -> None:  # fmt: skip
     """Count instructions and modelled cycles of a generated FOLDER, layer by layer, in the emulator."""
     result = profile_folder(folder, board)
+    if program is not None:
+        write_program(folder, result.board, program)
+    if port is not None:
+        result = replace(result, measured=profile_on_board(folder, result.board, port, upload=upload, program=program))
     if html is not None:
         write_file(html, render_page(result))
     if as_json:
@@ -264,8 +277,9 @@ def profile(folder: Path, board: str | None, as_json: bool, html: Path | None) -
     out.print(report.profile_table(result))
     out.print(report.profile_memory_table(result))
     _notes(list(result.notes))
-    if html is not None:
-        out.print(f"Wrote {html}")
+    for what in (html, program):
+        if what is not None:
+            out.print(f"Wrote {what}")
 
 
 @cli.command()

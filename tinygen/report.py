@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tinygen.errors import UnsupportedError
-from tinygen.profile.folder import LayerProfile, Profile
+from tinygen.profile.types import LayerProfile, Profile
 from tinygen.targets.board import Board
 from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
 
@@ -316,6 +317,8 @@ def profile_table(p: Profile) -> Table:
         t.add_column(name, every, justify="right", no_wrap=True)
 
     t.add_column("layer", "total", overflow="fold", min_width=9)
+    if p.measured is not None:
+        column("measured ms", f"{p.measured.milliseconds(p.measured.total):.3f}")
     if p.has_cycles:
         column("ms", f"{p.milliseconds(total.flash_cycles):.3f}")
         if waits:
@@ -325,9 +328,11 @@ def profile_table(p: Profile) -> Table:
     column("MACs", _thousands(p.macs))
     column("per MAC", _per_mac(p, None))
     column("KiB", _moved(p, None))
-    for layer in p.layers:
+    for i, layer in enumerate(p.layers):
         c = layer.counts
         row = [layer.name]
+        if p.measured is not None:
+            row.append(f"{p.measured.milliseconds(p.measured.layers[i]):.3f}")
         if p.has_cycles:
             row += [f"{p.milliseconds(c.flash_cycles):.3f}", *([_thousands(c.flash_cycles)] if waits else [])]
             row += [_thousands(c.cycles)]
@@ -438,8 +443,7 @@ def profile_json(p: Profile) -> dict[str, Any]:
                 for b in p.buffers
             ],
         },
-        "flash_model": None
-        if p.flash is None
-        else {name: getattr(p.flash, name) for name in p.flash.__dataclass_fields__},
+        "flash_model": None if p.flash is None else asdict(p.flash),
+        "measured": None if p.measured is None else asdict(p.measured),
         "notes": list(p.notes),
     }

@@ -37,6 +37,7 @@ EXTERNAL = {
     "subprocess": ("build",),
     "rich": ("report", "cli"),
     "click": ("cli",),
+    "serial": ("profile",),
 }
 OPTIONAL = ("torch",)  # an extra: imported inside the function that uses it
 PACKAGE_ROOT = ""  # tinygen/__init__.py: public names, from anywhere

@@ -58,6 +58,18 @@ def pio_run(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S) 
     return tuple(_build(project_dir, env, timeout) for env in envs)
 
 
+def pio_upload(project_dir: Path, env: str, timeout: float = TIMEOUT_S) -> None:
+    """Build an environment and upload it to the board; `ToolError` with PlatformIO's last words when that fails."""
+    exit_code, output = _pio(
+        ["run", "-d", str(project_dir.absolute()), "-e", env, "-t", "upload"], project_dir, timeout
+    )
+    if exit_code != 0:
+        raise ToolError(
+            f"PlatformIO could not build and upload the program (exit code {exit_code}). It needs its registry for "
+            f"the framework, and the board attached:\n{_tail(output)}"
+        )
+
+
 def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S) -> PioTest:
     """Build and run the tests in the environments, by default in all that have tests.
 

@@ -13,12 +13,12 @@ from tinygen.build.toolchain import Piece
 from tinygen.emit import summary
 from tinygen.emit.writer import check_generated
 from tinygen.errors import OutputError, TargetError, VerifyError
-from tinygen.profile.counter import Counts
 from tinygen.profile.measure import Measured, model_view, profile_library
 from tinygen.profile.timing import TIMINGS
+from tinygen.profile.types import BufferUse, FlashUse, LayerProfile, Profile
 from tinygen.targets.board import Board, load_board
 from tinygen.targets.cores import get_core
-from tinygen.targets.flash import Flash, flash_of
+from tinygen.targets.flash import flash_of
 
 #: Cores whose emulation has no cycle model, and why.
 NO_CYCLES = {
@@ -44,80 +44,6 @@ class Build:
     def name(self) -> str:
         """The model's name in C."""
         return str(self.plan["model"])
-
-
-@dataclass(frozen=True, slots=True)
-class LayerProfile:
-    """A layer: what the plan says of it, what it did, and the deepest it came into the stack, in bytes."""
-
-    name: str
-    operator: str
-    origin: tuple[str, ...]
-    kernels: tuple[str, ...]
-    shape: tuple[int, ...]
-    macs: int
-    constants: int
-    counts: Counts
-    stack: int
-
-
-@dataclass(frozen=True, slots=True)
-class FlashUse:
-    """Bytes of flash: code of each kernel, code and tables of the model's own file, constants of each layer (a shared
-    array counts for the first), and what the compiler's libraries add."""
-
-    kernels: Mapping[str, int]
-    model: int
-    constants: Mapping[str, int]
-    libraries: int
-
-    @property
-    def total(self) -> int:
-        return sum(self.kernels.values()) + self.model + sum(self.constants.values()) + self.libraries
-
-
-@dataclass(frozen=True, slots=True)
-class BufferUse:
-    """A piece of the arena: bytes [offset, offset + size) from layer `first` to layer `last`."""
-
-    name: str
-    offset: int
-    size: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A build on a board. `flash` is None when the part's flash has no model; without `has_cycles` all cycles are 0."""
-
-    model: str
-    board: Board
-    core: str
-    has_cycles: bool
-    flash: Flash | None
-    layers: tuple[LayerProfile, ...]
-    total: Counts
-    stack: int
-    flash_use: FlashUse
-    arena: int
-    io: int
-    buffers: tuple[BufferUse, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one inference."""
-        return sum(layer.macs for layer in self.layers)
-
-    @property
-    def ram(self) -> int:
-        """Bytes of RAM: arena, input, output and stack."""
-        return self.arena + self.io + self.stack
-
-    def milliseconds(self, cycles: int) -> float:
-        """Cycles at the board's clock."""
-        return 1000.0 * cycles / self.board.f_cpu_hz
 
 
 def read_build(folder: Path) -> Build:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tinygen.emit.env import render
-from tinygen.profile.folder import BufferUse, LayerProfile, Profile
+from tinygen.profile.types import BufferUse, LayerProfile, Profile
 from tinygen.version import VERSION
 
 
@@ -132,6 +132,7 @@ def page_view(p: Profile) -> PageView:
             ]
     bar = "modelled cycles" if p.has_cycles else "instructions"
     peak, at_peak = _peak(p)
+    totals = _cells(p, None)
     return PageView(
         VERSION,
         p.model,
@@ -141,9 +142,9 @@ def page_view(p: Profile) -> PageView:
         tuple(keys),
         bar,
         f"The longest bar is the layer with the most {bar}.",
-        _heads(p),
+        tuple(totals),
         _rows(p),
-        _cells(p, None),
+        tuple(totals.values()),
         _flash(p),
         _flash_lists(p),
         _ram(p),
@@ -178,6 +179,9 @@ def _peak(p: Profile) -> tuple[int, int]:
 def _cards(p: Profile) -> tuple[Card, ...]:
     t = p.total
     cards: list[Card] = []
+    m = p.measured
+    if m is not None:
+        cards.append(Card("measured", f"{m.milliseconds(m.total):.3f} ms", f"{m.total:,} {m.unit} on the board"))
     if p.has_cycles:
         if p.flash is not None:
             more = 100.0 * (t.flash_cycles / max(1, t.cycles) - 1.0)
@@ -208,41 +212,24 @@ def _cards(p: Profile) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def _heads(p: Profile) -> tuple[str, ...]:
-    if not p.has_cycles:
-        return ("share", "instructions", "MACs", "insns / MAC", "KiB loaded", "KiB stored", "stack")
-    waits = ("with flash waits",) if p.flash is not None else ()
-    return (
-        "share",
-        "ms",
-        *waits,
-        "cycles",
-        "instructions",
-        "MACs",
-        "cycles / MAC",
-        "KiB loaded",
-        "KiB stored",
-        "stack",
-    )
-
-
-def _cells(p: Profile, layer: LayerProfile | None) -> tuple[str, ...]:
-    """Numbers of a layer, or of all."""
+def _cells(p: Profile, index: int | None) -> dict[str, str]:
+    """Numbers of a layer, or of all, by the head of their column."""
+    layer = None if index is None else p.layers[index]
     c, macs, stack = (p.total, p.macs, p.stack) if layer is None else (layer.counts, layer.macs, layer.stack)
-    weight, total = _weight(p, layer), _weight(p, None)
-    ratio = (c.cycles if p.has_cycles else c.instructions) / macs if macs else None
-    tail = (
-        f"{macs:,}",
-        "" if ratio is None else f"{ratio:.2f}",
-        f"{c.loaded / 1024:,.1f}",
-        f"{c.stored / 1024:,.1f}",
-        f"{stack:,}",
-    )
-    share = f"{100.0 * weight / max(1, total):.1f} %"
-    if not p.has_cycles:
-        return (share, f"{c.instructions:,}", *tail)
-    waits = (f"{c.flash_cycles:,}",) if p.flash is not None else ()
-    return (share, f"{p.milliseconds(weight):.3f}", *waits, f"{c.cycles:,}", f"{c.instructions:,}", *tail)
+    cells = {"share": f"{100.0 * _weight(p, layer) / max(1, _weight(p, None)):.1f} %"}
+    if p.measured is not None:
+        time = p.measured.total if index is None else p.measured.layers[index]
+        cells["measured ms"] = f"{p.measured.milliseconds(time):.3f}"
+    if p.has_cycles:
+        cells["ms"] = f"{p.milliseconds(c.flash_cycles):.3f}"
+        if p.flash is not None:
+            cells["with flash waits"] = f"{c.flash_cycles:,}"
+        cells["cycles"] = f"{c.cycles:,}"
+    cells |= {"instructions": f"{c.instructions:,}", "MACs": f"{macs:,}"}
+    ratio = f"{(c.cycles if p.has_cycles else c.instructions) / macs:.2f}" if macs else ""
+    cells["cycles / MAC" if p.has_cycles else "insns / MAC"] = ratio
+    moved = {"KiB loaded": f"{c.loaded / 1024:,.1f}", "KiB stored": f"{c.stored / 1024:,.1f}"}
+    return {**cells, **moved, "stack": f"{stack:,}"}
 
 
 def _weight(p: Profile, layer: LayerProfile | None) -> int:
@@ -260,15 +247,15 @@ def _rows(p: Profile) -> tuple[Row, ...]:
             parts = [("work", c.cycles), ("code", c.code_stalls), ("data", c.data_stalls)]
         else:
             parts = [("work", c.instructions)]
-        cells = _cells(p, layer)
+        cells = _cells(p, i)
         rows.append(
             Row(
                 i,
                 layer.name,
                 f"{layer.operator}; {'x'.join(map(str, layer.shape))}; {', '.join(dict.fromkeys(layer.kernels))}",
-                f"{cells[0]} of all",
+                f"{cells['share']} of all",
                 tuple(Part(style, _percent(n, longest), "") for style, n in parts if n),
-                cells,
+                tuple(cells.values()),
             )
         )
     return tuple(rows)
