@@ -1,0 +1,99 @@
+"""The cost model: recorded for every kernel the planner can choose, and near what single layers were counted at."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.fit_costs import cases_of, errors, other_layers, solve
+from benchmarks.layers import STUDY, conv, dense, depthwise, pointwise
+from tinygen.ops import Operator
+from tinygen.ops.base import Call
+from tinygen.plan import cost
+from tinygen.plan.select import candidates
+from tinygen.targets.cores import CORES, get_core
+
+EMULATED = [core.name for core in CORES if core.machine is not None]
+
+
+def calls(layer_call: Call, core: str) -> tuple[Call, ...]:
+    return candidates(layer_call, get_core(core).kernel_sets)
+
+
+def lowered(layer: object) -> Call:
+    graph = layer.graph()  # type: ignore[attr-defined]
+    node = graph.nodes[0]
+    assert isinstance(node.op, Operator)
+    (call,) = node.op.lower(graph.ins(node), graph.outs(node)[0])
+    return call
+
+
+@pytest.mark.parametrize("core", EMULATED)
+def test_every_kernel_has_a_cost(core: str) -> None:
+    """When this fails, run the command it names."""
+    grouped = conv((8, 8), (8, 8), groups=2)
+    layers = [*STUDY, grouped, depthwise((8, 8), 8, mult=2), *other_layers(random.Random(0), 6, 5, 8)]
+    unknown = {cost.line(case.call) for case in cases_of(core, layers) if not cost.known(case.call, core)}
+    assert not unknown, f"no cost of {', '.join(sorted(unknown))} on {core}: run {cost.COMMAND}"
+
+
+def test_coefficients() -> None:
+    """None is negative, none is zero, and each belongs to a figure that is asked for."""
+    table = json.loads(cost.TABLE.read_text())
+    for core, lines in table.items():
+        assert core in EMULATED
+        for kinds in lines.values():
+            for figures in kinds.values():
+                timed = core in (*cost.TIMED, *cost.NEAR_M4)
+                assert set(figures) == ({"insns", "cycles"} if timed else {"insns"})
+                assert all(k > 0 for coefficients in figures.values() for k in coefficients.values())
+                assert figures["insns"]
+
+
+@pytest.mark.parametrize("core", EMULATED)
+def test_more_work_costs_more(core: str) -> None:
+    """Twice the channels, or the pixels, cost between once and four times as much."""
+    for small, large in (
+        (pointwise((12, 12), (32, 32)), pointwise((12, 12), (32, 64))),
+        (conv((12, 12), (16, 16)), conv((24, 12), (16, 16))),
+        (depthwise((12, 12), 16), depthwise((24, 12), 16)),
+        (dense(128, 64), dense(128, 128)),
+    ):
+        for a, b in zip(calls(lowered(small), core), calls(lowered(large), core), strict=True):
+            assert a.kernel == b.kernel
+            ratio = cost.cycles(b, core) / cost.cycles(a, core)
+            assert 1.3 < ratio < 3.0, f"{a.kernel}: {ratio}"
+
+
+def test_features_of_the_call_itself() -> None:
+    """A call that brings its own features is priced by them, under the name of its family."""
+    own = replace(lowered(dense(8, 8)), family="tg_dense_s8", features=(("macs", 64.0),))
+    assert cost.line(own) == "tg_dense_s8"
+    assert cost.shape(own).features == {"once": 1.0, "macs": 64.0}
+
+
+def test_unknown_kernels() -> None:
+    call = replace(lowered(dense(8, 8)), kernel="tg_dense_s8_none")
+    assert not cost.known(call, "cortex-m4")
+    with pytest.raises(KeyError, match=r"tg_dense_s8_none on cortex-m4: run python -m benchmarks\.fit_costs"):
+        cost.cycles(call, "cortex-m4")
+    with pytest.raises(KeyError, match="tg_nothing_s8"):
+        cost.shape(replace(call, kernel="tg_nothing_s8"))
+
+
+def test_cycles_are_instructions_where_there_is_no_timing() -> None:
+    call = lowered(dense(64, 64))
+    assert cost.cycles(call, "cortex-m55") == cost.instructions(call, "cortex-m55")
+    assert cost.cycles(call, "cortex-m4") > cost.instructions(call, "cortex-m4")
+    assert cost.cycles(call, "cortex-m85") == cost.cycles(call, "cortex-m55")
+
+
+def test_fit_finds_what_made_the_figures() -> None:
+    rows = [({"once": 1.0, "n": float(n), "m": float(n % 3)}, 20.0 + 3.0 * n) for n in range(1, 20)]
+    k = solve(rows)
+    assert k["once"] == pytest.approx(20)
+    assert k["n"] == pytest.approx(3)
+    assert max(map(abs, errors(k, rows))) < 1e-3
