@@ -41,33 +41,31 @@ typedef struct {
 TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, w) == 24U, the_assembly_knows_the_tile);
 TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, offset) == 52U, the_assembly_knows_the_tile_to_its_end);
 
-/* Input transform of two channels: r0 the row, r1 the V of position 0, r2 and r3 what d0..d3 and d4, d5 start from,
- * r4 bytes of a pixel, r5 bytes of a position; r6-r11 are d0..d5. */
+/* Input transform of two channels: r0 the row, r1 and lr the V of positions 0 and 1, r2 and r3 what d0..d3 and d4, d5
+ * start from, r4 bytes of a pixel, r5 bytes of a position; r6-r11 are d0..d5. */
 #define WINO_IN(first, turn)                                                                                           \
-    "add lr, r0, r4\n"                                                                                                 \
+    "add r12, r0, r4\n"                                                                                                \
     "ldr r8, [r0, r4, lsl #1]\n"                                                                                       \
     "ldr r10, [r0, r4, lsl #2]\n"                                                                                      \
     "ldr r6, " first "\n"                                                                                              \
-    "ldr r7, [lr]\n"                                                                                                   \
-    "ldr r9, [lr, r4, lsl #1]\n"                                                                                       \
-    "ldr r11, [lr, r4, lsl #2]\n"                                                                                      \
+    "ldr r7, [r12]\n"                                                                                                  \
+    "ldr r9, [r12, r4, lsl #1]\n"                                                                                      \
+    "ldr r11, [r12, r4, lsl #2]\n"                                                                                     \
     "sxtab16 r8, r2, r8" turn "\n"                                                                                     \
     "sxtab16 r10, r3, r10" turn "\n"                                                                                   \
     "sxtab16 r6, r2, r6" turn "\n"                                                                                     \
     "sxtab16 r7, r2, r7" turn "\n"                                                                                     \
     "sxtab16 r9, r2, r9" turn "\n"                                                                                     \
     "sxtab16 r11, r3, r11" turn "\n"                                                                                   \
-    "add lr, r1, r5\n"                                                                                                 \
     "sub r12, r9, r7, lsl #2\n"                                                                                        \
     "sub r11, r11, r9, lsl #2\n"                                                                                       \
     "sub r11, r11, r12\n"                                                                                              \
     "str r11, [lr, r5, lsl #2]\n" /* v5 */                                                                             \
     "sub r11, r10, r8, lsl #2\n"                                                                                       \
     "add r6, r11, r6, lsl #2\n"                                                                                        \
-    "sub r6, r6, r8\n" /* v0 */                                                                                        \
+    "sub r6, r6, r8\n"                                                                                                 \
     "sub r11, r11, r12\n"                                                                                              \
     "add r12, r11, r12, lsl #1\n"                                                                                      \
-    "str r12, [lr]\n"             /* v1 */                                                                             \
     "str r11, [r1, r5, lsl #1]\n" /* v2 */                                                                             \
     "sub r10, r10, r8\n"                                                                                               \
     "sub r9, r9, r7\n"                                                                                                 \
@@ -75,7 +73,8 @@ TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, offset) == 52U, the_assembly_knows_the
     "add r9, r10, r9, lsl #2\n"                                                                                        \
     "str r9, [lr, r5, lsl #1]\n"  /* v3 */                                                                             \
     "str r10, [r1, r5, lsl #2]\n" /* v4 */                                                                             \
-    "str r6, [r1], #24\n"
+    "str r12, [lr], #24\n"        /* v1 */                                                                             \
+    "str r6, [r1], #24\n"         /* v0 */
 
 /* Two input channels of one kernel row, for two output channels at four rows: a, b, c, d hold the V. */
 #define WINO_STEP(a, b, c, d)                                                                                          \
@@ -167,6 +166,7 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "ldr r0, [r12], #4\n"
                      "vmov s0, r12\n"
                      "vmov s1, r1\n"
+                     "add lr, r1, r5\n"
                      "add r12, r0, r4\n"
                      "vmov s2, r12\n"
                      "2:\n" /* four channels */
@@ -226,8 +226,14 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "vmov r12, s0\n"
                      "vmov r0, s3\n"
                      "vmov r1, s1\n"
-                     "stmia r12, {r4-r11}\n"
-                     "add r12, r12, #192\n"
+                     "str r5, [r12, #4]\n"
+                     "str r6, [r12, #8]\n"
+                     "str r7, [r12, #12]\n"
+                     "str r8, [r12, #16]\n"
+                     "str r9, [r12, #20]\n"
+                     "str r10, [r12, #24]\n"
+                     "str r11, [r12, #28]\n"
+                     "str r4, [r12], #192\n"
                      "vmov s0, r12\n"
                      "mov sp, r0\n"
                      "cmp r12, r1\n"
