@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.c import cases, oracle
+from tests.c import cases, oracle, test_ref
 from tests.c.harness import Guarded, build, call
-from tinygen.numerics import fold_bias
+from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_mve as pack
 
 SEEDS = range(300)
@@ -83,3 +83,78 @@ def test_dense(lib: ctypes.CDLL) -> None:
             equal(run(lib, "tg_dense_s8_mve", c, x, packed, scratch=0, size=want.size), want, c)
             ran += 1
     assert ran > 0.8 * len(SEEDS)
+
+
+def test_add(lib: ctypes.CDLL) -> None:
+    elementwise(lib, "add", test_ref.add_fields, oracle.add, len(SEEDS))
+
+
+def test_mul(lib: ctypes.CDLL) -> None:
+    elementwise(lib, "mul", test_ref.mul_fields, oracle.mul, len(SEEDS) // 2)
+
+
+def elementwise(
+    lib: ctypes.CDLL, kernel: str, make: Callable[..., Any], meaning: Callable[..., Any], at_least: int
+) -> None:
+    """Also over one of the operands."""
+    ran = 0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(1, 70))
+        c = {"n": n, **make(rng)}
+        if kernel == "mul" and pack.shift_supported(c["shift"]) is not None:
+            continue
+        a, b = cases.int8(rng, n), cases.int8(rng, n)
+        want = meaning(c, a, b)
+        equal(run(lib, f"tg_{kernel}_s8_mve", c, a, b, scratch=0, size=n), want, c)
+        for in_place in (0, 1):
+            out = Guarded(n, fill=(a, b)[in_place])
+            pair = (out.array, b) if in_place == 0 else (a, out.array)
+            call(lib, f"tg_{kernel}_s8_mve", f"tg_{kernel}_s8", c, *pair, out.array)
+            equal(out.check(), want, c)
+        ran += 1
+    assert ran >= at_least
+
+
+def test_lut(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        x, table = cases.int8(rng, int(rng.integers(1, 300))), cases.int8(rng, 256)
+        want = oracle.lut(x, table)
+        equal(run(lib, "tg_lut_s8_mve", {"n": x.size}, x, table, scratch=0, size=x.size), want, {})
+        out = Guarded(x.size, fill=x)
+        call(lib, "tg_lut_s8_mve", "tg_lut_s8", {"n": x.size}, out.array, table, out.array)
+        equal(out.check(), want, {"in place": 1})
+
+
+def test_pools(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {**cases.window(rng), "channels": int(rng.integers(1, 40))}
+        x = cases.int8(rng, c["in_h"], c["in_w"], c["channels"])
+        want = oracle.maxpool(c, x)
+        equal(run(lib, "tg_maxpool_s8_mve", c, x, scratch=0, size=want.size), want, c)
+        taps = c["k_h"] * c["k_w"]
+        m, shift = choose_multipliers(float(rng.uniform(0.2, 0.45)) / np.arange(1, taps + 1))
+        assert pack.shift_supported(shift) is None
+        c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "shift": shift}
+        c["m_step"] = int(rng.integers(2))
+        m = m if c["m_step"] else m[-1:]
+        want = oracle.avgpool(c, x, m)
+        equal(run(lib, "tg_avgpool_s8_mve", c, x, m, scratch=0, size=want.size), want, c)
+
+
+def test_reductions(lib: ctypes.CDLL) -> None:
+    ran = 0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {"outer": int(rng.integers(1, 6)), "n": int(rng.integers(1, 40))}
+        c["inner"] = int(rng.choice([1, int(rng.integers(1, 24))]))
+        x = cases.int8(rng, c["outer"], c["n"], c["inner"])
+        m, shift = cases.multipliers(rng, 1, 100.0)
+        c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "m": int(m[0]), "shift": shift}
+        if pack.shift_supported(shift) is None:
+            size = c["outer"] * c["inner"]
+            equal(run(lib, "tg_reduce_sum_s8_mve", c, x, scratch=0, size=size), oracle.reduce_sum(c, x), c)
+            ran += 1
+    assert ran > 0.7 * len(SEEDS)

@@ -182,7 +182,7 @@ static TG_NOINLINE void tg_dwconv_spread(const tg_spread_t *s, const int8_t *fro
                      "add %[to], %[to], %[to_step]\n"
                      "le lr, 1b\n"
                      "2:\n"
-                     : [to] "+r"(to), [from] "+r"(from)
+                     : [to] "+r"(to), [from] "+l"(from)
                      : [n] "r"(n), [apart] "r"(s->apart), [count] "r"(s->count), [from_step] "r"(s->from_step),
                        [to_step] "r"(s->to_step)
                      : "r12", "lr", "q0", "q1", "memory");

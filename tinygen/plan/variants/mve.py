@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_mve as pack
-from tinygen.plan.variants.base import Variants, consts, ints, packed
+from tinygen.plan.variants.base import Variant, Variants, consts, ints, packed
 
 
 def _conv(call: Call) -> Call | str:
@@ -32,8 +34,24 @@ def _dense(call: Call) -> Call | str:
     return packed(call, "tg_dense_s8_mve", w=pack.pack_dense_mve(c["w"], c["b"], c["m"]))
 
 
+def _same_constants(kernel: str) -> Variant:
+    """For kernels that take any layer and the reference's constants."""
+    return lambda call: replace(call, kernel=kernel)
+
+
+def _requantised(kernel: str) -> Variant:
+    """The same, for those that requantise."""
+    return lambda call: pack.shift_supported(ints(call)["shift"]) or replace(call, kernel=kernel)
+
+
 VARIANTS: Variants = {
+    "tg_add_s8": (_same_constants("tg_add_s8_mve"),),
+    "tg_avgpool_s8": (_requantised("tg_avgpool_s8_mve"),),
+    "tg_conv_s8": (_conv,),
     "tg_dense_s8": (_dense,),
     "tg_dwconv_s8": (_dwconv,),
-    "tg_conv_s8": (_conv,),
+    "tg_lut_s8": (_same_constants("tg_lut_s8_mve"),),
+    "tg_maxpool_s8": (_same_constants("tg_maxpool_s8_mve"),),
+    "tg_mul_s8": (_requantised("tg_mul_s8_mve"),),
+    "tg_reduce_sum_s8": (_requantised("tg_reduce_sum_s8_mve"),),
 }
