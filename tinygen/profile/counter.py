@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tinygen.build.elf import Image
-from tinygen.build.process import run
+from tinygen.build.process import run, work_folder
 from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
 from tinygen.emit.resources import templates_dir
@@ -71,24 +71,27 @@ def plugin() -> Path:
     if library.is_file():
         return library
     compiler = find_host()
-    part = library.with_name(f"{library.name}.{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        command = (*compiler.cc, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(part), str(source))
-        result = run(command, folder, COMPILE_TIMEOUT_S)
-        if result.exit_code != 0 or not part.is_file():
+    with work_folder() as work:
+        made = work / "counter.so"
+        command = (*compiler.cc, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(made), str(source))
+        result = run(command, work, COMPILE_TIMEOUT_S)
+        if result.exit_code != 0 or not made.is_file():
             said = "\n".join(result.stderr.splitlines()[:8]) or "(it said nothing)"
             raise ToolError(
                 f"{compiler.cc[0]} cannot compile the plug-in for QEMU that counts instructions "
                 f"(exit code {result.exit_code}):\n{said}\nSet CC to another compiler of this computer."
             )
+        content = made.read_bytes()
+    part = library.with_name(f"{library.name}.{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Moved into place, so that a run beside this one never loads half a file.
+        part.write_bytes(content)
         part.replace(library)
     except OSError as error:
         raise ToolError(
             f"cannot write {folder}: {error.strerror or error}. Set XDG_CACHE_HOME to another folder"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return library
 
 
