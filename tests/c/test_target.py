@@ -22,7 +22,7 @@ Require = Callable[[str], None]
 def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -> dict[str, Recorder]:
     require_tool("gcc")
     lib = build(tmp_path_factory.mktemp("kernels"))
-    ref, dsp, lanes = Recorder(lib, 2500), Recorder(lib, 4000), Recorder(lib, 4000)
+    ref, dsp, lanes = Recorder(lib, 2500), Recorder(lib, 4000), Recorder(lib, 1500)
     small = Recorder(lib, 4000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_ref, "SEEDS", range(5))
@@ -45,6 +45,10 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
         test_dsp.dwconv_sweep(dsp, square=True, at_least=3)
         for make in (cases.conv_case, cases.pointwise_case):
             test_lanes.sweep(lanes, make, 20)
+        test_lanes.test_a_lane_at_minus_2_to_the_15(lanes)
+        for x_value in (-128, None):
+            test_lanes.test_lanes_at_their_limits(lanes, 12, 127, x_value)
+            test_lanes.test_lanes_at_their_limits(lanes, 12, None, x_value)
         patch.setattr(test_small, "SEEDS", range(10))
         for make in (cases.dense_case, test_small.wide_dense_case):
             test_small.test_dense(small, make)

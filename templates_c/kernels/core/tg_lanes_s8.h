@@ -16,9 +16,6 @@
 extern "C" {
 #endif
 
-/** Windows of 8 pixels up to this many bytes, of 4 pixels beyond; twin of WINDOW_LIMIT in pack_lanes.py. */
-#define TG_LANES_WINDOW 10240
-
 /** A group of n taps begins with the byte TG_LANES_STEP * (TG_LANES_GROUP + 1 - n): how far the code for 8 pixels
  *  jumps into its unrolled taps. A byte of 0 ends the channel. */
 #define TG_LANES_GROUP 11
@@ -44,123 +41,134 @@ typedef struct {
 /** A kernel's own inner loop: `channels` channels of a tile, moving w and b (and m and y when `fast`) on. */
 typedef void (*tg_lanes_channels_t)(tg_lanes_t *l, int32_t pixels);
 
-/** to[i * step] = a[i] + 65536 * b[i] */
+/** to[i * step] = a[i] + 65536 * b[i], n >= 1 */
 static TG_NOINLINE void tg_lanes_pair(int32_t *to, int32_t step, const int8_t *a, const int8_t *b, int32_t n)
 {
+#if TG_SMALL_CORE
+    const int8_t *const a_end = &a[n];
+    const int8_t *const b_end = &b[n];
+    for (int32_t i = -n; i != 0; ++i) { /* unrolled it would spill */
+        to[0] = a_end[i] + (b_end[i] * 65536);
+        to += step;
+    }
+#else
     for (; n >= 4; n -= 4) {
         to[0] = a[0] + (b[0] * 65536);
-        to += step;
-        to[0] = a[1] + (b[1] * 65536);
-        to += step;
+        to[step] = a[1] + (b[1] * 65536);
+        to += 2 * step;
         to[0] = a[2] + (b[2] * 65536);
-        to += step;
-        to[0] = a[3] + (b[3] * 65536);
-        to += step;
+        to[step] = a[3] + (b[3] * 65536);
+        to += 2 * step;
         a += 4;
         b += 4;
     }
     for (; n > 0; --n) {
-        to[0] = a[0] + (b[0] * 65536);
+        to[0] = *a + (*b * 65536);
         to += step;
         ++a;
         ++b;
     }
+#endif
 }
 
-/** to[i * step] = x[i] * scale + other: for pairs of which one pixel, or none (scale 0), reads inside the image. */
-static TG_NOINLINE void tg_lanes_edge(int32_t *to, int32_t step, const int8_t *x, int32_t n, int32_t scale,
-                                      int32_t other)
+/** The same for one or both of the pixels outside the image: their step is 0, and they stay on the zero point. */
+static TG_NOINLINE void tg_lanes_edge(int32_t *to, int32_t step, const int8_t *a, int32_t a_step, const int8_t *b,
+                                      int32_t b_step, int32_t n)
 {
-    for (int32_t i = 0; i < n; ++i) {
-        to[0] = (x[i] * scale) + other;
+    for (; n > 0; --n) {
+        to[0] = *a + (*b * 65536);
         to += step;
+        a += a_step;
+        b += b_step;
     }
 }
 
-/** Image position of tap (0, 0) of an output pixel, perhaps outside. */
+/** What an output pixel reads: image row and column of tap (0, 0), perhaps outside, and its offset in the image. */
 typedef struct {
     int32_t row;
     int32_t col;
-} tg_lanes_at_t;
+    int32_t at;
+} tg_lanes_pixel_t;
 
-static inline tg_lanes_at_t tg_lanes_at(const tg_conv_s8_cfg_t *cfg, int32_t oy, int32_t ox)
+static TG_NOINLINE void tg_lanes_pixel(const tg_conv_s8_cfg_t *cfg, int32_t oy, int32_t ox, tg_lanes_pixel_t *p)
 {
-    const tg_lanes_at_t at = {(oy * cfg->stride_h) - cfg->pad_top, (ox * cfg->stride_w) - cfg->pad_left};
-    return at;
+    p->row = (oy * cfg->stride_h) - cfg->pad_top;
+    p->col = (ox * cfg->stride_w) - cfg->pad_left;
+    p->at = ((p->row * cfg->in_w) + p->col) * cfg->in_c;
 }
 
-/** Nonzero when every column that the pixel reads is inside the image. */
-static inline int32_t tg_lanes_inside(const tg_conv_s8_cfg_t *cfg, tg_lanes_at_t at)
+/** A row of taps, n channels each, of pixels of which not every tap is inside. */
+static TG_NOINLINE void tg_lanes_border(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const tg_lanes_pixel_t *a,
+                                        const tg_lanes_pixel_t *b, int32_t *to, int32_t step, int32_t n)
 {
-    return ((at.col >= 0) && ((at.col + ((cfg->k_w - 1) * cfg->dil_w)) < cfg->in_w)) ? 1 : 0;
-}
-
-/** One tap of a pair of pixels, n channels; x: the image from the first of these channels on. */
-static TG_NOINLINE void tg_lanes_tap(const tg_conv_s8_cfg_t *cfg, const int8_t *x, int32_t n, tg_lanes_at_t a,
-                                     tg_lanes_at_t b, int32_t *to, int32_t step)
-{
-    const int32_t zp = cfg->in_zp;
-    const int32_t in_a = (((uint32_t)a.row < cfg->in_h) && ((uint32_t)a.col < cfg->in_w)) ? 1 : 0;
-    const int32_t in_b = (((uint32_t)b.row < cfg->in_h) && ((uint32_t)b.col < cfg->in_w)) ? 1 : 0;
-    const int8_t *const xa = (in_a != 0) ? &x[((a.row * cfg->in_w) + a.col) * cfg->in_c] : x;
-    const int8_t *const xb = (in_b != 0) ? &x[((b.row * cfg->in_w) + b.col) * cfg->in_c] : x;
-    if ((in_a != 0) && (in_b != 0)) {
-        tg_lanes_pair(to, step, xa, xb, n);
-    } else if (in_a != 0) {
-        tg_lanes_edge(to, step, xa, n, 1, zp * 65536);
-    } else if (in_b != 0) {
-        tg_lanes_edge(to, step, xb, n, 65536, zp);
-    } else {
-        tg_lanes_edge(to, step, x, n, 0, zp * 65537);
+    const int8_t zp = (int8_t)cfg->in_zp;
+    const int32_t in_w = cfg->in_w;
+    const int32_t dil = cfg->dil_w;
+    /* a row outside has no columns */
+    const uint32_t a_w = ((uint32_t)a->row < cfg->in_h) ? (uint32_t)in_w : 0U;
+    const uint32_t b_w = ((uint32_t)b->row < cfg->in_h) ? (uint32_t)in_w : 0U;
+    int32_t offset = 0;
+    for (int32_t col = 0; col < (cfg->k_w * dil); col += dil) {
+        const int32_t in_a = ((uint32_t)(a->col + col) < a_w) ? 1 : 0;
+        const int32_t in_b = ((uint32_t)(b->col + col) < b_w) ? 1 : 0;
+        if ((in_a + in_b) == 2) {
+            tg_lanes_pair(to, step, &x[a->at + offset], &x[b->at + offset], n);
+        } else {
+            tg_lanes_edge(to, step, (in_a != 0) ? &x[a->at + offset] : &zp, in_a,
+                          (in_b != 0) ? &x[b->at + offset] : &zp, in_b, n);
+        }
+        to += n * step;
+        offset += dil * cfg->in_c;
     }
 }
 
-/** What the pair of pixels at a and b reads, as every `step`-th word from `to` on. */
-static TG_NOINLINE void tg_lanes_pixels(const tg_conv_s8_cfg_t *cfg, const int8_t *x, tg_lanes_at_t a, tg_lanes_at_t b,
-                                        int32_t *to, int32_t step)
+/** Nonzero when every column that the pixel reads is inside the image. */
+static inline int32_t tg_lanes_inside(const tg_conv_s8_cfg_t *cfg, const tg_lanes_pixel_t *p)
 {
-    const int32_t n = (cfg->groups == 1U) ? cfg->in_c : (cfg->in_c / cfg->groups);
-    /* the taps of a kernel row are neighbours in the image: one run */
-    const int32_t whole = ((cfg->groups == 1U) && ((cfg->dil_w == 1U) || (cfg->k_w == 1U)) &&
+    return ((p->col >= 0) && ((p->col + ((cfg->k_w - 1) * cfg->dil_w)) < cfg->in_w)) ? 1 : 0;
+}
+
+/** What the pixels a and b read, n channels from x on, as every `step`-th word from `to` on; a and b move down. */
+static TG_NOINLINE void tg_lanes_pixels(const tg_conv_s8_cfg_t *cfg, const int8_t *x, tg_lanes_pixel_t *a,
+                                        tg_lanes_pixel_t *b, int32_t *to, int32_t step, int32_t n)
+{
+    const int32_t run = cfg->k_w * n;
+    const int32_t down = cfg->dil_h * cfg->in_w * cfg->in_c;
+    /* the taps of a kernel row are neighbours in the image */
+    const int32_t whole = (((cfg->dil_w == 1U) || (cfg->k_w == 1U)) && ((cfg->groups == 1U) || (cfg->k_w == 1U)) &&
                            (tg_lanes_inside(cfg, a) != 0) && (tg_lanes_inside(cfg, b) != 0))
                               ? 1
                               : 0;
     for (int32_t ky = cfg->k_h; ky > 0; --ky) {
-        if ((whole != 0) && ((uint32_t)a.row < cfg->in_h) && ((uint32_t)b.row < cfg->in_h)) {
-            tg_lanes_pair(to, step, &x[((a.row * cfg->in_w) + a.col) * n], &x[((b.row * cfg->in_w) + b.col) * n],
-                          cfg->k_w * n);
-            to += cfg->k_w * n * step;
+        if ((whole != 0) && ((uint32_t)a->row < cfg->in_h) && ((uint32_t)b->row < cfg->in_h)) {
+            tg_lanes_pair(to, step, &x[a->at], &x[b->at], run);
         } else {
-            tg_lanes_at_t c = a;
-            tg_lanes_at_t d = b;
-            for (int32_t kx = cfg->k_w; kx > 0; --kx) {
-                tg_lanes_tap(cfg, x, n, c, d, to, step);
-                to += n * step;
-                c.col += cfg->dil_w;
-                d.col += cfg->dil_w;
-            }
+            tg_lanes_border(cfg, x, a, b, to, step, n);
         }
-        a.row += cfg->dil_h;
-        b.row += cfg->dil_h;
+        to += run * step;
+        a->row += cfg->dil_h;
+        b->row += cfg->dil_h;
+        a->at += down;
+        b->at += down;
     }
 }
 
-/** The window of `pixels` pixels from output position (oy, ox) on, in the order of the output. */
-static TG_NOINLINE void tg_lanes_window(const tg_conv_s8_cfg_t *cfg, const int8_t *x, int32_t oy, int32_t ox,
+/** The window of `pixels` pixels from output position (oy, ox) on, in the order of the output; n channels from x on. */
+static TG_NOINLINE void tg_lanes_window(const tg_conv_s8_cfg_t *cfg, const int8_t *x, int32_t n, int32_t oy, int32_t ox,
                                         int32_t pixels, int32_t *window)
 {
     const int32_t step = pixels / 2;
     for (int32_t i = 0; i < step; ++i) {
-        tg_lanes_at_t at[2];
+        tg_lanes_pixel_t p[2];
         for (int32_t j = 0; j < 2; ++j) {
-            at[j] = tg_lanes_at(cfg, oy, ox);
+            tg_lanes_pixel(cfg, oy, ox, &p[j]);
             ++ox;
             if (ox == cfg->out_w) {
                 ox = 0;
                 ++oy;
             }
         }
-        tg_lanes_pixels(cfg, x, at[0], at[1], &window[i], step);
+        tg_lanes_pixels(cfg, x, &p[0], &p[1], &window[i], step, n);
     }
 }
 
@@ -201,20 +209,38 @@ static inline void tg_lanes_sums(tg_lanes_t *l, int32_t pixels)
     }
 }
 
+/** l->sums as outputs of one channel, whatever the shift and the multiplier. */
+static TG_NOINLINE void tg_lanes_requant(const tg_conv_s8_cfg_t *cfg, const tg_lanes_t *l, int32_t pixels)
+{
+    const int32_t m = l->m[0];
+    int8_t *y = l->y;
+    if ((cfg->shift > 32U) && (cfg->shift <= 54U)) {
+        const int32_t shift = cfg->shift - 32;
+        const int32_t rounding = (int32_t)((1UL << shift) >> 1) + ((cfg->out_zp - l->lo) * (int32_t)(1UL << shift));
+        for (int32_t i = 0; i < pixels; ++i) {
+            *y = (int8_t)(l->lo + tg_clamp((tg_mul_high(l->sums[i], m) + rounding) >> shift, 0, l->range));
+            y += l->stride;
+        }
+    } else {
+        for (int32_t i = 0; i < pixels; ++i) {
+            *y = tg_requant_clamp(l->sums[i], m, cfg->shift, cfg->out_zp, cfg->lo, cfg->hi);
+            y += l->stride;
+        }
+    }
+}
+
 /** All channels of a tile that read the same window. */
 static inline void tg_lanes_tile(const tg_conv_s8_cfg_t *cfg, tg_lanes_t *l, int32_t pixels, int32_t channels,
                                  tg_lanes_channels_t run)
 {
-    l->channels = (l->fast != 0) ? channels : 1;
     if (l->fast != 0) {
+        l->channels = channels;
         run(l, pixels);
     } else {
         for (; channels > 0; --channels) {
             l->channels = 1;
             run(l, pixels);
-            for (int32_t i = 0; i < pixels; ++i) {
-                l->y[i * cfg->out_c] = tg_requant_clamp(l->sums[i], l->m[0], cfg->shift, cfg->out_zp, cfg->lo, cfg->hi);
-            }
+            tg_lanes_requant(cfg, l, pixels);
             ++l->m;
             ++l->y;
         }
@@ -226,15 +252,15 @@ static inline void tg_lanes_conv(const tg_conv_s8_cfg_t *cfg, const int8_t *x, t
                                  int8_t *y, tg_lanes_channels_t run)
 {
     const tg_lanes_t first = *l;
+    const int32_t tile = first.w[0];
     const int32_t all = cfg->out_h * cfg->out_w;
     const int32_t groups = cfg->groups;
     const int32_t in_c = (groups == 1) ? cfg->in_c : (cfg->in_c / groups);
     const int32_t out_c = (groups == 1) ? cfg->out_c : (cfg->out_c / groups);
-    const int32_t wide = ((all >= 8) && ((16 * cfg->k_h * cfg->k_w * in_c) <= TG_LANES_WINDOW)) ? 1 : 0;
     int32_t oy = 0;
     int32_t ox = 0;
     for (int32_t p = 0; p < all;) {
-        const int32_t pixels = ((wide != 0) && ((all - p) > 4)) ? 8 : 4;
+        const int32_t pixels = ((tile == 8) && ((all - p) > 4)) ? 8 : 4;
         for (; p > (all - pixels); --p) {
             if (ox == 0) {
                 ox = cfg->out_w;
@@ -242,12 +268,12 @@ static inline void tg_lanes_conv(const tg_conv_s8_cfg_t *cfg, const int8_t *x, t
             }
             --ox;
         }
-        l->w = first.w;
+        l->w = &first.w[1];
         l->b = first.b;
         l->m = first.m;
         l->y = &y[p * cfg->out_c];
         for (int32_t g = 0; g < groups; ++g) {
-            tg_lanes_window(cfg, &x[g * in_c], oy, ox, pixels, window);
+            tg_lanes_window(cfg, &x[g * in_c], in_c, oy, ox, pixels, window);
             tg_lanes_tile(cfg, l, pixels, out_c, run);
         }
         p += pixels;

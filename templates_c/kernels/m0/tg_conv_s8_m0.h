@@ -12,14 +12,15 @@ extern "C" {
 #endif
 
 /**
- * Limits: out_h * out_w >= 4. Constants are packed by plan/variants/pack_lanes.py, pack_conv_lanes().
+ * Limits: at least a tile of output pixels. Constants are packed by plan/variants/pack_lanes.py, pack_conv_lanes().
  *
  * @param x        [in_h][in_w][in_c]
- * @param w        for each channel its groups of taps (a byte that tells the length, then the weights) and a 0
+ * @param w        pixels of a tile (8 or 4), then for each channel its groups of taps (a byte that tells the length,
+ *                 then the weights) and a 0
  * @param b        [out_c], zero point folded
  * @param m        [1 + out_c]: the bits of the low part, then for each channel 65536 * high + low, both signed, with
  *                 m / 256 = high * 2^bits + low; or 0, then the multipliers as they are
- * @param scratch  the window of 8 (or 4) pixels, 16 (or 8) bytes a tap (conv_lanes_scratch()), 4-byte aligned
+ * @param scratch  the window of a tile, 2 bytes for each pixel and tap (conv_lanes_scratch()), 4-byte aligned
  * @param y        [out_h][out_w][out_c]; must not overlap x
  */
 void tg_conv_s8_m0(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *m,

@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import pack_lanes, pack_small
+from tinygen.plan.variants import lanes, pack_small
 from tinygen.plan.variants.base import Variants, consts, ints, packed
-
-
-def _conv(call: Call) -> Call | str:
-    f, c = ints(call), consts(call)
-    taps, pixels = c["w"][0].size, f["out_h"] * f["out_w"]
-    reason = pack_lanes.conv_lanes_supported(taps, pixels)
-    if reason is not None:
-        return reason
-    w, b, m = pack_lanes.pack_conv_lanes(c["w"], c["b"], c["m"], f["shift"], f["out_zp"], f["lo"], f["hi"])
-    m = pack_lanes.split_multipliers(pack_lanes.unpack_weights(w, c["w"].shape), b, m, f["shift"], f["out_zp"], f["lo"])
-    return packed(call, "tg_conv_s8_m0", pack_lanes.conv_lanes_scratch(taps, pixels), w=w, b=b, m=m)
 
 
 def _dense(call: Call) -> Call | str:
@@ -37,4 +26,8 @@ def _dwconv(call: Call) -> Call | str:
     return packed(call, "tg_dwconv_s8_m0", pack_small.dwconv_scratch(f), w=w, b=b, m=m)
 
 
-VARIANTS: Variants = {"tg_conv_s8": (_conv,), "tg_dwconv_s8": (_dwconv,), "tg_dense_s8": (_dense,)}
+VARIANTS: Variants = {
+    "tg_conv_s8": tuple(lanes.conv("tg_conv_s8_m0", tile, split=True) for tile in (8, 4)),
+    "tg_dwconv_s8": (_dwconv,),
+    "tg_dense_s8": (_dense,),
+}

@@ -20,35 +20,44 @@ GROUP = 11
 STEP = 22
 #: Largest magnitude of a lane. Not -2^15: a lower lane below 0 borrows 1 from the upper one, which must not wrap.
 LANE = 2**15 - 1
-#: Largest window in bytes: of 8 pixels where that fits, else of 4.
+#: Largest window in bytes.
 WINDOW_LIMIT = 10240
 #: Fewer outputs than this are less than a tile.
 PIXELS = 4
 #: Largest final shift of a layer whose zero point is part of the rounding constant.
 ROUND_LIMIT = 22
+#: Shifts for which tg_conv_s8_m3 requantises by SMULL and one rounding constant.
+QUICK_SHIFTS = (33, 54)
 
 
-def conv_lanes_supported(taps: int, pixels: int) -> str | None:
-    """Why no lanes kernel can take a layer of `taps` weights a channel and `pixels` output positions, or None."""
-    if pixels < PIXELS:
-        return f"{pixels} pixels, a tile has {PIXELS}"
-    if 2 * PIXELS * taps > WINDOW_LIMIT:
-        return f"a window of {2 * PIXELS * taps} bytes, above {WINDOW_LIMIT}"
-    return None
+def conv_lanes_supported(taps: int, pixels: int, tile: int) -> str | None:
+    """Why a layer of `taps` weights a channel and `pixels` output positions cannot go by tiles of 4 or 8, or None."""
+    if pixels < tile:
+        return f"{pixels} pixels, a tile has {tile}"
+    size = conv_lanes_scratch(taps, tile)
+    return f"a window of {size} bytes, above {WINDOW_LIMIT}" if size > WINDOW_LIMIT else None
 
 
-def conv_lanes_scratch(taps: int, pixels: int) -> int:
+def conv_lanes_scratch(taps: int, tile: int) -> int:
     """Bytes of the window: two for each tap and pixel of a tile."""
-    wide = pixels >= 2 * PIXELS and 4 * PIXELS * taps <= WINDOW_LIMIT
-    return (4 if wide else 2) * PIXELS * taps
+    return 2 * tile * taps
 
 
-def pack_conv_lanes(w_ohwi: Array, b: Array, m: Array, shift: int, zp: int, lo: int, hi: int) -> tuple[Array, ...]:
-    """(w, b, m): w the groups of every channel, each a byte STEP * (GROUP + 1 - length) and its weights, then a 0;
-    b and m as they are, except for channels whose output is always the same, which keep no weights."""
+def tiles(pixels: int, tile: int) -> tuple[tuple[int, int], ...]:
+    """(pixels, how often) of the tiles of a layer: as many of 8 as leave more than 4 pixels, then of 4."""
+    wide = (pixels + 3) // 8 if tile == 8 else 0
+    return (8, wide), (4, -(-max(pixels - 8 * wide, 0) // 4))
+
+
+def pack_conv_lanes(
+    w_ohwi: Array, b: Array, m: Array, shift: int, zp: int, lo: int, hi: int, tile: int
+) -> tuple[Array, ...]:
+    """(w, b, m): w the largest tile (a byte: 4 or 8), then the groups of every channel, each a byte
+    STEP * (GROUP + 1 - length) and its weights, then a 0; b and m as they are, except for channels whose output is
+    always the same, which keep no weights."""
     w = w_ohwi.reshape(w_ohwi.shape[0], -1)
     w, b, m = _settled(w, b, m, shift, zp, lo, hi)
-    stream = bytearray()
+    stream = bytearray([tile])
     for row in w.tolist():
         for group in _groups(row):
             stream.append(STEP * (GROUP + 1 - len(group)))
@@ -60,7 +69,7 @@ def pack_conv_lanes(w_ohwi: Array, b: Array, m: Array, shift: int, zp: int, lo: 
 def unpack_weights(stream: Array, shape: tuple[int, ...]) -> Array:
     """The weights [out_c][taps] in `stream`, with zeros where it left them out; `shape` is [out_c][...]."""
     w = np.zeros((shape[0], math.prod(shape[1:])), dtype=np.int8)
-    i = 0
+    i = 1
     for row in w:
         at = 0
         while mark := int(stream[i]) & 0xFF:
