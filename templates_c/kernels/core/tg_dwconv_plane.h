@@ -32,7 +32,7 @@ typedef struct {
     const tg_taps3_t *taps;
     const tg_taps3_t *taps_end;
     int32_t *sum;
-    int32_t *sum_end; /**< of the first line; passed by where that is no multiple of TG_PLANE_STEP */
+    int32_t *sum_end; /**< of the first line; passed by where its length is no multiple of TG_PLANE_STEP1 or 2 */
     int32_t start;    /**< of a sum */
     int32_t lines;
     uint32_t x_line;   /**< bytes from line to line of x */
@@ -70,7 +70,7 @@ typedef struct {
 #define TG_PLANE_ASM 0
 #endif
 
-/* Entry and exit of a function with one argument, in Thumb-1. By themselves, so that any frame pointer will do. */
+/* Entry and exit in Thumb-1 of a function whose argument is in r0; what they save needs no help of the compiler. */
 #define TG_PLANE_ENTER                                                                                                 \
     ".syntax unified\n"                                                                                                \
     "push  {r4-r7, lr}\n"                                                                                              \
@@ -91,76 +91,113 @@ typedef struct {
 
 #if TG_PLANE_ASM && TG_SMALL_CORE
 /** Outputs made at a time, and so too many at the end of a line. */
-#define TG_PLANE_STEP 2
-/** Two outputs, `s` bytes apart. r0, r1 sums; r2 x; r3-r5 weights; r6 x pointer; r7 taps. */
-#define TG_PLANE_RUN(name, s)                                                                                          \
-    static TG_NOINLINE void name(const tg_run_t *run)                                                                  \
-    {                                                                                                                  \
-        register const tg_run_t *r0 __asm__("r0") = run;                                                               \
-        __asm__ volatile(TG_PLANE_ENTER "ldr   r1, [r0, #32]\n"                                                        \
-                                        "ldr   r2, [r0, #28]\n"                                                        \
-                                        "ldr   r3, [r0, #24]\n"                                                        \
-                                        "ldr   r4, [r0, #0]\n"                                                         \
-                                        "push  {r1-r4}\n" /* sum_line, x_line, lines, x */                             \
-                                        "ldmia r0!, {r1-r6}\n"                                                         \
-                                        "mov   r8, r1\n"  /* x */                                                      \
-                                        "mov   r12, r2\n" /* taps */                                                   \
-                                        "mov   lr, r3\n"  /* taps_end */                                               \
-                                        "mov   r9, r4\n"  /* sum */                                                    \
-                                        "mov   r10, r5\n" /* sum_end */                                                \
-                                        "mov   r11, r6\n" /* start */                                                  \
-                                        "1:\n"                                                                         \
-                                        "mov   r7, r12\n"                                                              \
-                                        "mov   r6, r8\n"                                                               \
-                                        "mov   r0, r11\n"                                                              \
-                                        "mov   r1, r11\n"                                                              \
-                                        "2:\n"                                                                         \
-                                        "ldmia r7!, {r2-r5}\n"                                                         \
-                                        "adds  r6, r6, r2\n"                                                           \
-                                        "ldrb  r2, [r6, #0]\n"                                                         \
-                                        "muls  r2, r3, r2\n"                                                           \
-                                        "adds  r0, r0, r2\n"                                                           \
-                                        "ldrb  r2, [r6, #1]\n"                                                         \
-                                        "muls  r2, r4, r2\n"                                                           \
-                                        "adds  r0, r0, r2\n"                                                           \
-                                        "ldrb  r2, [r6, #2]\n"                                                         \
-                                        "muls  r2, r5, r2\n"                                                           \
-                                        "adds  r0, r0, r2\n"                                                           \
-                                        "ldrb  r2, [r6, #" #s "]\n"                                                    \
-                                        "muls  r3, r2, r3\n"                                                           \
-                                        "adds  r1, r1, r3\n"                                                           \
-                                        "ldrb  r2, [r6, #1+" #s "]\n"                                                  \
-                                        "muls  r4, r2, r4\n"                                                           \
-                                        "adds  r1, r1, r4\n"                                                           \
-                                        "ldrb  r2, [r6, #2+" #s "]\n"                                                  \
-                                        "muls  r5, r2, r5\n"                                                           \
-                                        "adds  r1, r1, r5\n"                                                           \
-                                        "cmp   r7, lr\n"                                                               \
-                                        "bne   2b\n"                                                                   \
-                                        "mov   r2, r9\n"                                                               \
-                                        "stmia r2!, {r0, r1}\n"                                                        \
-                                        "mov   r9, r2\n"                                                               \
-                                        "movs  r3, #2*" #s "\n"                                                        \
-                                        "add   r8, r3\n"                                                               \
-                                        "cmp   r2, r10\n"                                                              \
-                                        "blo   1b\n"                                                                   \
-                                        "pop   {r0-r3}\n"                                                              \
-                                        "adds  r3, r3, r1\n"                                                           \
-                                        "mov   r8, r3\n"                                                               \
-                                        "add   r10, r0\n"                                                              \
-                                        "subs  r2, r2, #1\n"                                                           \
-                                        "push  {r0-r3}\n"                                                              \
-                                        "bne   1b\n"                                                                   \
-                                        "add   sp, #16\n" TG_PLANE_LEAVE                                               \
-                         : "+r"(r0)                                                                                    \
-                         :                                                                                             \
-                         : "r1", "r2", "r3", "r12", "cc", "memory");                                                   \
-    }
-TG_PLANE_RUN(tg_plane_run1, 1)
-TG_PLANE_RUN(tg_plane_run2, 2)
+#define TG_PLANE_STEP1 4
+#define TG_PLANE_STEP2 2
+/* clang-format off */
+#define TG_PLANE_START                                       \
+    TG_PLANE_ENTER                                           \
+    "ldr   r1, [r0, #32]\n"                                  \
+    "ldr   r2, [r0, #28]\n"                                  \
+    "ldr   r3, [r0, #24]\n"                                  \
+    "ldr   r4, [r0, #0]\n"                                   \
+    "push  {r1-r4}\n" /* sum_line, x_line, lines, x */       \
+    "ldmia r0!, {r1-r6}\n"                                   \
+    "mov   r8, r1\n"  /* x */                                \
+    "mov   r12, r2\n" /* taps */                             \
+    "mov   lr, r3\n"  /* taps_end */                         \
+    "mov   r9, r4\n"  /* sum */                              \
+    "mov   r10, r5\n" /* sum_end */                          \
+    "mov   r11, r6\n" /* start */
+#define TG_PLANE_NEXT_LINE                                   \
+    "pop   {r0-r3}\n"                                        \
+    "adds  r3, r3, r1\n"                                     \
+    "mov   r8, r3\n"                                         \
+    "add   r10, r0\n"                                        \
+    "subs  r2, r2, #1\n"                                     \
+    "push  {r0-r3}\n"                                        \
+    "bne   1b\n"                                             \
+    "add   sp, #16\n"                                        \
+    TG_PLANE_LEAVE
+/* One product: x at an offset from r6, the weight in a register that stays (keep) or goes (last). */
+#define TG_PLANE_KEEP(at, x, w, sum)                         \
+    "ldrb  " #x ", [r6, #" #at "]\n"                         \
+    "muls  " #x ", " #w ", " #x "\n"                         \
+    "adds  " #sum ", " #sum ", " #x "\n"
+#define TG_PLANE_LAST(at, x, w, sum)                         \
+    "ldrb  " #x ", [r6, #" #at "]\n"                         \
+    "muls  " #w ", " #x ", " #w "\n"                         \
+    "adds  " #sum ", " #sum ", " #w "\n"
+/* One tap of four neighbouring outputs. */
+#define TG_PLANE_TAP4(a, b, c, d)                            \
+    "ldmia r7!, {r5}\n"                                      \
+    TG_PLANE_KEEP(a, r4, r5, r0) TG_PLANE_KEEP(b, r4, r5, r1)                               \
+    TG_PLANE_KEEP(c, r4, r5, r2) TG_PLANE_LAST(d, r4, r5, r3)
+
+/** Four outputs at a time. r0-r3 sums; r4 x; r5 weight; r6 x pointer; r7 taps. */
+static TG_NOINLINE void tg_plane_run1(const tg_run_t *run)
+{
+    register const tg_run_t *r0 __asm__("r0") = run;
+    __asm__ volatile(TG_PLANE_START
+                     "1:\n"
+                     "mov   r7, r12\n"
+                     "mov   r6, r8\n"
+                     "mov   r0, r11\n"
+                     "mov   r1, r11\n"
+                     "mov   r2, r11\n"
+                     "mov   r3, r11\n"
+                     "2:\n"
+                     "ldmia r7!, {r4}\n"
+                     "adds  r6, r6, r4\n"
+                     TG_PLANE_TAP4(0, 1, 2, 3) TG_PLANE_TAP4(1, 2, 3, 4) TG_PLANE_TAP4(2, 3, 4, 5)
+                     "cmp   r7, lr\n"
+                     "bne   2b\n"
+                     "mov   r4, r9\n"
+                     "stmia r4!, {r0-r3}\n"
+                     "mov   r9, r4\n"
+                     "movs  r5, #4\n"
+                     "add   r8, r5\n"
+                     "cmp   r4, r10\n"
+                     "blo   1b\n"
+                     TG_PLANE_NEXT_LINE
+                     : "+r"(r0)
+                     :
+                     : "r1", "r2", "r3", "r12", "cc", "memory");
+}
+
+/** Two outputs, 2 bytes apart, at a time: lines of stride 2 are short. r0, r1 sums; r2 x; r3-r5 weights. */
+static TG_NOINLINE void tg_plane_run2(const tg_run_t *run)
+{
+    register const tg_run_t *r0 __asm__("r0") = run;
+    __asm__ volatile(TG_PLANE_START
+                     "1:\n"
+                     "mov   r7, r12\n"
+                     "mov   r6, r8\n"
+                     "mov   r0, r11\n"
+                     "mov   r1, r11\n"
+                     "2:\n"
+                     "ldmia r7!, {r2-r5}\n"
+                     "adds  r6, r6, r2\n"
+                     TG_PLANE_KEEP(0, r2, r3, r0) TG_PLANE_KEEP(1, r2, r4, r0) TG_PLANE_KEEP(2, r2, r5, r0)
+                     TG_PLANE_LAST(2, r2, r3, r1) TG_PLANE_LAST(3, r2, r4, r1) TG_PLANE_LAST(4, r2, r5, r1)
+                     "cmp   r7, lr\n"
+                     "bne   2b\n"
+                     "mov   r2, r9\n"
+                     "stmia r2!, {r0, r1}\n"
+                     "mov   r9, r2\n"
+                     "movs  r3, #4\n"
+                     "add   r8, r3\n"
+                     "cmp   r2, r10\n"
+                     "blo   1b\n"
+                     TG_PLANE_NEXT_LINE
+                     : "+r"(r0)
+                     :
+                     : "r1", "r2", "r3", "r12", "cc", "memory");
+}
+/* clang-format on */
 
 #elif TG_PLANE_ASM && defined(__thumb2__)
-#define TG_PLANE_STEP 4
+#define TG_PLANE_STEP1 4
+#define TG_PLANE_STEP2 4
 #define TG_PLANE_X(at) "ldrb  r4, [r8, #" #at "]\n"
 #define TG_PLANE_MLA(sum, w) "mla   " #sum ", r4, " #w ", " #sum "\n"
 /** Four outputs, `s` bytes apart. r0-r3 sums; r4 x; r5-r7 weights; r8 x pointer; r9 taps. */
@@ -226,7 +263,8 @@ TG_PLANE_RUN(tg_plane_run2, 2,
 /* clang-format on */
 
 #else
-#define TG_PLANE_STEP 4
+#define TG_PLANE_STEP1 4
+#define TG_PLANE_STEP2 4
 /** Outputs `stride` bytes apart: what the assembly does. */
 static inline void tg_plane_run(const tg_run_t *run, int32_t stride)
 {
@@ -235,7 +273,7 @@ static inline void tg_plane_run(const tg_run_t *run, int32_t stride)
         const uint8_t *x = &run->x[(uint32_t)line * run->x_line];
         const int32_t *const end = &run->sum_end[(uint32_t)line * (run->sum_line / sizeof *sum)];
         do {
-            for (int32_t i = 0; i < TG_PLANE_STEP; ++i) {
+            for (int32_t i = 0; i < TG_PLANE_STEP1; ++i) {
                 const uint8_t *p = x;
                 int32_t acc = run->start;
                 for (const tg_taps3_t *t = run->taps; t != run->taps_end; ++t) {
@@ -588,7 +626,8 @@ static TG_NOINLINE void tg_plane_layout(const tg_dwconv_s8_cfg_t *cfg, tg_plane_
     g->pitch = g->in_w + g->edge;
     g->height = tg_plane_max(g->pad_top + g->in_h, ((g->out_h - 1) * g->stride_h) + ((g->k_h - 1) * g->dil_h) + 1);
     g->flat = ((g->stride_h == 1) && (g->stride_w == 1)) ? 1 : 0;
-    g->line = (g->flat != 0) ? g->pitch : ((g->out_w + TG_PLANE_STEP - 1) & ~(TG_PLANE_STEP - 1));
+    const int32_t step = (g->stride_w == 1) ? TG_PLANE_STEP1 : TG_PLANE_STEP2;
+    g->line = (g->flat != 0) ? g->pitch : ((g->out_w + step - 1) & -step);
     g->rows = 1;
     while ((g->rows < g->out_h) && (((g->rows + 1) * g->line) <= TG_PLANE_SUMS)) {
         ++g->rows;
@@ -639,7 +678,7 @@ static TG_INLINE void tg_dwconv_plane(const tg_dwconv_s8_cfg_t *cfg, const int8_
     tg_plane_layout(cfg, &g);
     tg_taps3_t *const taps = (tg_taps3_t *)(void *)scratch;
     int32_t *const sums = (int32_t *)(void *)&taps[g.triples];
-    uint8_t *const plane = (uint8_t *)&sums[(g.rows * g.line) + TG_PLANE_STEP];
+    uint8_t *const plane = (uint8_t *)&sums[(g.rows * g.line) + TG_PLANE_STEP1];
     tg_plane_fill_t fill = {x, &plane[(g.pad_top * g.pitch) + g.edge], in_c, g.in_w, g.pitch - g.in_w, g.in_h};
     tg_plane_out_t o = {0, g.out_w, g.line - g.out_w, out_c, cfg->out_zp, cfg->lo, cfg->hi, cfg->shift};
     const uint32_t x_line = (uint32_t)(g.stride_h * g.pitch);

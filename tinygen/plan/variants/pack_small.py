@@ -13,7 +13,7 @@ from tinygen.numerics import Array
 
 #: Where tg_plane_out_narrow and tg_plane_out_wide are exact: shifts, and the size of a sum.
 NARROW_SHIFTS, WIDE_SHIFTS, NARROW_LIMIT = (21, 42), (33, 54), 2**19
-#: Sums that tg_dwconv_plane.h makes before they become outputs: TG_PLANE_SUMS; and TG_PLANE_STEP.
+#: Sums that tg_dwconv_plane.h makes before they become outputs: TG_PLANE_SUMS; TG_PLANE_STEP1 and 2.
 PLANE_SUMS, _PLANE_STEP = 128, 4
 #: Inputs that tg_dense_lanes.h expands at a time: TG_LANES_CHUNK.
 LANES_CHUNK = 128
@@ -97,7 +97,7 @@ def dwconv_scratch(f: Mapping[str, int]) -> int:
     pitch = in_w + edge
     height = max(top + in_h, (out_h - 1) * stride_h + (k_h - 1) * dil_h + 1)
     line = pitch if stride_h == stride_w == 1 else -(-out_w // _PLANE_STEP) * _PLANE_STEP
-    sums = max(1, min(out_h, PLANE_SUMS // line)) * line + _PLANE_STEP
+    sums = max(line, min(out_h * line, PLANE_SUMS)) + _PLANE_STEP  # some cores have shorter lines, and more of them
     too_far = (_PLANE_STEP - 1) * stride_w + 2  # outputs behind a line, taps behind the kernel
     return 16 * k_h * -(-k_w // 3) + 4 * sums + height * pitch + edge + too_far
 
