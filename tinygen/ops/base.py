@@ -65,12 +65,15 @@ class ConstArg:
 class Generated:
     """A kernel made for one shape: files `name`.h and .c from the templates kernels/`template`.{h,c}.j2.
 
-    `view` is what they print, as `k`; kernels of one name have equal views.
+    `view` is what they print, as `k`; kernels of one name have equal views. `code` is about how many bytes they take,
+    `hot` about how many their innermost loop does.
     """
 
     name: str
     template: str
     view: Hashable
+    code: int
+    hot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ class Call:
     generated: tuple[Generated, ...] = ()
     uses: tuple[str, ...] = ()
     #: Layout of the input and of the output where it is not dense.
+    #: What kernels shared by several layers must have room for: filled by plan/planner.py from all its calls.
+    limits: tuple[tuple[str, int], ...] = ()
     x_planes: Planes | None = None
     y_planes: Planes | None = None
     #: Kernel and config of the reference call that this is a variant of, filled by plan/select.py: what the cost model

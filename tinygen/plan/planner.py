@@ -10,10 +10,12 @@ from tinygen.ir.types import Graph, Node, Stage
 from tinygen.ops import Operator
 from tinygen.ops.base import Alias, Call, ConstArg, Planes, need_quant
 from tinygen.plan import memory, schedule
+from tinygen.plan.choose import choose
 from tinygen.plan.layout import choose_planes, pad_call
-from tinygen.plan.select import select
+from tinygen.plan.select import candidates
 from tinygen.plan.steady import settle
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
+from tinygen.plan.variants import limits
 from tinygen.targets.cores import Core
 
 #: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
@@ -66,8 +68,8 @@ def plan(graph: Graph, core: Core, optimize: str = "balanced") -> Plan:
                 f'output "{graph.out_ports[i].name}" is another name for an input or output of the model; '
                 "tinygen needs a value that the network computes. Remove this output."
             )
-    candidates = [_Layout(graph, order, core, optimize).plan() for order in schedule.orders(graph)]
-    return min(candidates, key=lambda p: p.arena_len)
+    plans = [_Layout(graph, order, core, optimize).plan() for order in schedule.orders(graph)]
+    return min(plans, key=lambda p: p.arena_len)
 
 
 @dataclass
@@ -89,8 +91,16 @@ class _Layout:
         calls: dict[str, tuple[Call, ...]] = {}
         if self.optimize != "size":
             self.planes = choose_planes(graph, self.core.kernel_sets)
+        lowered = {node.name: self._lower(node, external) for node in self.order}
+        shared = limits(c for calls_ in lowered.values() for c in calls_)
+        rows = [
+            candidates(replace(c, limits=shared), self.core.kernel_sets)
+            for node in self.order
+            for c in lowered[node.name]
+        ]
+        chosen = iter(choose(rows, self.core.name, self.optimize))
         for node in self.order:
-            calls[node.name] = self._lower(node, external)
+            calls[node.name] = (*(next(chosen) for _ in lowered[node.name]), *self._pads(node))
         self._share_in_place(calls, external)
         buffers = self._buffers(calls, external)
         placed, arena_len = memory.place(buffers)
@@ -120,7 +130,7 @@ class _Layout:
         return tensor, offset
 
     def _lower(self, node: Node, external: set[str]) -> tuple[Call, ...]:
-        """The calls of a node that no view makes unnecessary."""
+        """The reference calls of a node that no view makes unnecessary."""
         assert isinstance(node.op, Operator)
         ins, out = self.graph.ins(node), self.graph.outs(node)[0]
         skipped = {
@@ -131,11 +141,13 @@ class _Layout:
         calls = [c for c in map(settle, node.op.lower(ins, out)) if skipped.isdisjoint(c.inputs[:1])]
         for call in calls:
             _check_sizes(call, node)
-        made = [replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls]
-        selected = [select(c, self.core.kernel_sets) for c in made]
-        if out.name in self.planes:
-            selected.append(pad_call(out.name, self.planes[out.name], need_quant(out)[1]))
-        return tuple(selected)
+        return tuple(replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls)
+
+    def _pads(self, node: Node) -> tuple[Call, ...]:
+        """What fills the gaps of an output in planes."""
+        out = self.graph.outs(node)[0]
+        planes = self.planes.get(out.name)
+        return () if planes is None else (pad_call(out.name, planes, need_quant(out)[1]),)
 
     def _planes_of(self, inputs: tuple[str, ...]) -> Planes | None:
         return next((self.planes[name] for name in inputs if name in self.planes), None)

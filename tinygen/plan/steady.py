@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.numerics import requant_clamp
+from tinygen.numerics import Array, requant_clamp
 from tinygen.ops.base import Call, ConstArg
 from tinygen.plan.variants.base import consts, ints
 
@@ -39,7 +39,7 @@ def settle(call: Call) -> Call:
     if not steady.any():
         return call
     new_w = np.moveaxis(np.where(steady.reshape(-1, *[1] * (w.ndim - 1)), 0, w).astype(np.int8), 0, _AXIS[call.kernel])
-    arrays = {
+    arrays: dict[str, Array] = {
         "w": np.ascontiguousarray(new_w),
         "b": np.where(steady, bias, b).astype(np.int32),
         "m": np.where(steady, MULTIPLIER, m).astype(np.int32),

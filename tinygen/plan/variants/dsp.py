@@ -11,8 +11,8 @@ from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_features, wino_scratch, wino_supported
 from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape
 from tinygen.plan.variants.rows import rows
-from tinygen.plan.variants.slides import whole_slides
-from tinygen.plan.variants.tiles import column_tiles, whole_tiles
+from tinygen.plan.variants.slides import compact_slides, whole_slides
+from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, whole_tiles
 
 
 def _conv(call: Call) -> Call | str:
@@ -55,10 +55,32 @@ def _dense(call: Call) -> Call | str:
 
 
 #: Variants that read or write planes where the call says so; the others know dense tensors only.
-PLANES = frozenset((column_tiles, whole_slides, whole_tiles, rows, dwplane3x3, dwplane3x3_shape))
+PLANES = frozenset(
+    (
+        column_tiles,
+        whole_slides,
+        compact_slides,
+        whole_tiles,
+        looped_tiles,
+        any_tiles,
+        rows,
+        dwplane3x3,
+        dwplane3x3_shape,
+    )
+)
 
 VARIANTS: Variants = {
-    "tg_conv_s8": (rows, column_tiles, whole_slides, whole_tiles, _conv),
+    "tg_conv_s8": (
+        any_tiles,
+        rows,
+        column_tiles,
+        whole_slides,
+        compact_slides,
+        whole_tiles,
+        looped_tiles,
+        _winograd,
+        _conv,
+    ),  # fmt: skip
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, _dwconv),
     "tg_dense_s8": (_dense,),
 }

@@ -47,4 +47,16 @@ def dwplane3x3_shape(call: Call) -> Call | str:
     if isinstance(made, str):
         return made
     view = pack.generate_dwplane3x3(ints(made), ints(call)["stride_h"])
-    return replace(made, kernel=view.name, generated=(Generated(view.name, "dsp/tg_dwplane3x3_shape", view),))
+    return replace(
+        made,
+        kernel=view.name,
+        generated=(
+            Generated(
+                view.name,
+                "dsp/tg_dwplane3x3_shape",
+                view,
+                view.size,
+                view.size // (2 if view.name.endswith("_l_dsp") else 1),
+            ),
+        ),
+    )

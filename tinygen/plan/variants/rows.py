@@ -56,6 +56,15 @@ class RowView:
     shift: int
 
     @property
+    def loop_bytes(self) -> int:
+        """Code that runs for every turn over the channels."""
+        return self.unroll * (len(self.steps) * PAIR_CODE + ENDS_CODE)
+
+    @property
+    def code(self) -> int:
+        return self.loop_bytes + 84 * len(self.blocks) + 64 * len(self.tails) + 100
+
+    @property
     def stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """For each pair of channels in a turn: the first output from the pointer, and how the pointer then moves."""
         found: list[tuple[int, tuple[int, ...]]] = []
@@ -121,7 +130,7 @@ def rows(call: Call) -> Call | str:
         config=(*fields.items(), ("row", view.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order))),),
         scratch=4 if _inside(f) else -(-edge // 4) * 4,
-        generated=(Generated(view.name, "dsp/tg_row", view),),
+        generated=(Generated(view.name, "dsp/tg_row", view, view.code, view.loop_bytes),),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,9 +42,14 @@ class Slide:
         return self.most * self.cols * 8
 
     @property
-    def name(self) -> str:
+    def window(self) -> str:
+        """What layers have in common that can share a kernel."""
         dil = f"d{self.dil}" if self.dil > 1 else ""
-        return f"{self.k_h}x{self.k_w}s{self.stride}{dil}c{4 * self.most}"
+        return f"{self.k_h}x{self.k_w}s{self.stride}{dil}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.window}c{4 * self.most}"
 
     @property
     def taps(self) -> tuple[int, ...]:
@@ -137,7 +143,10 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
         config=(*fields.items(), ("fill", fill.name), ("tile", tile.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], order)),),
         scratch=-(-f["k_h"] * slide.cols * f["in_c"] // 4) * 4,
-        generated=(Generated(fill.name, "dsp/tg_slide_fill", fill), Generated(tile.name, "dsp/tg_tile", tile)),
+        generated=(
+            Generated(fill.name, "dsp/tg_slide_fill", fill, 100 + 50 * (fill.cols // 3), 0),
+            Generated(tile.name, "dsp/tg_tile", tile, tile.code, tile.loop_bytes),
+        ),
     )
 
 
@@ -153,8 +162,19 @@ def whole_slides(call: Call) -> Call | str:
 
 
 def compact_slides(call: Call) -> Call | str:
-    """Four channels a turn, for any layer with the same window."""
+    """Four channels a turn, for all layers of the network with the same window."""
     slide = slide_of(call)
     if isinstance(slide, str):
         return slide
-    return slide_tiles(call, slide, slide.tile(1, None, None))
+    shared = replace(slide, most=max(slide.most, dict(call.limits).get(slide.window, 0)))
+    return slide_tiles(call, shared, shared.tile(1, None, None))
+
+
+def slide_limits(calls: Iterable[Call]) -> tuple[tuple[str, int], ...]:
+    """For each window the most times four channels that a layer of the network has."""
+    found: dict[str, int] = {}
+    for call in calls:
+        slide = slide_of(call) if call.kernel == "tg_conv_s8" else ""
+        if isinstance(slide, Slide):
+            found[slide.window] = max(slide.most, found.get(slide.window, 0))
+    return tuple(sorted(found.items()))

@@ -15,6 +15,10 @@ from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
 #: Offsets of four words of activations in the window, one of each pixel, in bytes.
 Offsets = tuple[int, int, int, int]
 _ACTIVATIONS = ("r8", "r9", "r10", "r11")
+#: The tile kernel for windows of any length, in scratch.
+LIBRARY_TILE = "tg_tile_any_dsp"
+#: Code of requantising and storing eight outputs, about.
+ENDS_CODE = 200
 #: An immediate offset of LDR reaches so far.
 REACH = 4095
 
@@ -53,6 +57,16 @@ class TileView:
     shift: int | None
     y: tuple[int, int] | None
     pixels: int = 4
+
+    @property
+    def loop_bytes(self) -> int:
+        """Code that runs for every two channels, or for every turn of a looped kernel."""
+        steps = sum(4 * (2 + len(s.loads) + 2 * self.pixels) for s in self.steps)
+        return steps + (16 if self.looped else ENDS_CODE)
+
+    @property
+    def code(self) -> int:
+        return self.loop_bytes + ENDS_CODE
 
     @property
     def frame(self) -> int:
@@ -191,8 +205,9 @@ def _small(f: dict[str, int], image: tuple[int, int]) -> bool:
     return 4 * image[0] * image[1] * f["in_c"] <= f["out_h"] * f["out_w"] * f["out_c"]
 
 
-def tiles(call: Call, tile: TileView, order: Array, *, window: int = 0, rows: int = 0) -> Call | str:
-    """`call` of tg_conv_s8 through tg_tiles_s8_dsp with a tile kernel that takes its taps in `order`."""
+def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, rows: int = 0) -> Call | str:
+    """`call` of tg_conv_s8 through tg_tiles_s8_dsp with a tile kernel that takes its taps in `order`; the library's own
+    for None."""
     f, c = ints(call), consts(call)
     groups, per = f["groups"], f["out_c"] // f["groups"]
     w = c["w"].reshape(groups, per, -1)
@@ -213,16 +228,17 @@ def tiles(call: Call, tile: TileView, order: Array, *, window: int = 0, rows: in
     fields = {name: f[name] for name in _GEOMETRY} | {
         "pairs": len(order), "window": window,
         "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0,
-        "rows": rows, "pixels": tile.pixels, "swap": 1 if rows else swap,
+        "rows": rows, "pixels": tile.pixels if tile else 4, "swap": 1 if rows else swap,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
     }  # fmt: skip
     return replace(
         call,
         kernel="tg_tiles_s8_dsp",
-        config=(*fields.items(), ("tile", tile.name)),
+        config=(*fields.items(), ("tile", tile.name if tile else LIBRARY_TILE)),
         consts=(ConstArg("w", stream),),
         scratch=max(-(-(window + room) // 4) * 4, 4),
-        generated=(Generated(tile.name, "dsp/tg_tile", tile),),
+        generated=(Generated(tile.name, "dsp/tg_tile", tile, tile.code, tile.loop_bytes),) if tile else (),
+        uses=() if tile else (LIBRARY_TILE,),
     )
 
 
@@ -271,16 +287,26 @@ def whole_tiles(call: Call) -> Call | str:
     order = run_order(*_runs(f))
     if 16 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes, above {REACH}"
-    fixed = call.y_planes is None and f["out_h"] * f["out_w"] >= 4 and 3 * f["out_c"] < REACH and f["out_c"] // f["groups"] > 1
+    fixed = (
+        call.y_planes is None and f["out_h"] * f["out_w"] >= 4 and 3 * f["out_c"] < REACH and f["out_c"] > f["groups"]
+    )
     y = (f["out_c"], 1) if fixed else None
     pixels = 3 if f["out_h"] * f["out_w"] in (3, 6, 9) else 4
     return tiles(call, whole_tile(len(order), f["shift"] - 32, y, pixels), order)
 
 
 def looped_tiles(call: Call) -> Call | str:
-    """With a loop over eight pairs."""
+    """With a loop over eight pairs, and the shift in the code."""
     f = ints(call)
     order = run_order(*_runs(f), multiple=8)
     if 32 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes and as much free, above {REACH}"
-    return tiles(call, looped_tile(len(order), 8, None, None), order)
+    if len(order) == 8:
+        return "its taps fill one turn of the loop"
+    return tiles(call, looped_tile(len(order), 8, f["shift"] - 32, None), order)
+
+
+def any_tiles(call: Call) -> Call | str:
+    """One kernel of the library for all layers, which leaves the stack pointer alone."""
+    order = run_order(*_runs(ints(call)))
+    return tiles(call, None, order, window=16 * len(order))

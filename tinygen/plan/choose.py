@@ -1,0 +1,105 @@
+"""Which of its candidates each call becomes: cycles against flash, kernels shared between layers counted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tinygen.ops.base import Call
+from tinygen.plan import cost
+from tinygen.targets.kernel_sizes import known_bytes
+
+#: What to optimise for: cycles with memory that never waits; time and flash, on a part whose flash waits; flash.
+MODES = ("speed", "balanced", "size")
+#: What a kibibyte of flash is worth, as a part of the network's time.
+KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
+#: An instruction cache of a kibibyte holds loops up to so many bytes; longer ones wait for the flash. Measured in
+#: KERNELS terms (128-bit flash, 5 wait states): 1.3 to 1.5 times the cycles.
+HOT_BYTES, HOT_FACTOR = 1000, 1.35
+#: Flash of a kernel whose size was never recorded.
+UNKNOWN_BYTES = 1024
+SWEEPS = 20
+
+
+@dataclass(frozen=True)
+class _Option:
+    call: Call
+    cycles: float
+    code: tuple[tuple[str, int], ...]
+    constants: int
+
+
+def choose(candidates: Sequence[Sequence[Call]], core: str, optimize: str) -> tuple[Call, ...]:
+    """One call of each row. Starts from the best of each by itself, then changes one call, or all users of a kernel,
+    as long as the whole gets better: deterministic, and never worse than the start."""
+    rows = [_options(row, core, optimize) for row in candidates]
+    fastest = sum(min(o.cycles for o in row) for row in rows)
+    worth = fastest * KIB_WORTH[optimize] / 1024
+
+    def value(chosen: Sequence[_Option]) -> float:
+        code = {name: size for o in chosen for name, size in o.code}
+        flash = sum(code.values()) + sum(o.constants for o in chosen)
+        return sum(o.cycles for o in chosen) + worth * flash
+
+    def alone(o: _Option) -> float:
+        return o.cycles + worth * (o.constants + sum(size for _, size in o.code))
+
+    chosen = [min(row, key=alone) for row in rows]
+    for _ in range(SWEEPS):
+        before = value(chosen)
+        chosen = _one_by_one(rows, chosen, worth)
+        chosen = _kernel_by_kernel(rows, chosen, value)
+        if value(chosen) >= before:
+            break
+    return tuple(
+        replace(o.call, why=f"{o.call.why}, one of {len(row)} for {optimize}" if len(row) > 1 else o.call.why)
+        for o, row in zip(chosen, rows, strict=True)
+    )
+
+
+def _one_by_one(rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], worth: float) -> list[_Option]:
+    """Each call in turn takes its best candidate beside what the others use already."""
+    users = Counter(name for o in chosen for name, _ in o.code)
+    result = list(chosen)
+    for i, row in enumerate(rows):
+        users.subtract(name for name, _ in result[i].code)
+        result[i] = min(
+            row,
+            key=lambda o: o.cycles + worth * (o.constants + sum(size for name, size in o.code if users[name] == 0)),
+        )
+        users.update(name for name, _ in result[i].code)
+    return result
+
+
+def _kernel_by_kernel(
+    rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], value: Callable[[Sequence[_Option]], float]
+) -> list[_Option]:
+    """For each kernel: all that can use it do, or nobody does, where the whole is better so."""
+    best, best_value = list(chosen), value(chosen)
+    for kernel in sorted({name for row in rows for o in row for name, _ in o.code}):
+        for wanted in (True, False):
+            trial = []
+            for row, o in zip(rows, best, strict=True):
+                fits = [c for c in row if (kernel in dict(c.code)) == wanted]
+                keep = (kernel in dict(o.code)) == wanted or not fits
+                trial.append(o if keep else min(fits, key=lambda c: c.cycles))
+            trial_value = value(trial)
+            if trial_value < best_value:
+                best, best_value = trial, trial_value
+    return best
+
+
+def _options(row: Sequence[Call], core: str, optimize: str) -> list[_Option]:
+    """The candidates with what they cost; those that nobody measured only where there is nothing else."""
+    measured = [c for c in row if cost.known(c, core)] or list(row[:1])
+    return [_option(c, core, optimize) for c in measured]
+
+
+def _option(call: Call, core: str, optimize: str) -> _Option:
+    cycles = cost.cycles(call, core) if cost.known(call, core) else 0.0
+    if optimize == "balanced" and any(g.hot > HOT_BYTES for g in call.generated):
+        cycles *= HOT_FACTOR
+    code = [(name, known_bytes(core, name) or UNKNOWN_BYTES) for name in call.library]
+    code += [(g.name, g.code) for g in call.generated]
+    return _Option(call, cycles, tuple(code), sum(c.array.nbytes for c in call.consts))
