@@ -22,55 +22,6 @@ extern "C" {
 #define TG_MVE 0
 #endif
 
-/** Several runs of bytes: `runs` >= 1 of n >= 1, from_step and to_step apart. */
-typedef struct {
-    int32_t runs;
-    int32_t n;
-    int32_t from_step;
-    int32_t to_step;
-} tg_runs_mve_t;
-
-/** Copy runs: 6 instructions for one of up to 16 bytes, else 5 and 3 for every 16. */
-static TG_INLINE void tg_copy_runs_mve(const tg_runs_mve_t *r, const int8_t *from, int8_t *to)
-{
-#if TG_MVE
-    int32_t runs = r->runs;
-    const int8_t *v;
-    int8_t *p;
-    if (r->n <= 16) {
-        __asm__ volatile("vctp.8 %[n]\n"
-                         "dls lr, %[runs]\n"
-                         "1: vpstt\n"
-                         "vldrbt.8 q0, [%[from]]\n"
-                         "vstrbt.8 q0, [%[to]]\n"
-                         "add %[from], %[from], %[from_step]\n"
-                         "add %[to], %[to], %[to_step]\n"
-                         "le lr, 1b\n"
-                         : [to] "+r"(to), [from] "+r"(from)
-                         : [n] "r"(r->n), [runs] "r"(runs), [from_step] "r"(r->from_step), [to_step] "r"(r->to_step)
-                         : "lr", "q0", "memory");
-    } else {
-        __asm__ volatile("1: mov %[v], %[from]\n"
-                         "mov %[p], %[to]\n"
-                         "dlstp.8 lr, %[n]\n"
-                         "2: vldrb.8 q0, [%[v]], #16\n"
-                         "vstrb.8 q0, [%[p]], #16\n"
-                         "letp lr, 2b\n"
-                         "add %[from], %[from], %[from_step]\n"
-                         "add %[to], %[to], %[to_step]\n"
-                         "subs %[runs], %[runs], #1\n"
-                         "bne 1b\n"
-                         : [to] "+r"(to), [from] "+r"(from), [runs] "+r"(runs), [v] "=&r"(v), [p] "=&r"(p)
-                         : [n] "r"(r->n), [from_step] "r"(r->from_step), [to_step] "r"(r->to_step)
-                         : "lr", "q0", "cc", "memory");
-    }
-#else
-    for (int32_t i = 0; i < r->runs; ++i) {
-        (void)memcpy(&to[i * r->to_step], &from[i * r->from_step], (size_t)r->n);
-    }
-#endif
-}
-
 /** Set n >= 0 bytes to v. */
 static TG_INLINE void tg_fill_mve(int8_t *to, int32_t v, int32_t n)
 {

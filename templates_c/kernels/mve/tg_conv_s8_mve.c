@@ -160,49 +160,119 @@ static TG_NOINLINE const int32_t *tg_conv_block(const tg_block_mve_t *block __at
 }
 #endif
 
+/** Windows as runs of bytes. The assembly knows the order of the members. */
+typedef struct {
+    int32_t runs;      /**< of a window, >= 1 */
+    int32_t n;         /**< bytes of a run, >= 1 */
+    int32_t from_step; /**< from run to run */
+    int32_t to_step;
+    int32_t from_next; /**< from window to window */
+    int32_t to_next;
+} tg_runs_t;
+
+/** Copy `windows` >= 1 windows: 6 instructions for a run of up to 16 bytes, else 5 and 3 for every 16. */
+#if TG_MVE
+static TG_NOINLINE TG_NAKED void tg_conv_copy(const tg_runs_t *r __attribute__((unused)),
+                                              const int8_t *from __attribute__((unused)),
+                                              int8_t *to __attribute__((unused)),
+                                              int32_t windows __attribute__((unused)))
+{
+    __asm__ volatile("push {r4-r11, lr}\n"
+                     "ldm r0, {r4-r9}\n"
+                     "cmp r5, #16\n"
+                     "bgt 3f\n"
+                     "vctp.8 r5\n"
+                     "1: mov r0, r1\n"
+                     "mov r10, r2\n"
+                     "dls lr, r4\n"
+                     "2: vpstt\n"
+                     "vldrbt.8 q0, [r0]\n"
+                     "vstrbt.8 q0, [r10]\n"
+                     "add r0, r0, r6\n"
+                     "add r10, r10, r7\n"
+                     "le lr, 2b\n"
+                     "add r1, r1, r8\n"
+                     "add r2, r2, r9\n"
+                     "subs r3, r3, #1\n"
+                     "bne 1b\n"
+                     "pop {r4-r11, pc}\n"
+                     "3: add r0, r5, #15\n" /* whole vectors are behind the pointers after a run */
+                     "bic r0, r0, #15\n"
+                     "sub r6, r6, r0\n"
+                     "sub r7, r7, r0\n"
+                     "4: mov r0, r1\n"
+                     "mov r10, r2\n"
+                     "mov r11, r4\n"
+                     "5: dlstp.8 lr, r5\n"
+                     "6: vldrb.8 q0, [r0], #16\n"
+                     "vstrb.8 q0, [r10], #16\n"
+                     "letp lr, 6b\n"
+                     "add r0, r0, r6\n"
+                     "add r10, r10, r7\n"
+                     "subs r11, r11, #1\n"
+                     "bne 5b\n"
+                     "add r1, r1, r8\n"
+                     "add r2, r2, r9\n"
+                     "subs r3, r3, #1\n"
+                     "bne 4b\n"
+                     "pop {r4-r11, pc}\n");
+}
+#else
+static TG_NOINLINE void tg_conv_copy(const tg_runs_t *r, const int8_t *from, int8_t *to, int32_t windows)
+{
+    for (int32_t i = 0; i < windows; ++i) {
+        for (int32_t j = 0; j < r->runs; ++j) {
+            (void)memcpy(&to[(i * r->to_next) + (j * r->to_step)], &from[(i * r->from_next) + (j * r->from_step)],
+                         (size_t)r->n);
+        }
+    }
+}
+#endif
+
 /** How windows lie in the image. */
 typedef struct {
     const tg_conv_s8_cfg_t *cfg;
-    int32_t row;  /**< bytes of an image row */
-    int32_t tap;  /**< bytes of a tap */
-    int32_t span; /**< bytes of a kernel row in a gathered window */
-    int32_t size; /**< bytes of a gathered window, rounded up to 16 */
-    int32_t near; /**< not 0: the taps of a kernel row are neighbours in the image */
-    int32_t last_y;
-    int32_t last_x; /**< the last window wholly inside starts here */
+    int32_t row;    /**< bytes of an image row */
+    int32_t tap;    /**< bytes of a tap */
+    int32_t near;   /**< not 0: the taps of a kernel row are neighbours in the image */
+    int32_t last_y; /**< the last window wholly inside starts here */
+    int32_t last_x;
+    tg_runs_t runs; /**< of a window wholly inside; unless `near`, of one of its kernel rows */
 } tg_windows_t;
 
-/** Gather the window whose first tap is at (iy, ix), image position `from`. */
-static TG_NOINLINE void tg_conv_gather(const tg_windows_t *l, int32_t iy, int32_t ix, const int8_t *from, int8_t *to)
+/** Gather `windows` neighbours wholly inside. */
+static inline void tg_conv_inside(const tg_windows_t *l, const int8_t *from, int8_t *to, int32_t windows)
+{
+    const int32_t rows = (l->near != 0) ? 1 : l->cfg->k_h;
+    for (int32_t i = 0; i < rows; ++i) {
+        tg_conv_copy(&l->runs, from, to, windows);
+        from += l->cfg->dil_h * l->row;
+        to += l->cfg->k_w * l->tap;
+    }
+}
+
+/** Gather a window at the border, whose first tap is at (iy, ix), image position `from`. */
+static TG_NOINLINE void tg_conv_border(const tg_windows_t *l, int32_t iy, int32_t ix, const int8_t *from, int8_t *to)
 {
     const tg_conv_s8_cfg_t *const cfg = l->cfg;
-    tg_taps_t ky = {0, cfg->k_h};
-    tg_taps_t kx = {0, cfg->k_w};
-    const int32_t step = cfg->dil_w * cfg->in_c;
-    tg_runs_mve_t r;
-    if ((iy < 0) || (ix < 0) || (iy > l->last_y) || (ix > l->last_x)) {
-        tg_fill_mve(to, cfg->in_zp, l->size);
-        ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
-        kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
-        from += (ky.first * cfg->dil_h * l->row) + (kx.first * step);
-        to += (ky.first * l->span) + (kx.first * l->tap);
-    }
-    if ((ky.first < ky.end) && (kx.first < kx.end)) {
+    const tg_taps_t ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
+    const tg_taps_t kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
+    const int32_t rows = ky.end - ky.first;
+    const int32_t cols = kx.end - kx.first;
+    const int32_t span = cfg->k_w * l->tap;
+    tg_runs_t r = l->runs;
+    tg_fill_mve(to, cfg->in_zp, r.to_next);
+    if ((rows > 0) && (cols > 0)) {
+        from += (ky.first * cfg->dil_h * l->row) + (kx.first * cfg->dil_w * cfg->in_c);
+        to += (ky.first * span) + (kx.first * l->tap);
         if (l->near != 0) {
-            r.runs = ky.end - ky.first;
-            r.n = (kx.end - kx.first) * l->tap;
-            r.from_step = cfg->dil_h * l->row;
-            r.to_step = l->span;
-            tg_copy_runs_mve(&r, from, to);
+            r.runs = rows;
+            r.n = cols * l->tap;
+            tg_conv_copy(&r, from, to, 1);
         } else {
-            r.runs = kx.end - kx.first;
-            r.n = l->tap;
-            r.from_step = step;
-            r.to_step = l->tap;
-            for (int32_t left = ky.end - ky.first; left > 0; --left) {
-                tg_copy_runs_mve(&r, from, to);
-                from += cfg->dil_h * l->row;
-                to += l->span;
+            r.runs = cols;
+            for (int32_t i = 0; i < rows; ++i) {
+                tg_conv_copy(&r, &from[i * cfg->dil_h * l->row], &to[i * span], 1);
             }
         }
     }
@@ -225,19 +295,26 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
     const int32_t out_c = cfg->out_c;
     const int32_t group_out = out_c / cfg->groups;
     const int32_t tap = in_c / cfg->groups;
-    const int32_t near = ((cfg->k_w == 1U) || ((cfg->dil_w == 1U) && (cfg->groups == 1U))) ? 1 : 0;
+    const int32_t row = cfg->in_w * in_c;
     const int32_t k = cfg->k_h * cfg->k_w * tap;
     const int32_t turns = (k - 1) / 16;
+    const int32_t size = 16 * (turns + 1);
     const int32_t pixels = cfg->out_h * cfg->out_w;
-    const int32_t direct = ((cfg->k_h == 1U) && (near != 0)) ? 1 : 0; /* a window is one piece of the image */
+    const int32_t near = ((cfg->k_w == 1U) || ((cfg->dil_w == 1U) && (cfg->groups == 1U))) ? 1 : 0;
+    const int32_t x_step = cfg->stride_w;
+    const int32_t x_next = x_step * in_c;
+    const int32_t x_down = (cfg->stride_h * row) - (cfg->out_w * x_next);
+    const tg_runs_t joined = {cfg->k_h, cfg->k_w * tap, cfg->dil_h * row, cfg->k_w * tap, x_next, size};
+    const tg_runs_t apart = {cfg->k_w, tap, cfg->dil_w * in_c, tap, x_next, size};
     const tg_windows_t l = {cfg,
-                            cfg->in_w * in_c,
+                            row,
                             tap,
-                            cfg->k_w * tap,
-                            16 * (turns + 1),
                             near,
                             cfg->in_h - (((cfg->k_h - 1) * cfg->dil_h) + 1),
-                            cfg->in_w - (((cfg->k_w - 1) * cfg->dil_w) + 1)};
+                            cfg->in_w - (((cfg->k_w - 1) * cfg->dil_w) + 1),
+                            (near != 0) ? joined : apart};
+    /* a window of one kernel row is read where it lies */
+    const int32_t direct = ((cfg->k_h == 1U) && (near != 0)) ? 1 : 0;
     uint16_t at[2][8]; /* of a pair of channels, and of a single one */
     tg_block_mve_t block;
     block.bytes = 16 * turns;
@@ -250,36 +327,57 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
         int8_t *to = &y[g * group_out];
         int32_t iy = -cfg->pad_top;
         int32_t ix = -cfg->pad_left;
-        const int8_t *from = &x[(iy * l.row) + (ix * in_c) + (g * tap)];
+        const int8_t *from = &x[(iy * row) + (ix * in_c) + (g * tap)];
         int32_t left = cfg->out_w; /* pixels of the row still to come */
+        tg_conv_places(at[0], 4, out_c, 1);
+        tg_conv_places(at[1], 4, out_c, 0);
         for (int32_t p = 0; p < pixels; p += 4) {
-            const int32_t count = ((pixels - p) < 4) ? (pixels - p) : 4;
+            int32_t count = pixels - p;
             int8_t *slot = (int8_t *)scratch;
-            if ((p == 0) || (count < 4)) {
+            int32_t i = 0;
+            if (count > 4) {
+                count = 4;
+            }
+            while (i < count) {
+                /* as many as are neighbours and inside, else one */
+                int32_t n = ((count - i) < left) ? (count - i) : left;
+                const int32_t inside = ((iy >= 0) && (ix >= 0) && (iy <= l.last_y)) ? l.last_x : INT32_MIN;
+                const int8_t *window = slot;
+                int32_t next = size;
+                if (inside < (ix + ((n - 1) * x_step))) {
+                    n = 1;
+                }
+                if (inside < ix) {
+                    tg_conv_border(&l, iy, ix, from, slot);
+                    slot += size;
+                } else if (direct != 0) {
+                    window = from;
+                    next = x_next;
+                } else {
+                    tg_conv_inside(&l, from, slot, n);
+                    slot += n * size;
+                }
+                from += n * x_next;
+                ix += n * x_step;
+                left -= n;
+                for (; n > 0; --n) {
+                    block.x[i] = window;
+                    window += next;
+                    ++i;
+                }
+                if (left == 0) {
+                    left = cfg->out_w;
+                    ix = -cfg->pad_left;
+                    iy += cfg->stride_h;
+                    from += x_down;
+                }
+            }
+            if (count < 4) { /* behind the last pixel: the last one again, to the same place */
+                for (; i < 4; ++i) {
+                    block.x[i] = block.x[count - 1];
+                }
                 tg_conv_places(at[0], count, out_c, 1);
                 tg_conv_places(at[1], count, out_c, 0);
-            }
-            for (int32_t i = 0; i < 4; ++i) {
-                if (i >= count) {
-                    block.x[i] = block.x[i - 1];
-                } else {
-                    if ((direct != 0) && (iy >= 0) && (ix >= 0) && (iy <= l.last_y) && (ix <= l.last_x)) {
-                        block.x[i] = from;
-                    } else {
-                        tg_conv_gather(&l, iy, ix, from, slot);
-                        block.x[i] = slot;
-                        slot += l.size;
-                    }
-                    ix += cfg->stride_w;
-                    from += cfg->stride_w * in_c;
-                    --left;
-                    if (left == 0) {
-                        left = cfg->out_w;
-                        ix = -cfg->pad_left;
-                        iy += cfg->stride_h;
-                        from += (cfg->stride_h * l.row) - (cfg->out_w * cfg->stride_w * in_c);
-                    }
-                }
             }
             block.w = w;
             end = w;
