@@ -1,7 +1,7 @@
 """3 x 3 depthwise kernels made for one shape: the static kernels of pack_dwplane.py with all strides in the code.
 
-- `generate_dwplane3x3(config, stride, unroll=1536) -> DwPlaneView`: `config` is what `dwplane_config` gives. The view is
-  `k` of the templates kernels/dsp/tg_dwplane3x3_shape.{h,c}.j2; `name` is the kernel's C name, and says all that the
+- `generate_dwplane3x3(config, stride, unroll=1536) -> DwPlaneView`: `config` is what `dwplane_config` gives. The view
+  is `k` of the templates kernels/dsp/tg_dwplane3x3_shape.{h,c}.j2; `name` is the kernel's C name, and says all that the
   code depends on. The kernel takes the same config, constants and arguments as the static one. `unroll`: the rows are
   unrolled when the kernel then has at most so many bytes, else looped over.
 
@@ -23,18 +23,19 @@ ROUND = 4
 
 @dataclass(frozen=True, slots=True)
 class DwPlaneView:
-    """A kernel for one shape. `lines`: the body, in assembly. `narrow`: outputs are clamped to less than int8."""
+    """A kernel for one shape. `lines`: the body, in assembly; `plain`: a call of the same in C. `narrow`: outputs are
+    clamped to less than int8."""
 
     name: str
     brief: str
-    stride: int
+    plain: str
     lines: tuple[str, ...]
     narrow: bool
 
     @property
     def size(self) -> int:
-        """Bytes of code, at most: an instruction takes two or four."""
-        return _size(self.lines)
+        """Bytes of code, at most."""
+        return code_bytes(self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def generate_dwplane3x3(config: dict[str, int], stride: int, unroll: int = 1536)
     """See the head of this file."""
     narrow = config["lo"] > -128 or config["hi"] < 127
     lines = _Writer(config, stride, looped=False).kernel()
-    looped = _size(lines) > unroll
+    looped = code_bytes(lines) > unroll
     if looped:
         lines = _Writer(config, stride, looped=True).kernel()
     sizes = f"{config['in_h']}p{config['pad_top']}_{config['out_h']}x{config['out_w']}"
@@ -62,28 +63,22 @@ def generate_dwplane3x3(config: dict[str, int], stride: int, unroll: int = 1536)
     return DwPlaneView(
         f"tg_dwplane3x3s{stride}_{sizes}_{strides}{'_l' if looped else ''}{'_n' if narrow else ''}_dsp",
         f"Depthwise 3 x 3 convolution of stride {stride} on planes, for {config['out_h']} x {config['out_w']} outputs.",
-        stride,
+        f"tg_dwplane3x3_plain(cfg, {stride}, x, w, y)",
         tuple(lines),
         narrow,
     )
 
 
-def _size(lines: tuple[str, ...] | list[str]) -> int:
+def code_bytes(lines: tuple[str, ...] | list[str]) -> int:
+    """At most: an instruction takes two or four."""
     return 4 * sum(not line.endswith(":") for line in lines)
 
 
-class _Writer:
-    """Writes the instructions of one kernel."""
+class Writer:
+    """Instructions, one after the other."""
 
-    def __init__(self, config: dict[str, int], stride: int, *, looped: bool) -> None:
-        self.c = config
-        self.stride = stride
-        self.looped = looped
+    def __init__(self) -> None:
         self.lines: list[str] = []
-        self.bottom = (config["out_h"] - 1) * stride + 3 - config["pad_top"] > config["in_h"]
-        #: How far r0 and r2 are ahead of the first row of the strip, in bytes.
-        self.x_ahead = 0
-        self.y_ahead = 0
 
     def op(self, *instructions: str) -> None:
         """Add instructions, or labels."""
@@ -100,6 +95,20 @@ class _Writer:
         if size >> 16:
             self.op(f"movt {temp}, #{size >> 16}")
         self.op(f"{what} {to}, {of}, {temp}")
+
+
+class _Writer(Writer):
+    """Writes one kernel."""
+
+    def __init__(self, config: dict[str, int], stride: int, *, looped: bool) -> None:
+        super().__init__()
+        self.c = config
+        self.stride = stride
+        self.looped = looped
+        self.bottom = (config["out_h"] - 1) * stride + 3 - config["pad_top"] > config["in_h"]
+        #: How far r0 and r2 are ahead of the first row of the strip, in bytes.
+        self.x_ahead = 0
+        self.y_ahead = 0
 
     def kernel(self) -> list[str]:
         """All channels."""

@@ -19,6 +19,13 @@ Arrays: `w_hwc` is [k_h][k_w][channels] int8, `b` and `m` are [channels] int32, 
 - `generate_dwplane3x3(config, stride, unroll=1536) -> DwPlaneView`: the same kernel made for one shape, see
   generate_dwplane.py.
 
+**One row of k taps, stride 1** (a k x 1 layer transposed; or 1 x k: every row of the planes is such a row)
+
+- `dwrow_supported(w_hwc, b, m, shape, out_zp, shift) -> str | None`: why not, or None.
+- `pack_dwrow(w_hwc, b, m, out_zp, shift) -> Array`: the word stream, int32 [channels * (2 + dwrow_words(k_w))].
+- `generate_dwrow(config, k_w, unroll=1024) -> DwPlaneView`: the kernel for one shape, see generate_dwrow.py. There is
+  none for any shape.
+
 All kernels: `void kernel(const tg_dwplane_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)`.
 
 They requantise with one SMMLAR, whose result has no bits behind the point: m / 2^(shift - 32) must be an integer
@@ -35,6 +42,8 @@ from tinygen.numerics import Array, requant
 from tinygen.ops.base import Planes
 from tinygen.plan.variants.generate_dwplane import DwPlaneView as DwPlaneView
 from tinygen.plan.variants.generate_dwplane import generate_dwplane3x3 as generate_dwplane3x3
+from tinygen.plan.variants.generate_dwrow import dwrow_words as dwrow_words
+from tinygen.plan.variants.generate_dwrow import generate_dwrow as generate_dwrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,38 @@ def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, 
         b + (rows[2] if shape.below else 0),
     ]
     return _stream(words)
+
+
+def dwrow_supported(w_hwc: Array, b: Array, m: Array, shape: Shape, out_zp: int, shift: int) -> str | None:
+    """Why a kernel of one row cannot take a layer, or None when it can."""
+    if shape.k_h != 1 or shape.k_w < 2 or shape.dil_w != 1:
+        return f"a {shape.k_h} x {shape.k_w} kernel, dilation {shape.dil_h} x {shape.dil_w}"
+    if (shape.stride_h, shape.stride_w) != (1, 1):
+        return f"stride {shape.stride_h} x {shape.stride_w}"
+    if shape.pad_top or shape.out_h != shape.in_h:
+        return "rows of padding"
+    return _requant_supported(w_hwc, b, m, out_zp, shift)
+
+
+def pack_dwrow(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int) -> Array:
+    """Words [channels][2 + dwrow_words(k)]: multiplier, bias, then for every four taps the pairs (w0, w2), (w1, w3).
+
+    Of the rest, three are a pair (w0, w2) and w1, two are w0 and w1; single weights lie in the high half. The last
+    word is always a single weight, or 0, above the zero point.
+    """
+    w = w_hwc[0].astype(np.int64)
+    k, none = len(w), np.zeros_like(w[0])
+    words = []
+    for t in range(0, k - k % 4, 4):
+        words += [_pair(w[t], w[t + 2]), _pair(w[t + 1], w[t + 3])]
+    rest = w[k - k % 4 :]
+    if len(rest) == 3:
+        words.append(_pair(rest[0], rest[2]))
+    elif len(rest) == 2:
+        words.append(_pair(none, rest[0]))
+    single = {0: none, 1: rest[:1], 2: rest[1:], 3: rest[1:2]}[len(rest)]
+    words.append(_pair(np.full_like(none, out_zp), single.reshape(none.shape)))
+    return _stream([_multiplier(m, shift), b, *words])
 
 
 def dwplane_config(
