@@ -1,5 +1,5 @@
-"""Dense and depthwise kernels of the small cores, with portable inner loops, against NUMERICS in numpy: equal on random
-layers.
+"""Dense, depthwise and add kernels of the small cores, with portable inner loops, against NUMERICS in numpy: equal on
+random layers.
 """
 
 from __future__ import annotations
@@ -176,6 +176,24 @@ def test_dwconv_requantises_at_the_ends_of_the_shift(lib: ctypes.CDLL, shift: in
         b = rng.choice([2**19 - 16_385, 2**19, -(2**19) + 16_385, 2**31 - 200_000, 0], channels).astype(np.int32)
         x, w = cases.int8(rng, 2, 3, channels), cases.weights(rng, 1, 1, channels)
         dwconv(lib, c, x, w, b, m)
+
+
+def test_add(lib: ctypes.CDLL) -> None:
+    """Also over its first or second operand, as the planner lets it."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        n, shift = int(rng.integers(1, 70)), int(rng.integers(0, 23))
+        c: dict[str, Any] = {"n": n, "shift": shift, "c": int(rng.integers(-(1 << shift) * 128, (1 << shift) * 128))}
+        top = 2**15 if rng.integers(2) else max(2, (1 << shift) // 2)
+        c |= {k: int(rng.integers(-min(top, 2**15) + 1, min(top, 2**15))) for k in ("ma", "mb")} | cases.clamp(rng)
+        a, b = cases.int8(rng, n), cases.int8(rng, n)
+        want = oracle.add(c, a, b)
+        for name in SETS:
+            for over in (None, a, b):
+                out = Guarded(n, over)
+                arrays = [out.array if v is over else v for v in (a, b)]
+                call(lib, f"tg_add_s8_{name}", "tg_add_s8", c, *arrays, out.array)
+                assert np.array_equal(out.check(), want), (name, c)
 
 
 def test_what_falls_back_says_why() -> None:

@@ -50,6 +50,7 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             test_lanes.test_lanes_at_their_limits(lanes, 12, 127, x_value)
             test_lanes.test_lanes_at_their_limits(lanes, 12, None, x_value)
         patch.setattr(test_small, "SEEDS", range(10))
+        test_small.test_add(small)
         for make in (cases.dense_case, test_small.wide_dense_case):
             test_small.test_dense(small, make)
         for make in (test_small.dwconv_case, test_small.square_case, test_small.column_case):

@@ -26,7 +26,12 @@ def _dwconv(call: Call) -> Call | str:
     return packed(call, "tg_dwconv_s8_m3", pack_small.dwconv_scratch(f), w=w, b=b, m=m)
 
 
+def _add(call: Call) -> Call | str:
+    return packed(call, "tg_add_s8_m3")
+
+
 VARIANTS: Variants = {
+    "tg_add_s8": (_add,),
     "tg_conv_s8": tuple(lanes.conv("tg_conv_s8_m3", tile, split=False) for tile in (8, 4)),
     "tg_dwconv_s8": (_dwconv,),
     "tg_dense_s8": (_dense,),
