@@ -50,14 +50,14 @@ class Layer:
         return wino_scratch(self.fields["in_c"], self.fields["out_c"])
 
 
-def layer(seed: int, in_c: int | None = None, **given: int) -> Layer:
-    """Random, with every padding and odd sizes; `given` replaces fields."""
+def layer(seed: int, in_c: int | None = None, top: int = 13, **given: int) -> Layer:
+    """Random, with every padding and odd sizes, at most `top`; `given` replaces fields."""
     rng = np.random.default_rng(seed)
     f = {f"{name}_{axis}": 1 for name in ("stride", "dil") for axis in "hw"} | {"k_h": 3, "k_w": 3, "groups": 1}
     for axis, start in (("h", "top"), ("w", "left")):
         before, after = (int(v) for v in rng.integers(0, 2, 2))
         f[f"pad_{start}"] = before
-        f[f"out_{axis}"] = int(rng.integers(4, 14))
+        f[f"out_{axis}"] = int(rng.integers(4, top + 1))
         f[f"in_{axis}"] = f[f"out_{axis}"] + 2 - before - after
     f["in_c"] = int(rng.choice([8, 8, 16, 24, 64])) if in_c is None else in_c
     f["out_c"] = 2 * int(rng.integers(1, 5))
@@ -66,6 +66,13 @@ def layer(seed: int, in_c: int | None = None, **given: int) -> Layer:
     m, f["shift"] = choose_multipliers(values * rng.choice([-1.0, 1.0, 1.0], f["out_c"]))
     x = cases.int8(rng, f["in_h"], f["in_w"], f["in_c"])
     return Layer(f, x, cases.weights(rng, f["out_c"], 3, 3, f["in_c"]), cases.bias(rng, f["out_c"]), m)
+
+
+def wide() -> list[Layer]:
+    """Sums that take all the stack they may, and more."""
+    made = [layer(out_c, in_c=8, top=6, out_c=out_c) for out_c in (42, 44, 64)]
+    assert [one.scratch for one in made] == [36 * 8 + 12, 96 * 44 + 12, 96 * 64 + 12]
+    return made
 
 
 def extremes() -> list[Layer]:
@@ -125,8 +132,8 @@ def test_random_layers(library: ctypes.CDLL) -> None:
     assert unsaturated > 10_000
 
 
-def test_extremes(library: ctypes.CDLL) -> None:
-    for given in extremes():
+def test_extremes_and_wide_layers(library: ctypes.CDLL) -> None:
+    for given in (*extremes(), *wide()):
         assert given.refused is None
         assert np.array_equal(run(library, given, 0), given.want), given.fields
 
@@ -205,7 +212,7 @@ def some_layers(at_most: int) -> list[Layer]:
             break
         made.append(one)
     assert len(made) >= 10
-    return [*made, *extremes()[:2]]
+    return [*made, *extremes()[:2], *wide()]
 
 
 @pytest.mark.parametrize("period", [0, 37, 61])

@@ -4,17 +4,21 @@
 
 #include "tg_epilogue_dsp.h"
 
+/** Words that V of 64 channels take. With fewer channels the sums may have the rest. */
+#define WINO_WORDS (6 * 32 * 6)
+
 /** One tile. The assembly reads the members by position. */
 typedef struct {
     const int8_t *row[6]; /**< six pixels each */
     const int32_t *w;
     const int32_t *m;
-    uint32_t *sums; /**< [out_c / 2][6 positions][2 channels][4 rows], 16-byte aligned */
+    uint32_t *sums; /**< [out_c / 2][6 positions][2 channels][4 rows], 16-byte aligned; or 0: they are on the stack */
     int8_t *y;      /**< the first of 4 x 4 pixels */
     int32_t in_c;
     int32_t out_c;
     int32_t y_row;  /**< bytes from row to row of y */
     int32_t offset; /**< rounding and zero point: tg_output_dsp_t */
+    int32_t frame;  /**< bytes of stack */
 } tg_wino_tile_t;
 
 /*
@@ -39,7 +43,7 @@ typedef struct {
 #define TG_WINO_ASM __attribute__((naked, noinline, used))
 
 TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, w) == 24U, the_assembly_knows_the_tile);
-TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, offset) == 52U, the_assembly_knows_the_tile_to_its_end);
+TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, frame) == 56U, the_assembly_knows_the_tile_to_its_end);
 
 /* Input transform of two channels: r0 the row, r1 and lr the V of positions 0 and 1, r2 and r3 what d0..d3 and d4, d5
  * start from, r4 bytes of a pixel, r5 bytes of a position; r6-r11 are d0..d5. */
@@ -134,11 +138,11 @@ TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, offset) == 52U, the_assembly_knows_the
     "strb r0, " y "\n"
 
 /*
- * Frame: 768 bytes of nothing, then V [6 positions][in_c / 2][6 rows] of pairs of int16. In the middle part SP is 768
- * bytes below the V that is read, because no register is left to point there: r0-r3 V, r4-r11 sums, r12 and lr weights.
- * It goes over one position once for each two output channels, then never back.
- * s0 sums, s1 their end for this position, s2 and s3 SP at the end and the start of it, s4 bytes of a position,
- * s5 and s6 sums of the first two channels: of this position, and their end; s8 the tile, s9 SP on entry.
+ * Frame: 768 bytes of nothing, then V [6 positions][in_c / 2][6 rows] of pairs of int16, then perhaps the sums. In the
+ * middle part SP is 768 bytes below the V that is read, because no register is left to point there: r0-r3 V, r4-r11
+ * sums, r12 and lr weights. It goes over one position once for each two output channels, then never back. s0 sums, s1
+ * their end for this position, s2 and s3 SP at the end and the start of it, s4 bytes of a position, s5 and s6 sums of
+ * the first two channels: of this position, and their end; s7 all sums, s8 the tile, s9 SP on entry.
  */
 TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unused)))
 {
@@ -149,14 +153,20 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "mov r7, sp\n"
                      "vmov s9, r7\n"
                      "ldr r4, [r0, #40]\n"
-                     "add r5, r4, r4, lsl #1\n"
-                     "add r6, r5, r5, lsl #1\n"
-                     "lsl r5, r5, #2\n"
-                     "lsl r6, r6, #3\n"
-                     "add r6, r6, #768\n"
+                     "ldr r6, [r0, #56]\n"
                      "sub sp, sp, r6\n"
-                     "vmov s0, r0\n"
+                     "add r5, r4, r4, lsl #1\n"
                      "add r1, sp, #768\n"
+                     "ldr r7, [r0, #32]\n"
+                     "cmp r7, #0\n"
+                     "itttt eq\n"
+                     "addeq r7, r1, #15\n"
+                     "addeq r7, r7, r5, lsl #3\n"
+                     "addeq r7, r7, r5, lsl #4\n"
+                     "biceq r7, r7, #15\n"
+                     "lsl r5, r5, #2\n"
+                     "vmov s7, r7\n"
+                     "vmov s0, r0\n"
                      "add r12, r1, #24\n"
                      "vmov s3, r12\n"
                      "mov r2, #0x00800080\n"
@@ -183,7 +193,7 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
 
                      "vmov r0, s8\n"
                      "ldr lr, [r0, #24]\n"
-                     "ldr r1, [r0, #32]\n"
+                     "vmov r1, s7\n"
                      "ldr r2, [r0, #44]\n"
                      "add r2, r2, r2, lsl #1\n"
                      "add r2, r1, r2, lsl #5\n"
@@ -254,11 +264,9 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "cmp r2, r3\n"
                      "bne 3b\n"
 
-                     "vmov r0, s9\n"
-                     "mov sp, r0\n"
                      "vmov r0, s8\n"
                      "ldr r1, [r0, #28]\n"
-                     "ldr r12, [r0, #32]\n"
+                     "vmov r12, s7\n"
                      "ldr r9, [r0, #36]\n"
                      "ldr r10, [r0, #44]\n"
                      "ldr lr, [r0, #48]\n"
@@ -285,6 +293,8 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "vmov r0, s1\n"
                      "cmp r12, r0\n"
                      "bne 6b\n"
+                     "vmov r0, s9\n"
+                     "mov sp, r0\n"
                      "pop {r4-r11, pc}\n");
     /* clang-format on */
 }
@@ -323,7 +333,8 @@ static void tg_wino_out(const tg_wino_tile_t *t, const uint32_t *s, int32_t m, i
 
 static TG_NOINLINE void tg_wino_tile(const tg_wino_tile_t *t)
 {
-    uint32_t v[6 * 32 * 6]; /* [6 positions][in_c / 2][6 rows] */
+    uint32_t v[WINO_WORDS]; /* [6 positions][in_c / 2][6 rows] */
+    uint32_t *const sums = (t->sums != NULL) ? t->sums : &v[18 * t->in_c];
     const int32_t pairs = t->in_c / 2;
     for (int32_t r = 0; r < 6; ++r) {
         for (int32_t c = 0; c < t->in_c; c += 4) {
@@ -341,7 +352,7 @@ static TG_NOINLINE void tg_wino_tile(const tg_wino_tile_t *t)
     const int32_t *w = t->w;
     for (int32_t p = 0; p < 6; ++p) {
         for (int32_t c = 0; c < t->out_c; c += 2) {
-            uint32_t *const s = &t->sums[(c * 24) + (8 * p)];
+            uint32_t *const s = &sums[(c * 24) + (8 * p)];
             for (int32_t i = 0; i < 8; ++i) {
                 s[i] = (uint32_t)w[i / 4];
             }
@@ -359,7 +370,7 @@ static TG_NOINLINE void tg_wino_tile(const tg_wino_tile_t *t)
     }
     for (int32_t c = 0; c < t->out_c; ++c) {
         for (int32_t r = 0; r < 4; ++r) {
-            tg_wino_out(t, &t->sums[((c / 2) * 48) + ((c % 2) * 4) + r], t->m[c], &t->y[(r * t->y_row) + c]);
+            tg_wino_out(t, &sums[((c / 2) * 48) + ((c % 2) * 4) + r], t->m[c], &t->y[(r * t->y_row) + c]);
         }
     }
 }
@@ -432,12 +443,20 @@ TG_SHARED void tg_conv3x3_wino_dsp(const tg_conv3x3_wino_cfg_t *cfg, const int8_
     const int32_t out_h = cfg->out_h;
     const int32_t out_w = cfg->out_w;
     int8_t *const room = (int8_t *)scratch + (-(uintptr_t)scratch & 15U);
-    tg_wino_tile_t t = {{0}, w, m, (uint32_t *)(void *)room, y, cfg->in_c, cfg->out_c, out_w * cfg->out_c, o.offset};
+    const int32_t words = 18 * cfg->in_c;
+    const int32_t more = 24 * cfg->out_c;
+    const int32_t fit = ((words + more) <= WINO_WORDS) ? 1 : 0;
+    tg_wino_tile_t t = {{0}, w, m, (uint32_t *)(void *)room, y, cfg->in_c, cfg->out_c, out_w * cfg->out_c, o.offset, 0};
+    t.frame = 768 + (4 * words);
+    if (fit != 0) {
+        t.sums = NULL;
+        t.frame += (4 * more) + 16;
+    }
     for (int32_t oy = 0; oy < out_h; oy += 4) {
         const int32_t top = (oy < (out_h - 4)) ? oy : (out_h - 4); /* the last tile overlaps the one before */
         for (int32_t ox = 0; ox < out_w; ox += 4) {
             const int32_t left = (ox < (out_w - 4)) ? ox : (out_w - 4);
-            /* the sums are not yet in use: their room serves the edges */
+            /* sums in scratch are not yet in use: the edges take their room */
             tg_wino_rows(cfg, x, top - cfg->pad_top, left - cfg->pad_left, room, t.row);
             t.y = &y[((top * out_w) + left) * cfg->out_c];
             tg_wino_tile(&t);

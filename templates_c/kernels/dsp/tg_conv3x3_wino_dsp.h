@@ -34,13 +34,14 @@ typedef struct {
  * accumulator, in which every division of Winograd's transforms is exact, and modulo 2^32, so that only the result has
  * to fit; the multipliers are a 24th. A tile is 4 x 4 pixels, all channels.
  *
- * Stack: 768 + 72 * in_c bytes, and the registers. On the core SP itself walks over the transformed activations, so
- * those it has passed are open to interrupts: they are either read no more, or kept 768 bytes away.
+ * Stack: 768 + 72 * in_c bytes and the registers, and the sums, 96 * out_c bytes, where both together take no more than
+ * 64 channels do alone, 4608 bytes. On the core SP itself walks over the transformed activations, so those it has
+ * passed are open to interrupts: they are either read no more, or kept 768 bytes away.
  *
  * @param x        [in_h][in_w][in_c]
  * @param w        [6][out_c / 2] runs of 2 + 3 * in_c words (pack_wino() of plan/variants/pack_wino.py)
  * @param m        [out_c] multipliers for 24 times the accumulator and a shift of 40
- * @param scratch  max(96 * out_c, 36 * in_c) + 12 bytes, word-aligned
+ * @param scratch  max(36 * in_c, 96 * out_c if the sums are not on the stack) + 12 bytes, word-aligned
  * @param y        [out_h][out_w][out_c]; must not overlap x
  */
 void tg_conv3x3_wino_dsp(const tg_conv3x3_wino_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *m,
