@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from tinygen.build.toolchain import Piece
@@ -157,7 +157,7 @@ def flash_use(pieces: Sequence[Piece], build: Build) -> FlashUse:
     for piece in pieces:
         if piece.section not in (".text", ".rodata", ".data", ".ARM.exidx"):
             continue
-        owner = PurePath(piece.owner.split("(")[0]).name
+        owner = piece.owner.split("(")[0]
         source = owner.removesuffix(".o")
         if source == f"{name}_weights.c":
             weights += piece.size

@@ -10,7 +10,7 @@ return.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinygen.build.elf import Image, read_image
@@ -43,7 +43,7 @@ class Measured:
 
     `has_cycles`: the core has a cycle model (cortex-m0, m0plus, m3, m4); else all cycles are 0 and mean nothing.
     `stack` is the high-water mark in bytes, `outputs` all outputs one after the other as int8. `image` and `pieces` are
-    the linked program and what every object put into it.
+    the linked program and what every object, by its file's name, put into it.
     """
 
     core: str
@@ -168,7 +168,9 @@ def _compile(
             f"({core.machine.flash_size // 1024:,} KiB of flash, {core.machine.ram_size // 1024:,} KiB of RAM): {error}"
         ) from error
     assert program.map_file is not None
-    return program.elf, tuple(read_map(program.map_file))
+    # Names without folders: where it was linked says nothing.
+    pieces = (replace(p, owner=p.owner.rsplit("/", 1)[-1]) for p in read_map(program.map_file))
+    return program.elf, tuple(pieces)
 
 
 def _own_code(image: Image, model: str) -> list[tuple[int, int]]:

@@ -1,0 +1,343 @@
+"""A whole build: figures that must agree with each other, and with those that others took another way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.profile.conftest import BOARD
+from tinygen import report, simulate, verify
+from tinygen import workflow as flow
+from tinygen.build.process import run
+from tinygen.build.qemu import qemu_command
+from tinygen.build.toolchain import find_host
+from tinygen.emit.library import render_library
+from tinygen.emit.view import library_view
+from tinygen.errors import TargetError
+from tinygen.plan.planner import plan
+from tinygen.profile import Counts, measure, profile_plan
+from tinygen.profile.counter import add, count
+from tinygen.profile.folder import profile_folder, read_build
+from tinygen.profile.page import render_page
+from tinygen.profile.thumb import decode
+from tinygen.profile.timing import TIMINGS, cycles
+from tinygen.profile.types import BoardTimes, Profile
+from tinygen.targets.board import all_boards
+from tinygen.targets.cores import VERIFY_CORES, get_core
+from tinygen.targets.flash import flash_of
+
+SHARED = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve()
+
+
+def test_layers_add_up(built: flow.Built, profile: Profile) -> None:
+    assert add(layer.counts for layer in profile.layers) == profile.total
+    assert [layer.name for layer in profile.layers] == [s.name for s in built.plan.steps]
+    assert profile.macs == built.plan.macs
+    assert max(layer.stack for layer in profile.layers) == profile.stack
+    assert all(layer.counts.instructions > 0 for layer in profile.layers)
+
+
+def test_same_again(folder: Path, profile: Profile) -> None:
+    assert profile_folder(folder) == profile
+    assert render_page(profile_folder(folder)) == render_page(profile)
+
+
+def test_memory_is_that_of_the_build(built: flow.Built, profile: Profile) -> None:
+    """Flash to the byte as `build` says, which takes it from the linker in another way; stack, arena, constants."""
+    assert profile.flash_use.total == report.flash_bytes(built)
+    assert sum(profile.flash_use.constants.values()) == built.library.weight_bytes
+    assert profile.stack == built.stack
+    assert (profile.arena, profile.io) == (built.plan.arena_len, built.io_bytes)
+
+
+@pytest.mark.parametrize("core", VERIFY_CORES)
+def test_every_core(core: str, built: flow.Built) -> None:
+    """A core with a model has cycles; the trace of every layer's work is there; only instructions on the others."""
+    p = plan(built.model.fixed, get_core(core))
+    files = render_library(flow.make_library(p, built.model, flow.Options("")))
+    found = profile_plan(p, files, get_core(core))
+    assert found.has_cycles == (core in TIMINGS) == (found.total.cycles > 0)
+    assert add(layer.counts for layer in found.layers) == found.total
+    assert found == profile_plan(p, files, get_core(core))
+    if found.has_cycles:
+        assert found.total.cycles > found.total.instructions
+
+
+def test_another_sample_gives_its_own_outputs(built: flow.Built) -> None:
+    core = get_core("cortex-m4")
+    files = render_library(flow.make_library(built.plan, built.model, flow.Options("")))
+    rng = np.random.default_rng(5)
+    inputs = [rng.integers(-128, 128, (1, *e.shape)).astype(np.int8) for e in built.plan.inputs]
+    inputs = [
+        x.reshape(1, *built.model.fixed.tensors[n].shape) for n, x in zip(built.model.fixed.inputs, inputs, strict=True)
+    ]
+    found = profile_plan(built.plan, files, core, sample=verify.sample_bytes(inputs))
+    assert found.outputs == verify.sample_bytes(simulate.run(built.model.fixed, inputs))
+
+
+def test_equals_the_independent_counter(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """../shared/emu/cyc.c on the very same program: all counts are equal.
+
+    It counts the caller's BL, whose two cycles belong to the caller here, and the caller's first block behind it.
+    """
+    source = SHARED / "emu" / "cyc.c"
+    if not source.is_file():
+        pytest.skip(f"no {source} ($TINYGEN_SHARED, or ../shared)")
+    other = tmp_path / "cyc.so"
+    command = (*find_host().cc, "-w", "-O2", "-shared", "-fPIC", "-o", str(other), str(source))
+    assert run(command, tmp_path, 60.0).exit_code == 0
+    compared: list[tuple[dict[str, int], Counts]] = []
+
+    def both(machine: Any, elf: Path, image: Any, entry: str, *rest: Any, **options: Any) -> Any:
+        spans, said = count(machine, elf, image, entry, *rest, **options)
+        work = rest[2]
+        call, behind, extra = around_call(image, image.address(entry))
+        done = run((*qemu_command(machine, elf), "-plugin", f"{other},begin={call},end={behind}"), work, 60.0)
+        words = re.search(r"interval 0 (.*)", done.stderr)
+        assert words is not None, done.stderr
+        pairs = words[1].split()
+        theirs = dict(zip(pairs[::2], map(int, pairs[1::2]), strict=True))
+        for name, value in extra.items():
+            theirs[name] -= value
+        compared.append((theirs, add(spans)))
+        return spans, said
+
+    monkeypatch.setattr(measure, "count", both)
+    profile_folder(folder)
+    ((theirs, ours),) = compared
+    assert theirs["insns"] == ours.instructions
+    assert theirs["cycles"] == ours.cycles
+    assert theirs["loads"] == ours.loads
+    assert theirs["stores"] == ours.stores
+    assert theirs["branches_taken"] == ours.branches_taken
+
+
+def around_call(image: Any, target: int) -> tuple[int, int, dict[str, int]]:
+    """Where main calls `target`, where it goes on, and what the other counter adds: the jump and the next block."""
+    main = next(s for s in image.symbols if s.name == "main")
+    ((start, code),) = image.code
+    at = main.address
+
+    def halfwords(address: int) -> tuple[int, int]:
+        k = address - start
+        return int.from_bytes(code[k : k + 2], "little"), int.from_bytes(code[k + 2 : k + 4], "little")
+
+    while True:
+        first, second = halfwords(at)
+        s, j1, j2 = (first >> 10) & 1, (second >> 13) & 1, (second >> 11) & 1
+        offset = (1 - (j1 ^ s)) << 23 | (1 - (j2 ^ s)) << 22 | (first & 0x3FF) << 12 | (second & 0x7FF) << 1
+        if first & 0xF800 == 0xF000 and second & 0xD000 == 0xD000 and at + 4 + offset - (s << 24) == target:
+            break
+        at += decode(first, second).size
+    behind = at + 4
+    insns, taken, loads, stores, k = 0, TIMINGS["cortex-m4"].taken[decode(*halfwords(at)).kind], 0, 0, behind
+    block = 0
+    while True:
+        i = decode(*halfwords(k))
+        insns, block = insns + 1, block + cycles(TIMINGS["cortex-m4"], i)
+        loads, stores, k = loads + i.loads, stores + i.stores, k + i.size
+        if i.branches:
+            break
+    extra = {"insns": insns, "cycles": taken + block, "loads": loads, "stores": stores, "branches_taken": 1}
+    return at, behind, extra
+
+
+# --- flash ------------------------------------------------------------------------------------------------------------
+
+
+def test_flash_of_boards() -> None:
+    """Every board whose core has a cycle model has a flash model, or is known to have none."""
+    missing = {b.id for b in all_boards() if b.core.name in TIMINGS and flash_of(b) is None}
+    assert missing == {"uno_r4_minima"}
+    waits = {b.id: f.waits for b in all_boards() if (f := flash_of(b)) is not None}
+    assert waits["nucleo_f446re"] == waits["disco_f407vg"] == waits["nucleo_l4r5zi"] == 5
+    assert (waits["nucleo_f411re"], waits["nucleo_l476rg"], waits["nucleo_g431rb"]) == (3, 4, 4)
+    assert (waits["bluepill_f103c8"], waits["nucleo_f030r8"], waits["bbcmicrobit"]) == (2, 1, 0)
+    for b in all_boards():
+        f = flash_of(b)
+        if f is not None:
+            assert f.source
+            assert f.sector % f.width == 0
+            assert (f.code_bytes % f.sector, f.data_bytes % f.sector) == (0, 0)
+            assert f.ways == 0 or f.code_bytes // f.sector % f.ways == 0
+
+
+def test_other_boards(folder: Path, profile: Profile) -> None:
+    """The same program: another clock and flash, the same instructions; a core without a model has no times."""
+    slow = profile_folder(folder, "uno_r4_minima")
+    assert slow.flash is None
+    assert slow.total.cycles == profile.total.cycles
+    assert slow.total.flash_cycles == slow.total.cycles
+    assert any("no model" in n for n in slow.notes)
+    big = profile_folder(folder, "nucleo_h743zi")
+    assert not big.has_cycles
+    assert big.total.cycles == 0
+    assert any("two instructions" in n for n in big.notes)
+    small = replace(profile, board=replace(profile.board, flash_bytes=100, ram_bytes=10))
+    assert b"bytes too many" in render_page(small)
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def test_json(profile: Profile) -> None:
+    found = json.loads(json.dumps(report.profile_json(profile)))
+    assert (found["model"], found["board"], found["core"], found["f_cpu"]) == ("mixed", BOARD, "cortex-m4", 180_000_000)
+    total = found["total"]
+    assert total["cycles"] == sum(layer["cycles"] for layer in found["layers"]) == profile.total.cycles
+    assert total["milliseconds"] == pytest.approx(total["cycles"] / 180_000, rel=1e-12)
+    assert (
+        total["flash_waits"]["cycles"]
+        == total["cycles"] + total["flash_waits"]["for_code"] + total["flash_waits"]["for_constants"]
+    )
+    assert found["flash_model"]["family"] == "STM32F4"
+    assert found["flash"]["total"] == profile.flash_use.total
+    assert found["measured"] is None
+    bare = report.profile_json(replace(profile, has_cycles=False, flash=None))
+    assert bare["total"]["cycles"] is bare["total"]["milliseconds"] is bare["total"]["flash_waits"] is None
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_table(columns: int, profile: Profile) -> None:
+    for p in (profile, replace(profile, flash=None), replace(profile, has_cycles=False, flash=None)):
+        console = Console(width=columns, record=True, file=StringIO())
+        console.print(report.profile_table(p))
+        text = console.export_text()
+        assert max(map(len, text.splitlines())) <= columns
+        assert f"{p.total.instructions / 1000:,.1f}" in text
+        assert "KiB" in text
+
+
+class Page(HTMLParser):
+    """What a page holds: texts, tags, attributes, and tags that are not closed in order."""
+
+    VOID = ("meta", "hr", "wbr")
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(content.decode("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_page_stands_alone(profile: Profile) -> None:
+    content = render_page(profile)
+    page = Page(content)
+    assert page.open == []
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert not [a for _, attrs in page.tags for a in attrs if a in ("src", "href") or a.startswith("on")]
+    for remote in (b"http", b"url(", b"@import"):
+        assert remote not in content
+    text = "".join(page.texts)
+    for layer in profile.layers:
+        assert layer.name in text
+        assert f"{layer.counts.flash_cycles:,}" in text
+    assert any(tag == "html" and attrs.get("lang") == "en" for tag, attrs in page.tags)
+    pictures = [attrs for _, attrs in page.tags if attrs.get("role") == "img"]
+    assert pictures
+    assert all(attrs.get("aria-label") for attrs in pictures)
+    widths = [
+        float(w)
+        for _, attrs in page.tags
+        for w in re.findall(r"(?:width|height|left|top):([\d.]+)%", attrs.get("style") or "")
+    ]
+    assert widths
+    assert all(0.0 <= w <= 100.0 for w in widths)
+
+
+def test_page_shows_names_as_they_are(profile: Profile) -> None:
+    """A name cannot become markup, and a long one is there in full."""
+    bad, long = "<script>alert('1')</script>&\"", "block_" * 40
+    layers = (
+        replace(profile.layers[0], name=bad, operator=bad),
+        replace(profile.layers[1], name=long),
+        *profile.layers[2:],
+    )
+    content = render_page(replace(profile, layers=layers, notes=(bad,)))
+    page = Page(content)
+    assert b"<script" not in content
+    assert bad in "".join(page.texts)
+    assert long in "".join(page.texts)
+
+
+def test_measured_figures_are_shown(profile: Profile) -> None:
+    times = BoardTimes("0", 100_000_000, "cycles", 3, tuple(1000 * (i + 1) for i in range(len(profile.layers))), True)
+    p = replace(profile, measured=times)
+    assert b"measured ms" in render_page(p)
+    assert "0.010" in "".join(Page(render_page(p)).texts)
+    assert report.profile_json(p)["measured"]["layers"][:2] == (1000, 2000)
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(report.profile_table(p))
+    assert f"{times.milliseconds(times.total):.3f}" in console.export_text()
+
+
+# --- plan.json --------------------------------------------------------------------------------------------------------
+
+
+def test_summary_names_what_the_c_has(built: flow.Built, folder: Path) -> None:
+    found = read_build(folder).plan
+    view = library_view(
+        built.plan, version="", abi=1, numerics=1, build_id="", sha256="", model_file=""
+    )  # fmt: skip
+    sizes = {c.name: c.nbytes for c in view.consts}
+    named = {name: size for layer in found["layers"] for name, size in layer["constants"].items()}
+    assert named == sizes
+    assert [layer["name"] for layer in found["layers"]] == [s.name for s in view.steps]
+    header = (folder / "lib" / "mixed" / "src" / "mixed_weights.h").read_text()
+    assert all(re.search(rf"\b{name}\b", header) for name in sizes)
+
+
+def test_summary_buffers_live_while_layers_use_them(built: flow.Built, folder: Path) -> None:
+    """Every place in the arena that a layer reads or writes lies in a buffer that is alive at that layer."""
+    buffers = read_build(folder).plan["buffers"]
+    for i, step in enumerate(built.plan.steps):
+        for call in step.calls:
+            places = [*call.inputs, call.output, call.scratch]
+            for place in places:
+                if getattr(place, "space", "") != "arena":
+                    continue
+                assert place is not None
+                assert any(
+                    b["first"] <= i <= b["last"]
+                    and b["offset"] <= place.offset  # type: ignore[union-attr]
+                    and place.offset + place.size <= b["offset"] + b["size"]  # type: ignore[union-attr]
+                    for b in buffers
+                ), (step.name, place)
+    for b in buffers:
+        assert 0 <= b["first"] <= b["last"] < len(built.plan.steps)
+
+
+def test_too_large_for_the_machine(built: flow.Built) -> None:
+    core = get_core("cortex-m4")
+    assert core.machine is not None
+    files = render_library(flow.make_library(built.plan, built.model, flow.Options("")))
+    tiny = replace(core, machine=replace(core.machine, flash_size=4096))
+    with pytest.raises(TargetError, match="mixed is too large for mps2-an386, the machine that stands for a cortex-m4"):
+        profile_plan(built.plan, files, tiny)
+
+
+def test_no_machine(built: flow.Built) -> None:
+    with pytest.raises(TargetError, match="native is not emulated"):
+        profile_plan(built.plan, {}, get_core("native"))
