@@ -21,4 +21,4 @@ def code_bytes(core: str, kernels: Iterable[str]) -> int:
 
 def known_bytes(core: str, source: str) -> int | None:
     """Flash of one object file, None where none was recorded."""
-    return _table()[core].get(source)
+    return _table().get(core, {}).get(source)

@@ -29,11 +29,16 @@ typedef struct {
     int16_t out_zp;
     int16_t lo; /**< clamp, -128 <= lo <= hi <= 127; narrower than that only where the output is dense */
     int16_t hi;
-    uint16_t shift;  /**< of the requantisation, 33..54 */
-    uint16_t words;  /**< of the stream for two channels */
-    uint16_t flat;   /**< 1: the pixels of all rows follow each other evenly, in the input and in the output */
-    int32_t y_start; /**< bytes to the first output */
-    int32_t y_row;   /**< and from output row to output row, column to column */
+    uint16_t shift; /**< of the requantisation, 33..54 */
+    uint16_t words; /**< of the stream for two channels */
+    uint16_t
+        high; /**< output rows that a tile takes: 1, or 2 for tiles of 2 x 2, only where no window leaves the image */
+    uint16_t
+        image_h; /**< size of a copy of the image in scratch, with its borders; 0: none, windows at the border are */
+    uint16_t image_w; /**< copied */
+    uint16_t flat;    /**< 1: the pixels of all rows follow each other evenly, in the input and in the output */
+    int32_t y_start;  /**< bytes to the first output */
+    int32_t y_row;    /**< and from output row to output row, column to column */
     int32_t y_col;
     tg_row_fn_t row; /**< tg_row_*_dsp */
 } tg_rows_s8_cfg_t;
@@ -43,7 +48,7 @@ typedef struct {
  *
  * @param x        [in_h][in_w][in_c]
  * @param w        streams of two channels: pack_tiles() of plan/variants/pack_tiles.py
- * @param scratch  room for the windows of four pixels at the border, as far apart as in the image
+ * @param scratch  the copy of the image, or room for the windows of four pixels at the border, as far apart as in it
  * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
  */
 void tg_rows_s8_dsp(const tg_rows_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch, int8_t *y);

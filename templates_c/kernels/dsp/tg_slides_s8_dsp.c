@@ -1,8 +1,7 @@
 #include "tg_slides_s8_dsp.h"
 
-#include <string.h>
-
 #include "tg_epilogue_dsp.h"
+#include "tg_image_dsp.h"
 #include "tg_window.h"
 
 /** A tile and what the fill of one at the border must know: which part of its window lies in the image. */
@@ -69,14 +68,10 @@ static TG_NOINLINE void tg_border(tg_border_t *b, int32_t iy, int32_t ix, int8_t
     b->patch = 1;
     if (((first == 0) && (ix < 0)) || ((end == (cfg->in_h - 1)) && ((ix + cfg->cols) > cfg->in_w))) {
         const int32_t row = cfg->cols * in_c;
-        (void)memset(edge, cfg->in_zp, (size_t)(b->part.runs * row));
-        for (int32_t r = 0; r < b->part.runs; ++r) {
-            if (b->cols.end > b->cols.first) {
-                (void)memcpy(&edge[(r * row) + (b->cols.first * in_c)],
-                             &b->part.x[0][(r * b->tile.step) + (b->cols.first * in_c)],
-                             (size_t)((b->cols.end - b->cols.first) * in_c));
-            }
-        }
+        const int32_t n = (b->cols.end - b->cols.first) * in_c;
+        const int32_t before = b->cols.first * in_c;
+        tg_copy_rows(edge, row, &b->part.x[0][before], b->tile.step, b->part.runs, before, n, row - before - n,
+                     cfg->in_zp);
         b->part.x[0] = edge;
         b->part.step = row;
         b->patch = 0;

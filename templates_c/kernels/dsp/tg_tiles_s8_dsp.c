@@ -1,8 +1,7 @@
 #include "tg_tiles_s8_dsp.h"
 
-#include <string.h>
-
 #include "tg_epilogue_dsp.h"
+#include "tg_image_dsp.h"
 #include "tg_widen4_dsp.h"
 
 /** The layer, with what its pixels share worked out once. */
@@ -51,33 +50,18 @@ static TG_INLINE void tg_next(const tg_walk_t *walk, tg_pixel_t *at)
     }
 }
 
-/** Like memcpy, which is a loop over bytes in newlib-nano. */
-static TG_INLINE void tg_copy(int8_t *to, const int8_t *from, int32_t n)
-{
-    for (; n >= 4; n -= 4) {
-        tg_store32(to, tg_load32(from));
-        to += 4;
-        from += 4;
-    }
-    for (; n > 0; --n) {
-        *to = *from;
-        ++to;
-        ++from;
-    }
-}
-
-/** The image with its borders: `h` by `w` pixels of the zero point, and the image in them. */
+/** The image with its borders. */
 static TG_NOINLINE void tg_frame(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, int8_t *image)
 {
-    const int32_t row = cfg->in_w * cfg->in_c;
-    const int32_t image_row = cfg->image_w * cfg->in_c;
-    (void)memset(image, cfg->in_zp, (size_t)(cfg->image_h * image_row));
-    image += (cfg->pad_top * image_row) + (cfg->pad_left * cfg->in_c);
-    for (int32_t i = 0; i < cfg->in_h; ++i) {
-        tg_copy(image, x, row);
-        image += image_row;
-        x += row;
-    }
+    const int32_t in_c = cfg->in_c;
+    const int32_t row = cfg->in_w * in_c;
+    const int32_t image_row = cfg->image_w * in_c;
+    const int32_t top = cfg->pad_top * image_row;
+    const int32_t below = top + (cfg->in_h * image_row);
+    const int32_t left = cfg->pad_left * in_c;
+    tg_fill_bytes(image, cfg->in_zp, top);
+    tg_copy_rows(&image[top], image_row, x, row, cfg->in_h, left, row, image_row - left - row, cfg->in_zp);
+    tg_fill_bytes(&image[below], cfg->in_zp, (cfg->image_h * image_row) - below);
 }
 
 /** All taps of one pixel, one behind the other, with the zero point where they are outside. Returns the end. */
@@ -91,13 +75,13 @@ static TG_NOINLINE int8_t *tg_gather(const tg_layer_t *l, int32_t iy, int32_t le
         for (int32_t kx = 0; kx < cfg->k_w; kx += l->cols) {
             const int32_t n = l->cols * taps;
             if (((uint32_t)iy < (uint32_t)l->in_h) && (ix >= 0) && ((ix + l->cols) <= l->in_w)) {
-                tg_copy(to, &row[ix * cfg->in_c], n);
+                tg_copy_bytes(to, &row[ix * cfg->in_c], n);
             } else {
                 for (int32_t c = 0; c < l->cols; ++c) {
                     if (((uint32_t)iy < (uint32_t)l->in_h) && ((uint32_t)(ix + c) < (uint32_t)l->in_w)) {
-                        tg_copy(&to[c * taps], &row[(ix + c) * cfg->in_c], taps);
+                        tg_copy_bytes(&to[c * taps], &row[(ix + c) * cfg->in_c], taps);
                     } else {
-                        (void)memset(&to[c * taps], cfg->in_zp, (size_t)taps);
+                        tg_fill_bytes(&to[c * taps], cfg->in_zp, taps);
                     }
                 }
             }

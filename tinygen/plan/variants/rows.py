@@ -12,10 +12,10 @@ import numpy as np
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
-from tinygen.plan.variants.tiles import REACH, StepView, eight, narrow, schedule, y_strides
+from tinygen.plan.variants.tiles import REACH, StepView, eight, image_size, narrow, schedule, small, y_strides
 
 #: Most bytes of code that unrolling over the channels may take.
-UNROLLED = 3072
+UNROLLED = 4096
 #: Code of a pair of taps, and of what surrounds them for two channels.
 PAIR_CODE, ENDS_CODE = 56, 144
 
@@ -39,8 +39,8 @@ class TailView:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """As the templates print it. `pairs`: offsets of the two bytes of each pair; `y`: bytes from pixel to pixel, from
-    channel to channel; `unroll`: pairs of channels in a turn of the loop, none when that is all."""
+    """As the templates print it. `pairs`: offsets of the two bytes of each pair; `x`, `y`: of the four pixels, and from
+    tile to tile; `unroll`: pairs of channels in a turn of the loop, none when that is all."""
 
     name: str
     brief: str
@@ -48,8 +48,11 @@ class RowView:
     tails: tuple[TailView, ...]
     pairs: tuple[tuple[int, int], ...]
     steps: tuple[StepView, ...]
-    x_pixel: int
-    y: tuple[int, int]
+    x: tuple[int, ...]
+    x_tile: int
+    y: tuple[int, ...]
+    y_tile: int
+    y_channel: int
     window: int
     unroll: int
     looped: bool
@@ -68,8 +71,8 @@ class RowView:
     def stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """For each pair of channels in a turn: the first output from the pointer, and how the pointer then moves."""
         found: list[tuple[int, tuple[int, ...]]] = []
-        at, channels = 0, 2 * self.y[1]
-        reach = 3 * self.y[0] + self.y[1]
+        at, channels = 0, 2 * self.y_channel
+        reach = self.y[3] + self.y_channel
         for u in range(self.unroll):
             last = u == self.unroll - 1
             move = at + channels if (last and self.looped) or (not last and at + channels + reach > REACH) else 0
@@ -95,41 +98,56 @@ def rows(call: Call) -> Call | str:
     reason = tiles_supported(w, c["b"], f["shift"])
     if reason is not None:
         return reason
-    row, run = f["in_w"] * f["in_c"], f["k_w"] * f["in_c"]
-    x_pixel = f["stride_w"] * f["in_c"]
+    image = image_size(f)
+    copied = not _inside(f) and small(f, image)
+    row, run = (image[1] if copied else f["in_w"]) * f["in_c"], f["k_w"] * f["in_c"]
     _, start, y_row, y_col, y_channel = y_strides(call)
-    flat = f["k_h"] == f["k_w"] == f["stride_h"] == f["stride_w"] == 1 and f["pad_top"] + f["pad_left"] == 0
+    flat = f["k_h"] == f["k_w"] == f["stride_h"] == f["stride_w"] == 1 and _inside(f)
     flat = flat and y_row == f["out_w"] * y_col and (f["in_h"], f["in_w"]) == (f["out_h"], f["out_w"])
-    pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]
-    reach = (f["k_h"] - 1) * f["dil_h"] * row + 3 * x_pixel + run
-    n_pairs = -(-f["k_h"] * run // 2)
-    pairs_of_channels = f["out_c"] // 2
-    fits = max(1, UNROLLED // (PAIR_CODE * n_pairs + ENDS_CODE))
-    unroll = next(u for u in range(min(fits, pairs_of_channels), 0, -1) if pairs_of_channels % u == 0)
-    if pixels < 4 or max(reach, 3 * y_col + y_channel, 16 * n_pairs) > REACH:
-        return "its windows or outputs lie too far apart"
+    # Tiles of 2 x 2 where a row does not hold a whole number of tiles.
+    square = not flat and _inside(f) and f["out_w"] % 4 == 2 and f["out_h"] % 2 == 0
+    right, down = f["stride_w"] * f["in_c"], f["stride_h"] * row
+    x = (0, right, down, down + right) if square else (0, right, 2 * right, 3 * right)
+    y = (0, y_col, y_row, y_row + y_col) if square else (0, y_col, 2 * y_col, 3 * y_col)
+    wide = 2 if square else 4
     blocks, tails, pairs, order = _window(f, row, run)
+    pairs_of_channels = f["out_c"] // 2
+    fits = max(1, UNROLLED // (PAIR_CODE * len(pairs) + ENDS_CODE))
+    unroll = next(u for u in range(min(fits, pairs_of_channels), 0, -1) if pairs_of_channels % u == 0)
+    reach = (f["k_h"] - 1) * f["dil_h"] * row + x[3] + run
+    pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]
+    if pixels < wide or max(reach, y[3] + y_channel, 16 * len(pairs), wide * right, wide * y_col) > REACH:
+        return "its windows or outputs lie too far apart"
+    if f["k_h"] > 1 and 3 * f["stride_w"] + f["k_w"] > f["dil_h"] * f["in_w"] and not _inside(f):
+        return "four windows at the border are wider than the image, whose rows they are laid out by"
     steps = schedule([tuple(16 * i + 4 * p for p in range(4)) for i in range(len(pairs))], 0, True)
     looped = unroll < pairs_of_channels
     shift = f["shift"] - 32
-    far = f"r{row}x{f['dil_h']}" if f["k_h"] > 1 else ""
+    far = f"r{row}x{f['dil_h']}" if f["k_h"] > 1 or square else ""
     count = "" if looped else f"m{f['out_c']}"
+    strides = (
+        f"s{right}q{down}_t{shift}_y{y_col}q{y_row}x{y_channel}"
+        if square
+        else f"s{right}_t{shift}_y{y_col}x{y_channel}"
+    )
     view = RowView(
-        f"tg_row_{f['k_h']}x{run}{far}s{x_pixel}_t{shift}_y{y_col}x{y_channel}u{unroll}{count}_dsp",
-        f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {x_pixel} bytes apart.",
-        tuple(blocks), tuple(tails), tuple(pairs), steps, x_pixel, (y_col, y_channel), eight(16 * len(pairs)), unroll,
-        looped, shift,
+        f"tg_row_{f['k_h']}x{run}{far}{strides}u{unroll}{count}_dsp",
+        f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {right} bytes apart.",
+        tuple(blocks), tuple(tails), tuple(pairs), steps, x, wide * right, y, wide * y_col, y_channel,
+        eight(16 * len(pairs)), unroll, looped, shift,
     )  # fmt: skip
     fields = {name: f[name] for name in _GEOMETRY} | {
-        "words": 4 + len(pairs), "flat": int(flat), "y_start": start, "y_row": y_row, "y_col": y_col,
+        "words": 4 + len(pairs), "high": 2 if square else 1, "image_h": image[0] if copied else 0,
+        "image_w": image[1] if copied else 0, "flat": int(flat), "y_start": start, "y_row": y_row, "y_col": y_col,
     }  # fmt: skip
     edge = (f["k_h"] - 1) * f["dil_h"] * row + (3 * f["stride_w"] + f["k_w"]) * f["in_c"]
+    room = 0 if _inside(f) else image[0] * row if copied else edge
     return replace(
         call,
         kernel="tg_rows_s8_dsp",
         config=(*fields.items(), ("row", view.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order))),),
-        scratch=4 if _inside(f) else -(-edge // 4) * 4,
+        scratch=max(-(-room // 4) * 4, 4),
         generated=(Generated(view.name, "dsp/tg_row", view, view.code, view.loop_bytes),),
     )
 

@@ -192,7 +192,7 @@ def y_strides(call: Call) -> tuple[int, int, int, int, int]:
     return (1, p.lead, 1, p.stride, p.plane) if p.swap else (0, p.lead, p.stride, 1, p.plane)
 
 
-def _image(f: dict[str, int], rows: int = 0) -> tuple[int, int]:
+def image_size(f: dict[str, int], rows: int = 0) -> tuple[int, int]:
     """(height, width) of the image with its borders; four pixels of a column read `rows` rows."""
     high = (f["out_h"] - 1) * f["stride_h"] + (f["k_h"] - 1) * f["dil_h"] + 1
     wide = (f["out_w"] - 1) * f["stride_w"] + (f["k_w"] - 1) * f["dil_w"] + 1
@@ -200,7 +200,7 @@ def _image(f: dict[str, int], rows: int = 0) -> tuple[int, int]:
     return max(high, f["pad_top"] + f["in_h"]), max(wide, f["pad_left"] + f["in_w"])
 
 
-def _small(f: dict[str, int], image: tuple[int, int]) -> bool:
+def small(f: dict[str, int], image: tuple[int, int]) -> bool:
     """A copy of the image beside which the output is large: it does not make the arena larger."""
     return 4 * image[0] * image[1] * f["in_c"] <= f["out_h"] * f["out_w"] * f["out_c"]
 
@@ -220,8 +220,8 @@ def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, r
         return "planes with a narrow clamp"
     stream = np.concatenate([pack_tiles(w[g], b[g], m[g], order) for g in range(groups)])
     swap, start, row, col, channel = y_strides(call)
-    image = _image(f, rows)
-    copied = rows > 0 or (not _whole(f) and _regular(f) and _small(f, image))
+    image = image_size(f, rows)
+    copied = rows > 0 or (not _whole(f) and _regular(f) and small(f, image))
     room = (
         image[0] * image[1] * f["in_c"] if copied else 0 if _whole(f) else 4 * f["k_h"] * f["k_w"] * f["in_c"] // groups
     )
@@ -271,7 +271,7 @@ def column_tiles(call: Call) -> Call | str:
         return "no kernel rows of neighbouring bytes"
     if f["stride_h"] >= f["k_h"] * f["dil_h"] or f["out_h"] < 4:
         return "no column of pixels with windows that overlap"
-    if not _small(f, _image(f, rows)):
+    if not small(f, image_size(f, rows)):
         return "a copy of the image would be large"
     if 4 * rows * pairs > REACH:
         return f"a window of {4 * rows * pairs} bytes, above {REACH}"

@@ -1,0 +1,63 @@
+/**
+ * @file  tg_image_dsp.h
+ * @brief Copies of an image or of a part of it, with the zero point around it.
+ */
+#ifndef TG_IMAGE_DSP_H_INCLUDED
+#define TG_IMAGE_DSP_H_INCLUDED
+
+#include "tg_isa_dsp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Like memcpy, which is a loop over bytes in newlib-nano. */
+static TG_INLINE void tg_copy_bytes(int8_t *to, const int8_t *from, int32_t n)
+{
+    for (; n >= 4; n -= 4) {
+        tg_store32(to, tg_load32(from));
+        to += 4;
+        from += 4;
+    }
+    for (; n > 0; --n) {
+        *to = *from;
+        ++to;
+        ++from;
+    }
+}
+
+/** Like memset, for the same reason. */
+static TG_INLINE void tg_fill_bytes(int8_t *to, int32_t value, int32_t n)
+{
+    const uint32_t word = (uint32_t)(value & 0xFF) * 0x01010101U;
+    for (; n >= 4; n -= 4) {
+        tg_store32(to, word);
+        to += 4;
+    }
+    for (; n > 0; --n) {
+        *to = (int8_t)value;
+        ++to;
+    }
+}
+
+/**
+ * `rows` rows of `from`, of n bytes and from_step apart, to `to`: `before` and `after` bytes of the zero point around
+ * each, to_step apart.
+ */
+static TG_NOINLINE void tg_copy_rows(int8_t *to, int32_t to_step, const int8_t *from, int32_t from_step, int32_t rows,
+                                     int32_t before, int32_t n, int32_t after, int32_t zero)
+{
+    for (; rows > 0; --rows) {
+        tg_fill_bytes(to, zero, before);
+        tg_copy_bytes(&to[before], from, n);
+        tg_fill_bytes(&to[before + n], zero, after);
+        to += to_step;
+        from += from_step;
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_IMAGE_DSP_H_INCLUDED */
