@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.errors import broken_data, broken_models, broken_surroundings
+from tests.errors import broken_data, broken_models, broken_profiles, broken_surroundings
 from tests.errors.cases import SCREEN_LINES, Case, contents, make_place, run
 
-CASES = (*broken_models.CASES, *broken_data.CASES, *broken_surroundings.CASES)
+CASES = (*broken_models.CASES, *broken_data.CASES, *broken_surroundings.CASES, *broken_profiles.CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
