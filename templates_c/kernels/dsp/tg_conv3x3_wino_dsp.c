@@ -417,13 +417,15 @@ static TG_NOINLINE void tg_wino_rows(const tg_conv3x3_wino_cfg_t *cfg, const int
                                      int8_t *edge, const int8_t *row[6])
 {
     const int32_t in_c = cfg->in_c;
+    const int32_t step = cfg->in_w * in_c;
+    const uint32_t in_h = cfg->in_h;
     const uint32_t zp = ((uint32_t)cfg->in_zp & 0xFFU) * 0x01010101U;
     const int32_t left = (ix < 0) ? in_c : 0;
     const int32_t right = ((ix + 6) > cfg->in_w) ? in_c : 0;
     x += ((iy * cfg->in_w) + ix) * in_c;
     for (int32_t r = 0; r < 6; ++r) {
         row[r] = x;
-        if ((uint32_t)(iy + r) >= cfg->in_h) {
+        if ((uint32_t)(iy + r) >= in_h) {
             row[r] = edge;
             edge = tg_wino_fill(edge, zp, 6 * in_c);
         } else if ((left + right) != 0) {
@@ -432,7 +434,7 @@ static TG_NOINLINE void tg_wino_rows(const tg_conv3x3_wino_cfg_t *cfg, const int
             edge = tg_wino_copy(edge, &x[left], (6 * in_c) - left - right);
             edge = tg_wino_fill(edge, zp, right);
         }
-        x += cfg->in_w * in_c;
+        x += step;
     }
 }
 
