@@ -75,22 +75,35 @@ def pack_dense_mve(w: Array, b: Array, m: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class DwPlanes:
-    """How tg_dwconv_s8_mve lays out eight channels in scratch: bytes of a channel, vectors of a window."""
+    """How tg_dwconv_s8_mve lays out eight channels in scratch: outputs down at a time (4, or 2 and 2 across), bytes of
+    a channel, vectors of a window."""
 
+    strip: int
     plane: int
     vectors: int
 
 
 def dwconv_mve_planes(f: Mapping[str, int]) -> DwPlanes:
-    """The twin of tg_dwconv_planes(): strips of four outputs on the longer axis, rows a stride apart neighbours."""
+    """The twin of tg_dwconv_planes(): strips on the longer axis of the output, two by two where that takes fewer turns
+    or vectors."""
     down, across = ("h", "w") if f["out_h"] >= f["out_w"] else ("w", "h")
+    out_down, out_across = f[f"out_{down}"], f[f"out_{across}"]
+    strips, squares = _columns(f, down, across, 4), _columns(f, down, across, 2)
+    if out_across < 2 or squares.vectors > 1:
+        return strips
+    fewer = 5 * -(-out_down // 2) * -(-out_across // 2) < 4 * -(-out_down // 4) * out_across
+    return squares if fewer or strips.vectors > 1 or out_down < 4 else strips
+
+
+def _columns(f: Mapping[str, int], down: str, across: str, strip: int) -> DwPlanes:
+    """The twin of tg_dwconv_columns(): rows a stride apart are neighbours in a column."""
     k, stride, dil = (f[f"{name}_{down}"] for name in ("k", "stride", "dil"))
-    phase = 4 + (k - 1) * dil // stride
+    phase = strip + (k - 1) * dil // stride
     height = phase * stride
     reach = (f[f"k_{across}"] - 1) * f[f"dil_{across}"]
     last = max((i * dil) % stride * phase + i * dil // stride for i in range(k))
     cols = (f[f"out_{across}"] - 1) * f[f"stride_{across}"] + reach + 1
-    return DwPlanes(cols * height, (reach * height + last) // VECTOR + 1)
+    return DwPlanes(strip, cols * height, (reach * height + last) // VECTOR + 1)
 
 
 def dwconv_mve_supported(f: Mapping[str, int]) -> str | None:
