@@ -128,6 +128,61 @@ static TG_INLINE uint32_t tg_sxtb16_ror8(uint32_t v)
 #endif
 }
 
+/** Halves of acc, each plus byte 0 or 2 of v, signed. */
+static TG_INLINE uint32_t tg_sxtab16(uint32_t acc, uint32_t v)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("sxtab16 %0, %1, %2" : "=r"(r) : "r"(acc), "r"(v));
+    return r;
+#else
+    const uint32_t e = tg_sxtb16(v);
+    return ((acc + e) & 0xFFFFU) | ((acc & 0xFFFF0000U) + (e & 0xFFFF0000U));
+#endif
+}
+
+/** Halves of acc, each plus byte 1 or 3 of v, signed. */
+static TG_INLINE uint32_t tg_sxtab16_ror8(uint32_t acc, uint32_t v)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(r) : "r"(acc), "r"(v));
+    return r;
+#else
+    return tg_sxtab16(acc, (v >> 8) | (v << 24));
+#endif
+}
+
+/** Halves of a less those of b. */
+static TG_INLINE uint32_t tg_ssub16(uint32_t a, uint32_t b)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("ssub16 %0, %1, %2" : "=r"(r) : "r"(a), "r"(b) : "cc");
+    return r;
+#else
+    return ((a - b) & 0xFFFFU) | ((a & 0xFFFF0000U) - (b & 0xFFFF0000U));
+#endif
+}
+
+/** The greater of each pair of bytes, signed. */
+static TG_INLINE uint32_t tg_max8(uint32_t a, uint32_t b)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(r) : "r"(a), "r"(b) : "cc");
+    return r;
+#else
+    uint32_t r = 0U;
+    for (uint32_t i = 0U; i < 32U; i += 8U) {
+        const uint32_t p = (a >> i) & 0xFFU;
+        const uint32_t q = (b >> i) & 0xFFU;
+        r |= (((p ^ 0x80U) > (q ^ 0x80U)) ? p : q) << i;
+    }
+    return r;
+#endif
+}
+
 /** low(a) below, low(b) above. */
 static TG_INLINE uint32_t tg_pkhbt(uint32_t a, uint32_t b)
 {

@@ -8,6 +8,7 @@ from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_dense
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
+from tinygen.plan.variants.elementwise import ELEMENTWISE
 from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_features, wino_scratch, wino_supported
 from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape
 from tinygen.plan.variants.rows import rows
@@ -83,4 +84,5 @@ VARIANTS: Variants = {
     ),  # fmt: skip
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, _dwconv),
     "tg_dense_s8": (_dense,),
+    **ELEMENTWISE,
 }
