@@ -12,7 +12,7 @@ typedef struct {
     const int8_t *row[6]; /**< six pixels each */
     const int32_t *w;
     const int32_t *m;
-    uint32_t *sums; /**< [out_c / 2][6 positions][2 channels][4 rows], 16-byte aligned; or 0: they are on the stack */
+    uint32_t *sums; /**< [out_c / 2][4 rows][2 channels][6 positions]; or 0: they are on the stack */
     int8_t *y;      /**< the first of 4 x 4 pixels */
     int32_t in_c;
     int32_t out_c;
@@ -107,13 +107,8 @@ TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, frame) == 56U, the_assembly_knows_the_
 #define WINO_PAIR(v) WINO_LOAD(v) WINO_STEP("r0", "r1", "r2", "r3") WINO_REST(v)
 
 /* Four pixels of one channel: m its multiplier, r7 the offset, r9 the first, r10 bytes of a pixel, r11 of three. */
-#define WINO_OUT(s0, s1, s2, s3, s4, s5, m, y)                                                                         \
-    "ldr r1, [r12, #" s1 "]\n"                                                                                         \
-    "ldr r2, [r12, #" s2 "]\n"                                                                                         \
-    "ldr r3, [r12, #" s3 "]\n"                                                                                         \
-    "ldr r4, [r12, #" s4 "]\n"                                                                                         \
-    "ldr r5, [r12, #" s5 "]\n"                                                                                         \
-    "ldr r0, " s0 "\n"                                                                                                 \
+#define WINO_OUT(m, y)                                                                                                 \
+    "ldmia r12!, {r0-r5}\n"                                                                                            \
     "add r2, r1, r2\n"         /* s1 + s2 */                                                                           \
     "rsb r1, r2, r1, lsl #1\n" /* s1 - s2 */                                                                           \
     "add r4, r3, r4\n"         /* s3 + s4 */                                                                           \
@@ -159,11 +154,9 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "add r1, sp, #768\n"
                      "ldr r7, [r0, #32]\n"
                      "cmp r7, #0\n"
-                     "itttt eq\n"
-                     "addeq r7, r1, #15\n"
-                     "addeq r7, r7, r5, lsl #3\n"
+                     "itt eq\n"
+                     "addeq r7, r1, r5, lsl #3\n"
                      "addeq r7, r7, r5, lsl #4\n"
-                     "biceq r7, r7, #15\n"
                      "lsl r5, r5, #2\n"
                      "vmov s7, r7\n"
                      "vmov s0, r0\n"
@@ -179,7 +172,9 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "add lr, r1, r5\n"
                      "add r12, r0, r4\n"
                      "vmov s2, r12\n"
-                     "2:\n" /* four channels */
+                     "2:\n" /* eight channels */
+                     WINO_IN("[r0]", "")
+                     WINO_IN("[r0], #4", ", ror #8")
                      WINO_IN("[r0]", "")
                      WINO_IN("[r0], #4", ", ror #8")
                      "vmov r12, s2\n"
@@ -197,7 +192,7 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "ldr r2, [r0, #44]\n"
                      "add r2, r2, r2, lsl #1\n"
                      "add r2, r1, r2, lsl #5\n"
-                     "add r3, r1, #192\n"
+                     "add r3, r1, #24\n"
                      "mov r0, sp\n"
                      "add r4, r0, r5\n"
                      "vmov s0, r1\n"
@@ -236,13 +231,13 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "vmov r12, s0\n"
                      "vmov r0, s3\n"
                      "vmov r1, s1\n"
-                     "str r5, [r12, #4]\n"
-                     "str r6, [r12, #8]\n"
-                     "str r7, [r12, #12]\n"
-                     "str r8, [r12, #16]\n"
-                     "str r9, [r12, #20]\n"
-                     "str r10, [r12, #24]\n"
-                     "str r11, [r12, #28]\n"
+                     "str r5, [r12, #48]\n"
+                     "str r6, [r12, #96]\n"
+                     "str r7, [r12, #144]\n"
+                     "str r8, [r12, #24]\n"
+                     "str r9, [r12, #72]\n"
+                     "str r10, [r12, #120]\n"
+                     "str r11, [r12, #168]\n"
                      "str r4, [r12], #192\n"
                      "vmov s0, r12\n"
                      "mov sp, r0\n"
@@ -254,10 +249,10 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "vmov r3, s4\n"
                      "add r0, r0, r3\n"
                      "vmov s2, r0\n"
-                     "add r1, r1, #32\n"
+                     "add r1, r1, #4\n"
                      "vmov s1, r1\n"
                      "vmov r2, s5\n"
-                     "add r2, r2, #32\n"
+                     "add r2, r2, #4\n"
                      "vmov s5, r2\n"
                      "vmov s0, r2\n"
                      "vmov r3, s6\n"
@@ -281,15 +276,20 @@ TG_WINO_ASM static void tg_wino_tile(const tg_wino_tile_t *t __attribute__((unus
                      "ldr r6, [r0], #4\n"
                      "ldr r8, [r0], #4\n"
                      "vmov s0, r0\n"
-                     "7:\n" /* a row */
-                     WINO_OUT("[r12], #4", "32", "64", "96", "128", "160", "r6", "[r9], #1")
-                     WINO_OUT("[r12, #12]", "44", "76", "108", "140", "172", "r8", "[r9]")
+                     WINO_OUT("r6", "[r9], #1")
+                     WINO_OUT("r8", "[r9]")
                      "add r9, r9, lr\n"
-                     "tst r12, #15\n"
-                     "bne 7b\n"
+                     WINO_OUT("r6", "[r9], #1")
+                     WINO_OUT("r8", "[r9]")
+                     "add r9, r9, lr\n"
+                     WINO_OUT("r6", "[r9], #1")
+                     WINO_OUT("r8", "[r9]")
+                     "add r9, r9, lr\n"
+                     WINO_OUT("r6", "[r9], #1")
+                     WINO_OUT("r8", "[r9]")
+                     "add r9, r9, lr\n"
                      "sub r9, r9, lr, lsl #2\n"
                      "sub r9, r9, #2\n"
-                     "add r12, r12, #176\n"
                      "vmov r0, s1\n"
                      "cmp r12, r0\n"
                      "bne 6b\n"
@@ -318,14 +318,14 @@ static void tg_wino_in(const uint32_t word[6], uint32_t *v, int32_t step)
     v[5 * step] = d[5] - (4U * d[3]) - odd;
 }
 
-/** Four pixels of one channel; s: the position after position, 8 words apart. */
-static void tg_wino_out(const tg_wino_tile_t *t, const uint32_t *s, int32_t m, int8_t *y)
+/** Four pixels of one channel from the sums of the six positions. */
+static void tg_wino_out(const tg_wino_tile_t *t, const uint32_t s[6], int32_t m, int8_t *y)
 {
-    const uint32_t sum1 = s[8] + s[16];
-    const uint32_t dif1 = s[8] - s[16];
-    const uint32_t sum2 = s[24] + s[32];
-    const uint32_t dif2 = s[24] - s[32];
-    const uint32_t acc[4] = {s[0] + sum1 + sum2, dif1 + (2U * dif2), sum1 + (4U * sum2), dif1 + (8U * dif2) + s[40]};
+    const uint32_t sum1 = s[1] + s[2];
+    const uint32_t dif1 = s[1] - s[2];
+    const uint32_t sum2 = s[3] + s[4];
+    const uint32_t dif2 = s[3] - s[4];
+    const uint32_t acc[4] = {s[0] + sum1 + sum2, dif1 + (2U * dif2), sum1 + (4U * sum2), dif1 + (8U * dif2) + s[5]};
     for (int32_t i = 0; i < 4; ++i) {
         y[i * t->out_c] = (int8_t)tg_ssat8(tg_smmla((int32_t)acc[i], m, t->offset) >> 8);
     }
@@ -352,16 +352,16 @@ static TG_NOINLINE void tg_wino_tile(const tg_wino_tile_t *t)
     const int32_t *w = t->w;
     for (int32_t p = 0; p < 6; ++p) {
         for (int32_t c = 0; c < t->out_c; c += 2) {
-            uint32_t *const s = &sums[(c * 24) + (8 * p)];
+            uint32_t *const s = &sums[(c * 24) + p]; /* [4 rows][2 channels], 6 words apart */
             for (int32_t i = 0; i < 8; ++i) {
-                s[i] = (uint32_t)w[i / 4];
+                s[6 * i] = (uint32_t)w[i % 2];
             }
             w += 2;
             for (int32_t k = 0; k < pairs; ++k) {
                 for (int32_t ky = 0; ky < 3; ++ky) {
                     for (int32_t i = 0; i < 8; ++i) {
-                        const uint32_t a = v[(((p * pairs) + k) * 6) + ky + (i % 4)];
-                        s[i] = (uint32_t)tg_smlad((uint32_t)w[i / 4], a, (int32_t)s[i]);
+                        const uint32_t a = v[(((p * pairs) + k) * 6) + ky + (i / 2)];
+                        s[6 * i] = (uint32_t)tg_smlad((uint32_t)w[i % 2], a, (int32_t)s[6 * i]);
                     }
                     w += 2;
                 }
@@ -370,7 +370,7 @@ static TG_NOINLINE void tg_wino_tile(const tg_wino_tile_t *t)
     }
     for (int32_t c = 0; c < t->out_c; ++c) {
         for (int32_t r = 0; r < 4; ++r) {
-            tg_wino_out(t, &sums[((c / 2) * 48) + ((c % 2) * 4) + r], t->m[c], &t->y[(r * t->y_row) + c]);
+            tg_wino_out(t, &sums[((c / 2) * 48) + (12 * r) + (6 * (c % 2))], t->m[c], &t->y[(r * t->y_row) + c]);
         }
     }
 }
@@ -444,22 +444,22 @@ TG_SHARED void tg_conv3x3_wino_dsp(const tg_conv3x3_wino_cfg_t *cfg, const int8_
     const tg_output_dsp_t o = tg_output_dsp(40U, cfg->out_zp, cfg->lo, cfg->hi);
     const int32_t out_h = cfg->out_h;
     const int32_t out_w = cfg->out_w;
-    int8_t *const room = (int8_t *)scratch + (-(uintptr_t)scratch & 15U);
     const int32_t words = 18 * cfg->in_c;
     const int32_t more = 24 * cfg->out_c;
     const int32_t fit = ((words + more) <= WINO_WORDS) ? 1 : 0;
-    tg_wino_tile_t t = {{0}, w, m, (uint32_t *)(void *)room, y, cfg->in_c, cfg->out_c, out_w * cfg->out_c, o.offset, 0};
+    tg_wino_tile_t t = {{0},      w, m, (uint32_t *)(void *)scratch, y, cfg->in_c, cfg->out_c, out_w * cfg->out_c,
+                        o.offset, 0};
     t.frame = 768 + (4 * words);
     if (fit != 0) {
         t.sums = NULL;
-        t.frame += (4 * more) + 16;
+        t.frame += 4 * more;
     }
     for (int32_t oy = 0; oy < out_h; oy += 4) {
         const int32_t top = (oy < (out_h - 4)) ? oy : (out_h - 4); /* the last tile overlaps the one before */
         for (int32_t ox = 0; ox < out_w; ox += 4) {
             const int32_t left = (ox < (out_w - 4)) ? ox : (out_w - 4);
             /* sums in scratch are not yet in use: the edges take their room */
-            tg_wino_rows(cfg, x, top - cfg->pad_top, left - cfg->pad_left, room, t.row);
+            tg_wino_rows(cfg, x, top - cfg->pad_top, left - cfg->pad_left, (int8_t *)scratch, t.row);
             t.y = &y[((top * out_w) + left) * cfg->out_c];
             tg_wino_tile(&t);
         }

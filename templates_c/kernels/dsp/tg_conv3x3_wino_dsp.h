@@ -41,7 +41,7 @@ typedef struct {
  * @param x        [in_h][in_w][in_c]
  * @param w        [6][out_c / 2] runs of 2 + 3 * in_c words (pack_wino() of plan/variants/pack_wino.py)
  * @param m        [out_c] multipliers for 24 times the accumulator and a shift of 40
- * @param scratch  max(36 * in_c, 96 * out_c if the sums are not on the stack) + 12 bytes, word-aligned
+ * @param scratch  max(36 * in_c, 96 * out_c if the sums are not on the stack) bytes, word-aligned
  * @param y        [out_h][out_w][out_c]; must not overlap x
  */
 void tg_conv3x3_wino_dsp(const tg_conv3x3_wino_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *m,

@@ -64,10 +64,10 @@ def wino_supported(fields: dict[str, int], w_ohwi: Array, b: Array, m: Array) ->
 
 
 def wino_scratch(in_c: int, out_c: int) -> int:
-    """Bytes of scratch of tg_conv3x3_wino_dsp: a tile's rows at the border, and in the same place, aligned, its sums,
-    unless those fit the stack."""
+    """Bytes of scratch of tg_conv3x3_wino_dsp: a tile's rows at the border, and in the same place its sums, unless
+    those fit the stack."""
     sums = 96 * out_c
-    return max(36 * in_c, 0 if 72 * (in_c - WINO_CHANNELS) + sums <= 0 else sums) + 12
+    return max(36 * in_c, 0 if 72 * (in_c - WINO_CHANNELS) + sums <= 0 else sums)
 
 
 def wino_features(fields: dict[str, int]) -> tuple[tuple[str, float], ...]:
