@@ -6,19 +6,19 @@
 typedef struct {
     const int8_t *x; /**< the first window */
     int8_t *y;
-    int32_t x_next; /**< from channel to channel: 0 when they read one plane */
     const int8_t *w;
     const int32_t *b;
     const int32_t *m;
-    int32_t turns; /**< four outputs each */
+    int32_t x_next; /**< from channel to channel: 0 when they read one plane */
+    int32_t turns;  /**< four outputs each */
+    int32_t pair;   /**< from the windows of the first two outputs, a byte apart, to those of the other two */
+    int32_t shift;  /**< 31 - the shift of the requantisation */
+    int32_t zp;
     int32_t channels;
     int32_t x_step; /**< from turn to turn */
     int32_t y_step;
-    int32_t shift; /**< 31 - the shift of the requantisation */
-    int32_t zp;
     int32_t lo;
     int32_t hi;
-    int32_t pair;    /**< from the windows of the first two outputs, a byte apart, to those of the other two */
     int32_t count;   /**< outputs of a turn, 1..4 */
     int32_t vectors; /**< of a window */
     int32_t simple;  /**< 1: four outputs and one vector; 0: any number of either */
@@ -36,35 +36,31 @@ static TG_NOINLINE TG_NAKED void tg_dwconv_sweep(tg_sweep_mve_t *sweep __attribu
                      "vpush {d8-d15}\n"
                      "sub sp, sp, #8\n"
                      "str r0, [sp, #4]\n"
+                     "mov r12, r0\n"
                      "vldrw.32 q7, [r0, #72]\n" /* at */
                      "ldr r2, [r0, #60]\n"      /* count */
                      "vctp.32 r2\n"
-                     "ldrd r4, r6, [r0, #48]\n" /* lo, hi */
+                     "ldrd r4, r6, [r0, #52]\n" /* lo, hi */
                      "vdup.32 q5, r4\n"
                      "vdup.32 q6, r6\n"
-                     "ldrd r5, r7, [r0, #32]\n" /* x_step, y_step */
-                     "1:\n"
-                     "ldr r12, [sp, #4]\n"
-                     "ldrd r1, r3, [r12]\n"
-                     "ldrd r0, r11, [r12, #8]\n" /* x_next, w */
-                     "add r0, r0, r1\n"
-                     "add r4, r3, #1\n"
-                     "strd r0, r4, [r12]\n"
-                     "ldrd r0, r2, [r12, #16]\n"
-                     "ldr r8, [r0], #4\n"
-                     "ldr r9, [r2], #4\n"
-                     "strd r0, r2, [r12, #16]\n"
-                     "ldr r0, [r12, #24]\n" /* turns */
-                     "ldr r2, [r12, #68]\n" /* simple */
+                     "ldrd r5, r7, [r0, #44]\n" /* x_step, y_step */
+                     "ldr r2, [r0, #68]\n"      /* simple */
                      "cmp r2, #0\n"
                      "beq 3f\n"
                      /* four outputs and one vector */
-                     "vldrb.8 q0, [r11], #16\n"
-                     "str r11, [r12, #12]\n"
-                     "ldrd r10, r11, [r12, #40]\n" /* shift, zp */
-                     "ldr r12, [r12, #56]\n"
+                     "1:\n"
+                     "ldm r12, {r1, r3, r4, r6, r10}\n"
+                     "ldrd r11, lr, [r12, #20]\n" /* x_next, turns */
+                     "ldr r8, [r6], #4\n"
+                     "ldr r9, [r10], #4\n"
+                     "vldrb.8 q0, [r4], #16\n"
+                     "add r0, r1, r11\n"
+                     "add r2, r3, #1\n"
+                     "stm r12, {r0, r2, r4, r6, r10}\n"
+                     "ldrd r10, r11, [r12, #32]\n" /* shift, zp */
+                     "ldr r12, [r12, #28]\n"       /* pair */
                      "add r12, r12, r1\n"
-                     "dls lr, r0\n"
+                     "dls lr, lr\n"
                      "2:\n"
                      "vldrb.8 q1, [r1]\n"
                      "vldrb.8 q2, [r1, #1]\n"
@@ -88,12 +84,23 @@ static TG_NOINLINE TG_NAKED void tg_dwconv_sweep(tg_sweep_mve_t *sweep __attribu
                      "add r3, r3, r7\n"
                      "le lr, 2b\n"
                      "ldr r12, [sp, #4]\n"
+                     "ldr r0, [r12, #40]\n" /* channels */
+                     "subs r0, r0, #1\n"
+                     "str r0, [r12, #40]\n"
+                     "bne 1b\n"
                      "b 6f\n"
                      /* any number of either */
                      "3:\n"
-                     "str r0, [sp]\n"
+                     "ldm r12, {r1, r3, r4, r6, r10}\n"
+                     "ldrd r11, lr, [r12, #20]\n"
+                     "str lr, [sp]\n"
+                     "ldr r8, [r6], #4\n"
+                     "ldr r9, [r10], #4\n"
+                     "add r0, r1, r11\n"
+                     "add r2, r3, #1\n"
+                     "stm r12, {r0, r2, r4, r6, r10}\n"
                      "4:\n"
-                     "ldr r11, [r12, #12]\n"
+                     "ldr r11, [r12, #8]\n" /* w */
                      "mov r10, r1\n"
                      "mov r0, #0\n"
                      "mov r2, #0\n"
@@ -114,7 +121,7 @@ static TG_NOINLINE TG_NAKED void tg_dwconv_sweep(tg_sweep_mve_t *sweep __attribu
                      "le lr, 5b\n"
                      "vmov d4, r0, r2\n"
                      "vmov d5, r4, r6\n"
-                     "ldrd r0, r2, [r12, #40]\n" /* shift, zp */
+                     "ldrd r0, r2, [r12, #32]\n" /* shift, zp */
                      "vadd.i32 q2, q2, r8\n"
                      "vqdmulh.s32 q2, q2, r9\n"
                      "vrshl.s32 q2, r0\n"
@@ -129,12 +136,12 @@ static TG_NOINLINE TG_NAKED void tg_dwconv_sweep(tg_sweep_mve_t *sweep __attribu
                      "subs r0, r0, #1\n"
                      "str r0, [sp]\n"
                      "bne 4b\n"
-                     "str r11, [r12, #12]\n"
-                     "6:\n"
-                     "ldr r0, [r12, #28]\n" /* channels */
+                     "str r11, [r12, #8]\n"
+                     "ldr r0, [r12, #40]\n"
                      "subs r0, r0, #1\n"
-                     "str r0, [r12, #28]\n"
-                     "bne 1b\n"
+                     "str r0, [r12, #40]\n"
+                     "bne 3b\n"
+                     "6:\n"
                      "add sp, sp, #8\n"
                      "vpop {d8-d15}\n"
                      "pop {r4-r11, pc}\n");
@@ -268,6 +275,19 @@ static void tg_dwconv_columns(tg_planes_t *p, int32_t strip)
     p->vectors = ((((p->across.k - 1) * p->across.dil * p->height) + last) / 16) + 1;
 }
 
+/** Instructions for a channel, roughly: turns, what a channel costs beside, and filling the columns. */
+static int32_t tg_dwconv_cost(const tg_planes_t *p)
+{
+    const int32_t outputs = (p->down.out < p->strip) ? p->down.out : p->strip;
+    const int32_t rows = ((outputs - 1) * p->down.stride) + ((p->down.k - 1) * p->down.dil) + 1;
+    const int32_t turn = ((outputs == 4) && (p->vectors == 1)) ? 21 : (25 + (10 * p->vectors));
+    int32_t sweep = (p->across.out * turn) + 20;
+    if (p->strip == 2) {
+        sweep = (((p->across.out + 1) / 2) * 21) + (20 * (1 + (p->across.out % 2)));
+    }
+    return ((p->down.out + p->strip - 1) / p->strip) * (sweep + ((5 * rows * p->cols) / 8));
+}
+
 /** The twin of dwconv_mve_planes() in pack_mve.py. */
 static tg_planes_t tg_dwconv_planes(const tg_dwconv_s8_cfg_t *cfg)
 {
@@ -281,13 +301,12 @@ static tg_planes_t tg_dwconv_planes(const tg_dwconv_s8_cfg_t *cfg)
     tg_planes_t p = {(tall != 0) ? h : w, (tall != 0) ? w : h, 0, 0, 0, 0, 0};
     p.cols = ((p.across.out - 1) * p.across.stride) + ((p.across.k - 1) * p.across.dil) + 1;
     tg_dwconv_columns(&p, 2);
-    if ((p.vectors > 1) || (p.across.out < 2)) {
+    if ((p.across.out < 2) || (p.down.out < 2) || (p.vectors > 1)) {
         tg_dwconv_columns(&p, 4);
     } else {
-        const int32_t squares = ((p.down.out + 1) / 2) * ((p.across.out + 1) / 2);
-        const int32_t strips = ((p.down.out + 3) / 4) * p.across.out;
+        const int32_t squares = tg_dwconv_cost(&p);
         tg_dwconv_columns(&p, 4);
-        if ((p.vectors > 1) || (p.down.out < 4) || ((5 * squares) < (4 * strips))) {
+        if (squares < tg_dwconv_cost(&p)) {
             tg_dwconv_columns(&p, 2);
         }
     }

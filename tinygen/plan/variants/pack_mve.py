@@ -76,34 +76,37 @@ def pack_dense_mve(w: Array, b: Array, m: Array) -> Array:
 @dataclass(frozen=True, slots=True)
 class DwPlanes:
     """How tg_dwconv_s8_mve lays out eight channels in scratch: outputs down at a time (4, or 2 and 2 across), bytes of
-    a channel, vectors of a window."""
+    a channel, vectors of a window; `cost`: instructions for a channel, roughly."""
 
     strip: int
     plane: int
     vectors: int
+    cost: int
 
 
 def dwconv_mve_planes(f: Mapping[str, int]) -> DwPlanes:
-    """The twin of tg_dwconv_planes(): strips on the longer axis of the output, two by two where that takes fewer turns
-    or vectors."""
+    """The twin of tg_dwconv_planes(): strips on the longer axis of the output, or two by two where that is cheaper."""
     down, across = ("h", "w") if f["out_h"] >= f["out_w"] else ("w", "h")
-    out_down, out_across = f[f"out_{down}"], f[f"out_{across}"]
     strips, squares = _columns(f, down, across, 4), _columns(f, down, across, 2)
-    if out_across < 2 or squares.vectors > 1:
-        return strips
-    fewer = 5 * -(-out_down // 2) * -(-out_across // 2) < 4 * -(-out_down // 4) * out_across
-    return squares if fewer or strips.vectors > 1 or out_down < 4 else strips
+    possible = min(f["out_h"], f["out_w"]) >= 2 and squares.vectors == 1
+    return squares if possible and squares.cost < strips.cost else strips
 
 
 def _columns(f: Mapping[str, int], down: str, across: str, strip: int) -> DwPlanes:
-    """The twin of tg_dwconv_columns(): rows a stride apart are neighbours in a column."""
+    """The twin of tg_dwconv_columns() and tg_dwconv_cost(): rows a stride apart are neighbours in a column."""
     k, stride, dil = (f[f"{name}_{down}"] for name in ("k", "stride", "dil"))
     phase = strip + (k - 1) * dil // stride
     height = phase * stride
     reach = (f[f"k_{across}"] - 1) * f[f"dil_{across}"]
     last = max((i * dil) % stride * phase + i * dil // stride for i in range(k))
-    cols = (f[f"out_{across}"] - 1) * f[f"stride_{across}"] + reach + 1
-    return DwPlanes(strip, cols * height, (reach * height + last) // VECTOR + 1)
+    out_down, out_across = f[f"out_{down}"], f[f"out_{across}"]
+    cols = (out_across - 1) * f[f"stride_{across}"] + reach + 1
+    vectors = (reach * height + last) // VECTOR + 1
+    outputs = min(out_down, strip)
+    rows = (outputs - 1) * stride + (k - 1) * dil + 1
+    turn = 21 if outputs == 4 and vectors == 1 else 25 + 10 * vectors
+    sweep = out_across * turn + 20 if strip == 4 else -(-out_across // 2) * 21 + 20 * (1 + out_across % 2)
+    return DwPlanes(strip, cols * height, vectors, -(-out_down // strip) * (sweep + 5 * rows * cols // 8))
 
 
 def dwconv_mve_supported(f: Mapping[str, int]) -> str | None:
