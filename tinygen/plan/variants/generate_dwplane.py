@@ -37,6 +37,19 @@ class DwPlaneView:
         """Bytes of code, at most."""
         return code_bytes(self.lines)
 
+    @property
+    def hot(self) -> int:
+        """Bytes of the largest innermost loop, at most: what an instruction cache should hold."""
+        found = [0]
+        for end, line in enumerate(self.lines):
+            if line.startswith("bne.w"):
+                label = line.split()[1].removesuffix("b") + ":"
+                start = max(i for i in range(end) if self.lines[i] == label)
+                body = self.lines[start + 1 : end + 1]
+                if not any(inner.endswith(":") for inner in body):
+                    found.append(code_bytes(body))
+        return max(found)
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
