@@ -28,6 +28,7 @@ from tinygen.calibrate.ranges import METHODS
 from tinygen.emit.writer import check_generated, write_file
 from tinygen.errors import TinygenError, UnsupportedError, VerifyError
 from tinygen.frontend.registry import supported_ops
+from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
 from tinygen.profile.hardware import profile_on_board, write_program
 from tinygen.profile.page import render_page
@@ -145,17 +146,22 @@ def cli() -> None:
 )
 @click.option("--verify", "verify_", type=click.Choice(["board", "all", "none"]), default="board", show_default=True,
               help="Prove the C on this computer and the board's core, on every core, or not at all.")  # fmt: skip
+@click.option("--optimize", default="balanced", show_default=True, type=click.Choice(MODES),
+              help="Fastest with memory that never waits, a balance of time and flash, or smallest.")  # fmt: skip
+@click.option("--plain-stack", is_flag=True, help="No kernel that uses the stack pointer as a pointer to data.")
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
 @click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @_model_options
 def build(
-    model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, force: bool, layers:
-    bool, as_json: bool, name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]],
+    model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
+    plain_stack: bool, force: bool, layers: bool, as_json: bool, name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]],
 ) -> None:  # fmt: skip
     """Generate, prove and measure the C library of MODEL for a board."""
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
-    options = flow.Options(board, data, name, method, samples, arena == "static", cores, input_shapes)
+    options = flow.Options(
+        board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes
+    )
     target = output or Path("build") / flow.model_name(name or model.stem)
     with Bars() as bars:
         built = flow.build(model, target, options, bars, force=force)

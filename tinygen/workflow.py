@@ -92,6 +92,8 @@ class Options:
     method: str = DEFAULT_METHOD
     samples: int = CALIBRATION_SAMPLES
     static_arena: bool = False
+    optimize: str = "balanced"
+    plain_stack: bool = False
     verify_cores: tuple[str, ...] | None = None  # None: this computer and the board's core; (): nothing
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -326,7 +328,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
     notes: list[str] = []
     model = quantise_model(path, options, progress, clock)
     with clock.phase("plan"):
-        main_plan = plan(model.fixed, board.core)
+        main_plan = plan(model.fixed, board.core, options.optimize, plain_stack=options.plain_stack)
     check_fit(main_plan, board, None, None)
     with clock.phase("simulate"):
         quantised = simulate.quantise_inputs(model.fixed, [x[:4] for x in model.samples.inputs])
@@ -338,7 +340,11 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         progress("verifying", i, len(cores))
         core = get_core(name)
         # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
-        core_plan = main_plan if name in ("native", board.core.name) else plan(model.fixed, core)
+        core_plan = (
+            main_plan
+            if name in ("native", board.core.name)
+            else plan(model.fixed, core, options.optimize, plain_stack=options.plain_stack)
+        )
         with clock.phase(f"verify {name}"):
             try:
                 results.append(verify_plan(model, core_plan, name, options, inputs, expected))
@@ -420,6 +426,8 @@ def certificate_of(
             "calibration_data_sha256": None if m.synthetic else m.samples.sha256,
             "calibration_samples": len(m.samples.inputs[0]),
             "arena": "static" if options.static_arena else "caller",
+            "optimize": options.optimize,
+            "plain_stack": options.plain_stack,
         },
         "build_id": built.library.build_id,
         "inputs_sha256": hashlib.sha256(verify.sample_bytes(inputs)).hexdigest(),

@@ -135,6 +135,8 @@ class Call:
     generated: tuple[Generated, ...] = ()
     uses: tuple[str, ...] = ()
     #: Layout of the input and of the output where it is not dense.
+    #: Its kernel uses the stack pointer as a pointer to data (all live data above it).
+    points_with_sp: bool = False
     #: What kernels shared by several layers must have room for: filled by plan/planner.py from all its calls.
     limits: tuple[tuple[str, int], ...] = ()
     x_planes: Planes | None = None

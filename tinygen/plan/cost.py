@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,13 @@ from tinygen.ops.base import Call
 COMMAND = "python -m benchmarks.fit_costs"
 TABLE = Path(__file__).parents[1] / "targets" / "costs.json"
 
-#: Cores that run the same instructions as another one, and whose costs are not recorded twice. The host only ever
-#: chooses among kernels for itself.
-TWINS = {"cortex-m85": "cortex-m55", "native": "cortex-m4"}
-#: Where modelled cycles say something: by the core's own timing (tinygen/profile/timing.py), or the Cortex-M4's on
-#: cores that have its pipeline or a better one. Elsewhere instructions are the best there is.
+#: Cores that run the kernels of another one, compiled alike, and whose costs are not recorded twice. The host only
+#: ever chooses among kernels for itself.
+TWINS = {"cortex-m7": "cortex-m4", "cortex-m33": "cortex-m4", "cortex-m85": "cortex-m55", "native": "cortex-m4"}
+#: Where modelled cycles say something: by the core's own timing (tinygen/profile/timing.py), or by its twin's, the
+#: Cortex-M4's, on cores with a pipeline like it or better. Elsewhere instructions are the best there is.
 TIMED = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4")
-NEAR_M4 = ("cortex-m7", "cortex-m33")
+NEAR_M4 = ("cortex-m7", "cortex-m33", "native")
 
 Features = Mapping[str, float]
 
@@ -54,7 +53,7 @@ def cycles(call: Call, core: str) -> float:
     """Predicted cycles of one call with zero-wait memory, by the core's own timing, or the Cortex-M4's on `NEAR_M4`;
     instructions where there is none. Comparable between calls for one core; KeyError as `instructions`.
     """
-    return _predict(call, core, "cycles" if TWINS.get(core, core) in (*TIMED, *NEAR_M4) else "insns")
+    return _predict(call, core, "cycles" if core in (*TIMED, *NEAR_M4) else "insns")
 
 
 def shape(call: Call) -> Shape:
@@ -74,10 +73,16 @@ def operator(kernel: str) -> str:
 
 
 def line(call: Call) -> str:
-    """The name under which coefficients are kept: the family's, where a call says one, or the kernel's; with what kind
-    of kernel was generated for it (`tg_tile_w36_t7_dsp` -> `tg_tile_w`: the numbers are its parameters)."""
-    made = (re.match(r"[a-z_]+", g.name) for g in call.generated)
-    return call.family or " ".join((call.kernel, *(m[0] for m in made if m)))
+    """The name under which coefficients are kept: the family's, where a call says one, or those of its kernels. Of a
+    name that was generated only the words before the first number count: `tg_tile_w36_t7_dsp` is a `tg_tile_w`."""
+    made = {g.name for g in call.generated}
+    names = dict.fromkeys((call.kernel, *sorted(made), *call.uses))
+    return call.family or " ".join(_stem(n) if n in made else n for n in names)
+
+
+def _stem(name: str) -> str:
+    looped = " looped" if "_l_" in name else ""
+    return name[: next(i for i, c in enumerate(f"{name}0") if c.isdigit())] + looped
 
 
 @functools.cache
@@ -89,6 +94,7 @@ def _table() -> dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]:
 
 
 def _lines(call: Call, core: str) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    """Coefficients by kind of shape."""
     return _table().get(TWINS.get(core, core), {}).get(line(call), {})
 
 
@@ -177,13 +183,12 @@ def _words(call: Call) -> int:
 
 def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     """Kernels generated for four pixels and two channels: steps and loads of a tile, by how tiles may lie."""
-    views = [g.view for g in call.generated if getattr(g.view, "steps", ())]
-    if not views:
-        return {}
-    steps = getattr(views[0], "steps")  # noqa: B009 - a view is any hashable
     own = {name: value for name, value in call.config if isinstance(value, int)}
+    steps = next((g.view.steps for g in call.generated if hasattr(g.view, "steps")), ())
     pairs, size, groups = own.get("pairs", len(steps)), own.get("pixels", 4), f["groups"]
-    loads = sum(len(step.loads) for step in steps) * pairs / len(steps)
+    if pairs == 0:
+        return {}
+    loads = sum(len(step.loads) for step in steps) * pairs / len(steps) if steps else 4.0 * pairs
     window = f["k_h"] * f["k_w"] * f["in_c"]
     y, x = _windows(f)
     inside = np.outer(np.array(y.inside), np.array(x.inside))

@@ -58,8 +58,11 @@ def layer_name(origin: str) -> str:
     return name if len(name) <= 40 else identifier(name[-40:].split("_", 1)[-1].lstrip("_0123456789"))
 
 
-def plan(graph: Graph, core: Core, optimize: str = "balanced") -> Plan:
-    """The plan with the smallest arena over the candidate orders of execution."""
+def plan(graph: Graph, core: Core, optimize: str = "balanced", *, plain_stack: bool = False) -> Plan:
+    """The plan with the smallest arena over the candidate orders of execution.
+
+    `optimize`: one of choose.MODES. `plain_stack`: no kernel that uses the stack pointer as a pointer to data.
+    """
     if graph.stage is not Stage.FIXED:
         raise AssertionError("only FIXED graphs are planned")
     for i, name in enumerate(graph.outputs):
@@ -68,7 +71,7 @@ def plan(graph: Graph, core: Core, optimize: str = "balanced") -> Plan:
                 f'output "{graph.out_ports[i].name}" is another name for an input or output of the model; '
                 "tinygen needs a value that the network computes. Remove this output."
             )
-    plans = [_Layout(graph, order, core, optimize).plan() for order in schedule.orders(graph)]
+    plans = [_Layout(graph, order, core, optimize, plain_stack).plan() for order in schedule.orders(graph)]
     return min(plans, key=lambda p: p.arena_len)
 
 
@@ -80,6 +83,7 @@ class _Layout:
     order: tuple[Node, ...]
     core: Core
     optimize: str
+    plain_stack: bool
     #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: tensors that are not dense
@@ -94,7 +98,11 @@ class _Layout:
         lowered = {node.name: self._lower(node, external) for node in self.order}
         shared = limits(c for calls_ in lowered.values() for c in calls_)
         rows = [
-            candidates(replace(c, limits=shared), self.core.kernel_sets)
+            [
+                made
+                for made in candidates(replace(c, limits=shared), self.core.kernel_sets)
+                if not (self.plain_stack and made.points_with_sp)
+            ]
             for node in self.order
             for c in lowered[node.name]
         ]

@@ -12,7 +12,11 @@
 #define TG_ALIGN(n) __attribute__((aligned(n)))
 #define TG_MUST_CHECK __attribute__((warn_unused_result))
 /** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
+#if defined(TG_KERNEL_SECTION) /* such as ".ramfunc": kernels run from RAM where flash is slow */
+#define TG_SHARED __attribute__((weak, section(TG_KERNEL_SECTION)))
+#else
 #define TG_SHARED __attribute__((weak))
+#endif
 #define TG_NAKED __attribute__((naked)) /* the body is one block of assembly, with its own entry and exit */
 #define TG_RESTRICT __restrict__
 /** For an inner loop that needs all registers: inlined into its caller it would spill. */

@@ -34,7 +34,9 @@ def _winograd(call: Call) -> Call | str:
         return reason
     w, m = pack_wino(c["w"], c["b"], c["m"], f["shift"])
     made = packed(call, "tg_conv3x3_wino_dsp", wino_scratch(f["in_c"], f["out_c"]), w=w, m=m)
-    return replace(made, config=tuple((name, f[name]) for name in WINO_FIELDS), features=wino_features(f))
+    return replace(
+        made, config=tuple((name, f[name]) for name in WINO_FIELDS), points_with_sp=True, features=wino_features(f)
+    )
 
 
 def _dwconv(call: Call) -> Call | str:

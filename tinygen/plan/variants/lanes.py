@@ -27,7 +27,7 @@ def conv(kernel: str, tile: int, *, split: bool) -> Variant:
         kept = pack.unpack_weights(w, c["w"].shape)
         if split:
             m = pack.split_multipliers(kept, b, m, f["shift"], f["out_zp"], f["lo"])
-        quick = bool(m[0]) if split else pack.QUICK_SHIFTS[0] <= f["shift"] <= pack.QUICK_SHIFTS[1]
+        quick = bool(m[0]) if split else pack.quick_m3(f["shift"], f["lo"], f["hi"])
         made = packed(call, kernel, pack.conv_lanes_scratch(taps, tile), w=w, b=b, m=m)
         return replace(made, family=kernel, features=_features(f, w, kept, tile, quick))
 

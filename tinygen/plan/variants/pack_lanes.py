@@ -26,8 +26,6 @@ WINDOW_LIMIT = 10240
 PIXELS = 4
 #: Largest final shift of a layer whose zero point is part of the rounding constant.
 ROUND_LIMIT = 22
-#: Shifts for which tg_conv_s8_m3 requantises by SMULL and one rounding constant.
-QUICK_SHIFTS = (33, 54)
 
 
 def conv_lanes_supported(taps: int, pixels: int, tile: int) -> str | None:
@@ -97,6 +95,11 @@ def split_multipliers(w: Array, b: Array, m: Array, shift: int, zp: int, lo: int
             words = ((upper << 16) | (lower & 0xFFFF)).astype(np.int64)
             return np.concatenate(([bits], words)).astype(np.int32)
     return np.concatenate(([0], m)).astype(np.int32)
+
+
+def quick_m3(shift: int, lo: int, hi: int) -> bool:
+    """Does tg_conv_s8_m3 requantise by SMULL, one rounding constant and USAT?"""
+    return 33 <= shift <= 54 and hi - lo == 255
 
 
 def sums(w: Array, b: Array) -> tuple[Array, Array]:

@@ -147,6 +147,7 @@ def rows(call: Call) -> Call | str:
         kernel="tg_rows_s8_dsp",
         config=(*fields.items(), ("row", view.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order))),),
+        points_with_sp=True,
         scratch=max(-(-room // 4) * 4, 4),
         generated=(Generated(view.name, "dsp/tg_row", view, view.code, view.loop_bytes),),
     )
