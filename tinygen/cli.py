@@ -155,7 +155,8 @@ def cli() -> None:
 @_model_options
 def build(
     model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
-    plain_stack: bool, force: bool, layers: bool, as_json: bool, name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]],
+    plain_stack: bool, force: bool, layers: bool, as_json: bool, name: str | None, method: str, samples: int,
+    input_shapes: dict[str, tuple[int, ...]],
 ) -> None:  # fmt: skip
     """Generate, prove and measure the C library of MODEL for a board."""
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]

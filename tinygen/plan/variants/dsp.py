@@ -83,7 +83,7 @@ VARIANTS: Variants = {
         looped_tiles,
         _winograd,
         _conv,
-    ),  # fmt: skip
+    ),
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, _dwconv),
     "tg_dense_s8": (_dense,),
     **ELEMENTWISE,
