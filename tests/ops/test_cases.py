@@ -73,14 +73,15 @@ def test_integers_follow_float(name: str, case: Case) -> None:
     assert np.abs(out - real.reshape(out.shape)).max() / scale.s <= error_bound(case, fixed)
 
 
-@pytest.mark.parametrize("core", ["native", "native-dsp", "cortex-m0"])
+@pytest.mark.parametrize("core", ["native", "native-dsp", "native-mve", "cortex-m0", "cortex-m55"])
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[n for n, _ in CASES])
 def test_c_equals_integers(name: str, case: Case, core: str, require_tool: Callable[[str], None]) -> None:
-    """`native-dsp`: the kernels of a Cortex-M4 on this computer, through their portable bodies, under sanitizers."""
+    """`native-dsp`, `native-mve`: the kernels of a Cortex-M4 and M55 on this computer, through their portable bodies,
+    under sanitizers."""
     for tool in ("gcc",) if core.startswith("native") else ("arm-none-eabi-gcc", "qemu-system-arm"):
         require_tool(tool)
     fixed, xs, _ = fixed_case(case)
-    target = get_core("cortex-m4" if core == "native-dsp" else core)
+    target = get_core({"native-dsp": "cortex-m4", "native-mve": "cortex-m55"}.get(core, core))
     planned = plan(fixed, target)
     ports = [tuple(PortView(e.name, e.length) for e in ends) for ends in (planned.inputs, planned.outputs)]
     model = ModelView("case", "CASE", "0", *ports)

@@ -312,7 +312,7 @@ def library_view(
     ins = tuple(_endpoint(prefix, "input", i, len(plan.inputs), e) for i, e in enumerate(plan.inputs))
     outs = tuple(_endpoint(prefix, "output", i, len(plan.outputs), e) for i, e in enumerate(plan.outputs))
     params = [f"const int8_t {e.arg}[{e.macro}_LEN]" for e in ins] + [f"int8_t {e.arg}[{e.macro}_LEN]" for e in outs]
-    needs_dsp = any(k.endswith("_dsp") for k in plan.kernels)
+    guard = next((name for name in ("mve", "dsp") if any(k.endswith(f"_{name}") for k in plan.kernels)), "")
     return LibraryView(
         plan.name,
         prefix,
@@ -337,5 +337,5 @@ def library_view(
         plan.generated,
         wrap(f"{plan.name}_status_t {plan.name}_run({plan.name}_ctx_t *ctx, {', '.join(params)})", 0, 4),
         wrap(" || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))), 4, 8, " ||"),
-        "dsp" if needs_dsp else "",
+        guard,
     )
