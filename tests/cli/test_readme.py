@@ -30,7 +30,7 @@ def test_commands_are_found() -> None:
     text = "```console\n$ tinygen a \\\n  b\nmake x\n```\n| `tinygen c d` | `other` |\n"
     assert commands(text) == [["a", "b"], ["c", "d"]]
     assert {c[0] for c in commands((ROOT / "README.md").read_text())} == {
-        *("inspect", "build", "eval", "verify", "boards", "ops"),
+        *("inspect", "build", "eval", "verify", "profile", "boards", "ops"),
     }
 
 
@@ -50,7 +50,7 @@ def test_readme_commands_run(example: str | None, tmp_path: Path, require_tool: 
     path = ROOT / "README.md" if example is None else ROOT / "examples" / example / "README.md"
     found = commands(path.read_text(encoding="utf-8"))
     assert found, f"{path} shows no command"
-    order = ["boards", "ops", "inspect", "build", "eval", "verify"]
+    order = ["boards", "ops", "inspect", "build", "eval", "verify", "profile"]
     for command in sorted(found, key=lambda c: order.index(c[0])):
         ok(*command, cwd=tmp_path)
 
