@@ -36,7 +36,7 @@ def run(lib: Any, c: dict[str, Any], x: np.ndarray, w: np.ndarray, b: np.ndarray
     want = oracle.conv(c, x, w, b, m).reshape(-1)
     taps, pixels = sizes(c)
     end = (c["shift"], c["out_zp"], c["lo"], c["hi"])
-    quick = [False, pack.QUICK_SHIFTS[0] <= c["shift"] <= pack.QUICK_SHIFTS[1]]
+    quick = [False, pack.quick_m3(c["shift"], c["lo"], c["hi"])]
     for tile in (4, 8):
         if pack.conv_lanes_supported(taps, pixels, tile) is not None:
             continue
@@ -118,8 +118,8 @@ def test_shifts(lib: ctypes.CDLL, shift: int) -> None:
     rng = np.random.default_rng(shift)
     m = (rng.integers(1, 2**31 // 768, 40) * 768).astype(np.int32)
     b = rng.choice(np.array([2**30, -(2**30), 2**20, -(2**20), 0, 999], dtype=np.int32), 40)
-    for zp in (-128, 0, 127):
-        c = layer(2, 5, 4, 40, shift=shift) | {"out_zp": zp, "lo": -100, "hi": 99}
+    for zp, lo, hi in ((-128, -128, 127), (0, -128, 127), (127, -128, 127), (0, -100, 99)):
+        c = layer(2, 5, 4, 40, shift=shift) | {"out_zp": zp, "lo": lo, "hi": hi}
         run(lib, c, cases.int8(rng, 2, 5, 4), cases.weights(rng, 40, 1, 1, 4), b, m)
 
 

@@ -26,15 +26,12 @@ TG_STATIC_ASSERT(offsetof(tg_lanes_t, sums) == 48U, fields_are_where_the_assembl
     "mla    r8, r4, " w ", " s0 "\n"                                                                                   \
     "mla    r9, r5, " w ", " s1 "\n"
 
-/** The sum in r: r4 multiplier, r5 rounding, r6 shift, r7 range, r8 lo, r3 stride; stored at r2. */
+/** The sum in r: r4 multiplier, r5 rounding, r6 shift, r8 lo, r3 stride; stored at r2. */
 #define TG_STORE(r)                                                                                                    \
     "smull  r11, r12, " r ", r4\n"                                                                                     \
     "adds   r1, r12, r5\n"                                                                                             \
     "asrs   r1, r6\n"                                                                                                  \
-    "bic    r1, r1, r1, asr #31\n"                                                                                     \
-    "cmp    r1, r7\n"                                                                                                  \
-    "it     gt\n"                                                                                                      \
-    "movgt  r1, r7\n"                                                                                                  \
+    "usat   r1, #8, r1\n"                                                                                              \
     "add    r1, r8\n"                                                                                                  \
     "strb   r1, [r2]\n"                                                                                                \
     "add    r2, r3\n"
@@ -162,7 +159,6 @@ static TG_NOINLINE TG_NAKED void tg_conv_channels(tg_lanes_t *l __attribute__((u
         "ldr    r5, [r12, #24]\n"
         "ldr    r8, [r12, #28]\n"
         "ldr    r3, [r12, #32]\n"
-        "ldr    r7, [r12, #36]\n"
         "ldr    r6, [r12, #44]\n"
         TG_WORD("0", "16") TG_STORE("r9") TG_STORE("r10") TG_WORD("4", "20") TG_STORE("r9") TG_STORE("r10")
         "ldr    r1, [sp, #36]\n"
@@ -206,7 +202,7 @@ TG_SHARED void tg_conv_s8_m3(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const
 {
     int32_t *const window = (int32_t *)(void *)scratch;
     tg_lanes_t l = tg_lanes_layer(cfg, window, w, b, m);
-    if ((cfg->shift >= 33U) && (cfg->shift <= 54U)) {
+    if ((cfg->shift >= 33U) && (cfg->shift <= 54U) && (l.range == 255)) {
         l.fast = 1;
         tg_lanes_round(cfg, &l, cfg->shift - 32);
     }
