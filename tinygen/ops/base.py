@@ -137,6 +137,8 @@ class Call:
     #: Layout of the input and of the output where it is not dense.
     #: Its kernel uses the stack pointer as a pointer to data (all live data above it).
     points_with_sp: bool = False
+    #: Bytes of stack that its kernel takes beyond the usual.
+    stack: int = 0
     #: What kernels shared by several layers must have room for: filled by plan/planner.py from all its calls.
     limits: tuple[tuple[str, int], ...] = ()
     x_planes: Planes | None = None

@@ -1,8 +1,7 @@
-"""Which of its candidates each call becomes: cycles against flash, kernels shared between layers counted once."""
+"""Which of its candidates each call becomes: cycles against flash and stack, kernels that layers share counted once."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,8 @@ from tinygen.targets.kernel_sizes import known_bytes
 MODES = ("speed", "balanced", "size")
 #: What a kibibyte of flash is worth, as a part of the network's time.
 KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
+#: What a kibibyte of stack is worth, likewise.
+STACK_WORTH = {"speed": 0.0, "balanced": 0.04, "size": 0.04}
 #: An instruction cache of a kibibyte holds loops up to so many bytes; longer ones wait for the flash. Measured in
 #: KERNELS terms (128-bit flash, 5 wait states): 1.3 to 1.5 times the cycles.
 HOT_BYTES, HOT_FACTOR = 1000, 1.35
@@ -31,25 +32,24 @@ class _Option:
 
 
 def choose(candidates: Sequence[Sequence[Call]], core: str, optimize: str) -> tuple[Call, ...]:
-    """One call of each row. Starts from the best of each by itself, then changes one call, or all users of a kernel,
+    """One call of each row. Starts from the best of each by itself, then changes one call, or many,
     as long as the whole gets better: deterministic, and never worse than the start."""
     rows = [_options(row, core, optimize) for row in candidates]
     fastest = sum(min(o.cycles for o in row) for row in rows)
+    stack_worth = fastest * STACK_WORTH[optimize] / 1024
     worth = fastest * KIB_WORTH[optimize] / 1024
 
     def value(chosen: Sequence[_Option]) -> float:
         code = {name: size for o in chosen for name, size in o.code}
         flash = sum(code.values()) + sum(o.constants for o in chosen)
-        return sum(o.cycles for o in chosen) + worth * flash
+        stack = max((o.call.stack for o in chosen), default=0)
+        return sum(o.cycles for o in chosen) + worth * flash + stack_worth * stack
 
-    def alone(o: _Option) -> float:
-        return o.cycles + worth * (o.constants + sum(size for _, size in o.code))
-
-    chosen = [min(row, key=alone) for row in rows]
+    chosen = [min(row, key=lambda o: value([o])) for row in rows]
     for _ in range(SWEEPS):
         before = value(chosen)
-        chosen = _one_by_one(rows, chosen, worth)
-        chosen = _kernel_by_kernel(rows, chosen, value)
+        chosen = _one_by_one(rows, chosen, value)
+        chosen = _all_at_once(rows, chosen, value)
         if value(chosen) >= before:
             break
     return tuple(
@@ -58,35 +58,37 @@ def choose(candidates: Sequence[Sequence[Call]], core: str, optimize: str) -> tu
     )
 
 
-def _one_by_one(rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], worth: float) -> list[_Option]:
+def _one_by_one(
+    rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], value: Callable[[Sequence[_Option]], float]
+) -> list[_Option]:
     """Each call in turn takes its best candidate beside what the others use already."""
-    users = Counter(name for o in chosen for name, _ in o.code)
     result = list(chosen)
     for i, row in enumerate(rows):
-        users.subtract(name for name, _ in result[i].code)
-        result[i] = min(
-            row,
-            key=lambda o: o.cycles + worth * (o.constants + sum(size for name, size in o.code if users[name] == 0)),
-        )
-        users.update(name for name, _ in result[i].code)
+        if len(row) > 1:
+            result[i] = min(row, key=lambda o: value([*result[:i], o, *result[i + 1 :]]))
     return result
 
 
-def _kernel_by_kernel(
+def _all_at_once(
     rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], value: Callable[[Sequence[_Option]], float]
 ) -> list[_Option]:
-    """For each kernel: all that can use it do, or nobody does, where the whole is better so."""
+    """For each kernel: all that can use it do, or nobody does; for each amount of stack: nobody takes more. Where the
+    whole is better so."""
     best, best_value = list(chosen), value(chosen)
-    for kernel in sorted({name for row in rows for o in row for name, _ in o.code}):
-        for wanted in (True, False):
-            trial = []
-            for row, o in zip(rows, best, strict=True):
-                fits = [c for c in row if (kernel in dict(c.code)) == wanted]
-                keep = (kernel in dict(o.code)) == wanted or not fits
-                trial.append(o if keep else min(fits, key=lambda c: c.cycles))
-            trial_value = value(trial)
-            if trial_value < best_value:
-                best, best_value = trial, trial_value
+    kernels = sorted({name for row in rows for o in row for name, _ in o.code})
+    tests: list[Callable[[_Option], bool]] = []
+    for kernel in kernels:
+        tests += [lambda o, k=kernel: k in dict(o.code), lambda o, k=kernel: k not in dict(o.code)]  # type: ignore[misc]
+    for stack in sorted({o.call.stack for row in rows for o in row}):
+        tests.append(lambda o, s=stack: o.call.stack <= s)  # type: ignore[misc]
+    for wanted in tests:
+        trial = []
+        for row, o in zip(rows, best, strict=True):
+            fits = [c for c in row if wanted(c)]
+            trial.append(o if wanted(o) or not fits else min(fits, key=lambda c: c.cycles))
+        trial_value = value(trial)
+        if trial_value < best_value:
+            best, best_value = trial, trial_value
     return best
 
 

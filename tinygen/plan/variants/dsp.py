@@ -10,7 +10,7 @@ from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
 from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_features, wino_scratch, wino_supported
-from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape
+from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow
 from tinygen.plan.variants.rows import rows
 from tinygen.plan.variants.slides import compact_slides, whole_slides
 from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, whole_tiles
@@ -69,6 +69,7 @@ PLANES = frozenset(
         rows,
         dwplane3x3,
         dwplane3x3_shape,
+        dwrow,
     )
 )
 
@@ -84,7 +85,7 @@ VARIANTS: Variants = {
         _winograd,
         _conv,
     ),
-    "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, _dwconv),
+    "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, _dwconv),
     "tg_dense_s8": (_dense,),
     **ELEMENTWISE,
 }

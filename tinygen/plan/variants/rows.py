@@ -148,6 +148,7 @@ def rows(call: Call) -> Call | str:
         config=(*fields.items(), ("row", view.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order))),),
         points_with_sp=True,
+        stack=view.window,
         scratch=max(-(-room // 4) * 4, 4),
         generated=(Generated(view.name, "dsp/tg_row", view, view.code, view.loop_bytes),),
     )

@@ -143,6 +143,7 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
         config=(*fields.items(), ("fill", fill.name), ("tile", tile.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], order)),),
         points_with_sp=True,
+        stack=tile.frame,
         scratch=-(-f["k_h"] * slide.cols * f["in_c"] // 4) * 4,
         generated=(
             Generated(fill.name, "dsp/tg_slide_fill", fill, 100 + 50 * (fill.cols // 3), 0),

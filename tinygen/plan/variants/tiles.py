@@ -240,6 +240,7 @@ def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, r
         generated=(Generated(tile.name, "dsp/tg_tile", tile, tile.code, tile.loop_bytes),) if tile else (),
         uses=() if tile else (LIBRARY_TILE,),
         points_with_sp=tile is not None,
+        stack=tile.frame if tile else 0,
     )
 
 
