@@ -1,21 +1,36 @@
-"""Each kernel of the Helium set, with portable bodies, against NUMERICS in numpy: equal on random layers."""
+"""Each kernel of the Helium set against NUMERICS in numpy: equal on random layers. With portable bodies on the host,
+under sanitizers; the same calls with the real instructions on an emulated Cortex-M55 that traps unaligned access."""
 
 from __future__ import annotations
 
 import ctypes
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.c import cases, oracle, test_ref
-from tests.c.harness import Guarded, build, call
+from tests.c.harness import INCLUDES, Guarded, build, call, sources
+from tests.c.record import Recorder
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_mve as pack
+from tinygen.targets.cores import get_core
 
 SEEDS = range(300)
-Rng = np.random.Generator
+PLATFORM = Path(__file__).resolve().parents[2] / "boards" / "platform" / "cortexm"
+Require = Callable[[str], None]
+#: newlib's own memcpy reads words at any address, which traps.
+BYTEWISE = """
+void *memcpy(void *to, const void *from, size_t n)
+{
+    for (volatile size_t i = 0; i < n; ++i) { ((char *)to)[i] = ((const char *)from)[i]; }
+    return to;
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +73,46 @@ def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
     assert ran > 0.8 * len(SEEDS)
 
 
+def dwconv(lib: ctypes.CDLL, c: dict[str, Any], x: np.ndarray, w: np.ndarray, b: np.ndarray, m: np.ndarray) -> None:
+    want = oracle.dwconv(c, x, w, b, m)
+    folded = fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
+    scratch = pack.dwconv_mve_scratch(c)
+    equal(run(lib, "tg_dwconv_s8_mve", c, x, w, folded, m, scratch=scratch, size=want.size), want, c)
+
+
 def test_dwconv(lib: ctypes.CDLL) -> None:
+    """Strips of four, squares of two by two, one and more vectors: all of them come up."""
     ran = 0
+    ways = set()
     for seed in SEEDS:
-        c, (x, w, b, m) = cases.dwconv_case(np.random.default_rng(seed))
+        c, arrays = cases.dwconv_case(np.random.default_rng(seed))
         if pack.dwconv_mve_supported(c) is None:
-            want = oracle.dwconv(c, x, w, b, m)
-            multiplier = c["out_c"] // c["in_c"]
-            folded = fold_bias(np.moveaxis(w, 2, 0), b, c["in_zp"])
-            assert folded.size == c["in_c"] * multiplier
-            scratch = pack.dwconv_mve_scratch(c)
-            equal(run(lib, "tg_dwconv_s8_mve", c, x, w, folded, m, scratch=scratch, size=want.size), want, c)
+            dwconv(lib, c, *arrays)
+            planes = pack.dwconv_mve_planes(c)
+            ways.add((planes.strip, planes.vectors > 1))
             ran += 1
     assert ran > 0.6 * len(SEEDS)
+    assert ways == {(4, False), (4, True), (2, False)}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(3, 3), (5, 25), (6, 6), (9, 8), (24, 10), (1, 30)])
+def test_dwconv_3x3(lib: ctypes.CDLL, size: tuple[int, int], stride: int) -> None:
+    """The shapes of real networks, padded as TensorFlow does."""
+    rng = np.random.default_rng(size[0] * size[1] + stride)
+    c: dict[str, Any] = {"in_c": 17, "out_c": 17}
+    for n, axis, edge in zip(size, "hw", ("top", "left"), strict=True):
+        c |= {
+            f"in_{axis}": n,
+            f"k_{axis}": 3,
+            f"stride_{axis}": stride,
+            f"dil_{axis}": 1,
+            f"out_{axis}": -(-n // stride),
+        }
+        c[f"pad_{edge}"] = max(0, (-(-n // stride) - 1) * stride + 3 - n) // 2
+    q, b, m = cases.layer(rng, 9, 17)
+    q["shift"] = max(q["shift"], 32)
+    dwconv(lib, c | q, cases.int8(rng, *size, 17), cases.weights(rng, 3, 3, 17), b, m)
 
 
 def test_dense(lib: ctypes.CDLL) -> None:
@@ -158,3 +200,122 @@ def test_reductions(lib: ctypes.CDLL) -> None:
             equal(run(lib, "tg_reduce_sum_s8_mve", c, x, scratch=0, size=size), oracle.reduce_sum(c, x), c)
             ran += 1
     assert ran > 0.7 * len(SEEDS)
+
+
+@pytest.mark.parametrize("sign", [-127, 127])
+@pytest.mark.parametrize("value", [-128, 127])
+def test_largest_sums(lib: ctypes.CDLL, sign: int, value: int) -> None:
+    """Weights, inputs and zero points all at their ends, over windows of every length near whole vectors."""
+    for in_c in (1, 15, 16, 17, 31, 32, 33, 48, 49, 64, 80, 1000, 4096):
+        window = {f"{k}_{a}": 1 for k in ("in", "out", "k", "stride", "dil") for a in "hw"}
+        m, shift = choose_multipliers(np.full(5, 64.0 / (in_c * 127 * 128)))
+        c = window | {"pad_top": 0, "pad_left": 0, "in_c": in_c, "out_c": 5, "groups": 1, "out_zp": 0}
+        c |= {"in_zp": -128 if value > 0 else 127, "lo": -128, "hi": 127, "shift": shift}
+        w = np.full((5, 1, 1, in_c), sign, dtype=np.int8)
+        w[1::2] = -sign
+        x, b = np.full((1, 1, in_c), value, dtype=np.int8), np.array([1, -1, 5, 1000, -1000], dtype=np.int32)
+        conv(lib, c, x, w, b, m)
+        d = {"rows": 1, "n_in": in_c, "n_out": 5, "out_zp": 0, "lo": -128, "hi": 127, "shift": shift}
+        want = oracle.dense(d, x[0], w[:, 0, 0], b, m, c["in_zp"])
+        packed = pack.pack_dense_mve(w[:, 0, 0], fold_bias(w, b, c["in_zp"]), m)
+        equal(run(lib, "tg_dense_s8_mve", d, x, packed, scratch=0, size=5), want, d)
+
+
+@pytest.mark.parametrize("shift", [32, 33, 40, 54, 62])
+def test_requantisation_at_its_ends(lib: ctypes.CDLL, shift: int) -> None:
+    """Accumulators and multipliers at the ends of int32, for each kernel that requantises in its own way."""
+    rng = np.random.default_rng(shift)
+    n = 64
+    m = rng.integers(-(2**31) + 1, 2**31, n).astype(np.int32)
+    m[:3] = [2**31 - 1, -(2**31) + 1, 0]
+    for zp in (-128, 0, 127):
+        ends = {"out_zp": zp, "lo": -128, "hi": 127, "shift": shift}
+        b = rng.choice(np.array([2**31 - 200_000, -(2**31) + 200_000, 0, 999], dtype=np.int32), n)
+        x, w = cases.int8(rng, 1, 4), cases.weights(rng, n, 4)
+        d = {"rows": 1, "n_in": 4, "n_out": n, **ends}
+        packed = pack.pack_dense_mve(w, b, m)
+        equal(run(lib, "tg_dense_s8_mve", d, x, packed, scratch=0, size=n), oracle.dense(d, x, w, b, m, 0), d)
+        one = {f"{k}_{a}": 1 for k in ("in", "out", "k", "stride", "dil") for a in "hw"} | {"pad_top": 0, "pad_left": 0}
+        c = one | {"in_c": 4, "out_c": n, "groups": 1, "in_zp": 0, **ends}
+        conv(lib, c, x.reshape(1, 1, 4), w.reshape(n, 1, 1, 4), b, m)
+        del c["groups"]
+        dwconv(lib, c | {"in_c": n}, cases.int8(rng, 1, 1, n), cases.weights(rng, 1, 1, n), b, m)
+
+
+def test_what_falls_back_says_why() -> None:
+    assert pack.conv_mve_supported(8, 31) == "shift 31 is outside 32..62"
+    assert pack.conv_mve_supported(21845, 40) == "21845 channels, above 21844"
+    f = {f"{k}_{a}": v for k, v in (("out", 40), ("k", 3), ("stride", 1), ("dil", 1)) for a in "hw"}
+    f |= {"in_c": 8, "out_c": 8, "shift": 40}
+    assert pack.dwconv_mve_supported(f) is None
+    assert pack.dwconv_mve_supported(f | {"shift": 30}) == "shift 30 is outside 32..62"
+    wide = pack.dwconv_mve_supported(f | {"out_h": 2000, "out_w": 2000})
+    assert wide == "a plane of 12012 bytes, above 9362"
+    far = pack.dwconv_mve_supported(f | {"dil_h": 20, "dil_w": 20})
+    assert far == "the 9 taps of a window spread over 113 vectors"
+
+
+@pytest.fixture(scope="module")
+def recorded(lib: ctypes.CDLL) -> Recorder:
+    """Calls of every kernel that passed on the host."""
+    recorder = Recorder(lib, 6000)
+    any_lib: Any = recorder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{__name__}.SEEDS", range(60))
+        for make in (cases.conv_case, cases.pointwise_case):
+            test_conv(any_lib, make)
+        for test in (test_dwconv, test_dense, test_add, test_mul, test_lut, test_pools, test_reductions):
+            test(any_lib)
+        for size in ((3, 3), (6, 6), (9, 8)):
+            test_dwconv_3x3(any_lib, size, 1)
+            test_dwconv_3x3(any_lib, size, 2)
+        for sign in (-127, 127):
+            test_largest_sums(any_lib, sign, 127)
+        for shift in (32, 54, 62):
+            test_requantisation_at_its_ends(any_lib, shift)
+    return recorder
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+def test_emulated(level: str, recorded: Recorder, require_tool: Require, tmp_path: Path) -> None:
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    core = get_core("cortex-m55")
+    assert core.machine is not None
+    m, main, script, elf = core.machine, tmp_path / "main.c", tmp_path / "link.ld", tmp_path / "a.elf"
+    main.write_text(recorded.program() + BYTEWISE, encoding="utf-8")
+    places = {
+        "vectors_start": hex(m.vectors_start), "flash_start": hex(m.flash_start), "flash_size": m.flash_size,
+        "ram_start": hex(m.ram_start), "ram_size": m.ram_size, "stack_size": 65536,
+    }  # fmt: skip
+    script.write_text(Template((PLATFORM / "link.ld.in").read_text(encoding="utf-8")).substitute(places))
+    flags = ["-std=c99", level, *core.cflags, "-DTG_TRAP_UNALIGNED", "-mno-unaligned-access", "-ffunction-sections"]
+    link = ["-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-Wl,--gc-sections", "-T", str(script)]
+    kernels = [str(p) for p in sources() if p.stem.endswith("_mve")]
+    command = [
+        "arm-none-eabi-gcc",
+        *flags,
+        *INCLUDES,
+        f"-I{PLATFORM}",
+        str(PLATFORM / "startup.c"),
+        str(main),
+        *kernels,
+    ]
+    subprocess.run([*command, *link, "-o", str(elf)], check=True)
+    options = ["-nographic", "-monitor", "none", "-serial", "none", "-semihosting-config", "enable=on,target=native"]
+    run_it = ["qemu-system-arm", "-M", m.name, *m.args, *options, "-kernel", str(elf)]
+    status = subprocess.run(run_it, timeout=120, check=False).returncode
+    assert status == 0, recorded.cases[min(status, len(recorded.cases)) - 1][0]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_sanitizers(compiler: str, recorded: Recorder, require_tool: Require, tmp_path: Path) -> None:
+    """Every array has its exact size here: reading one byte too many is found."""
+    require_tool(compiler)
+    program, main = tmp_path / "a", tmp_path / "main.c"
+    main.write_text(recorded.program(), encoding="utf-8")
+    flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    kernels = [str(p) for p in sources() if p.stem.endswith("_mve")]
+    subprocess.run([compiler, *flags, *INCLUDES, str(main), *kernels, "-o", str(program)], check=True)
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
