@@ -252,7 +252,8 @@ static inline void tg_lanes_conv(const tg_conv_s8_cfg_t *cfg, const int8_t *x, t
                                  int8_t *y, tg_lanes_channels_t run)
 {
     const tg_lanes_t first = *l;
-    const int32_t tile = first.w[0];
+    const int8_t *const w = l->w;
+    const int32_t tile = w[0];
     const int32_t all = cfg->out_h * cfg->out_w;
     const int32_t groups = cfg->groups;
     const int32_t in_c = (groups == 1) ? cfg->in_c : (cfg->in_c / groups);
@@ -268,7 +269,7 @@ static inline void tg_lanes_conv(const tg_conv_s8_cfg_t *cfg, const int8_t *x, t
             }
             --ox;
         }
-        l->w = &first.w[1];
+        l->w = &w[1];
         l->b = first.b;
         l->m = first.m;
         l->y = &y[p * cfg->out_c];
