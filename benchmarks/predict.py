@@ -24,6 +24,7 @@ from benchmarks.datasets import shared_dir
 from benchmarks.models import RESULTS, feed_forward_models
 from benchmarks.networks import Network
 from tinygen import workflow as flow
+from tinygen.errors import TinygenError
 
 CORES = ("cortex-m4", "cortex-m0", "cortex-m3", "cortex-m55")
 #: Layers below this share of their network are left out of the summary of layers.
@@ -97,6 +98,9 @@ def show(results: Mapping[str, Any], cores: Sequence[str]) -> Table:
     for name, row in results.items():
         cells: list[str] = []
         for core in cores:
+            if core not in row:
+                cells += ["", "", ""]
+                continue
             pair = row[core].get("cycles") or row[core]["insns"]
             cells += [f"{pair[1]:,}", f"{pair[0]:,}", f"{100 * off(pair):+.1f} %"]
         table.add_row(name, *cells)
@@ -110,21 +114,30 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     paths = [p for p in feed_forward_models() if not options.names or p.stem in options.names]
 
+    faults = []
+
     def one(stem: str) -> dict[str, Any]:
         network = Network(shared_dir() / "models" / f"{stem}.onnx")
-        return {core: compare(network, core) for core in options.cores}
+        row = {}
+        for core in options.cores:
+            try:
+                row[core] = compare(network, core)
+            except (AssertionError, TinygenError) as error:
+                faults.append(f"{stem} on {core}: {error}")
+        return row
 
     results = {}
     with ThreadPoolExecutor(2) as pool:
         for path, row in zip(paths, pool.map(one, [p.stem for p in paths]), strict=True):
             results[path.stem] = row
             print(path.stem, *(f"{c} {100 * off(row[c]['insns']):+.1f} %" for c in row), file=sys.stderr, flush=True)
+    print("\n".join(faults), file=sys.stderr)
     Console(width=200).print(show(results, options.cores))
     print(json.dumps(summary(results), indent=1))
-    if not options.names:
+    if not options.names and not faults:
         text = json.dumps({"summary": summary(results), "models": results}, indent=0)
         (RESULTS / "predict.json").write_text(text + "\n", encoding="utf-8")
-    return 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

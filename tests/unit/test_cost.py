@@ -47,7 +47,7 @@ def test_coefficients() -> None:
         assert core in EMULATED
         for kinds in lines.values():
             for figures in kinds.values():
-                timed = core in (*cost.TIMED, *cost.NEAR_M4)
+                timed = core in cost.TIMED
                 assert set(figures) == ({"insns", "cycles"} if timed else {"insns"})
                 assert all(k > 0 for coefficients in figures.values() for k in coefficients.values())
                 assert figures["insns"]

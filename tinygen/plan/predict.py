@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,9 +14,6 @@ from tinygen.targets.kernel_sizes import known_bytes
 LAYER_CODE = 65
 MODEL_CODE = 830
 STACK = 350
-#: Bytes of an instruction in assembly written out by a template.
-INSTRUCTION = 3.6
-_INSTRUCTION = re.compile(rb'^ *"[ \\t]*[a-z]', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +81,10 @@ def predict(plan: Plan, files: Mapping[str, bytes], constants: int) -> Predictio
 
 
 def _code(plan: Plan, files: Mapping[str, bytes]) -> int:
-    """Code of the kernels among `files`, by their recorded sizes or as generated assembly, and of the layers."""
-    total = float(LAYER_CODE * len(plan.steps) + MODEL_CODE)
-    generated = {g.name for g in plan.generated}
-    for name, content in files.items():
-        stem, _, end = name.rpartition(".")
-        if end == "c" and stem in generated:
-            total += INSTRUCTION * len(_INSTRUCTION.findall(content))
-        elif end == "c":
-            total += known_bytes(plan.core, stem) or 0
-    return round(total)
+    """Code of the kernels among `files`, by their recorded sizes or as their generators reckon, and of the layers."""
+    names = [name.removesuffix(".c") for name in files if name.endswith(".c")]
+    library = sum(known_bytes(plan.core, name) or 0 for name in names)
+    return library + sum(g.code for g in plan.generated) + LAYER_CODE * len(plan.steps) + MODEL_CODE
 
 
 def _layer(step: Step, core: str) -> LayerPrediction:
