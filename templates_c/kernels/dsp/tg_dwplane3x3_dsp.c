@@ -27,7 +27,8 @@ typedef struct {
  * r7 zero point and middle weight of row 2; r8 r9 and r10 r11 the two pairs of accumulators, r12 = (x0, x2) and
  * lr = (x1, x3) of a row; output 0 needs x0 x1 x2, output 1 x1 x2 x3.
  * s0 bias, s1 bias of the first row, s2 the row below, s3 out_col, s4 steps, s5 entry, s6 last pair, s7 s8 this pair's
- * input and output, s9 s10 end as offset and address, s11 top, s12 bottom, s13 last_col, s14 next_col, s15 tg_run_t
+ * input and output, s9 s10 end as offset and address, s11 entry of the first row, s12 bottom, s13 last_col,
+ * s14 next_col, s15 tg_run_t
  */
 #define LOAD "ldr lr,[r0]\n sxtb16 r12,lr\n sxtb16 lr,lr,ror #8\n"
 #define ROW0(a, b, from_a, from_b)                                                                                     \
@@ -62,13 +63,13 @@ static TG_NOINLINE TG_NAKED void tg_dwplane3x3_run(tg_run_t *run __attribute__((
                      "ldr r1,[r0,#32]\n vmov s13,r1\n"
                      "ldr r1,[r0,#36]\n vmov s14,r1\n"
                      "ldr r1,[r0,#44]\n vmov s9,r1\n"
-                     "ldr r1,[r0,#52]\n vmov s11,r1\n"
                      "ldr r1,[r0,#56]\n vmov s12,r1\n"
                      "ldr r1,[r0,#48]\n"
                      "adr r2,9f\n ldrh r1,[r2,r1,lsl #1]\n add r1,r1,r2\n orr r1,r1,#1\n vmov s5,r1\n"
-                     "b 1f\n"
+                     "ldr r3,[r0,#52]\n cmp r3,#0\n bne 0f\n ldrh r1,[r2,#10]\n add r1,r1,r2\n orr r1,r1,#1\n"
+                     "0: vmov s11,r1\n b 1f\n"
                      ".balign 4\n"
-                     "9: .short 10f - 9b,11f - 9b,12f - 9b,13f - 9b,14f - 9b\n"
+                     "9: .short 10f - 9b,11f - 9b,12f - 9b,13f - 9b,14f - 9b,15f - 9b\n"
                      ".balign 4\n"
                      /* a channel */
                      "1: vmov lr,s15\n"
@@ -82,23 +83,23 @@ static TG_NOINLINE TG_NAKED void tg_dwplane3x3_run(tg_run_t *run __attribute__((
                      "2: vmov s7,r0\n vmov s8,r2\n"
                      "vmov r12,s9\n add r12,r12,r0\n vmov s10,r12\n"
                      "vmov r8,s1\n mov r9,r8\n" LOAD "vmov r10,s4\n uxtah r0,r0,r10\n"
-                     "vmov r11,s11\n cmp r11,#0\n bne 3f\n" ROW0("r8", "r9", "r8", "r9") LOAD
-                     "uxtah r0,r0,r10\n"
-                     "3: vmov r10,s5\n bx r10\n"
-                     "10: mov r10,r8\n mov r11,r9\n b 4f\n"
-                     "12: mov r10,r8\n mov r11,r9\n b 5f\n"
-                     "14: mov r10,r8\n mov r11,r9\n b 7f\n"
-                     /* four rows */
-                     "8:\n" END_ABOVE("r8", "r9")                                     /* */
-                     "4:\n" OWN_AND_BELOW("r8", "r9", "r10", "r11")                   /* */
-                     END_ABOVE("r10", "r11")                                          /* */
-                     "11:\n" OWN_AND_BELOW("r10", "r11", "r8", "r9")                  /* */
-                     END_ABOVE("r8", "r9")                                            /* */
-                     "5:\n" OWN_AND_BELOW("r8", "r9", "r10", "r11")                   /* */
-                     END_ABOVE("r10", "r11")                                          /* */
-                     "13: vmov r11,s10\n cmp r0,r11\n"                                /* */
-                     OWN_AND_BELOW("r10", "r11", "r8", "r9") "bne 8b\n"               /* */
-                     LOAD ROW2("r8", "r9") REQUANT("r8", "r9") STORE_LAST("r8", "r9") /* */
+                     "vmov r11,s11\n bx r11\n"
+                     /* without a row above, the first row only begins outputs */
+                     "15:\n" ROW0("r8", "r9", "r8", "r9") LOAD "uxtah r0,r0,r10\n vmov r10,s5\n bx r10\n"
+                                                               "10: mov r10,r8\n mov r11,r9\n b 4f\n"
+                                                               "12: mov r10,r8\n mov r11,r9\n b 5f\n"
+                                                               "14: mov r10,r8\n mov r11,r9\n b 7f\n"
+                                                               /* four rows */
+                                                               "8:\n" END_ABOVE("r8", "r9") /* */
+                     "4:\n" OWN_AND_BELOW("r8", "r9", "r10", "r11")                         /* */
+                     END_ABOVE("r10", "r11")                                                /* */
+                     "11:\n" OWN_AND_BELOW("r10", "r11", "r8", "r9")                        /* */
+                     END_ABOVE("r8", "r9")                                                  /* */
+                     "5:\n" OWN_AND_BELOW("r8", "r9", "r10", "r11")                         /* */
+                     END_ABOVE("r10", "r11")                                                /* */
+                     "13: vmov r11,s10\n cmp r0,r11\n"                                      /* */
+                     OWN_AND_BELOW("r10", "r11", "r8", "r9") "bne 8b\n"                     /* */
+                     LOAD ROW2("r8", "r9") REQUANT("r8", "r9") STORE_LAST("r8", "r9")       /* */
                      "vmov r8,s12\n cmp r8,#0\n beq 6f\n"
                      "vmov r8,s4\n add r2,r2,r8,lsr #16\n"
                      /* the last row of the image, with one below */

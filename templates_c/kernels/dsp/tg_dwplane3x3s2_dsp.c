@@ -20,14 +20,16 @@ typedef struct {
     int32_t end;      /**< offset of the row that only ends outputs, or of the row below the image */
     int32_t top;      /**< a row above the image */
     int32_t bottom;   /**< a row below */
+    int32_t odd;      /**< an odd number of output rows */
 } tg_run_t;
 
 /*
  * r0 input, r2 output, r1 multiplier, r3..r5 weights (0, 2) of the rows, r6 middle weights of rows 0 and 1,
  * r7 zero point and middle weight of row 2, lr row stride; r8 r9 accumulators; of a row r10 = (x0, x2),
  * r11 = (x1, x3), r12 = (x4, x2); output 0 needs x0 x1 x2, output 1 x2 x3 x4.
- * s0 bias, s1 bias of the first row, s2 the row below, s3 out_col, s4 out_row, s6 last pair, s7 s8 this pair's input
- * and output, s9 s10 end as offset and address, s11 top, s12 bottom, s13 last_col, s14 next_col, s15 tg_run_t
+ * s0 bias, s1 bias of the first row, s2 the row below, s3 out_col, s4 out_row, s5 entry, s6 last pair, s7 s8 this
+ * pair's input and output, s9 s10 end as offset and address, s11 entry of the first row, s12 bottom, s13 last_col, s14
+ * next_col, s15 tg_run_t
  */
 #define LOAD                                                                                                           \
     "ldr r11,[r0]\n ldrsb r12,[r0,#4]\n sxtb16 r10,r11\n sxtb16 r11,r11,ror #8\n"                                      \
@@ -43,6 +45,8 @@ typedef struct {
 #define STORE "strb r8,[r2]\n vmov r8,s3\n strb r9,[r2,r8]\n vmov r8,s4\n add r2,r2,r8\n"
 /* the second output first: where there is one column only, the first overwrites it */
 #define STORE_LAST "vmov r0,s13\n strb r9,[r2,r0]\n strb r8,[r2]\n"
+#define BEGIN_FIRST LOAD ROW0("r8", "r9")
+#define END_AND_BEGIN LOAD ROW2 REQUANT STORE "vmov r9,s0\n" ROW0("r9", "r9")
 
 /** All channels. */
 static TG_NOINLINE TG_NAKED void tg_dwplane3x3s2_run(tg_run_t *run __attribute__((unused)))
@@ -55,8 +59,14 @@ static TG_NOINLINE TG_NAKED void tg_dwplane3x3s2_run(tg_run_t *run __attribute__
                      "ldr r1,[r0,#36]\n vmov s13,r1\n"
                      "ldr r1,[r0,#40]\n vmov s14,r1\n"
                      "ldr r1,[r0,#48]\n vmov s9,r1\n"
-                     "ldr r1,[r0,#52]\n vmov s11,r1\n"
                      "ldr r1,[r0,#56]\n vmov s12,r1\n"
+                     "ldr r1,[r0,#60]\n"
+                     "adr r2,9f\n ldrh r1,[r2,r1,lsl #1]\n add r1,r1,r2\n orr r1,r1,#1\n vmov s5,r1\n"
+                     "ldr r3,[r0,#52]\n cmp r3,#0\n bne 0f\n ldrh r1,[r2,#4]\n add r1,r1,r2\n orr r1,r1,#1\n"
+                     "0: vmov s11,r1\n b 1f\n"
+                     ".balign 4\n"
+                     "9: .short 10f - 9b,11f - 9b,15f - 9b\n"
+                     ".balign 4\n"
                      /* a channel */
                      "1: vmov lr,s15\n"
                      "ldrd r0,r12,[lr]\n"
@@ -70,11 +80,12 @@ static TG_NOINLINE TG_NAKED void tg_dwplane3x3s2_run(tg_run_t *run __attribute__
                      "2: vmov s7,r0\n vmov s8,r2\n"
                      "vmov r12,s9\n add r12,r12,r0\n vmov s10,r12\n"
                      "vmov r8,s1\n mov r9,r8\n"
-                     "vmov r11,s11\n cmp r11,#0\n bne 4f\n" LOAD ROW0(
-                         "r8", "r9") "b 4f\n"
-                                     /* a row that ends outputs and starts others, and the middle row of those */
-                                     "3:\n" LOAD ROW2 REQUANT STORE "vmov r9,s0\n" ROW0("r9", "r9") /* */
-                     "4:\n" LOAD ROW1 "vmov r12,s10\n cmp r0,r12\n bne 3b\n"
+                     "vmov r11,s11\n bx r11\n"
+                     /* without a row above, the first row only begins outputs */
+                     "15:\n" BEGIN_FIRST "vmov r11,s5\n bx r11\n"
+                     /* twice: a row that ends outputs and begins others, and the middle row of those */
+                     "3:\n" END_AND_BEGIN "10:\n" LOAD ROW1 END_AND_BEGIN "11:\n" LOAD ROW1
+                     "vmov r12,s10\n cmp r0,r12\n bne 3b\n"
                      "vmov r12,s12\n cmp r12,#0\n beq 5f\n"
                      "vmov r12,s2\n add r8,r8,r12\n add r9,r9,r12\n b 6f\n"
                      "5:\n" LOAD ROW2 "6:\n" REQUANT STORE_LAST
@@ -116,6 +127,7 @@ static inline void tg_dwplane3x3s2(const tg_dwplane_cfg_t *cfg, const int8_t *x,
         end * cfg->row_stride,
         top,
         (end >= cfg->in_h) ? 1 : 0,
+        (int32_t)(cfg->out_h % 2U),
     };
     tg_dwplane3x3s2_run(&run);
 }
