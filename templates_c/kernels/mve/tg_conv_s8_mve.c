@@ -3,7 +3,7 @@
 #include "tg_isa_mve.h"
 #include "tg_window.h"
 
-/** Four pixels and some channels. The assembly knows the order of the members. */
+/** Blocks of four pixels, and some channels. The assembly knows the order of the members. */
 typedef struct {
     const int8_t *x[4]; /**< the K values of each pixel */
     const int32_t *w;
@@ -15,6 +15,10 @@ typedef struct {
     int32_t shift;  /**< 31 - the shift of the requantisation */
     int32_t zp;
     const uint16_t *at; /**< [8] where the outputs go: pixel 0 channel 0, pixel 0 channel 1, pixel 1 channel 0, ... */
+    int32_t
+        blocks; /**< more than one: the pixels of a block are as far from those of the next as x_block and y_block */
+    int32_t x_block;
+    int32_t y_block;
 } tg_block_mve_t;
 
 /**
@@ -25,14 +29,15 @@ typedef struct {
  * rests at its tail, which comes first, so that nothing has to be done when a new pair of channels starts.
  */
 #if TG_MVE
-static TG_NOINLINE TG_NAKED const int32_t *tg_conv_block(const tg_block_mve_t *block __attribute__((unused)))
+static TG_NOINLINE TG_NAKED const int32_t *tg_conv_block(tg_block_mve_t *block __attribute__((unused)))
 {
     __asm__ volatile("push {r4-r11, lr}\n"
                      "vpush {d8-d15}\n"
                      "ldrd r2, r4, [r0, #20]\n"   /* y, pairs */
                      "ldrd r6, r8, [r0, #40]\n"   /* shift, zp */
                      "ldrd r10, r11, [r0, #28]\n" /* bytes, turns */
-                     "push {r2, r4, r6, r8, r10, r11}\n"
+                     "mov r12, r0\n"
+                     "push {r2, r4, r6, r8, r10, r11, r12}\n"
                      "ldr r12, [r0, #36]\n" /* tail */
                      "vctp.8 r12\n"         /* stays for all of the function */
                      "ldr r12, [r0, #48]\n"
@@ -126,35 +131,56 @@ static TG_NOINLINE TG_NAKED const int32_t *tg_conv_block(const tg_block_mve_t *b
                      "add r0, r0, #2\n"
                      "strd r0, r2, [sp]\n"
                      "bne 1b\n"
+                     "ldr r0, [sp, #24]\n"
+                     "ldrd r2, r4, [r0, #52]\n" /* blocks, x_block */
+                     "subs r2, r2, #1\n"
+                     "beq 6f\n"
+                     "str r2, [r0, #52]\n"
+                     "add r3, r3, r4\n"
+                     "add r5, r5, r4\n"
+                     "add r7, r7, r4\n"
+                     "add r9, r9, r4\n"
+                     "ldrd r2, r4, [r0, #20]\n" /* y, pairs */
+                     "ldr r6, [r0, #60]\n"
+                     "ldr r1, [r0, #16]\n"
+                     "add r2, r2, r6\n"
+                     "str r2, [r0, #20]\n"
+                     "strd r2, r4, [sp]\n"
+                     "b 1b\n"
+                     "6:\n"
                      "mov r0, r1\n"
-                     "add sp, sp, #24\n"
+                     "add sp, sp, #28\n"
                      "vpop {d8-d15}\n"
                      "pop {r4-r11, pc}\n");
 }
 #else
-static TG_NOINLINE const int32_t *tg_conv_block(const tg_block_mve_t *block __attribute__((unused)))
+static TG_NOINLINE const int32_t *tg_conv_block(tg_block_mve_t *block __attribute__((unused)))
 {
     const int8_t *w = (const int8_t *)block->w;
-    for (int32_t pair = 0; pair < block->pairs; ++pair) {
-        int32_t sums[8] = {0};
-        const int32_t *ends;
-        for (int32_t turn = -1; turn < (block->bytes / 16); ++turn) {
-            const int32_t at = (turn < 0) ? block->bytes : (16 * turn);
-            const int32_t n = (turn < 0) ? block->tail : 16;
-            for (int32_t j = 0; j < 8; ++j) {
-                for (int32_t i = 0; i < n; ++i) {
-                    sums[j] += w[(16 * (j % 2)) + i] * block->x[j / 2][at + i];
+    for (int32_t i = 0; i < block->blocks; ++i) {
+        w = (const int8_t *)block->w;
+        for (int32_t pair = 0; pair < block->pairs; ++pair) {
+            int32_t sums[8] = {0};
+            const int32_t *ends;
+            for (int32_t turn = -1; turn < (block->bytes / 16); ++turn) {
+                const int32_t at = (turn < 0) ? block->bytes : (16 * turn);
+                const int32_t n = (turn < 0) ? block->tail : 16;
+                for (int32_t j = 0; j < 8; ++j) {
+                    const int8_t *const x = &block->x[j / 2][at + (i * block->x_block)];
+                    for (int32_t t = 0; t < n; ++t) {
+                        sums[j] += w[(16 * (j % 2)) + t] * x[t];
+                    }
                 }
+                w += 32;
             }
-            w += 32;
+            ends = (const int32_t *)(const void *)w;
+            for (int32_t j = 0; j < 8; ++j) {
+                const int32_t acc = tg_add_wrap_mve(sums[j], ends[j % 2]);
+                const int32_t v = tg_requant_mve(acc, ends[2 + (j % 2)], 31 - block->shift);
+                block->y[block->at[j] + (2 * pair) + (i * block->y_block)] = tg_narrow_mve(v, block->zp);
+            }
+            w += 16;
         }
-        ends = (const int32_t *)(const void *)w;
-        for (int32_t j = 0; j < 8; ++j) {
-            const int32_t acc = tg_add_wrap_mve(sums[j], ends[j % 2]);
-            const int32_t v = tg_requant_mve(acc, ends[2 + (j % 2)], 31 - block->shift);
-            block->y[block->at[j] + (2 * pair)] = tg_narrow_mve(v, block->zp);
-        }
-        w += 16;
     }
     return (const int32_t *)(const void *)w;
 }
@@ -315,6 +341,14 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
                             (near != 0) ? joined : apart};
     /* a window of one kernel row is read where it lies */
     const int32_t direct = ((cfg->k_h == 1U) && (near != 0)) ? 1 : 0;
+    /* all pixels of the image are equally far apart, and inside: one row */
+    const int32_t even =
+        ((direct != 0) && ((x_down == 0) || (cfg->out_h == 1U)) && (cfg->pad_top == 0U) && (cfg->pad_left == 0U) &&
+         (((cfg->out_h - 1) * cfg->stride_h) <= l.last_y) && (((cfg->out_w - 1) * x_step) <= l.last_x))
+            ? 1
+            : 0;
+    const int32_t row_pixels = (even != 0) ? pixels : cfg->out_w;
+    const int32_t last_x = (even != 0) ? INT32_MAX : l.last_x;
     uint16_t at[2][8]; /* of a pair of channels, and of a single one */
     tg_block_mve_t block;
     block.bytes = 16 * turns;
@@ -322,26 +356,29 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
     block.tail = k - block.bytes;
     block.shift = 31 - cfg->shift;
     block.zp = cfg->out_zp;
+    block.x_block = 4 * x_next;
+    block.y_block = 4 * out_c;
     for (int32_t g = 0; g < cfg->groups; ++g) {
         const int32_t *end = w;
         int8_t *to = &y[g * group_out];
         int32_t iy = -cfg->pad_top;
         int32_t ix = -cfg->pad_left;
         const int8_t *from = &x[(iy * row) + (ix * in_c) + (g * tap)];
-        int32_t left = cfg->out_w; /* pixels of the row still to come */
+        int32_t left = row_pixels; /* pixels of the row still to come */
         tg_conv_places(at[0], 4, out_c, 1);
         tg_conv_places(at[1], 4, out_c, 0);
         for (int32_t p = 0; p < pixels; p += 4) {
             int32_t count = pixels - p;
             int8_t *slot = (int8_t *)scratch;
             int32_t i = 0;
+            const int32_t blocks = ((even != 0) && (count > 4)) ? (count / 4) : 1;
             if (count > 4) {
                 count = 4;
             }
             while (i < count) {
                 /* as many as are neighbours and inside, else one */
                 int32_t n = ((count - i) < left) ? (count - i) : left;
-                const int32_t inside = ((iy >= 0) && (ix >= 0) && (iy <= l.last_y)) ? l.last_x : INT32_MIN;
+                const int32_t inside = ((iy >= 0) && (ix >= 0) && (iy <= l.last_y)) ? last_x : INT32_MIN;
                 const int8_t *window = slot;
                 int32_t next = size;
                 if (inside < (ix + ((n - 1) * x_step))) {
@@ -366,7 +403,7 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
                     ++i;
                 }
                 if (left == 0) {
-                    left = cfg->out_w;
+                    left = row_pixels;
                     ix = -cfg->pad_left;
                     iy += cfg->stride_h;
                     from += x_down;
@@ -379,12 +416,20 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
                 tg_conv_places(at[0], count, out_c, 1);
                 tg_conv_places(at[1], count, out_c, 0);
             }
+            if (blocks > 1) {
+                const int32_t more = 4 * (blocks - 1);
+                from += more * x_next;
+                ix += more * x_step;
+                left -= more;
+                p += more;
+            }
             block.w = w;
             end = w;
             if (group_out > 1) {
                 block.y = to;
                 block.pairs = group_out / 2;
                 block.at = at[0];
+                block.blocks = blocks;
                 end = tg_conv_block(&block);
             }
             if ((group_out % 2) != 0) {
@@ -392,9 +437,10 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
                 block.y = &to[group_out - 1];
                 block.pairs = 1;
                 block.at = at[1];
+                block.blocks = blocks;
                 end = tg_conv_block(&block);
             }
-            to += 4 * out_c;
+            to += 4 * blocks * out_c;
         }
         w = end;
     }
