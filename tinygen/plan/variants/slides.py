@@ -22,6 +22,12 @@ class FillView:
     cols: int
     row_bytes: int
 
+    @property
+    def pointers(self) -> tuple[tuple[str, int], ...]:
+        """Registers that walk along the channels, each for up to three columns."""
+        registers = ("r0", "r10", "r11")
+        return tuple((registers[c // 3], min(3, self.cols - c)) for c in range(0, self.cols, 3))
+
 
 @dataclass(frozen=True, slots=True)
 class Slide:
@@ -115,7 +121,8 @@ def slide_of(call: Call) -> Slide | str:
         return "windows of neighbouring pixels do not overlap"
     if f["out_w"] < 4:
         return "a row has fewer than 4 pixels"
-    return Slide(f["k_h"], f["k_w"], f["stride_w"], f["dil_w"], f["in_c"] // 4)
+    slide = Slide(f["k_h"], f["k_w"], f["stride_w"], f["dil_w"], f["in_c"] // 4)
+    return slide if slide.cols <= 9 else f"a window of {slide.cols} columns, above 9"
 
 
 def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
