@@ -100,12 +100,14 @@ class _Row(Writer):
         """Requantise, clamp and store: the high half of the zero point's word is added too, but not looked at."""
         self.op(f"smmlar {acc}, {acc}, {m}, {self.w[-1]}", f"ssat16 {acc}, #8, {acc}")
         at = out * self.c["out_col"] - self.y_ahead
-        if at > REACH:
+        if not -255 <= at <= REACH:  # outputs of a phase are four apart: the next phase goes back
             self.y_ahead += at
-            while at:
-                step = min(at, REACH)
-                self.op(f"add r2, r2, #{step}")
-                at -= step
+            way, left = ("add", at) if at > 0 else ("sub", -at)
+            while left:
+                step = min(left, REACH)
+                self.op(f"{way} r2, r2, #{step}")
+                left -= step
+            at = 0
         self.op(f"strb {acc}, [r2, #{at}]")
 
     def word(self, at: int, first: str, second: str) -> None:
