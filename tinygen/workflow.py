@@ -43,6 +43,7 @@ from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards, load_board
 from tinygen.targets.cores import get_core
+from tinygen.targets.flash import slow_loops
 from tinygen.version import ABI, NUMERICS, VERSION
 
 DEFAULT_METHOD = "mse"
@@ -328,7 +329,8 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
     notes: list[str] = []
     model = quantise_model(path, options, progress, clock)
     with clock.phase("plan"):
-        main_plan = plan(model.fixed, board.core, options.optimize, plain_stack=options.plain_stack)
+        goal = {"plain_stack": options.plain_stack, "slow_loops": slow_loops(board)}
+        main_plan = plan(model.fixed, board.core, options.optimize, **goal)
     check_fit(main_plan, board, None, None)
     with clock.phase("simulate"):
         quantised = simulate.quantise_inputs(model.fixed, [x[:4] for x in model.samples.inputs])
@@ -341,9 +343,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         core = get_core(name)
         # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
         core_plan = (
-            main_plan
-            if name in ("native", board.core.name)
-            else plan(model.fixed, core, options.optimize, plain_stack=options.plain_stack)
+            main_plan if name in ("native", board.core.name) else plan(model.fixed, core, options.optimize, **goal)
         )
         with clock.phase(f"verify {name}"):
             try:
@@ -559,15 +559,16 @@ def predict(plan_: Plan, model: Quantised) -> Prediction:
 def estimate(model: Quantised, board_id: str | None = None, optimize: str = "balanced") -> Estimate:
     """Predicted cost of a quantised model on every board, and layer by layer on `board_id`."""
     wanted = None if board_id is None else load_board(board_id)
-    by_core: dict[str, Prediction] = {}
+    known: dict[tuple[str, bool], Prediction] = {}
     fits = []
     for board in all_boards():
         core = board.core
         if core.machine is None:
             continue
-        if core.name not in by_core:
-            by_core[core.name] = predict(plan(model.fixed, core, optimize), model)
-        p = by_core[core.name]
+        kind = core.name, slow_loops(board)
+        if kind not in known:
+            known[kind] = predict(plan(model.fixed, core, optimize, slow_loops=kind[1]), model)
+        p = known[kind]
         ms = p.milliseconds(board.f_cpu_hz)
         fits.append(Fit(board.id, core.name, p.flash, board.flash_bytes, p.ram, board.ram_bytes, ms))
     graph = model.tidy
@@ -582,5 +583,5 @@ def estimate(model: Quantised, board_id: str | None = None, optimize: str = "bal
         for n in graph.nodes
     )
     macs = sum(r.macs for r in layers)
-    detail = None if wanted is None else by_core.get(wanted.core.name)
+    detail = None if wanted is None else known.get((wanted.core.name, slow_loops(wanted)))
     return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail)

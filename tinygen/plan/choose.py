@@ -31,10 +31,12 @@ class _Option:
     constants: int
 
 
-def choose(candidates: Sequence[Sequence[Call]], core: str, optimize: str) -> tuple[Call, ...]:
+def choose(
+    candidates: Sequence[Sequence[Call]], core: str, optimize: str, *, slow_loops: bool = True
+) -> tuple[Call, ...]:
     """One call of each row. Starts from the best of each by itself, then changes one call, or many,
     as long as the whole gets better: deterministic, and never worse than the start."""
-    rows = [_options(row, core, optimize) for row in candidates]
+    rows = [_options(row, core, optimize == "balanced" and slow_loops) for row in candidates]
     fastest = sum(min(o.cycles for o in row) for row in rows)
     stack_worth = fastest * STACK_WORTH[optimize] / 1024
     worth = fastest * KIB_WORTH[optimize] / 1024
@@ -92,15 +94,15 @@ def _all_at_once(
     return best
 
 
-def _options(row: Sequence[Call], core: str, optimize: str) -> list[_Option]:
+def _options(row: Sequence[Call], core: str, slow_loops: bool) -> list[_Option]:
     """The candidates with what they cost; those that nobody measured only where there is nothing else."""
     measured = [c for c in row if cost.known(c, core)] or list(row[:1])
-    return [_option(c, core, optimize) for c in measured]
+    return [_option(c, core, slow_loops) for c in measured]
 
 
-def _option(call: Call, core: str, optimize: str) -> _Option:
+def _option(call: Call, core: str, slow_loops: bool) -> _Option:
     cycles = cost.cycles(call, core) if cost.known(call, core) else 0.0
-    if optimize == "balanced" and any(g.hot > HOT_BYTES for g in call.generated):
+    if slow_loops and any(g.hot > HOT_BYTES for g in call.generated):
         cycles *= HOT_FACTOR
     code = [(name, known_bytes(core, name) or UNKNOWN_BYTES) for name in call.library]
     code += [(g.name, g.code) for g in call.generated]

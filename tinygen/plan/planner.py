@@ -58,10 +58,13 @@ def layer_name(origin: str) -> str:
     return name if len(name) <= 40 else identifier(name[-40:].split("_", 1)[-1].lstrip("_0123456789"))
 
 
-def plan(graph: Graph, core: Core, optimize: str = "balanced", *, plain_stack: bool = False) -> Plan:
+def plan(
+    graph: Graph, core: Core, optimize: str = "balanced", *, plain_stack: bool = False, slow_loops: bool = True
+) -> Plan:
     """The plan with the smallest arena over the candidate orders of execution.
 
     `optimize`: one of choose.MODES. `plain_stack`: no kernel that uses the stack pointer as a pointer to data.
+    `slow_loops`: loops that are too long for a small instruction cache wait for the flash (targets/flash.py).
     """
     if graph.stage is not Stage.FIXED:
         raise AssertionError("only FIXED graphs are planned")
@@ -71,7 +74,7 @@ def plan(graph: Graph, core: Core, optimize: str = "balanced", *, plain_stack: b
                 f'output "{graph.out_ports[i].name}" is another name for an input or output of the model; '
                 "tinygen needs a value that the network computes. Remove this output."
             )
-    plans = [_Layout(graph, order, core, optimize, plain_stack).plan() for order in schedule.orders(graph)]
+    plans = [_Layout(graph, order, core, optimize, plain_stack, slow_loops).plan() for order in schedule.orders(graph)]
     return min(plans, key=lambda p: p.arena_len)
 
 
@@ -84,6 +87,7 @@ class _Layout:
     core: Core
     optimize: str
     plain_stack: bool
+    slow_loops: bool
     #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: tensors that are not dense
@@ -106,7 +110,7 @@ class _Layout:
             for node in self.order
             for c in lowered[node.name]
         ]
-        chosen = iter(choose(rows, self.core.name, self.optimize))
+        chosen = iter(choose(rows, self.core.name, self.optimize, slow_loops=self.slow_loops))
         for node in self.order:
             calls[node.name] = (*(next(chosen) for _ in lowered[node.name]), *self._pads(node))
         self._share_in_place(calls, external)

@@ -217,6 +217,12 @@ _FAMILIES = (
 )
 
 
+def slow_loops(board: Board) -> bool:
+    """Do loops of more than a kibibyte wait for the flash? Taken for granted where nobody has described it."""
+    flash = flash_of(board)
+    return flash is None or (flash.waits > 0 and flash.code_bytes < 4096)
+
+
 def flash_of(board: Board) -> Flash | None:
     """The flash of a board at its clock; None when nobody has described it."""
     family = next((f for f in _FAMILIES if board.mcu.startswith(f.parts)), None)
