@@ -241,7 +241,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
     kernel = step.calls[0].call.kernel.removeprefix("tg_")
     where = out if step.output.space == "output" else f"[{step.output.offset}, {step.output.offset + step.output.size})"
     row = (
-        f"{index:3d}  {step.name:<28.28s} {kernel:<16s} {shapes + ' -> ' + shape_text(step.out_shape):<26s} "
+        f"{index:3d}  {step.name:<28.28s} {kernel:<22.22s} {shapes + ' -> ' + shape_text(step.out_shape):<26s} "
         f"{step.macs:>8d}  {where}"
     )
     return StepView(
