@@ -314,6 +314,29 @@ static void tg_conv_places(uint16_t at[8], int32_t count, int32_t out_c, int32_t
     }
 }
 
+/** All channels of a group for `blocks` blocks of four pixels; `at`: for pairs of channels and for a single one. */
+static TG_NOINLINE const int32_t *tg_conv_channels(tg_block_mve_t *block, const int32_t *w, const uint16_t at[16],
+                                                   int32_t channels, int32_t blocks, int8_t *y)
+{
+    if (channels > 1) {
+        block->w = w;
+        block->y = y;
+        block->pairs = channels / 2;
+        block->at = at;
+        block->blocks = blocks;
+        w = tg_conv_block(block);
+    }
+    if ((channels % 2) != 0) {
+        block->w = w;
+        block->y = &y[channels - 1];
+        block->pairs = 1;
+        block->at = &at[8];
+        block->blocks = blocks;
+        w = tg_conv_block(block);
+    }
+    return w;
+}
+
 TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch,
                               int8_t *y)
 {
@@ -349,7 +372,7 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
             : 0;
     const int32_t row_pixels = (even != 0) ? pixels : cfg->out_w;
     const int32_t last_x = (even != 0) ? INT32_MAX : l.last_x;
-    uint16_t at[2][8]; /* of a pair of channels, and of a single one */
+    uint16_t at[16]; /* of a pair of channels, and of a single one */
     tg_block_mve_t block;
     block.bytes = 16 * turns;
     block.turns = (((uint32_t)turns + 1U) / 2U) | (((uint32_t)turns & 1U) << 31);
@@ -365,13 +388,23 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
         int32_t ix = -cfg->pad_left;
         const int8_t *from = &x[(iy * row) + (ix * in_c) + (g * tap)];
         int32_t left = row_pixels; /* pixels of the row still to come */
-        tg_conv_places(at[0], 4, out_c, 1);
-        tg_conv_places(at[1], 4, out_c, 0);
-        for (int32_t p = 0; p < pixels; p += 4) {
+        tg_conv_places(at, 4, out_c, 1);
+        tg_conv_places(&at[8], 4, out_c, 0);
+        int32_t p = 0;
+        if ((even != 0) && (pixels >= 4)) {
+            p = pixels & ~3;
+            for (int32_t i = 0; i < 4; ++i) {
+                block.x[i] = &from[i * x_next];
+            }
+            end = tg_conv_channels(&block, w, at, group_out, p / 4, to);
+            from += p * x_next;
+            left -= p;
+            to += p * out_c;
+        }
+        for (; p < pixels; p += 4) {
             int32_t count = pixels - p;
             int8_t *slot = (int8_t *)scratch;
             int32_t i = 0;
-            const int32_t blocks = ((even != 0) && (count > 4)) ? (count / 4) : 1;
             if (count > 4) {
                 count = 4;
             }
@@ -413,34 +446,11 @@ TG_SHARED void tg_conv_s8_mve(const tg_conv_s8_cfg_t *cfg, const int8_t *x, cons
                 for (; i < 4; ++i) {
                     block.x[i] = block.x[count - 1];
                 }
-                tg_conv_places(at[0], count, out_c, 1);
-                tg_conv_places(at[1], count, out_c, 0);
+                tg_conv_places(at, count, out_c, 1);
+                tg_conv_places(&at[8], count, out_c, 0);
             }
-            if (blocks > 1) {
-                const int32_t more = 4 * (blocks - 1);
-                from += more * x_next;
-                ix += more * x_step;
-                left -= more;
-                p += more;
-            }
-            block.w = w;
-            end = w;
-            if (group_out > 1) {
-                block.y = to;
-                block.pairs = group_out / 2;
-                block.at = at[0];
-                block.blocks = blocks;
-                end = tg_conv_block(&block);
-            }
-            if ((group_out % 2) != 0) {
-                block.w = end;
-                block.y = &to[group_out - 1];
-                block.pairs = 1;
-                block.at = at[1];
-                block.blocks = blocks;
-                end = tg_conv_block(&block);
-            }
-            to += 4 * blocks * out_c;
+            end = tg_conv_channels(&block, w, at, group_out, 1, to);
+            to += 4 * out_c;
         }
         w = end;
     }
