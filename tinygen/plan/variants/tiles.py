@@ -297,15 +297,21 @@ def whole_tiles(call: Call) -> Call | str:
     return tiles(call, whole_tile(len(order), f["shift"] - 32, y, pixels), order)
 
 
+#: Pairs of taps in a turn of a loop; more and the loop leaves a small instruction cache.
+TURNS = range(4, 13)
+
+
 def looped_tiles(call: Call) -> Call | str:
-    """With a loop over eight pairs, and the shift in the code."""
+    """With a loop over the pairs of taps, and the shift in the code."""
     f = ints(call)
-    order = run_order(*_runs(f), multiple=8)
+    pairs = len(run_order(*_runs(f)))
+    turn = min(TURNS, key=lambda n: -(-pairs // n) * (15 * n + 8))
+    order = run_order(*_runs(f), multiple=turn)
     if 32 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes and as much free, above {REACH}"
-    if len(order) == 8:
+    if len(order) == turn:
         return "its taps fill one turn of the loop"
-    return tiles(call, looped_tile(len(order), 8, f["shift"] - 32, None), order)
+    return tiles(call, looped_tile(len(order), turn, f["shift"] - 32, None), order)
 
 
 def any_tiles(call: Call) -> Call | str:
