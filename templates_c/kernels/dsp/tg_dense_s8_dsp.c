@@ -55,6 +55,7 @@ static TG_INLINE int32_t tg_odd_raw(int32_t raw, int32_t even)
 /* the assembly reads the parameters */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Woverlength-strings"
 
 /**
  * Blocks of eight channels for y up to y_end. The inner loop takes seven quads of inputs; its first round begins

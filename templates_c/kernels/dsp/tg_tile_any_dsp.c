@@ -4,6 +4,9 @@
 
 #if TG_DSP_NAKED
 
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly uses them */
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+
 /*
  * r0-r3 sums of the even channel, r4-r7 of the odd one (raw: 256 times plus the even sum), r8, r9 activations, r10
  * their pointer, r11 even weights, r12 raw weights, lr their stream. Only two activations are held at a time: a cycle

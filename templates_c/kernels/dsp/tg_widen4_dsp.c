@@ -4,6 +4,9 @@
 
 #if TG_DSP_NAKED
 
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* the assembly uses them */
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+
 /* r0-r3 the pixels, lr the window, r4-r11 data, r12 counts; s0-s3 quads, tail, runs, step */
 TG_SHARED TG_NAKED void tg_widen4_dsp(const tg_tile_t *t, int16_t *window)
 {

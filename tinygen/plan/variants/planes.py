@@ -40,7 +40,7 @@ def _layer(call: Call) -> _Layer | str:
 
 
 def _made(call: Call, kernel: str, layer: _Layer, stream: Array, view: pack.DwPlaneView | None = None) -> Call:
-    hot = 0 if view is None else view.size // (2 if "_l_" in view.name else 1)
+    hot = 0 if view is None else view.hot
     return replace(
         call,
         kernel=kernel,
