@@ -323,25 +323,31 @@ static void tg_dwconv_fill(const tg_planes_t *p, int32_t zp, const int8_t *x, in
     const int32_t left = (p->across.pad < p->cols) ? p->across.pad : p->cols;
     const int32_t inside = ((p->cols - left) < p->across.in) ? (p->cols - left) : p->across.in;
     const int32_t stride = p->down.stride;
-    const tg_spread_t image = {count,     p->cols * p->height,     inside, p->across.x_step,
-                               p->height, stride * p->down.x_step, 1};
+    const int32_t down = stride * p->down.x_step;
+    const int32_t inner = (rows < (p->down.in - first)) ? rows : (p->down.in - first); /* rows above the lower edge */
+    tg_spread_t image = {count, p->cols * p->height, inside, p->across.x_step, p->height, down, 1};
     const tg_spread_t below = {count, p->cols * p->height, inside, 0, p->height, 0, 1};
     planes += left * p->height;
-    for (int32_t i = 0; (i < stride) && (inside > 0); ++i) {
+    for (int32_t i = 0; (i < stride) && (inside > 0); ++i) { /* rows a stride apart are neighbours */
         int32_t r = i;
-        int32_t n = 0;
+        int8_t *to = &planes[i * p->phase];
         while ((first + r) < 0) {
             r += stride;
+            ++to;
         }
-        while (((r + (n * stride)) < rows) && ((first + r + (n * stride)) < p->down.in)) {
-            ++n;
-        }
-        if (n > 0) {
-            tg_dwconv_spread(&image, &x[(first + r) * p->down.x_step], &planes[tg_dwconv_place(p, r)], n);
+        if (r < inner) {
+            const int32_t n = ((inner - r - 1) / stride) + 1;
+            if (inside == 1) { /* one row of n groups for n rows of one */
+                image.groups = n;
+                image.from_step = down;
+                image.to_step = 1;
+            }
+            tg_dwconv_spread(&image, &x[(first + r) * p->down.x_step], to, (inside == 1) ? 1 : n);
             r += n * stride;
+            to += n;
         }
         if (r < rows) {
-            tg_dwconv_spread(&below, padding, &planes[tg_dwconv_place(p, r)], ((rows - r - 1) / stride) + 1);
+            tg_dwconv_spread(&below, padding, to, ((rows - r - 1) / stride) + 1);
         }
     }
 }
