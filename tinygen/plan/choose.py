@@ -13,8 +13,8 @@ from tinygen.targets.kernel_sizes import known_bytes
 MODES = ("speed", "balanced", "size")
 #: What a kibibyte of flash is worth, as a part of the network's time.
 KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
-#: What a kibibyte of stack is worth, likewise.
-STACK_WORTH = {"speed": 0.0, "balanced": 0.04, "size": 0.04}
+#: What all of the network's activations as stack again would be worth, likewise.
+STACK_WORTH = {"speed": 0.0, "balanced": 0.3, "size": 0.3}
 #: An instruction cache of a kibibyte holds loops up to so many bytes; longer ones wait for the flash. Measured in
 #: KERNELS terms (128-bit flash, 5 wait states): 1.3 to 1.5 times the cycles.
 HOT_BYTES, HOT_FACTOR = 1000, 1.35
@@ -32,13 +32,16 @@ class _Option:
 
 
 def choose(
-    candidates: Sequence[Sequence[Call]], core: str, optimize: str, *, slow_loops: bool = True
+    candidates: Sequence[Sequence[Call]], core: str, optimize: str, *, activations: int, slow_loops: bool = True
 ) -> tuple[Call, ...]:
-    """One call of each row. Starts from the best of each by itself, then changes one call, or many,
-    as long as the whole gets better: deterministic, and never worse than the start."""
+    """One call of each row. `activations`: bytes of the largest input and output of a layer, the least arena.
+
+    Starts from the best of each by itself, then changes one call, or many, as long as the whole gets better:
+    deterministic, and never worse than the start.
+    """
     rows = [_options(row, core, optimize == "balanced" and slow_loops) for row in candidates]
     fastest = sum(min(o.cycles for o in row) for row in rows)
-    stack_worth = fastest * STACK_WORTH[optimize] / 1024
+    stack_worth = fastest * STACK_WORTH[optimize] / max(activations, 1)
     worth = fastest * KIB_WORTH[optimize] / 1024
 
     def value(chosen: Sequence[_Option]) -> float:

@@ -196,13 +196,14 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
         "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
         "frame_rows": own.get("image_h", 0),
     }
-    for way, walk in (
-        ("pixel", [inside.ravel()]),
-        ("swapped", [inside.T.ravel()]),
-        ("row", list(inside)),
-        ("column", list(inside.T)),
+    high = own.get("high", 1)  # rows of pixels in a tile
+    for way, walk, wide in (
+        ("pixel", [inside.ravel()], size),
+        ("swapped", [inside.T.ravel()], size),
+        ("row", [inside.ravel()] if own.get("flat") else list(inside[::high]), size // high),
+        ("column", list(inside.T), size),
     ):
-        whole = [bool(line[i : i + size].all()) for line in walk for i in range(0, len(line), size)]
+        whole = [bool(line[i : i + wide].all()) for line in walk for i in range(0, len(line), wide)]
         tiles, cut = groups * len(whole), groups * (len(whole) - sum(whole))
         both = tiles * _up(f["out_c"] // groups, 2)
         found |= {

@@ -110,7 +110,9 @@ class _Layout:
             for node in self.order
             for c in lowered[node.name]
         ]
-        chosen = iter(choose(rows, self.core.name, self.optimize, slow_loops=self.slow_loops))
+        chosen = iter(
+            choose(rows, self.core.name, self.optimize, activations=self._largest(), slow_loops=self.slow_loops)
+        )
         for node in self.order:
             calls[node.name] = (*(next(chosen) for _ in lowered[node.name]), *self._pads(node))
         self._share_in_place(calls, external)
@@ -154,6 +156,16 @@ class _Layout:
         for call in calls:
             _check_sizes(call, node)
         return tuple(replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls)
+
+    def _largest(self) -> int:
+        """Bytes of the activations of the layer that has most."""
+        return max(
+            (
+                sum(self.graph.tensors[t].size for t in {*n.inputs, *n.outputs} if self.graph.tensors[t].const is None)
+                for n in self.order
+            ),
+            default=0,
+        )
 
     def _pads(self, node: Node) -> tuple[Call, ...]:
         """What fills the gaps of an output in planes."""

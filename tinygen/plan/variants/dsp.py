@@ -9,9 +9,16 @@ from tinygen.plan.variants import pack_dense
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
-from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_features, wino_scratch, wino_supported
+from tinygen.plan.variants.pack_wino import (
+    WINO_FIELDS,
+    pack_wino,
+    wino_features,
+    wino_scratch,
+    wino_stack,
+    wino_supported,
+)
 from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow
-from tinygen.plan.variants.rows import rows
+from tinygen.plan.variants.rows import compact_rows, whole_rows
 from tinygen.plan.variants.slides import compact_slides, whole_slides
 from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, whole_tiles
 
@@ -35,7 +42,11 @@ def _winograd(call: Call) -> Call | str:
     w, m = pack_wino(c["w"], c["b"], c["m"], f["shift"])
     made = packed(call, "tg_conv3x3_wino_dsp", wino_scratch(f["in_c"], f["out_c"]), w=w, m=m)
     return replace(
-        made, config=tuple((name, f[name]) for name in WINO_FIELDS), points_with_sp=True, features=wino_features(f)
+        made,
+        config=tuple((name, f[name]) for name in WINO_FIELDS),
+        points_with_sp=True,
+        stack=wino_stack(f["in_c"], f["out_c"]),
+        features=wino_features(f),
     )
 
 
@@ -66,7 +77,8 @@ PLANES = frozenset(
         whole_tiles,
         looped_tiles,
         any_tiles,
-        rows,
+        whole_rows,
+        compact_rows,
         dwplane3x3,
         dwplane3x3_shape,
         dwrow,
@@ -76,7 +88,8 @@ PLANES = frozenset(
 VARIANTS: Variants = {
     "tg_conv_s8": (
         any_tiles,
-        rows,
+        whole_rows,
+        compact_rows,
         column_tiles,
         whole_slides,
         compact_slides,

@@ -70,6 +70,12 @@ def wino_scratch(in_c: int, out_c: int) -> int:
     return max(36 * in_c, 0 if 72 * (in_c - WINO_CHANNELS) + sums <= 0 else sums)
 
 
+def wino_stack(in_c: int, out_c: int) -> int:
+    """Bytes of its stack: transformed activations, what interrupts may use between them, and the sums if they fit."""
+    sums = 96 * out_c
+    return 768 + 72 * in_c + (sums if 72 * (in_c - WINO_CHANNELS) + sums <= 0 else 0)
+
+
 def wino_features(fields: dict[str, int]) -> tuple[tuple[str, float], ...]:
     """What the time of tg_conv3x3_wino_dsp is a sum of, for the cost model."""
     f = fields

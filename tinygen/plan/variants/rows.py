@@ -87,7 +87,17 @@ _GEOMETRY = (
 )  # fmt: skip
 
 
-def rows(call: Call) -> Call | str:
+def whole_rows(call: Call) -> Call | str:
+    """Unrolled over the channels, as far as that pays."""
+    return _rows(call, UNROLLED)
+
+
+def compact_rows(call: Call) -> Call | str:
+    """Two channels a turn."""
+    return _rows(call, 0)
+
+
+def _rows(call: Call, unrolled: int) -> Call | str:
     """`call` of tg_conv_s8 through tg_rows_s8_dsp."""
     f, c = ints(call), consts(call)
     w = c["w"].reshape(f["out_c"], -1)
@@ -112,7 +122,7 @@ def rows(call: Call) -> Call | str:
     wide = 2 if square else 4
     blocks, tails, pairs, order = _window(f, row, run)
     pairs_of_channels = f["out_c"] // 2
-    fits = max(1, UNROLLED // (PAIR_CODE * len(pairs) + ENDS_CODE))
+    fits = max(1, unrolled // (PAIR_CODE * len(pairs) + ENDS_CODE))
     unroll = next(u for u in range(min(fits, pairs_of_channels), 0, -1) if pairs_of_channels % u == 0)
     reach = (f["k_h"] - 1) * f["dil_h"] * row + x[3] + run
     pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]

@@ -298,19 +298,19 @@ def whole_tiles(call: Call) -> Call | str:
 
 
 #: Pairs of taps in a turn of a loop; more and the loop leaves a small instruction cache.
-TURNS = range(4, 13)
+TURNS = range(4, 17)
 
 
 def looped_tiles(call: Call) -> Call | str:
     """With a loop over the pairs of taps, and the shift in the code."""
     f = ints(call)
     pairs = len(run_order(*_runs(f)))
-    turn = min(TURNS, key=lambda n: -(-pairs // n) * (15 * n + 8))
+    turn = min((n for n in TURNS if n < pairs), key=lambda n: -(-pairs // n) * (15 * n + 8), default=0)
+    if turn == 0:
+        return "its taps fill one turn of the loop"
     order = run_order(*_runs(f), multiple=turn)
     if 32 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes and as much free, above {REACH}"
-    if len(order) == turn:
-        return "its taps fill one turn of the loop"
     return tiles(call, looped_tile(len(order), turn, f["shift"] - 32, None), order)
 
 
