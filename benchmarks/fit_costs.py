@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import nnls
 
-from benchmarks.emulate import Case, count_cases, timing_core
+from benchmarks.emulate import Case, count_cases, layouts, timing_core
 from benchmarks.layers import (
     Layer,
     Pair,
@@ -32,33 +32,13 @@ from benchmarks.layers import (
     depthwise,
     lut,
     maxpool,
+    other_layers,
     pointwise,
     softmax,
 )  # fmt: skip
-from tinygen.numerics import Array
-from tinygen.ops import (
-    Add,
-    ArgMax,
-    ConvTranspose,
-    Expand,
-    Extreme,
-    Gather,
-    LogSoftmax,
-    Mul,
-    Operator,
-    Pad,
-    PRelu,
-    ReduceExtreme,
-    ReduceSum,
-    Resize,
-    Slice,
-    Transpose,
-)  # fmt: skip
-from tinygen.ops.base import Call, Planes
-from tinygen.ops.resize import Axis
-from tinygen.ops.spatial import Window
+from tinygen.ops import Operator
 from tinygen.plan import cost
-from tinygen.plan.layout import pad_call, plane_layouts
+from tinygen.plan.layout import pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.steady import settle
 from tinygen.profile import Counts
@@ -112,7 +92,7 @@ def training_layers() -> list[Layer]:
 
     def a_first() -> Layer:
         """From the few channels of an image or a signal."""
-        k = rng.choice(((3, 3), (5, 5), (10, 4), (3, 1), (2, 2)))
+        k = rng.choice(((3, 3), (5, 5), (10, 4), (10, 8), (8, 8), (3, 1), (2, 2)))
         hw = (rng.randint(12, 49), rng.randint(6, 32))
         stride = rng.choice((1, 2))
         return conv(hw, (rng.choice((1, 1, 2, 3, 3, 4)), rng.choice(CHANNELS[4:13])), k, (stride, stride),
@@ -138,8 +118,17 @@ def training_layers() -> list[Layer]:
 
         return make
 
+    def a_signal() -> Layer:
+        """Depthwise over time alone."""
+        k, n, c = rng.randint(2, 15), rng.randint(1, 32), rng.choice(CHANNELS[5:16])
+        stride, same = rng.choice((1, 1, 1, 2)), rng.random() < 0.3
+        hw, kernel = (k + n - 1, 1), (k, 1)
+        if rng.random() < 0.5:
+            return depthwise(hw, c, kernel, (stride, 1), same=same, relu=rng.random() < 0.5)
+        return depthwise(hw[::-1], c, kernel[::-1], (1, stride), same=same, relu=rng.random() < 0.5)
+
     def a_dense() -> Layer:
-        widths = (*CHANNELS[2:], 10, 11, 13, 30, 63, 100, 125, 250, 400, 640, 784)
+        widths = (*CHANNELS[1:], 2, 10, 11, 13, 30, 63, 100, 125, 250, 400, 640, 784)
         rows = rng.choice((1, 1, 1, 1, 2, 5, 10))
         return dense(rng.choice(widths), rng.choice(widths), rows, relu=rng.random() < 0.7)
 
@@ -150,6 +139,7 @@ def training_layers() -> list[Layer]:
     take(44, a_depthwise(((3, 3),), (1,)))
     take(36, a_depthwise(((3, 3),), (2,)))
     take(50, a_depthwise(((5, 5), (5, 1), (3, 1), (1, 3), (10, 1), (1, 7), (2, 2), (4, 1)), (1, 1, 2)))
+    take(50, a_signal)
     take(60, a_dense)
     for _ in range(16):
         h, w, c = rng.randint(1, 16), rng.randint(1, 16), rng.choice(CHANNELS)
@@ -161,45 +151,6 @@ def training_layers() -> list[Layer]:
         layers += [softmax(rng.choice((2, 3, 5, 10, 12, 35, 100)), rng.choice((1, 1, 4, 16))),
                    *other_layers(rng, h + 1, w + 1, c)]  # fmt: skip
     return layers
-
-
-def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
-    """One layer of every other operator."""
-    x = (1, h, w, c)
-    noise = np.random.default_rng(rng.randrange(2**32))
-
-    def weights(*shape: int) -> Array:
-        return noise.normal(size=shape).astype(np.float32)
-
-    def layer(op: Operator, *inputs: tuple[int, ...] | Array) -> Layer:
-        return Layer(f"{op.title} {h}x{w}x{c}", op, inputs)
-
-    k, s = rng.choice((2, 3)), rng.choice((1, 2))
-    few = min(c, 24)
-    transposed = ConvTranspose(Window((k, k), (s, s), (0, 0, 0, 0), (1, 1)), (0, 0))
-    double = Axis.nearest(tuple(i // 2 for i in range(2 * h))), Axis.nearest(tuple(i // 2 for i in range(2 * w)))
-    linear = tuple(
-        Axis(tuple(i // 2 for i in range(2 * n)), tuple(min(i // 2 + 1, n - 1) for i in range(2 * n)),
-             tuple(1024 if i % 2 else 0 for i in range(2 * n))) for n in (h, w)
-    )  # fmt: skip
-    classes = (1, h, min(c, 256))
-    picked = tuple(rng.randrange(h) for _ in range(rng.randint(1, h)))
-    return [
-        layer(transposed, (1, min(h, 8), min(w, 8), few), weights(few, k, k, few), weights(few)),
-        layer(Add(), x, (1, 1, 1, c)), layer(Mul(), x, x), layer(Mul(), x, (1, 1, 1, c)),
-        layer(Mul(), x, (1, h, w, 1)), layer(Add(), x, (1, h, 1, c)), layer(Extreme(True), x, x),
-        layer(Extreme(False), x, x), layer(Extreme(True), x, (1, 1, 1, c)), layer(Extreme(False), x, (1, 1, 1, c)),
-        layer(PRelu(), x, weights(c)), layer(ReduceSum((1, 2)), x), layer(ReduceSum((3,)), x),
-        layer(ReduceExtreme((1, 2)), x), layer(ReduceExtreme((3,)), x), layer(ReduceExtreme((1, 2), True, False), x),
-        layer(ReduceExtreme((3,), True, False), x), layer(LogSoftmax(), classes), layer(ArgMax(), classes),
-        layer(Resize(double), x), layer(Resize(linear, True), x),
-        layer(Transpose((0, 3, 1, 2)), x), layer(Transpose((0, 2, 1, 3)), x),
-        layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w - 1, c)), x),
-        layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w, max(1, c - 1))), x),
-        layer(Gather(1, picked), x), layer(Gather(2, (0, w - 1, 0)), x), layer(Gather(3, (0, c - 1)), x),
-        layer(Expand((1, h, w, c)), (1, 1, 1, c)), layer(Expand((1, h, w, c)), (1, h, w, 1)),
-        layer(Pad((0, 1, 1, 0, 0, 1, 1, 0)), x),
-    ]  # fmt: skip
 
 
 def _macs(layer: Layer) -> int:
@@ -227,17 +178,6 @@ def cases_of(core: str, layers: Sequence[Layer]) -> list[Case]:
                     pad = pad_call(call.output, planes.x_planes, 0)
                     found.append(Case(layer.name, graph, replace(pad, y_planes=planes.x_planes), False))
     return found
-
-
-def layouts(call: Call) -> list[Call]:
-    """A depthwise call that reads planes; a convolution that writes them for a 3x3 depthwise layer behind it."""
-    f = {name: value for name, value in call.config if isinstance(value, int)}
-    if call.kernel == "tg_dwconv_s8":
-        return [replace(call, x_planes=p) for p in plane_layouts(f)]
-    if call.kernel == "tg_conv_s8":
-        h, w, c = f["out_h"], f["out_w"], f["out_c"]
-        return [replace(call, y_planes=p) for p in (Planes(h, w, c, w + 1, 1, False), Planes(w, h, c, h + 1, 1, True))]
-    return []
 
 
 def groups(cases: Sequence[Case], counts: Sequence[Counts]) -> dict[tuple[str, str], Rows]:

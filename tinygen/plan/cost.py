@@ -155,6 +155,8 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
         "rows_inside": y.taps * f["out_w"] * out_c,
         "border_outputs": border * out_c, "border_macs": border * out_c * taps,
         "input": f["in_h"] * f["in_w"] * f["in_c"],
+        "left_over": pixels * groups * (out_c // groups % 4),
+        "left_over_macs": pixels * groups * (out_c // groups % 4) * taps,
     }  # fmt: skip
     for p in (1, 2, 4):
         for c in (1, 2, 4):
@@ -251,11 +253,21 @@ def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
         found[f"strips_{p}"] = channels * f["out_h"] * _up(f["out_w"], p)
         found[f"strip_rows_{p}"] = channels * f["in_h"] * _up(f["out_w"], p)
         found[f"strip_macs_{p}"] = channels * f["out_h"] * _up(f["out_w"], p) * taps
+    for c in (4, 8, 16):
+        found[f"border_blocks_{c}"] = border * _up(channels, c)
+        found[f"border_block_taps_{c}"] = border * _up(channels, c) * taps
+    for p in (2, 4):
+        found[f"down_{p}"] = channels * f["out_w"] * _up(f["out_h"], p)
+        found[f"down_macs_{p}"] = channels * f["out_w"] * _up(f["out_h"], p) * taps
+    found["squares"] = channels * _up(f["out_h"], 2) * _up(f["out_w"], 2)
+    found["vectors"] = channels * f["out_w"] * _up(f["out_h"], 4) * _up(taps, 16)
+    code = sum(g.code for g in call.generated)  # most of it runs once a row
+    found |= {"code_rows": code * channels * f["out_h"], "code_channels": code * channels}
     unit = f["dil_h"] * f["dil_w"] == 1 and channels == f["in_c"]
     square = (f["k_h"], f["k_w"]) == (3, 3) and unit
     if square:
         return Shape("3x3" if f["stride_h"] * f["stride_w"] == 1 else "3x3, strided", found)
-    return Shape("any kernel", found)
+    return Shape("row" if f["k_h"] == 1 else "column" if f["k_w"] == 1 else "any kernel", found)
 
 
 def _conv_transpose(f: Mapping[str, int], call: Call) -> Shape:
@@ -273,12 +285,18 @@ def _dense(f: Mapping[str, int], call: Call) -> Shape:
     found: dict[str, float] = {
         "once": 1, "rows": rows, "inputs": rows * n_in, "outputs": rows * n_out, "macs": rows * n_in * n_out,
         "left_over": rows * (n_out % 4), "rest": rows * n_out * (n_in % 4), "words": rows * _words(call),
+        "left_over_macs": rows * (n_out % 4) * n_in, "blocks": rows * (n_out // 4),
+        "block_macs": rows * (n_out // 4) * n_in,
     }  # fmt: skip
     for c in (2, 4, 8):
         found[f"blocks_{c}"] = rows * _up(n_out, c)
         found[f"loads_{c}"] = rows * _up(n_out, c) * _up(n_in, 4)
     for step in (8, 16):
         found[f"taps_{step}"] = rows * n_out * _up(n_in, step)
+    if call.kernel.endswith(("_m0", "_m3")):  # products in groups, whose length the weights decide, and single ones
+        w = call.consts[0].array
+        groups = rows * _up(n_out, 4) * _up(n_in, int(w[0]))
+        found |= {"groups": groups, "group_taps": groups * int(w[0]), "singles": rows * (w.size - _up(n_out, 4) * n_in)}
     return Shape("any", found)
 
 
@@ -289,7 +307,7 @@ def _pool(f: Mapping[str, int], call: Call) -> Shape:
         "once": 1, "pixels": pixels, "outputs": pixels * channels, "inside": y.taps * x.taps * channels,
         "rows_inside": y.taps * f["out_w"] * channels, "pixel_taps": y.taps * x.taps, "pixel_rows": y.taps * f["out_w"],
     }  # fmt: skip
-    for c in (2, 4, 16):
+    for c in (2, 4, 8, 16):
         found[f"blocks_{c}"] = pixels * _up(channels, c)
         found[f"block_taps_{c}"] = y.taps * x.taps * _up(channels, c)
     return Shape("any", found)
@@ -349,8 +367,14 @@ def _gather(f: Mapping[str, int], call: Call) -> Shape:
 
 def _reduce(f: Mapping[str, int], call: Call) -> Shape:
     outputs = f["outer"] * f["inner"]
-    return Shape("any", {"once": 1, "outer": f["outer"], "outputs": outputs, "inputs": outputs * f["n"],
-                         "lines": f["outer"] * f["n"]})  # fmt: skip
+    found: dict[str, float] = {
+        "once": 1, "outer": f["outer"], "outputs": outputs, "inputs": outputs * f["n"], "lines": f["outer"] * f["n"],
+        "vectors": outputs * _up(f["n"], 16),
+    }  # fmt: skip
+    for c in (2, 4, 8, 16):
+        found[f"blocks_{c}"] = f["outer"] * _up(f["inner"], c)
+        found[f"block_lines_{c}"] = f["outer"] * _up(f["inner"], c) * f["n"]
+    return Shape("last axis" if f["inner"] == 1 else "any", found)
 
 
 def _rows(f: Mapping[str, int], call: Call) -> Shape:
