@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from tinygen.ir.types import Graph, Port, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, ConstArg, Planes, need_quant
+from tinygen.plan.layout import plane_layouts
 from tinygen.plan.memory import align
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
 from tinygen.profile import Counts, profile_plan
@@ -32,6 +33,8 @@ class Case:
     layer: Graph
     call: Call
     whole: bool = True
+    #: Values of the activations by name; random when None.
+    values: Mapping[str, Array] | None = None
 
     @property
     def macs(self) -> int:
@@ -57,8 +60,8 @@ def count_cases(core: str, cases: Sequence[Case], faults: list[str] | None = Non
     for them."""
     counts: list[Counts] = []
     wrong: list[str] = []
-    for chunk in _chunks(cases):
-        program = _Program(core, chunk)
+    for chunk in chunks(cases):
+        program = Program(core, chunk)
         measured = profile_plan(program.plan, program.files, timing_core(core), sample=program.sample)
         counts += [layer.counts for layer in measured.layers]
         wrong += [f"{case.name}, {case.call.kernel}" for case in program.different(measured.outputs)]
@@ -70,7 +73,8 @@ def count_cases(core: str, cases: Sequence[Case], faults: list[str] | None = Non
     return counts
 
 
-def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
+def chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """As many cases at a time as fit a program."""
     chunk: list[Case] = []
     total = 0
     for case in cases:
@@ -93,7 +97,7 @@ def _output(case: Case) -> Tensor:
     return case.layer.outs(case.layer.nodes[0])[0]
 
 
-def _lay(x: Array, planes: Planes | None, zero_point: int) -> Array:
+def lay(x: Array, planes: Planes | None, zero_point: int) -> Array:
     """A tensor's bytes as they lie in memory."""
     if planes is None:
         return x.ravel()
@@ -102,36 +106,43 @@ def _lay(x: Array, planes: Planes | None, zero_point: int) -> Array:
     return laid
 
 
-class _Program:
-    """Every case as a layer with input and output of its own."""
+class Program:
+    """Every case as a layer with input and output of its own, `at` bytes into the output.
 
-    def __init__(self, core: str, cases: Sequence[Case]) -> None:
+    `scattered`: inputs and outputs at all alignments, each scratch only at that of a word and at the end of the arena,
+    where a byte too many is found.
+    """
+
+    def __init__(self, core: str, cases: Sequence[Case], *, scattered: bool = False) -> None:
         self.cases = cases
         rng = np.random.default_rng(0)
-        self.values = [
-            {t.name: rng.integers(-128, 128, t.shape).astype(np.int8) for t in _activations(c)} for c in cases
+        self.values: list[Mapping[str, Array]] = [
+            c.values or {t.name: rng.integers(-128, 128, t.shape).astype(np.int8) for t in _activations(c)}
+            for c in cases
         ]
         steps, sample, self.at = [], [], []
-        in_len = out_len = arena = 16
+        in_len = out_len = 16
+        arena = max(16, *(align(c.call.scratch) for c in cases))
         for i, (case, values) in enumerate(zip(cases, self.values, strict=True)):
             node, out = case.layer.nodes[0], _output(case)
             assert isinstance(node.op, Operator)
+            in_len, out_len = (in_len + i % 4, out_len + i // 4 % 4) if scattered else (in_len, out_len)
             places: list[Place | ConstArg] = []
             known: dict[str, Place] = {}
             for t in _activations(case):
-                laid = _lay(values[t.name], case.call.x_planes, need_quant(t)[1])
+                laid = lay(values[t.name], case.call.x_planes, need_quant(t)[1])
                 known[t.name] = Place("input", 0, in_len, laid.size)
                 sample.append((in_len, laid))
-                in_len += align(laid.size)
+                in_len = align(in_len + laid.size) + (i // 16 % 4 if scattered else 0)
             for name in case.call.inputs:
                 tensor = case.layer.tensors[name]
                 places.append(known[name] if tensor.const is None else ConstArg(f"k{len(places)}", tensor.array))
             size = case.call.y_planes.size if case.call.y_planes else out.size
             target = Place("output", 0, out_len, size)
             self.at.append(out_len)
-            out_len += align(size)
-            scratch = Place("arena", 0, 0, case.call.scratch) if case.call.scratch else None
-            arena = max(arena, align(case.call.scratch))
+            out_len = align(out_len + size + (4 if scattered else 0))
+            start = (arena - case.call.scratch) // 4 * 4 if scattered else 0
+            scratch = Place("arena", 0, start, case.call.scratch) if case.call.scratch else None
             ins = case.layer.ins(node)
             steps.append(
                 Step(
@@ -170,3 +181,14 @@ class _Program:
             places = np.arange(y.size).reshape(y.shape) if planes is None else planes.place(y)
             if not np.array_equal(found[at + places], y):
                 yield case
+
+
+def layouts(call: Call) -> list[Call]:
+    """A depthwise call that reads planes; a convolution that writes them for a 3x3 depthwise layer behind it."""
+    f = {name: value for name, value in call.config if isinstance(value, int)}
+    if call.kernel == "tg_dwconv_s8":
+        return [replace(call, x_planes=p) for p in plane_layouts(f)]
+    if call.kernel == "tg_conv_s8":
+        h, w, c = f["out_h"], f["out_w"], f["out_c"]
+        return [replace(call, y_planes=p) for p in (Planes(h, w, c, w + 1, 1, False), Planes(w, h, c, h + 1, 1, True))]
+    return []

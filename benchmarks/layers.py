@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import zlib
 from dataclasses import dataclass
 
@@ -10,8 +11,33 @@ import numpy as np
 
 from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, AvgPool, Conv, Dense, MaxPool, Operator, Reshape, Softmax, Unary
+from tinygen.ops import (
+    Add,
+    ArgMax,
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Expand,
+    Extreme,
+    Gather,
+    LogSoftmax,
+    MaxPool,
+    Mul,
+    Operator,
+    Pad,
+    PRelu,
+    ReduceExtreme,
+    ReduceSum,
+    Reshape,
+    Resize,
+    Slice,
+    Softmax,
+    Transpose,
+    Unary,
+)  # fmt: skip
 from tinygen.ops.base import Shape
+from tinygen.ops.resize import Axis
 from tinygen.ops.spatial import Window
 from tinygen.passes.quantise import quantise, range_tensors
 
@@ -26,8 +52,8 @@ class Layer:
     op: Operator
     inputs: tuple[Shape | Array, ...]
 
-    def graph(self) -> Graph:
-        """The FIXED graph: inputs x0, x1, ..., output y. Ranges fit normal inputs and weights of size 1/sqrt(taps)."""
+    def float_graph(self) -> Graph:
+        """Inputs x0, x1, ..., output y."""
         tensors = [
             Tensor(f"x{i}", given) if isinstance(given, tuple) else Tensor.constant(f"k{i}", given)
             for i, given in enumerate(self.inputs)
@@ -35,7 +61,7 @@ class Layer:
         y = Tensor("y", self.op.infer(*(t.shape for t in tensors))[0])
         inputs = tuple(t for t in tensors if t.const is None)
         node = Node("layer", self.op, tuple(t.name for t in tensors), ("y",), (self.name,))
-        graph = Graph(
+        return Graph(
             "layers",
             Stage.FLOAT,
             {t.name: t for t in (*tensors, y)},
@@ -45,6 +71,10 @@ class Layer:
             tuple(Port.plain(t.name, t.shape) for t in inputs),
             (Port.plain("y", y.shape),),
         )
+
+    def graph(self) -> Graph:
+        """The FIXED graph, with ranges that fit normal inputs and weights of size 1/sqrt(taps)."""
+        graph = self.float_graph()
         relu = getattr(self.op, "lo", -math.inf) == 0.0
         top = min(3.0, getattr(self.op, "hi", math.inf))
         ranges = dict.fromkeys(range_tensors(graph), (-3.0, 3.0))
@@ -136,6 +166,46 @@ def lut(n: int) -> Layer:
 
 def softmax(n: int, rows: int = 1) -> Layer:
     return Layer(f"softmax {rows}x{n}", Softmax(), ((1, n) if rows == 1 else (1, rows, n),))
+
+
+def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
+    """One layer of every other operator."""
+    x = (1, h, w, c)
+    noise = np.random.default_rng(rng.randrange(2**32))
+
+    def weights(*shape: int) -> Array:
+        return noise.normal(size=shape).astype(np.float32)
+
+    def layer(op: Operator, *inputs: tuple[int, ...] | Array) -> Layer:
+        return Layer(f"{op.title} {h}x{w}x{c}", op, inputs)
+
+    k, s = rng.choice((2, 3)), rng.choice((1, 2))
+    few = min(c, 24)
+    transposed = ConvTranspose(Window((k, k), (s, s), (0, 0, 0, 0), (1, 1)), (0, 0))
+    double = Axis.nearest(tuple(i // 2 for i in range(2 * h))), Axis.nearest(tuple(i // 2 for i in range(2 * w)))
+    linear = tuple(
+        Axis(tuple(i // 2 for i in range(2 * n)), tuple(min(i // 2 + 1, n - 1) for i in range(2 * n)),
+             tuple(1024 if i % 2 else 0 for i in range(2 * n))) for n in (h, w)
+    )  # fmt: skip
+    classes = (1, h, min(c, 256))
+    picked = tuple(rng.randrange(h) for _ in range(rng.randint(1, h)))
+    return [
+        layer(transposed, (1, min(h, 8), min(w, 8), few), weights(few, k, k, few), weights(few)),
+        layer(Add(), x, (1, 1, 1, c)), layer(Mul(), x, x), layer(Mul(), x, (1, 1, 1, c)),
+        layer(Mul(), x, (1, h, w, 1)), layer(Add(), x, (1, h, 1, c)), layer(Extreme(True), x, x),
+        layer(Extreme(False), x, x), layer(Extreme(True), x, (1, 1, 1, c)), layer(Extreme(False), x, (1, 1, 1, c)),
+        layer(PRelu(), x, weights(c)), layer(ReduceSum((1, 2)), x), layer(ReduceSum((3,)), x),
+        layer(ReduceSum((1, 2)), (1, 2 * h, 2 * w, min(c, 64))),
+        layer(ReduceExtreme((1, 2)), x), layer(ReduceExtreme((3,)), x), layer(ReduceExtreme((1, 2), True, False), x),
+        layer(ReduceExtreme((3,), True, False), x), layer(LogSoftmax(), classes), layer(ArgMax(), classes),
+        layer(Resize(double), x), layer(Resize(linear, True), x),
+        layer(Transpose((0, 3, 1, 2)), x), layer(Transpose((0, 2, 1, 3)), x),
+        layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w - 1, c)), x),
+        layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w, max(1, c - 1))), x),
+        layer(Gather(1, picked), x), layer(Gather(2, (0, w - 1, 0)), x), layer(Gather(3, (0, c - 1)), x),
+        layer(Expand((1, h, w, c)), (1, 1, 1, c)), layer(Expand((1, h, w, c)), (1, h, w, 1)),
+        layer(Pad((0, 1, 1, 0, 0, 1, 1, 0)), x),
+    ]  # fmt: skip
 
 
 #: The layers of ../shared/KERNELS.md section 1, and what else the MLPerf Tiny networks are made of.
