@@ -24,6 +24,7 @@ COMPILERS = {
     "arm-m4-Os": ["arm-none-eabi-gcc", "-std=c11", "-mcpu=cortex-m4", "-mthumb", "-Os"],
     "arm-m7-O3": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m7", "-mthumb", "-O3"],
     "arm-m33": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m33", "-mthumb"],
+    "arm-m55": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"],
 }
 
 
