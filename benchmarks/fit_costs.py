@@ -93,7 +93,7 @@ def training_layers() -> list[Layer]:
     def a_first() -> Layer:
         """From the few channels of an image or a signal."""
         k = rng.choice(((3, 3), (5, 5), (10, 4), (10, 8), (8, 8), (3, 1), (2, 2)))
-        hw = (rng.randint(12, 49), rng.randint(6, 32))
+        hw = (rng.randint(12, 49), rng.randint(8, 32))
         stride = rng.choice((1, 2))
         return conv(hw, (rng.choice((1, 1, 2, 3, 3, 4)), rng.choice(CHANNELS[4:13])), k, (stride, stride),
                     same=rng.random() < 0.7, relu=rng.random() < 0.7)  # fmt: skip
