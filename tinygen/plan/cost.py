@@ -191,6 +191,7 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     if pairs == 0:
         return {}
     loads = sum(len(step.loads) for step in steps) * pairs / len(steps) if steps else 4.0 * pairs
+    turns = next((g.view.turns(pairs) for g in call.generated if hasattr(g.view, "turns")), 0.0)
     window = f["k_h"] * f["k_w"] * f["in_c"]
     y, x = _windows(f)
     inside = np.outer(np.array(y.inside), np.array(x.inside))
@@ -211,7 +212,7 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
         found |= {
             f"{way}_tiles": tiles, f"{way}_tile_rows": tiles * f["k_h"], f"{way}_tile_windows": tiles * window,
             f"{way}_tile_pairs": tiles * pairs, f"{way}_tile_channels": both, f"{way}_tile_steps": both * pairs,
-            f"{way}_tile_loads": both * loads, f"{way}_cut": cut, f"{way}_cut_rows": cut * f["k_h"],
+            f"{way}_tile_loads": both * loads, f"{way}_tile_turns": both * turns, f"{way}_cut": cut, f"{way}_cut_rows": cut * f["k_h"],
             f"{way}_cut_windows": cut * window, f"{way}_cut_taps": cut * f["k_h"] * f["k_w"],
         }  # fmt: skip
     return found

@@ -58,6 +58,10 @@ class RowView:
     looped: bool
     shift: int
 
+    def turns(self, pairs: int) -> float:
+        """Of its loop over the channels, for two of them."""
+        return 1 / self.unroll if self.looped else 0.0
+
     @property
     def loop_bytes(self) -> int:
         """Code that runs for every turn over the channels."""

@@ -58,6 +58,10 @@ class TileView:
     y: tuple[int, int] | None
     pixels: int = 4
 
+    def turns(self, pairs: int) -> float:
+        """Of its loop, for two channels."""
+        return pairs / len(self.steps) if self.looped else 0.0
+
     @property
     def loop_bytes(self) -> int:
         """Code that runs for every two channels, or for every turn of a looped kernel."""
