@@ -212,7 +212,8 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
         found |= {
             f"{way}_tiles": tiles, f"{way}_tile_rows": tiles * f["k_h"], f"{way}_tile_windows": tiles * window,
             f"{way}_tile_pairs": tiles * pairs, f"{way}_tile_channels": both, f"{way}_tile_steps": both * pairs,
-            f"{way}_tile_loads": both * loads, f"{way}_tile_turns": both * turns, f"{way}_cut": cut, f"{way}_cut_rows": cut * f["k_h"],
+            f"{way}_tile_loads": both * loads, f"{way}_tile_turns": both * turns,
+            f"{way}_cut": cut, f"{way}_cut_rows": cut * f["k_h"],
             f"{way}_cut_windows": cut * window, f"{way}_cut_taps": cut * f["k_h"] * f["k_w"],
         }  # fmt: skip
     return found
