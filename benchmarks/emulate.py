@@ -35,6 +35,10 @@ class Case:
     whole: bool = True
     #: Values of the activations by name; random when None.
     values: Mapping[str, Array] | None = None
+    #: What completes the output of `call`.
+    more: tuple[Call, ...] = ()
+    #: Says how far behind a word inputs and output begin, when not None.
+    shift: int | None = None
 
     @property
     def macs(self) -> int:
@@ -109,11 +113,11 @@ def lay(x: Array, planes: Planes | None, zero_point: int) -> Array:
 class Program:
     """Every case as a layer with input and output of its own, `at` bytes into the output.
 
-    `scattered`: inputs and outputs at all alignments, each scratch only at that of a word and at the end of the arena,
-    where a byte too many is found.
+    With a shift, bytes between outputs that nobody may write, and the scratch as near to the end of the arena as a word
+    allows: what is written behind it is found.
     """
 
-    def __init__(self, core: str, cases: Sequence[Case], *, scattered: bool = False) -> None:
+    def __init__(self, core: str, cases: Sequence[Case]) -> None:
         self.cases = cases
         rng = np.random.default_rng(0)
         self.values: list[Mapping[str, Array]] = [
@@ -126,28 +130,33 @@ class Program:
         for i, (case, values) in enumerate(zip(cases, self.values, strict=True)):
             node, out = case.layer.nodes[0], _output(case)
             assert isinstance(node.op, Operator)
-            in_len, out_len = (in_len + i % 4, out_len + i // 4 % 4) if scattered else (in_len, out_len)
-            places: list[Place | ConstArg] = []
+            shift, shifted = case.shift or 0, case.shift is not None
+            in_len, out_len = in_len + shift % 4, out_len + shift // 4 % 4
             known: dict[str, Place] = {}
             for t in _activations(case):
                 laid = lay(values[t.name], case.call.x_planes, need_quant(t)[1])
                 known[t.name] = Place("input", 0, in_len, laid.size)
                 sample.append((in_len, laid))
-                in_len = align(in_len + laid.size) + (i // 16 % 4 if scattered else 0)
-            for name in case.call.inputs:
-                tensor = case.layer.tensors[name]
-                places.append(known[name] if tensor.const is None else ConstArg(f"k{len(places)}", tensor.array))
+                in_len = align(in_len + laid.size) + shift // 16 % 4
+            in_len = align(in_len)
             size = case.call.y_planes.size if case.call.y_planes else out.size
             target = Place("output", 0, out_len, size)
             self.at.append(out_len)
-            out_len = align(out_len + size + (4 if scattered else 0))
-            start = (arena - case.call.scratch) // 4 * 4 if scattered else 0
+            out_len = align(out_len + size + (4 if shifted else 0))
+            start = (arena - case.call.scratch) // 4 * 4 if shifted else 0
             scratch = Place("arena", 0, start, case.call.scratch) if case.call.scratch else None
+            planned = []
+            for call in (case.call, *case.more):
+                places: list[Place | ConstArg] = []
+                for name in call.inputs:
+                    tensor = case.layer.tensors[name]
+                    places.append(known[name] if tensor.const is None else ConstArg(f"k{len(places)}", tensor.array))
+                planned.append(PlannedCall(call, tuple(places), target, scratch if call is case.call else None))
             ins = case.layer.ins(node)
             steps.append(
                 Step(
                     f"l{i}", out.name, node.op.describe(ins), (case.name,), tuple(t.shape for t in _activations(case)),
-                    out.shape, target, case.macs, (PlannedCall(case.call, tuple(places), target, scratch),),
+                    out.shape, target, case.macs, tuple(planned),
                 )
             )  # fmt: skip
         ends = [

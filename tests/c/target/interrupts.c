@@ -5,11 +5,31 @@
 volatile uint32_t interrupts_seen;
 void interrupts_start(uint32_t period);
 
+enum { BELOW = 128 };
+static int own_stack; /* the program's stack is not the handlers' */
+
+static void fill(volatile uint32_t *words)
+{
+    for (int i = 0; i < BELOW; ++i) {
+        words[i] = 0xDEADBEEFU;
+    }
+}
+
+/* On the handlers' stack, which may be the program's. */
+static void __attribute__((noinline)) fill_own(void)
+{
+    volatile uint32_t below[BELOW];
+    fill(below);
+}
+
 static void overwrite(void)
 {
-    volatile uint32_t below[128];
-    for (int i = 0; i < 128; ++i) {
-        below[i] = 0xDEADBEEFU;
+    if (own_stack) {
+        uint32_t psp;
+        __asm volatile("mrs %0, psp" : "=r"(psp));
+        fill((volatile uint32_t *)psp - BELOW);
+    } else {
+        fill_own();
     }
 #if defined(__ARM_FP)
     __asm volatile("vmov s0, %0\nvmov s1, %0\nvmov s2, %0\nvmov s3, %0\nvmov s4, %0\nvmov s5, %0\nvmov s6, %0\n"
@@ -37,6 +57,9 @@ void interrupts_start(uint32_t period)
     volatile uint32_t *const cpacr = (volatile uint32_t *)0xE000ED88U;
     volatile uint32_t *const systick = (volatile uint32_t *)0xE000E010U;
     const volatile uint32_t *const vectors = (const volatile uint32_t *)*vtor;
+    uint32_t control;
+    __asm volatile("mrs %0, control" : "=r"(control));
+    own_stack = (control & 2U) != 0U;
     *cpacr |= 0xFU << 20;
     __asm volatile("dsb\nisb" ::: "memory");
     for (int i = 0; i < 15; ++i) {
