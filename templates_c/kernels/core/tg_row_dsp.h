@@ -1,6 +1,9 @@
 /**
  * @file  tg_row_dsp.h
  * @brief A row of tiles, all strides in the code of its kernel. What the layer's driver tells it.
+ *
+ * The kernels keep their window on the stack and point to it with the stack pointer, as those of tg_tile_dsp.h do: all
+ * that is live lies at or above it, interrupts may come at any time, --plain-stack avoids them.
  */
 #ifndef TG_ROW_DSP_H_INCLUDED
 #define TG_ROW_DSP_H_INCLUDED

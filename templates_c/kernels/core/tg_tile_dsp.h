@@ -2,8 +2,14 @@
  * @file  tg_tile_dsp.h
  * @brief A tile: four output pixels, all channels, two at a time. What the layer's driver tells the tile's kernel.
  *
- * A tile kernel (tg_tile_*_dsp) fills a window of int16 pairs in its own stack frame through `fill`, then walks the
- * weights once: for two output channels e, o a word holds the raw pairs 256 * w_o + w_e of two taps (pack_tiles.py).
+ * A tile kernel (tg_tile_*_dsp) has `fill` write a window of int16 pairs, then walks the weights once: for two output
+ * channels e, o a word holds the raw pairs 256 * w_o + w_e of two taps (pack_tiles.py).
+ *
+ * Kernels made for a shape keep the window in their stack frame and use the stack pointer as the pointer to it. It
+ * stays word-aligned and in the frame, and at every instruction all that is live lies at or above it: what a loop will
+ * need below its window is free space of the frame. So interrupts may come at any time, on the same stack. Firmware
+ * that forbids it nevertheless (a debugger or an RTOS that inspects the stack pointer of a running task) is built with
+ * --plain-stack: tg_tile_any_dsp keeps its window in the arena.
  */
 #ifndef TG_TILE_DSP_H_INCLUDED
 #define TG_TILE_DSP_H_INCLUDED
@@ -33,11 +39,11 @@ struct tg_tile {
     int32_t pair_bytes;   /**< of the weights of one pair of channels: a looped kernel's end */
     int16_t *window;      /**< of kernels that keep it in scratch */
     /* for the fill */
-    const int8_t *x[4];   /**< where the four pixels begin; x[0] alone where they share a window */
-    int32_t quads;        /**< whole words of a run of bytes */
-    int32_t tail;         /**< bytes behind them, 0..3 */
-    int32_t runs;         /**< runs of a pixel: kernel rows, or taps */
-    int32_t step;         /**< bytes from the end of a run to the start of the next */
+    const int8_t *x[4]; /**< where the four pixels begin; x[0] alone where they share a window */
+    int32_t quads;      /**< whole words of a run of bytes */
+    int32_t tail;       /**< bytes behind them, 0..3; tg_fill_*_dsp: bytes from column to column */
+    int32_t runs;       /**< runs of a pixel: kernel rows, or taps; at least one */
+    int32_t step;       /**< bytes from the end of a run to the start of the next; tg_fill_*_dsp: from row to row */
 };
 
 #ifdef __cplusplus

@@ -29,13 +29,11 @@ typedef struct {
     int16_t out_zp;
     int16_t lo; /**< clamp, -128 <= lo <= hi <= 127; narrower than that only where the output is dense */
     int16_t hi;
-    uint16_t shift; /**< of the requantisation, 33..54 */
-    uint16_t words; /**< of the stream for two channels */
-    uint16_t
-        high; /**< output rows that a tile takes: 1, or 2 for tiles of 2 x 2, only where no window leaves the image */
-    uint16_t
-        image_h; /**< size of a copy of the image in scratch, with its borders; 0: none, windows at the border are */
-    uint16_t image_w; /**< copied */
+    uint16_t shift;   /**< of the requantisation, 33..54 */
+    uint16_t words;   /**< of the stream for two channels */
+    uint16_t high;    /**< output rows of a tile: 1, or 2 (2 x 2 pixels), only where no window leaves the image */
+    uint16_t image_h; /**< size of a copy of the image in scratch, with its borders; 0: none, and windows at the */
+    uint16_t image_w; /**< border are copied */
     uint16_t flat;    /**< 1: the pixels of all rows follow each other evenly, in the input and in the output */
     int32_t y_start;  /**< bytes to the first output */
     int32_t y_row;    /**< and from output row to output row, column to column */

@@ -249,7 +249,7 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
             tg_run(cfg, &t, w, channels, &y[pixel[0].y]);
         }
         w = &w[((channels + 1) / 2) * (cfg->pairs + 4)];
-        l.x = &l.x[taps];
+        l.x += taps;
         y = &y[channels * cfg->y_channel];
     }
     tg_clamp_dsp(&o, &y[-cfg->out_c * cfg->y_channel], (o.narrow != 0) ? (pixels * cfg->out_c) : 0);
