@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 DIGITS := examples/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools venv lint models bench renew-benchmarks random clean distclean
+.PHONY: help demo test tools venv lint models bench renew-benchmarks random sweep clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ renew-benchmarks: venv ## record the figures that CI holds every change against,
 
 random: venv ## the long run of random networks
 	$(PYTEST) -n $(JOBS) -m slow tests/random
+
+sweep: venv ## the long sweep of single layers: every kernel on every emulated core, as a table
+	$(VENV)/bin/python -m tests.sweep
 
 clean: ## remove build output and caches
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

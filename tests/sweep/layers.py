@@ -77,7 +77,7 @@ def ends(rng: Rng, w: Array) -> tuple[dict[str, Any], Array, Array]:
     wide = w.reshape(len(w), -1).astype(np.int64)
     sign = rng.choice([-1, 1], len(w))
     kind = rng.integers(10)
-    if kind <= 2 and rng.integers(4):  # outputs that do not saturate, though the sums nearly do
+    if rng.integers(5) > 1:  # outputs that tell sums apart
         f |= {"lo": -128, "hi": 127, "out_zp": int(rng.integers(-40, 41))}
     if kind == 0:
         b = (sign * (LIMIT - 256 * np.abs(wide).sum(axis=1))).astype(np.int32)
@@ -90,6 +90,8 @@ def ends(rng: Rng, w: Array) -> tuple[dict[str, Any], Array, Array]:
         m, f["shift"] = choose_multipliers(rng.uniform(0.1, 1.0, len(w)) * 2.0 ** -float(rng.integers(15, 19)))
     elif kind == 3:
         w[rng.random(len(w)) < 0.5] = 0
+    elif kind >= 6:
+        m, f["shift"] = choose_multipliers(rng.uniform(0.2, 1.0, len(w)) / (60.0 * np.sqrt(w[0].size)))
     return f, b, m
 
 

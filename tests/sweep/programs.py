@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,33 @@ TAIL = 3
 TOGETHER = 100
 
 
+#: Kinds of generated kernels (the template, and what the planner made of it) and their names.
+KINDS = (
+    ("tg_tile, whole", r"tg_tile_w"),
+    ("tg_tile, looped", r"tg_tile_l"),
+    ("tg_tile, column", r"tg_tile_c"),
+    ("tg_tile, slide", r"tg_tile_\d+x\d+s"),
+    ("tg_slide_fill", r"tg_fill_"),
+    ("tg_row", r"tg_row_[^q]*$"),
+    ("tg_row, square", r"tg_row_.*q"),
+    ("tg_dwplane3x3_shape", r"tg_dwplane3x3s1_"),
+    ("tg_dwplane3x3_shape, s2", r"tg_dwplane3x3s2_"),
+    ("tg_dwplane3x3_shape, row", r"tg_dwrow"),
+)
+
+
+def _kind(name: str) -> str:
+    """Of a generated kernel."""
+    (kind,) = (kind for kind, pattern in KINDS if re.match(pattern, name))
+    return kind
+
+
+def _unknown(files: Sequence[str]) -> set[str]:
+    """Templates that have no kind: they never run."""
+    known = {kind.split(",")[0] for kind, _ in KINDS}
+    return {f.split(".")[0] for f in files if f.endswith(".j2")} - known
+
+
 @dataclass(frozen=True)
 class Target:
     """A core as the sweep runs it: `sets`, whose candidates are called; `trapped`: no access at all may be unaligned;
@@ -60,8 +88,9 @@ class Target:
     def kernels(self) -> set[str]:
         """All there are for the target, templates by their names."""
         folders = [templates_dir() / "kernels" / name for name in self.sets]
-        files = [p for folder in folders for p in folder.glob("tg_*") if p.name.endswith((".c", ".c.j2"))]
-        return {p.name.split(".", 1)[0] for p in files}
+        files = [p.name for folder in folders for p in folder.glob("tg_*") if p.name.endswith((".c", ".c.j2"))]
+        made = {kind for kind, _ in KINDS if "dsp" in self.sets}
+        return {f.removesuffix(".c") for f in files if f.endswith(".c")} | made | _unknown(files)
 
 
 def _targets() -> tuple[Target, ...]:
@@ -96,7 +125,7 @@ class Check:
         """What runs for it, generated kernels by their template."""
         call = self.case.call
         library = frozenset().union(*(_library(c.library) for c in (call, *self.case.more)))
-        return library | {g.template.rsplit("/", 1)[-1] for g in call.generated}
+        return library | {_kind(g.name) for g in call.generated}
 
     def __str__(self) -> str:
         call = self.case.call
@@ -215,7 +244,7 @@ def run_batch(target: Target, batch: Sequence[Check], folder: Path, plugin: Path
             said = result.fault or f"exit code {result.exit_code}"
             outcome.faults.append(f"{how}: {said}: {batch[0]}\n{result.stdout}{result.stderr}")
             break
-        outcome.faults += [f"{how}: {text}" for text in _different(batch, program, output)]
+        outcome.faults += [f"{how}: {text}" for text in different(batch, program, output)]
         seen = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         outcome.interrupts += int(seen.get("interrupts", 0))
     return outcome
@@ -266,7 +295,7 @@ def _run(
     return QemuResult(done.exit_code, done.stdout, done.stderr), out.read_bytes() if out.is_file() else b""
 
 
-def _different(batch: Sequence[Check], program: Program, output: bytes) -> list[str]:
+def different(batch: Sequence[Check], program: Program, output: bytes) -> list[str]:
     """Calls whose output is not numpy's, or who wrote outside it."""
     found = np.frombuffer(output, np.int8)
     wanted = np.zeros_like(found)
