@@ -72,7 +72,7 @@ def training_layers() -> list[Layer]:
         while made < count:
             layer = make()
             if layer is not None and _macs(layer) <= MAX_MACS:
-                layers.append(layer)
+                layers.append(_heavy_tailed(layer, rng.choice((1, 1, 2, 3))))
                 made += 1
 
     def a_pointwise() -> Layer:
@@ -151,6 +151,14 @@ def training_layers() -> list[Layer]:
         layers += [softmax(rng.choice((2, 3, 5, 10, 12, 35, 100)), rng.choice((1, 1, 4, 16))),
                    *other_layers(rng, h + 1, w + 1, c)]  # fmt: skip
     return layers
+
+
+def _heavy_tailed(layer: Layer, power: int) -> Layer:
+    """Trained weights have more small values than normal ones, and kernels that pack them by size gain from it."""
+    x, w, b = layer.inputs
+    assert not isinstance(w, tuple)
+    tailed = np.sign(w) * np.abs(w) ** power
+    return replace(layer, inputs=(x, (tailed * (w.std() / (tailed.std() or 1.0))).astype(np.float32), b))
 
 
 def _macs(layer: Layer) -> int:

@@ -269,7 +269,8 @@ def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
     square = (f["k_h"], f["k_w"]) == (3, 3) and unit
     if square:
         return Shape("3x3" if f["stride_h"] * f["stride_w"] == 1 else "3x3, strided", found)
-    return Shape("row" if f["k_h"] == 1 else "column" if f["k_w"] == 1 else "any kernel", found)
+    kind = "row" if f["k_h"] == 1 else "column" if f["k_w"] == 1 else "any kernel"
+    return Shape(f"long {kind}" if 1 in (f["k_h"], f["k_w"]) and taps > 7 else kind, found)
 
 
 def _conv_transpose(f: Mapping[str, int], call: Call) -> Shape:
