@@ -100,7 +100,7 @@ class _Layout:
         if self.optimize != "size":
             self.planes = choose_planes(graph, self.core.kernel_sets)
         lowered = {node.name: self._lower(node, external) for node in self.order}
-        shared = limits(c for calls_ in lowered.values() for c in calls_)
+        shared = limits([c for calls_ in lowered.values() for c in calls_])
         rows = [
             [
                 made

@@ -11,16 +11,17 @@
 #if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)
 #define TG_ALIGN(n) __attribute__((aligned(n)))
 #define TG_MUST_CHECK __attribute__((warn_unused_result))
-/** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
 #if defined(TG_KERNEL_SECTION) /* such as ".ramfunc": kernels run from RAM where flash is slow */
-#define TG_SHARED __attribute__((weak, section(TG_KERNEL_SECTION)))
+#define TG_PLACED __attribute__((section(TG_KERNEL_SECTION)))
 #else
-#define TG_SHARED __attribute__((weak))
+#define TG_PLACED
 #endif
+/** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
+#define TG_SHARED TG_PLACED __attribute__((weak))
 #define TG_NAKED __attribute__((naked)) /* the body is one block of assembly, with its own entry and exit */
 #define TG_RESTRICT __restrict__
 /** For an inner loop that needs all registers: inlined into its caller it would spill. */
-#define TG_NOINLINE __attribute__((noinline, unused))
+#define TG_NOINLINE TG_PLACED __attribute__((noinline, unused))
 /** For what must vanish into its caller even at -Os: accumulators passed by pointer stay in registers only then. */
 #define TG_INLINE inline __attribute__((always_inline))
 #else

@@ -40,7 +40,7 @@ typedef struct {
 #if TG_DSP_NAKED
 
 /** The compiler must not look through the call: it sees no use of the argument. */
-#define TG_WINO_ASM __attribute__((naked, noinline, used))
+#define TG_WINO_ASM TG_PLACED __attribute__((naked, noinline, used))
 
 TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, w) == 24U, the_assembly_knows_the_tile);
 TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, frame) == 56U, the_assembly_knows_the_tile_to_its_end);

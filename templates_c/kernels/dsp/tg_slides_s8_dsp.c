@@ -102,27 +102,32 @@ TG_SHARED void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, 
     b.part.quads = b.tile.quads;
     b.part.tail = b.tile.tail;
 
+    b.tile.w_end = &w[last];
     for (int32_t oy = 0; oy < cfg->out_h; ++oy) {
         const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
+        int8_t *const y_row = &y[cfg->y_start + (oy * cfg->y_row)];
+        int32_t ix = -(int32_t)cfg->pad_left;
         b.rows = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
+        const int32_t whole = ((b.rows.end - b.rows.first) == cfg->k_h) ? 1 : 0;
         for (int32_t at = 0; at < cfg->out_w; at += 4) {
-            const int32_t ox = ((at + 4) > cfg->out_w) ? (cfg->out_w - 4) : at; /* the last tile overlaps */
-            const int32_t ix = (ox * cfg->stride_w) - cfg->pad_left;
-            int8_t *const to = &y[cfg->y_start + (oy * cfg->y_row) + (ox * cfg->y_col)];
+            const int32_t back = ((at + 4) > cfg->out_w) ? (at + 4 - cfg->out_w) : 0; /* the last tile overlaps */
+            int8_t *const to = &y_row[(at - back) * cfg->y_col];
+            ix -= back * cfg->stride_w;
             b.tile.x[0] = &x[(iy * row) + (ix * cfg->in_c)];
             b.tile.fill = cfg->fill;
-            if ((ix < 0) || ((ix + cfg->cols) > cfg->in_w) || ((b.rows.end - b.rows.first) < cfg->k_h)) {
+            if ((ix < 0) || ((ix + cfg->cols) > cfg->in_w) || (whole == 0)) {
                 tg_border(&b, iy, ix, (int8_t *)scratch);
             }
             if (channels > 1) {
-                b.tile.w_end = &w[last];
                 cfg->tile(&b.tile, w, to);
             }
             if ((channels & 1) != 0) { /* the last two channels again, or the only one twice */
                 const int32_t c = (channels > 1) ? (channels - 2) : 0;
                 b.tile.w_end = &w[last + words];
                 cfg->tile(&b.tile, &w[last], &to[c * cfg->y_channel]);
+                b.tile.w_end = &w[last];
             }
+            ix += 4 * cfg->stride_w;
         }
     }
     tg_clamp_dsp(&o, y, (o.narrow != 0) ? (cfg->out_h * cfg->out_w * channels) : 0);

@@ -20,7 +20,7 @@ from tinygen.plan.variants.pack_wino import (
 from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow
 from tinygen.plan.variants.rows import compact_rows, whole_rows
 from tinygen.plan.variants.slides import compact_slides, whole_slides
-from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, whole_tiles
+from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, shared_tiles, whole_tiles
 
 
 def _conv(call: Call) -> Call | str:
@@ -76,6 +76,7 @@ PLANES = frozenset(
         compact_slides,
         whole_tiles,
         looped_tiles,
+        shared_tiles,
         any_tiles,
         whole_rows,
         compact_rows,
@@ -95,6 +96,7 @@ VARIANTS: Variants = {
         compact_slides,
         whole_tiles,
         looped_tiles,
+        shared_tiles,
         _winograd,
         _conv,
     ),

@@ -160,13 +160,13 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
 
 
 def whole_slides(call: Call) -> Call | str:
-    """Made for the layer: shift and strides in the code, sixteen channels a turn."""
+    """Made for the layer: shift and strides in the code, up to 32 channels a turn."""
     slide = slide_of(call)
     if isinstance(slide, str):
         return slide
     f = ints(call)
     y = (f["out_c"], 1) if call.y_planes is None and f["out_c"] > 1 and 3 * f["out_c"] < REACH else None
-    unroll = next(u for u in (4, 3, 2, 1) if slide.most % u == 0)
+    unroll = next(u for u in range(8, 0, -1) if slide.most % u == 0)
     return slide_tiles(call, slide, slide.tile(unroll, f["shift"] - 32, y))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -316,6 +316,30 @@ def looped_tiles(call: Call) -> Call | str:
     if 32 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes and as much free, above {REACH}"
     return tiles(call, looped_tile(len(order), turn, f["shift"] - 32, None), order)
+
+
+#: The shared loop: pairs of taps in a turn, and most pairs of a window, for the stack's sake.
+SHARED_TURN, SHARED_MOST = 16, 64
+
+
+def _shared_pairs(call: Call) -> int:
+    """Pairs of a window that the shared loop can take; 0 for none."""
+    pairs = len(run_order(*_runs(ints(call))))
+    return pairs if pairs % SHARED_TURN == 0 and pairs <= SHARED_MOST else 0
+
+
+def shared_tiles(call: Call) -> Call | str:
+    """One loop for all layers of the network whose windows hold whole turns of it."""
+    pairs = _shared_pairs(call)
+    if pairs == 0:
+        return f"its windows are not {SHARED_TURN}, {2 * SHARED_TURN}, ... {SHARED_MOST} pairs of taps"
+    most = max(pairs, dict(call.limits).get("tiles", 0))
+    return tiles(call, looped_tile(most, SHARED_TURN, None, None), run_order(*_runs(ints(call))))
+
+
+def tile_limits(calls: Iterable[Call]) -> tuple[tuple[str, int], ...]:
+    """Most pairs that the shared loop must take."""
+    return (("tiles", max((_shared_pairs(c) for c in calls if c.kernel == "tg_conv_s8"), default=0)),)
 
 
 def any_tiles(call: Call) -> Call | str:
