@@ -56,6 +56,20 @@ static TG_NOINLINE void tg_copy_rows(int8_t *to, int32_t to_step, const int8_t *
     }
 }
 
+/**
+ * An image of `height` rows of `row` bytes with borders of the zero point, to rows of to_row bytes: `above` rows and
+ * `before` bytes stand before it, and what is left of to_height and to_row behind.
+ */
+static TG_NOINLINE void tg_frame_image(int8_t *to, int32_t to_height, int32_t to_row, const int8_t *from,
+                                       int32_t height, int32_t row, int32_t above, int32_t before, int32_t zero)
+{
+    const int32_t top = above * to_row;
+    const int32_t below = top + (height * to_row);
+    tg_fill_bytes(to, zero, top);
+    tg_copy_rows(&to[top], to_row, from, row, height, before, row, to_row - before - row, zero);
+    tg_fill_bytes(&to[below], zero, (to_height * to_row) - below);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -31,21 +31,6 @@ static TG_NOINLINE void tg_border(const tg_rows_s8_cfg_t *cfg, const tg_image_t 
     }
 }
 
-/** The input with its borders, in scratch. */
-static TG_NOINLINE tg_image_t tg_frame(const tg_rows_s8_cfg_t *cfg, const int8_t *x, int8_t *copy)
-{
-    const int32_t in_c = cfg->in_c;
-    const tg_image_t image = {copy, cfg->image_h, cfg->image_w, 0, 0, cfg->image_w * in_c};
-    const int32_t row = cfg->in_w * in_c;
-    const int32_t top = cfg->pad_top * image.row;
-    const int32_t below = top + (cfg->in_h * image.row);
-    const int32_t left = cfg->pad_left * in_c;
-    tg_fill_bytes(copy, cfg->in_zp, top);
-    tg_copy_rows(&copy[top], image.row, x, row, cfg->in_h, left, row, image.row - left - row, cfg->in_zp);
-    tg_fill_bytes(&copy[below], cfg->in_zp, (image.h * image.row) - below);
-    return image;
-}
-
 TG_SHARED void tg_rows_s8_dsp(const tg_rows_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch,
                               int8_t *y)
 {
@@ -62,7 +47,10 @@ TG_SHARED void tg_rows_s8_dsp(const tg_rows_s8_cfg_t *cfg, const int8_t *x, cons
         out_h = 1;
     }
     if (cfg->image_h != 0U) {
-        image = tg_frame(cfg, x, (int8_t *)scratch);
+        const tg_image_t copy = {(int8_t *)scratch, cfg->image_h, cfg->image_w, 0, 0, cfg->image_w * in_c};
+        tg_frame_image((int8_t *)scratch, copy.h, copy.row, x, cfg->in_h, image.row, image.top, image.left * in_c,
+                       cfg->in_zp);
+        image = copy;
     }
     for (int32_t oy = 0; oy < out_h; oy += cfg->high) {
         const int32_t iy = (oy * cfg->stride_h) - image.top;

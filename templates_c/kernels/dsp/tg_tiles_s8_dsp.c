@@ -50,20 +50,6 @@ static TG_INLINE void tg_next(const tg_walk_t *walk, tg_pixel_t *at)
     }
 }
 
-/** The image with its borders. */
-static TG_NOINLINE void tg_frame(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, int8_t *image)
-{
-    const int32_t in_c = cfg->in_c;
-    const int32_t row = cfg->in_w * in_c;
-    const int32_t image_row = cfg->image_w * in_c;
-    const int32_t top = cfg->pad_top * image_row;
-    const int32_t below = top + (cfg->in_h * image_row);
-    const int32_t left = cfg->pad_left * in_c;
-    tg_fill_bytes(image, cfg->in_zp, top);
-    tg_copy_rows(&image[top], image_row, x, row, cfg->in_h, left, row, image_row - left - row, cfg->in_zp);
-    tg_fill_bytes(&image[below], cfg->in_zp, (cfg->image_h * image_row) - below);
-}
-
 /** All taps of one pixel, one behind the other, with the zero point where they are outside. Returns the end. */
 static TG_NOINLINE int8_t *tg_gather(const tg_layer_t *l, int32_t iy, int32_t left, int8_t *to)
 {
@@ -169,7 +155,8 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
     tg_tile_t t = {0};
 
     if (cfg->image_h != 0U) {
-        tg_frame(cfg, x, room);
+        tg_frame_image(room, cfg->image_h, cfg->image_w * cfg->in_c, x, cfg->in_h, cfg->in_w * cfg->in_c, cfg->pad_top,
+                       cfg->pad_left * cfg->in_c, cfg->in_zp);
         l.x = room;
         l.in_h = cfg->image_h;
         l.in_w = cfg->image_w;

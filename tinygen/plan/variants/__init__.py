@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import dsp, m0, m3, mve
+from tinygen.plan.variants import dsp, mve, small
 from tinygen.plan.variants.base import Variant, Variants
 from tinygen.plan.variants.slides import slide_limits
 from tinygen.plan.variants.tiles import tile_limits
 
 #: Kernel set: its variants. The set "ref" has none: it is what they are variants of.
-VARIANTS: dict[str, Variants] = {"dsp": dsp.VARIANTS, "m0": m0.VARIANTS, "m3": m3.VARIANTS, "mve": mve.VARIANTS}
+VARIANTS: dict[str, Variants] = {
+    "dsp": dsp.VARIANTS,
+    "m0": small.variants("m0", narrow=True),
+    "m3": small.variants("m3", narrow=False),
+    "mve": mve.VARIANTS,
+}
 
 
 def limits(calls: Sequence[Call]) -> tuple[tuple[str, int], ...]:
