@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from collections.abc import Callable
@@ -9,10 +10,31 @@ from pathlib import Path
 
 import pytest
 
+from tests.c import tiles
 from tests.c.harness import FOLDERS, INCLUDES, KERNELS, WARNINGS, headers, sources
+from tests.c.test_dwplane import case3x3, case_row
+from tinygen.emit.env import render
 
 Require = Callable[[str], None]
 
+#: With an FPU, and so with whole functions in assembly.
+M4F = ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
+#: Layers with kernels of each kind.
+SEEDS = range(14)
+#: What is in their names.
+KINDS = (
+    "tile_w",
+    "tile_l",
+    "tile_c",
+    "_p3_",
+    r"tile_\d+x\d+s",
+    "fill_",
+    "row_1x",
+    r"row_.*q\d",
+    "dwplane3x3s1",
+    "dwplane3x3s2",
+    "dwrow",
+)
 COMPILERS = {
     "gcc-c99": ["gcc", "-std=c99"],
     "gcc-c11": ["gcc", "-std=c11"],
@@ -21,21 +43,53 @@ COMPILERS = {
     "clang-c11": ["clang", "-std=c11"],
     "arm-m0": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m0", "-mthumb"],
     "arm-m3": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m3", "-mthumb"],
-    "arm-m4-Os": ["arm-none-eabi-gcc", "-std=c11", "-mcpu=cortex-m4", "-mthumb", "-Os"],
+    "arm-m4f-Os": ["arm-none-eabi-gcc", "-std=c11", "-mthumb", "-Os", *M4F],
     "arm-m7-O3": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m7", "-mthumb", "-O3"],
     "arm-m33": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m33", "-mthumb"],
     "arm-m55": ["arm-none-eabi-gcc", "-std=c99", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"],
 }
 
 
+@functools.cache
+def made() -> dict[str, str]:
+    """Kernels made for a layer, some of each template, by file name."""
+    calls = [case.call for case in tiles.all_cases(tiles.layer(seed) for seed in SEEDS)]
+    kernels = {g.name: (g.template, g.view) for g in tiles.generated(calls)}
+    for view in (make(seed).view for make in (case3x3, case_row) for seed in (2, 3)):
+        if view is not None:
+            kernels[view.name] = ("dsp/tg_dwplane3x3_shape", view)
+    return {
+        f"{name}.{end}": render(f"kernels/{template}.{end}.j2", k=view)
+        for name, (template, view) in sorted(kernels.items())
+        for end in ("h", "c")
+    }
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with them."""
+    folder = tmp_path_factory.mktemp("generated")
+    for name, text in made().items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def one_unit(generated: Path) -> Path:
+    """A file that includes all of them: compilers take less time."""
+    unit = generated / "unit.c"
+    unit.write_text("".join(f'#include "{path.name}"\n' for path in sorted(generated.glob("tg_*.c"))), encoding="utf-8")
+    return unit
+
+
 @pytest.mark.parametrize("name", COMPILERS)
-def test_no_warnings(name: str, require_tool: Require, tmp_path: Path) -> None:
+def test_no_warnings(name: str, generated: Path, require_tool: Require, tmp_path: Path) -> None:
     compiler, *flags = COMPILERS[name]
     require_tool(compiler)
     level = [] if any(f.startswith("-O") for f in flags) else ["-O2"]
-    for path in sources():
-        extra = ["-Wstrict-prototypes", "-Wmissing-prototypes", "-Wundef", "-Wdouble-promotion", "-Wvla"]
-        command = [compiler, *flags, *level, *WARNINGS, *extra, *INCLUDES, "-c", str(path), "-o", str(tmp_path / "a.o")]
+    extra = ["-Wstrict-prototypes", "-Wmissing-prototypes", "-Wundef", "-Wdouble-promotion", "-Wvla"]
+    for path in (*sources(), one_unit(generated)):
+        includes = [*INCLUDES, f"-I{path.parent}"]
+        command = [compiler, *flags, *level, *WARNINGS, *extra, *includes, "-c", str(path), "-o", str(tmp_path / "a.o")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
@@ -53,28 +107,42 @@ def test_headers_are_cxx(compiler: str, require_tool: Require, tmp_path: Path) -
         assert done.returncode == 0, f"{path.name}: {done.stderr}"
 
 
-def test_cppcheck(require_tool: Require) -> None:
+def test_cppcheck(generated: Path, require_tool: Require) -> None:
     require_tool("cppcheck")
     suppressed = ["missingIncludeSystem", "unusedFunction", "unusedStructMember", "normalCheckLevelMaxBranches"]
     command = ["cppcheck", "--enable=warning,style,performance,portability", "--std=c99", "--error-exitcode=1", "-q"]
-    command += [*(f"--suppress={name}" for name in suppressed), *INCLUDES, *map(str, FOLDERS)]
+    command += [*(f"--suppress={name}" for name in suppressed), *INCLUDES, *map(str, FOLDERS), str(generated)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def test_symbols(require_tool: Require, tmp_path: Path) -> None:
-    """One weak function in each file, named as the file; no data that could change; nothing called but <string.h>."""
+def test_symbols(generated: Path, require_tool: Require, tmp_path: Path) -> None:
+    """One weak function in each file, named as the file; no data that could change; nothing called but <string.h> and
+    other kernels."""
     require_tool("arm-none-eabi-gcc")
-    for path in sources():
+    paths = [*sources(), *sorted(generated.glob("tg_*.c"))]
+    includes = [*INCLUDES, f"-I{generated}"]
+    for path in paths:
         target = tmp_path / f"{path.stem}.o"
-        core = ["-mcpu=cortex-m4", "-mthumb", "-O2"]
-        command = ["arm-none-eabi-gcc", "-std=c99", *core, *INCLUDES, "-c", str(path), "-o", str(target)]
+        command = [
+            "arm-none-eabi-gcc",
+            "-std=c99",
+            *M4F,
+            "-mthumb",
+            "-O2",
+            *includes,
+            "-c",
+            str(path),
+            "-o",
+            str(target),
+        ]
         subprocess.run(command, check=True)
         listing = subprocess.run(["arm-none-eabi-nm", str(target)], capture_output=True, text=True, check=True).stdout
         symbols = [line.split()[-2:] for line in listing.splitlines()]
         assert [name for kind, name in symbols if kind in "WTVD"] == [path.stem]
         assert not [name for kind, name in symbols if kind in "BbDdCS"], f"{path.name}: mutable data"
-        assert {name for kind, name in symbols if kind == "U"} <= {"memcpy", "memset"}, f"{path.name}: {symbols}"
+        called = {name for kind, name in symbols if kind == "U"}
+        assert called <= {"memcpy", "memset", *(kernel.stem for kernel in paths)}, f"{path.name}: {symbols}"
 
 
 def test_two_copies_link(require_tool: Require, tmp_path: Path) -> None:
@@ -88,13 +156,25 @@ def test_two_copies_link(require_tool: Require, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*sources(), *headers()], ids=lambda p: p.name)
 def test_style(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert all(len(line) <= 120 for line in text.splitlines()), "a line is longer than 120"
-    assert text.isascii()
-    assert "\t" not in text
-    assert text.endswith("\n")
-    assert not re.search(r"\b(malloc|free|float|double|goto)\b", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
-    if path.suffix == ".h":
-        assert "@file" in text
-        assert "@brief" in text
     assert KERNELS in path.parents
+    check_style(path.name, path.read_text(encoding="utf-8"))
+
+
+def test_style_of_generated_kernels() -> None:
+    names = " ".join(made())
+    for kind in KINDS:
+        assert re.search(kind, names), f"none is {kind}"
+    for name, text in made().items():
+        check_style(name, text)
+
+
+def check_style(name: str, text: str) -> None:
+    long = [line for line in text.splitlines() if len(line) > 120]
+    assert not long, f"{name}: longer than 120"
+    assert text.isascii(), name
+    assert "\t" not in text, name
+    assert text.endswith("\n"), name
+    assert not re.search(r"\b(malloc|free|float|double|goto)\b", re.sub(r"/\*.*?\*/", "", text, flags=re.S)), name
+    if name.endswith(".h"):
+        assert "@file" in text, name
+        assert "@brief" in text, name
