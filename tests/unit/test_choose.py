@@ -1,0 +1,108 @@
+"""The choice among kernels: made-up costs, so that every answer is known; then a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.layers import conv, pointwise
+from tests.unit.test_cost import calls, lowered
+from tinygen.ops.base import Call, Generated
+from tinygen.plan import choose as module
+from tinygen.plan.choose import HOT_BYTES, MODES, choose
+from tinygen.plan.planner import plan
+from tinygen.targets.cores import get_core
+
+
+@pytest.fixture(autouse=True)
+def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call costs what its features say; 10**9: nobody measured it."""
+    if "network" in request.function.__name__:
+        return
+    monkeypatch.setattr(module.cost, "cycles", lambda call, core: dict(call.features)["cycles"])
+    monkeypatch.setattr(module.cost, "known", lambda call, core: dict(call.features)["cycles"] < 10**9)
+
+
+def way(kernel: str, cycles: float, code: int, stack: int = 0, hot: int = 0) -> Call:
+    """A call through a kernel of its own, `code` bytes of flash."""
+    made = (Generated(kernel, "", None, code, hot),)
+    return Call(kernel, (), (), (), "y", generated=made, stack=stack, features=(("cycles", cycles),))
+
+
+def chosen(rows: list[list[Call]], optimize: str, activations: int = 10**9, *, slow_loops: bool = True) -> list[str]:
+    made = choose(rows, "cortex-m4", optimize, activations=activations, slow_loops=slow_loops)
+    assert len(made) == len(rows)
+    return [c.kernel for c in made]
+
+
+def test_modes() -> None:
+    """The fastest, the smallest, and between them what is worth its flash."""
+    row = [way("slow", 2000, 100), way("fair", 1050, 400), way("fast", 1000, 9000)]
+    assert {mode: chosen([row], mode) for mode in MODES} == {"speed": ["fast"], "balanced": ["fair"], "size": ["fair"]}
+    near = [way("small", 1100, 100), way("fast", 1000, 2000)]
+    assert chosen([near], "size") == ["small"]
+    assert chosen([near], "balanced") == ["fast"]
+
+
+def test_code_is_counted_once() -> None:
+    """A shared kernel wins where several layers use it, and only there."""
+    own = [[way(f"own{i}", 1000, 3000), way("shared", 1020, 4000)] for i in range(4)]
+    assert chosen(own[:1], "balanced") == ["own0"]
+    assert chosen(own, "balanced") == ["shared"] * 4
+    assert chosen(own, "speed") == [f"own{i}" for i in range(4)]
+
+
+def test_stack_is_the_largest_of_all() -> None:
+    """A kernel with a large window is worth less than its stack, unless another layer needs as much anyway."""
+    row = [way("deep", 1000, 100, stack=4000), way("flat", 1050, 100)]
+    assert chosen([row], "balanced", 4000) == ["flat"]
+    assert chosen([row], "speed", 4000) == ["deep"]
+    assert chosen([row], "balanced", 400_000) == ["deep"]
+    only = [way("only", 1000, 100, stack=4000)]
+    assert chosen([row, only], "balanced", 4000) == ["deep", "only"]
+    other = [way("deep2", 1000, 100, stack=4000), way("flat2", 1050, 100)]
+    assert chosen([row, other], "balanced", 4000) == ["flat", "flat2"]
+
+
+def test_slow_loops() -> None:
+    """A loop that leaves the cache costs a third more, where flash waits."""
+    row = [way("long", 1000, 100, hot=HOT_BYTES + 1), way("short", 1200, 100, hot=HOT_BYTES)]
+    assert chosen([row], "balanced") == ["short"]
+    assert chosen([row], "balanced", slow_loops=False) == ["long"]
+    assert chosen([row], "speed") == ["long"]
+
+
+def test_what_nobody_measured() -> None:
+    """Is taken only where there is nothing else; then the first."""
+    unknown = way("unknown", 10**9, 1)
+    assert chosen([[unknown, way("known", 5000, 9000)]], "speed") == ["known"]
+    assert chosen([[unknown, way("unknown2", 10**9, 1)]], "speed") == ["unknown"]
+
+
+def test_says_how_many_there_were() -> None:
+    made = choose([[way("a", 1, 1), way("b", 2, 1)], [way("c", 1, 1)]], "cortex-m4", "speed", activations=1)
+    assert [c.why for c in made] == [", one of 2 for speed", ""]
+
+
+def test_networks_modes() -> None:
+    """Predicted with the recorded costs: speed is never slower than the others, size never larger."""
+    core = get_core("cortex-m4")
+    layers = (pointwise((12, 12), (32, 64)), conv((12, 12), (16, 32)), pointwise((5, 5), (24, 30)))
+    rows = [calls(lowered(layer), core.name) for layer in layers]
+    cycles, flash = {}, {}
+    for mode in MODES:
+        made = choose(rows, core.name, mode, activations=10_000)
+        assert made == choose(rows, core.name, mode, activations=10_000)
+        options = [module._option(c, core.name, False) for c in made]
+        cycles[mode] = sum(o.cycles for o in options)
+        flash[mode] = sum(dict(c for o in options for c in o.code).values()) + sum(o.constants for o in options)
+    assert cycles["speed"] == min(cycles.values()) < cycles["size"]
+    assert flash["size"] == min(flash.values()) < flash["speed"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_network_with_a_plain_stack(mode: str) -> None:
+    core, graph = get_core("cortex-m4"), pointwise((12, 12), (32, 64)).graph()
+    usual = [c.call for s in plan(graph, core, mode).steps for c in s.calls]
+    plain = [c.call for s in plan(graph, core, mode, plain_stack=True).steps for c in s.calls]
+    assert not any(c.points_with_sp for c in plain)
+    assert any(c.points_with_sp for c in usual) or mode == "size"
