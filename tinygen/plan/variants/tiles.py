@@ -301,8 +301,8 @@ def whole_tiles(call: Call) -> Call | str:
     return tiles(call, whole_tile(len(order), f["shift"] - 32, y, pixels), order)
 
 
-#: Pairs of taps in a turn of a loop; more and the loop leaves a small instruction cache.
-TURNS = range(4, 17)
+#: Pairs of taps in a turn of a loop; with more it does not fit a small instruction cache along with the requantising.
+TURNS = range(4, 13)
 
 
 def looped_tiles(call: Call) -> Call | str:
@@ -319,7 +319,7 @@ def looped_tiles(call: Call) -> Call | str:
 
 
 #: The shared loop: pairs of taps in a turn, and most pairs of a window, for the stack's sake.
-SHARED_TURN, SHARED_MOST = 16, 64
+SHARED_TURN, SHARED_MOST = 8, 32
 
 
 def _shared_pairs(call: Call) -> int:
