@@ -102,3 +102,9 @@ def names_of(symbols: str, kinds: Sequence[str]) -> list[str]:
     """Names in the output of `nm -P` whose type is among `kinds`."""
     rows = (line.split() for line in symbols.splitlines())
     return [row[0] for row in rows if len(row) >= 2 and row[1] in kinds]
+
+
+def link_symbols(elf: Path) -> dict[str, int]:
+    """Address of every global symbol of a program for a Cortex-M."""
+    rows = (line.split() for line in run("arm-none-eabi-nm", "-P", elf).splitlines())
+    return {row[0]: int(row[2], 16) for row in rows if len(row) >= 3}
