@@ -6,23 +6,16 @@
 
 #include "tg_platform.h"
 
-#if EDGE_WEIGHTS_ID != 0x502E79C6U
+#if EDGE_WEIGHTS_ID != 0x4810B18CU
 #error "edge_weights.c and edge_weights.h come from different runs of tinygen"
 #endif
 
-TG_ALIGN(4) const int32_t edge_stem_conv_w[30] = {
-    -534761377, 544173840, 2126540465, -265256672, 1597038671, 53248, -2126450799, 1328554032,
-    20176, 12367, -1317031728, 37009, 535854864, 1593839648, -809447503, -268402337, -799051953,
-    -1323241583, 28321, 49247, 260144880, -1071644545, 1586589504, -1867419983, -1326448624,
-    -806317840, 801124304, -2084880, 48, 24320,
-};
-
-TG_ALIGN(4) const int32_t edge_stem_conv_b[4] = {
-    -1003, -2025, 3026, 8099,
-};
-
-TG_ALIGN(4) const int32_t edge_stem_conv_m[4] = {
-    1469720832, 1469720832, 1469720832, 1469720832,
+TG_ALIGN(4) const int32_t edge_stem_conv_w[38] = {
+    -1003, -519403, 1857106015, 2126569504, -275652529, -2126487760, 20176, 2131800272, 535867775,
+    1867501489, -799027264, 28321, 1866497776, 1586564993, 802160656, 801157360, 48, 1469720832,
+    5741097, 3026, 2076370, -2128580848, -265281425, 540069888, 1328545792, 12367, 270569617,
+    1593835520, -275676833, -1323241472, 49247, 1857093759, -1867399136, 804294896, -2043920, 24320,
+    1469720832, 5741097,
 };
 
 TG_ALIGN(4) const int32_t edge_block_depthwise_conv_w[9] = {
@@ -38,26 +31,19 @@ TG_ALIGN(4) const int32_t edge_block_depthwise_conv_m[4] = {
     1390670592, 1390670592, 1216836864, 1390670592,
 };
 
-TG_ALIGN(4) const int32_t edge_block_pointwise_conv_w[4] = {
-    813666576, 2122448785, 263290640, 1523627855,
+TG_ALIGN(4) const int32_t edge_block_pointwise_conv_w[12] = {
+    -5499, -1438587, 2131792144, 263270527, 1643193600, 6418725, 11332, -2277308, -1219493999,
+    1523613313, 1643193600, 5616384,
 };
 
-TG_ALIGN(4) const int32_t edge_block_pointwise_conv_b[4] = {
-    -5499, -5598, 11332, -8940,
+TG_ALIGN(4) const int8_t edge_head_gemm_w[8] = {
+    0, -127, 32, 95, 0, -111, 95, -127,
 };
 
-TG_ALIGN(4) const int32_t edge_block_pointwise_conv_m[4] = {
-    1643193600, 1643193600, 1643193600, 1437794304,
+TG_ALIGN(4) const int32_t edge_head_gemm_b[2] = {
+    -2, -11572,
 };
 
-TG_ALIGN(4) const int32_t edge_head_gemm_w[4] = {
-    1595932672, 0, -2124443519, 0,
-};
-
-TG_ALIGN(4) const int32_t edge_head_gemm_b[4] = {
-    -2, -11572, 0, 0,
-};
-
-TG_ALIGN(4) const int32_t edge_head_gemm_m[4] = {
-    1127055360, 1127055360, 0, 0,
+TG_ALIGN(4) const int32_t edge_head_gemm_m[2] = {
+    1127055360, 1127055360,
 };
