@@ -134,13 +134,13 @@ class Call:
     #: Kernels made for this call, which its config names; and kernels of the library, likewise.
     generated: tuple[Generated, ...] = ()
     uses: tuple[str, ...] = ()
-    #: Layout of the input and of the output where it is not dense.
     #: Its kernel uses the stack pointer as a pointer to data (all live data above it).
     points_with_sp: bool = False
     #: Bytes of stack that its kernel takes beyond the usual.
     stack: int = 0
     #: What kernels shared by several layers must have room for: filled by plan/planner.py from all its calls.
     limits: tuple[tuple[str, int], ...] = ()
+    #: Layout of the input and of the output where it is not dense.
     x_planes: Planes | None = None
     y_planes: Planes | None = None
     #: Kernel and config of the reference call that this is a variant of, filled by plan/select.py: what the cost model
