@@ -140,6 +140,9 @@ def _windows(f: Mapping[str, int]) -> tuple[_Sweep, _Sweep]:
 
 def _conv(f: Mapping[str, int], call: Call) -> Shape:
     """A loop over blocks of channels and pixels, a window gathered for each pixel, more work where it is cut."""
+    tiles = _tiles(f, call)
+    if tiles:
+        return Shape("framed" if tiles["frame"] else "tiles", tiles)
     y, x = _windows(f)
     pixels, out_c, groups = f["out_h"] * f["out_w"], f["out_c"], f["groups"]
     row, window = f["k_w"] * f["in_c"], f["k_h"] * f["k_w"] * f["in_c"]
@@ -167,7 +170,6 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
             found[f"loads_{p}x{c}"] = blocks * _up(taps, 4)
     for p in (1, 2, 4):
         found[f"words_{p}"] = _up(pixels, p) * _words(call)
-    found |= _tiles(f, call)
     for step in (2, 4, 8, 16):
         found[f"taps_{step}"] = pixels * out_c * _up(taps, step)
         found[f"rows_{step}"] = pixels * out_c * f["k_h"] * _up(row // groups, step)
@@ -175,7 +177,7 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
     kind = "pointwise" if pointwise else "windows"
     kind += ", grouped" if groups > 1 else ""
     kind += ", planes" if call.y_planes else ""
-    return Shape(f"{kind}, framed" if found.get("frame") else kind, found)
+    return Shape(kind, found)
 
 
 def _words(call: Call) -> int:
@@ -195,28 +197,27 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     window = f["k_h"] * f["k_w"] * f["in_c"]
     y, x = _windows(f)
     inside = np.outer(np.array(y.inside), np.array(x.inside))
-    found: dict[str, float] = {
-        "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
-        "frame_rows": own.get("image_h", 0),
-    }
     high = own.get("high", 1)  # rows of pixels in a tile
-    for way, walk, wide in (
-        ("pixel", [inside.ravel()], size),
-        ("swapped", [inside.T.ravel()], size),
-        ("row", [inside.ravel()] if own.get("flat") else list(inside[::high]), size // high),
-        ("column", list(inside.T), size),
-    ):
-        whole = [bool(line[i : i + wide].all()) for line in walk for i in range(0, len(line), wide)]
-        tiles, cut = groups * len(whole), groups * (len(whole) - sum(whole))
-        both = tiles * _up(f["out_c"] // groups, 2)
-        found |= {
-            f"{way}_tiles": tiles, f"{way}_tile_rows": tiles * f["k_h"], f"{way}_tile_windows": tiles * window,
-            f"{way}_tile_pairs": tiles * pairs, f"{way}_tile_channels": both, f"{way}_tile_steps": both * pairs,
-            f"{way}_tile_loads": both * loads, f"{way}_tile_turns": both * turns,
-            f"{way}_cut": cut, f"{way}_cut_rows": cut * f["k_h"],
-            f"{way}_cut_windows": cut * window, f"{way}_cut_taps": cut * f["k_h"] * f["k_w"],
-        }  # fmt: skip
-    return found
+    wide = size // high
+    if own.get("rows"):
+        walk = list(inside.T)
+    elif own.get("swap"):
+        walk = [inside.T.ravel()]
+    elif own.get("flat") or call.kernel.startswith("tg_tiles"):
+        walk = [inside.ravel()]
+    else:
+        walk = list(inside[::high])
+    whole = [bool(line[i : i + wide].all()) for line in walk for i in range(0, len(line), wide)]
+    tiles, cut = groups * len(whole), groups * (len(whole) - sum(whole))
+    both = tiles * _up(f["out_c"] // groups, 2)
+    late = sum(getattr(g.view, "shift", 0) is None for g in call.generated)  # the shift is no part of the code
+    return {
+        "once": 1, "out_rows": f["out_h"], "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
+        "frame_rows": own.get("image_h", 0), "tiles": tiles, "tile_rows": tiles * f["k_h"],
+        "tile_windows": tiles * window, "tile_pairs": tiles * pairs, "channels": both, "steps": both * pairs,
+        "loads": both * loads, "turns": both * turns, "late": both * late,
+        "cut": cut, "cut_rows": cut * f["k_h"], "cut_windows": cut * window, "cut_taps": cut * f["k_h"] * f["k_w"],
+    }  # fmt: skip
 
 
 _TRANSPOSED = {
