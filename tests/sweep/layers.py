@@ -108,7 +108,8 @@ def conv(rng: Rng, f: dict[str, Any], depthwise: bool = False) -> Graph:
         (f["k_h"], f["k_w"]), (f["stride_h"], f["stride_w"]), (f["pad_top"], f["pad_left"], *after),
         (f["dil_h"], f["dil_w"]),
     )  # fmt: skip
-    x, y = (1, f["in_h"], f["in_w"], f["in_c"]), (1, f["out_h"], f["out_w"], f["out_c"])
+    x: tuple[int, ...] = (1, f["in_h"], f["in_w"], f["in_c"])
+    y: tuple[int, ...] = (1, f["out_h"], f["out_w"], f["out_c"])
     if f["in_h"] == f["k_h"] == f["out_h"] == 1 and rng.integers(2):
         window = Window(window.kernel[1:], window.strides[1:], window.pads[1::2], window.dilations[1:])
         x, y, w = (1, *x[2:]), (1, *y[2:]), w[:, 0]

@@ -142,7 +142,8 @@ def _library(kernels: tuple[str, ...]) -> frozenset[str]:
 
 def checks(layer: Single, sets: Sequence[str]) -> list[Check]:
     """Every candidate of every call of a layer, dense and with planes."""
-    graph, found = layer.graph, []
+    graph = layer.graph
+    found: list[Check] = []
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
     lowered = [settle(c) for c in node.op.lower(graph.ins(node), graph.outs(node)[0])]
