@@ -194,7 +194,8 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
         return {}
     loads = sum(len(step.loads) for step in steps) * pairs / len(steps) if steps else 4.0 * pairs
     turns = next((g.view.turns(pairs) for g in call.generated if hasattr(g.view, "turns")), 0.0)
-    window = f["k_h"] * f["k_w"] * f["in_c"]
+    # four pixels of a row may share their columns
+    window = f["k_h"] * own.get("cols", f["k_w"]) * f["in_c"]
     y, x = _windows(f)
     inside = np.outer(np.array(y.inside), np.array(x.inside))
     high = own.get("high", 1)  # rows of pixels in a tile
