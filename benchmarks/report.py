@@ -68,7 +68,9 @@ def mlperf_layers() -> str:
         if "cortex-m4 speed" not in builds:
             continue
         speed, balanced = (builds[f"cortex-m4 {mode}"]["layers"] for mode in ("speed", "balanced"))
-        for fast, usual in zip(speed, balanced, strict=True):
+        by_name = {layer["name"]: layer for layer in speed}
+        for usual in balanced:
+            fast = by_name[usual["name"]]
             per_mac = f"{fast['cycles'] / fast['macs']:.2f}" if fast["macs"] else ""
             rows.append([
                 f"{name} {usual['name']}", ", ".join(usual["kernels"]), number(usual["macs"]), number(usual["cycles"]),
@@ -95,10 +97,12 @@ def prediction_summary() -> str:
     rows = []
     for core, figures in load("predict")["summary"].items():
         for figure, e in figures.items():
-            layers = [f"{100 * e['median_layer']:.1f} %", percent(e["worst_layer"]), e["worst_layer_at"]]
+            layers = ["", "", ""]
+            if "layers" in e:
+                layers = [f"{100 * e['median_layer']:.1f} %", percent(e["worst_layer"]), e["worst_layer_at"]]
             rows.append([
                 f"{core} {figure}", number(e["networks"]), f"{100 * e['median']:.1f} %", percent(e["worst"]),
-                e["worst_at"], *(layers if "layers" in e else ["", "", ""]),
+                e["worst_at"], *layers,
             ])  # fmt: skip
     head = ["figure", "networks", "median error", "worst", "at", "median of layers", "worst layer", "at"]
     return table(head, rows)

@@ -168,7 +168,8 @@ def ports_table(model: Quantised) -> Table:
 
 def fits_table(estimate: Estimate) -> Table:
     """What each board would have to hold."""
-    t = Table(title="Predicted use of each board, and time of an inference without flash wait states")
+    title = "Predicted use of each board, and time of an inference without flash wait states"
+    t = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     for name, justify in (
         ("board", "left"), ("core", "left"), ("flash", "right"), ("", "right"), ("RAM", "right"), ("", "right"),
         ("fits", "left"), ("ms", "right"),
@@ -187,32 +188,26 @@ def prediction_table(e: Estimate) -> Table:
     assert board is not None
     assert p is not None
     clock = board.f_cpu_hz
-    t = Table(
-        title=f"Predicted for {board.id} ({p.core}) at {clock // 1_000_000} MHz, zero-wait flash; nothing was run"
-    )
-    for name, justify in (
-        ("layer", "left"), ("operator", "left"), ("kernel", "left"), ("MACs", "right"), ("instructions", "right"),
-        ("cycles", "right"), ("cycles/MAC", "right"), ("ms", "right"), ("share", "right"), ("constants", "right"),
-    ):  # fmt: skip
-        t.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    title = f"Predicted for {board.id} ({p.core}) at {clock // 1_000_000} MHz, flash without wait states"
+    t = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    timed, ms = p.cycles is not None, p.milliseconds(clock)
+    t.add_column("layer", overflow="fold", min_width=9)
+    for name in ("MACs", "cycles" if timed else "instructions", "per MAC", "ms", "share"):
+        t.add_column(name, justify="right", no_wrap=True)
     whole = sum(r.cycles for r in p.layers) or 1.0
     for r in p.layers:
-        timed = p.cycles is not None
         t.add_row(
-            r.name, r.title, ", ".join(r.kernels), f"{r.macs:,}", f"{r.instructions:,.0f}",
-            f"{r.cycles:,.0f}" if timed else "", f"{r.cycles / r.macs:.2f}" if timed and r.macs else "",
-            f"{1000 * r.cycles / clock:.3f}" if timed else "", f"{100 * r.cycles / whole:.0f} %", f"{r.constants:,}",
+            r.name, f"{r.macs:,}", f"{r.cycles:,.0f}", f"{r.cycles / r.macs:.2f}" if r.macs else "",
+            f"{1000 * r.cycles / clock:.3f}" if timed else "", f"{100 * r.cycles / whole:.0f} %",
         )  # fmt: skip
-    ms = p.milliseconds(clock)
     t.add_section()
     t.add_row(
-        "all", "", "", f"{e.macs:,}", f"{p.instructions:,}", "" if p.cycles is None else f"{p.cycles:,}",
-        "" if p.cycles is None or not e.macs else f"{p.cycles / e.macs:.2f}", "" if ms is None else f"{ms:.3f}", "",
-        f"{p.constants:,}",
+        "all", f"{e.macs:,}", f"{whole:,.0f}", f"{whole / e.macs:.2f}" if e.macs else "",
+        "" if ms is None else f"{ms:.3f}", "",
     )  # fmt: skip
     t.caption = (
-        f"flash {kib(p.flash)} bytes (code {kib(p.code)}, constants {kib(p.constants)}); RAM {kib(p.ram)} bytes "
-        f"(arena {kib(p.arena)}, in/out {kib(p.io)}, stack {kib(p.stack)})"
+        f"{p.instructions:,} instructions; flash {kib(p.flash)} bytes (code {kib(p.code)}, constants "
+        f"{kib(p.constants)}); RAM {kib(p.ram)} bytes (arena {kib(p.arena)}, in/out {kib(p.io)}, stack {kib(p.stack)})"
         + (f"; not counted, as never measured: {', '.join(p.unmeasured)}" if p.unmeasured else "")
     )
     return t
