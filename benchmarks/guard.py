@@ -62,6 +62,8 @@ def measure_layers(core: str) -> Rows:
     cases = cases_of(core, STUDY)
     rows: Rows = {}
     for case, counted in zip(cases, count_cases(core, cases), strict=True):
+        if not case.whole:  # a help of the layer, as the borders of planes
+            continue
         figures = _counts(core, counted)
         known = rows.setdefault(f"{case.name} | {core}", figures)
         for name, value in figures.items():
