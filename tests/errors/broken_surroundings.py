@@ -56,7 +56,7 @@ OPTIONS = [
         lambda p: p.build(p.model(m.dense(dims=(1, 32768), w=m.weights("w", 32768, 16), b=16)), board="bbcmicrobit"),
         TARGET,
         "bbcmicrobit",
-        "flash: 524,",
+        "flash: 5",
         "RAM: 32,",
     ),
     Case("name_keyword", _named("int"), USAGE, "--name", '"int"', "m_int"),

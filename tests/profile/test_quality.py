@@ -19,9 +19,3 @@ def test_no_warnings(compiler: str, tmp_path: Path, require_tool: Callable[[str]
     require_tool(compiler)
     done = run((compiler, *STRICT, "-c", str(COUNTER), "-o", "counter.o"), tmp_path, 60.0)
     assert done.exit_code == 0, done.stderr
-
-
-def test_format(require_tool: Callable[[str], None]) -> None:
-    require_tool("clang-format")
-    done = run(("clang-format", "--dry-run", "--Werror", str(COUNTER)), ROOT, 60.0)
-    assert done.exit_code == 0, done.stderr

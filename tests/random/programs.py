@@ -16,7 +16,7 @@ from tinygen import verify
 from tinygen.build.process import run
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
-from tinygen.emit.library import render_library
+from tinygen.emit.library import kernel_files, render_library
 from tinygen.emit.project import ModelView, PortView
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.errors import VerifyError
@@ -219,5 +219,6 @@ def symbol_problems(parts: Sequence[Part], program: Program, core: Core) -> list
     inside = [name for kind, name in _symbols(program.elf, core) if kind in "TW"]
     wanted = {k for p in parts for k in p.plan.kernels}
     found += [f"kernel {k} is in the program {inside.count(k)} times" for k in sorted(wanted) if inside.count(k) != 1]
-    extra = {name for name in inside if name.startswith("tg_") and name.endswith(("_s8", "_dsp"))} - wanted
+    brought = {Path(f).stem for p in parts for f in kernel_files(p.plan.kernels, p.plan.generated)}
+    extra = {name for name in inside if name.startswith("tg_") and name.endswith(("_s8", "_dsp"))} - brought
     return found + [f"kernel {k} is there, but no model uses it" for k in sorted(extra)]

@@ -141,4 +141,4 @@ def test_complete_build(tmp_path: Path, require_tool: Callable[[str], None]) -> 
         assert built.sizes.flash_model < 106_988 / 2
         assert built.sizes.ram_static == 0
         assert built.stack is not None
-        assert built.stack < 800
+        assert built.stack < 1500  # the window of a tile lies on it

@@ -32,7 +32,7 @@ typedef struct {
     uint32_t *sum;     /**< [4], added to; 2^15 too much for every group in channels 0 and 1 */
 } tg_lanes_t;
 
-#if defined(__GNUC__) && TG_SMALL_CORE
+#if defined(__GNUC__) && defined(__thumb__) && TG_SMALL_CORE
 /** All of a block. Saves what it uses by itself, so it compiles with any frame pointer and any optimisation. */
 static TG_NOINLINE void tg_lanes_block(const tg_lanes_t *job)
 {

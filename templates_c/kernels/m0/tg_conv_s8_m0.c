@@ -2,7 +2,7 @@
 
 #include "tg_lanes_s8.h"
 
-#if TG_SMALL_CORE && defined(__GNUC__)
+#if TG_SMALL_CORE && defined(__thumb__) && defined(__GNUC__)
 
 TG_STATIC_ASSERT(offsetof(tg_lanes_t, sums) == 48U, fields_are_where_the_assembly_reads_them);
 

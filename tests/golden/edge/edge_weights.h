@@ -7,9 +7,11 @@
 
 #include <stdint.h>
 
-#define EDGE_WEIGHTS_ID 0x4810B18CU
+#define EDGE_WEIGHTS_ID 0xFDD6AE2DU
 
-extern const int32_t edge_stem_conv_w[38];
+extern const int32_t edge_stem_conv_w[30];
+extern const int32_t edge_stem_conv_b[4];
+extern const int32_t edge_stem_conv_m[4];
 extern const int32_t edge_block_depthwise_conv_w[9];
 extern const int32_t edge_block_depthwise_conv_b[4];
 extern const int32_t edge_block_depthwise_conv_m[4];
