@@ -109,3 +109,22 @@ class Guarded:
         assert np.all(self.raw[:GUARD] == GUARD_BYTE), "written before the output"
         assert np.all(self.raw[GUARD + self.array.size :] == GUARD_BYTE), "written behind the output"
         return self.array
+
+
+def run(
+    lib: ctypes.CDLL, function: str, cfg: dict[str, Any], *arrays: np.ndarray, scratch: int = 0, size: int
+) -> np.ndarray:
+    """Output of a kernel; it and the scratch (none when 0) are guarded. A variant takes the reference's config."""
+    out, room = Guarded(size), Guarded(scratch)
+    extra = (room.array,) if scratch else ()
+    call(lib, function, function[: function.index("_s8") + 3], cfg, *arrays, *extra, out.array)
+    room.check()
+    return out.check()
+
+
+def equal(got: np.ndarray, want: np.ndarray, cfg: dict[str, Any]) -> None:
+    """Every value; the message says where the first differs."""
+    flat = want.reshape(-1)
+    assert flat.size > 0
+    wrong = np.flatnonzero(got != flat)
+    assert wrong.size == 0, f"{cfg}: {wrong.size} differ, first [{wrong[0]}]: {got[wrong[0]]} != {flat[wrong[0]]}"

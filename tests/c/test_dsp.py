@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.c import cases, oracle, test_dsp_dense
-from tests.c.harness import Guarded, build, call
+from tests.c.harness import build, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_dsp as pack
 
@@ -21,23 +21,6 @@ SEEDS = range(200)
 def lib(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], None]) -> ctypes.CDLL:
     require_tool("gcc")
     return build(tmp_path_factory.mktemp("kernels"))
-
-
-def run(
-    lib: ctypes.CDLL, function: str, cfg: dict[str, Any], *arrays: np.ndarray, scratch: int, size: int
-) -> np.ndarray:
-    """With a guarded scratch area (none when 0)."""
-    out, room = Guarded(size), Guarded(scratch)
-    extra = (room.array,) if scratch else ()
-    call(lib, function, function.removesuffix("_dsp"), cfg, *arrays, *extra, out.array)
-    room.check()
-    return out.check()
-
-
-def equal(got: np.ndarray, want: np.ndarray, cfg: dict[str, Any]) -> None:
-    flat = want.reshape(-1)
-    wrong = np.flatnonzero(got != flat)
-    assert wrong.size == 0, f"{cfg}: {wrong.size} differ, first [{wrong[0]}]: {got[wrong[0]]} != {flat[wrong[0]]}"
 
 
 def conv(lib: ctypes.CDLL, c: dict[str, Any], x: np.ndarray, w: np.ndarray, b: np.ndarray, m: np.ndarray) -> None:

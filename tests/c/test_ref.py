@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.c import cases, oracle
-from tests.c.harness import Guarded, build, call
+from tests.c.harness import Guarded, build, call, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias, requant
 
 SEEDS = range(120)
@@ -24,19 +24,6 @@ def lib(
     require_tool("gcc")
     extra = ("-D__ARM_ARCH_6M__",) if request.param == "narrow" else ()
     return build(tmp_path_factory.mktemp("kernels"), extra=extra)
-
-
-def run(lib: ctypes.CDLL, kernel: str, cfg: dict[str, Any], *arrays: np.ndarray, size: int) -> np.ndarray:
-    out = Guarded(size)
-    call(lib, kernel, kernel, cfg, *arrays, out.array)
-    return out.check()
-
-
-def equal(got: np.ndarray, want: np.ndarray, cfg: dict[str, Any]) -> None:
-    flat = want.reshape(-1)
-    assert flat.size > 0
-    wrong = np.flatnonzero(got != flat)
-    assert wrong.size == 0, f"{cfg}: {wrong.size} differ, first [{wrong[0]}]: {got[wrong[0]]} != {flat[wrong[0]]}"
 
 
 @pytest.mark.parametrize("make", [cases.conv_case, cases.pointwise_case])

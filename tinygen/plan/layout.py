@@ -12,6 +12,7 @@ from tinygen.ops.base import Call, Planes
 from tinygen.plan.select import candidates
 from tinygen.plan.steady import settle
 from tinygen.plan.variants.base import ints
+from tinygen.plan.variants.pack_dwplane import Shape, planes_for
 
 
 def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]:
@@ -46,17 +47,10 @@ def _call(graph: Graph, node: Node) -> Call | None:
 
 def plane_layouts(f: Mapping[str, int]) -> list[Planes]:
     """Of a depthwise layer's input, the better first: the longer axis contiguous."""
-    down = (f["in_h"], f["out_h"], f["k_h"], f["stride_h"], f["dil_h"], f["pad_top"])
-    along = (f["in_w"], f["out_w"], f["k_w"], f["stride_w"], f["dil_w"], f["pad_left"])
-    by_rows = _planes(down, along, f["in_c"], swap=False)
-    by_columns = _planes(along, down, f["in_c"], swap=True)
+    shape = Shape.of(f)
+    by_rows = planes_for(shape, f["in_c"])
+    by_columns = planes_for(shape.transposed(), f["in_c"], swap=True)
     return [by_columns, by_rows] if f["in_h"] > f["in_w"] else [by_rows, by_columns]
-
-
-def _planes(rows: tuple[int, ...], cols: tuple[int, ...], channels: int, *, swap: bool) -> Planes:
-    size, out, k, stride, dil, pad = cols
-    beyond = max(0, (out - 1) * stride + (k - 1) * dil - pad + 1 - size)
-    return Planes(rows[0], size, channels, size + max(pad, beyond), pad, swap)
 
 
 def pad_call(tensor: str, planes: Planes, zero_point: int) -> Call:

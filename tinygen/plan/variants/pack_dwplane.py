@@ -34,7 +34,8 @@ They requantise with one SMMLAR, whose result has no bits behind the point: m / 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -62,6 +63,11 @@ class Shape:
     pad_left: int
     dil_h: int = 1
     dil_w: int = 1
+
+    @staticmethod
+    def of(f: Mapping[str, int]) -> Shape:
+        """Of a reference call's config fields."""
+        return Shape(**{field.name: f[field.name] for field in fields(Shape)})
 
     @property
     def below(self) -> int:

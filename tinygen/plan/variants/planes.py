@@ -28,10 +28,7 @@ def _layer(call: Call) -> _Layer | str:
         return "its input is not in planes"
     if f["in_c"] != f["out_c"]:
         return f"{f['out_c'] // f['in_c']} output channels for each input channel"
-    shape = pack.Shape(
-        f["in_h"], f["in_w"], f["out_h"], f["out_w"], f["k_h"], f["k_w"], f["stride_h"], f["stride_w"],
-        f["pad_top"], f["pad_left"], f["dil_h"], f["dil_w"],
-    )  # fmt: skip
+    shape = pack.Shape.of(f)
     out_row, out_col = f["out_w"] * f["out_c"], f["out_c"]
     if planes.swap:
         shape, w = shape.transposed(), np.ascontiguousarray(w.swapaxes(0, 1))

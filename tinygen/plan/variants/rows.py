@@ -92,7 +92,7 @@ _GEOMETRY = (
 
 
 def whole_rows(call: Call) -> Call | str:
-    """Unrolled over the channels, as far as that pays."""
+    """Unrolled over the channels, as far as that pays; where it does not, there is compact_rows."""
     return _rows(call, UNROLLED)
 
 
@@ -128,6 +128,8 @@ def _rows(call: Call, unrolled: int) -> Call | str:
     pairs_of_channels = f["out_c"] // 2
     fits = max(1, unrolled // (PAIR_CODE * len(pairs) + ENDS_CODE))
     unroll = next(u for u in range(min(fits, pairs_of_channels), 0, -1) if pairs_of_channels % u == 0)
+    if unrolled and unroll == 1 < pairs_of_channels:
+        return "unrolled over the channels it is too long"
     reach = (f["k_h"] - 1) * f["dil_h"] * row + x[3] + run
     pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]
     if pixels < wide or max(reach, y[3] + y_channel, 16 * len(pairs), wide * right, wide * y_col) > REACH:
