@@ -1,0 +1,5 @@
+"""python -m tinygen.cli"""
+
+from tinygen.cli import main
+
+main()

@@ -1,0 +1,64 @@
+"""What the commands print with: plain text on two consoles, notes, and progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+
+class PlainConsole(Console):
+    """A console for texts from anywhere: names in a model cannot be markup, emoji codes or control sequences."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for s in super().render(renderable, options):
+            text = "".join(c for c in s.text if c.isprintable() or c == "\n")
+            yield s if s.control or text == s.text else Segment(text, s.style)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
+
+
+class Bars(AbstractContextManager["Bars"]):
+    """Progress bars on standard error, one for each phase; silent when that is not a terminal."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description:12s}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if phase not in self._tasks:
+            self._tasks[phase] = self._progress.add_task(phase, total=total)
+        self._progress.update(self._tasks[phase], completed=done, total=total)
+
+
+def notes(texts: list[str]) -> None:
+    for text in texts:
+        say("note:", "yellow", text)
+
+
+def say(word: str, style: str, text: str) -> None:
+    """A message on standard error: wrapped at words on a terminal, as it is in a file."""
+    err.print(Text.assemble((word, style), f" {text}"), highlight=False, soft_wrap=not err.is_terminal)

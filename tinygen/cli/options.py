@@ -1,0 +1,53 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tinygen import workflow as flow
+from tinygen.calibrate.ranges import METHODS
+
+
+def shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """NAME=1,3,32,32 options."""
+    found = {}
+    for value in values:
+        name, _sep, dims = value.rpartition("=")
+        try:
+            found[name] = tuple(int(d) for d in dims.split(","))
+        except ValueError:
+            name = ""
+        if not name:
+            raise click.BadParameter(f'"{value}" is not NAME=1,3,32,32')
+    return found
+
+
+def name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """--name: as it is, or not at all; only names taken from files are made to fit."""
+    if value is None or value.lower() == flow.model_name(value):
+        return value
+    if len(value) > flow.MAX_NAME:
+        raise click.BadParameter(f'"{value}" has {len(value)} characters; at most {flow.MAX_NAME} are allowed.')
+    if value.isidentifier() and value.isascii() and not value.startswith("_"):
+        why = "is taken: it is a word or a header of C, or a name that tinygen uses itself"
+    else:
+        why = "cannot begin names in C: letters, digits and underscores are allowed, a letter first"
+    raise click.BadParameter(f'"{value}" {why}. Take {flow.model_name(value)}, say.')
+
+
+def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that quantises a model."""
+    for option in (
+        click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
+                     help="Fix the shape of an input that the model leaves open."),
+        click.option("--samples", default=flow.CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
+                     help="How many calibration samples to use."),
+        click.option("--calibration", "method", default=flow.DEFAULT_METHOD, show_default=True,
+                     type=click.Choice(METHODS), help="How ranges of activations are estimated."),
+        click.option("--name", callback=name, help="Name of the model in C; the file's name unless given."),
+    ):  # fmt: skip
+        f = option(f)
+    return f
