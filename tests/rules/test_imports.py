@@ -20,7 +20,7 @@ ROWS = (
     ("simulate", "passes", "targets", "plan"),
     ("compress",),
     ("emit",),
-    ("build", "verify", "profile", "workflow", "report"),
+    ("build", "verify", "profile", "workflow", "report", "fit"),
     ("cli",),
 )
 
@@ -38,8 +38,9 @@ EXTERNAL = {
     "rich": ("report", "cli"),
     "click": ("cli",),
     "serial": ("profile",),
+    "optuna": ("fit",),
 }
-OPTIONAL = ("torch",)  # an extra: imported inside the function that uses it
+OPTIONAL = ("torch", "optuna")  # an extra: imported inside the function that uses it
 PACKAGE_ROOT = ""  # tinygen/__init__.py: public names, from anywhere
 UNIT_OF_FILE = {"emit/__init__.py": "emit.resources", "__init__.py": PACKAGE_ROOT, "__main__.py": "cli"}
 

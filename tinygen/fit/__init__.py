@@ -1,0 +1,1 @@
+"""The search for the compression that fits a board."""
