@@ -23,6 +23,8 @@ from tinygen.ops.base import (
     Shape,
     config,
     contiguous_strides,
+    int_range,
+    kernel_of,
     need_quant,
     strided_copy,
 )
@@ -31,6 +33,7 @@ from tinygen.ops.broadcast import operands
 
 class _Move(Operator):
     same_quant = True
+    int16 = True
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Reshape(_Move):
         return (Alias(out.name, ins[0].name, 0),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
-        return (strided_copy(ins[0].name, out.name, (out.size,), (1,), (1,)),)
+        return (strided_copy(ins[0], out, (out.size,), (1,), (1,)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -77,7 +80,7 @@ class Transpose(_Move):
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         x_strides = contiguous_strides(ins[0].shape)
         picked = tuple(x_strides[p] for p in self.perm)
-        return (strided_copy(ins[0].name, out.name, out.shape, picked, contiguous_strides(out.shape)),)
+        return (strided_copy(ins[0], out, out.shape, picked, contiguous_strides(out.shape)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -124,7 +127,7 @@ class Slice(_Move):
         strides = contiguous_strides(ins[0].shape)
         offset = sum(s * st for s, st in zip(self.starts, strides, strict=True))
         stepped = tuple(s * st for s, st in zip(self.steps, strides, strict=True))
-        return (strided_copy(ins[0].name, out.name, out.shape, stepped, contiguous_strides(out.shape), offset),)
+        return (strided_copy(ins[0], out, out.shape, stepped, contiguous_strides(out.shape), offset),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -175,7 +178,7 @@ class Concat(_Move):
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         y_strides = contiguous_strides(out.shape)
         return tuple(
-            strided_copy(t.name, out.name, t.shape, contiguous_strides(t.shape), y_strides, 0, o)
+            strided_copy(t, out, t.shape, contiguous_strides(t.shape), y_strides, 0, o)
             for t, o in zip(ins, self._offsets(ins, out), strict=True)
         )
 
@@ -202,21 +205,22 @@ class Pad(_Move):
         value = b.const(np.array(self.value, np.float32))
         return (b.op("Pad", [names[0], b.const(np.array(self.pads, np.int64)), value], mode="constant"),)
 
-    def _fill(self, out: Tensor) -> int:
+    def fill(self, out: Tensor) -> int:
+        """The padding value in the integers of a FIXED output."""
         scale, zp = need_quant(out)
-        return int(np.clip(np.rint(self.value / scale) + zp, -128, 127))
+        return int(np.clip(np.rint(self.value / scale) + zp, *int_range(out)))
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         n = len(self.pads) // 2
         widths = [(0, 0)] + [(self.pads[i], self.pads[n + i]) for i in range(n)]
-        return (np.pad(arrays[0], widths, constant_values=self._fill(out)),)
+        return (np.pad(arrays[0], widths, constant_values=self.fill(out)),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         y_strides = contiguous_strides(out.shape)
         offset = sum(p * s for p, s in zip(self.pads, y_strides, strict=False))
         x = ins[0]
-        fill = Call("tg_fill_s8", config(n=out.size, value=self._fill(out)), (), (), out.name)
-        return fill, strided_copy(x.name, out.name, x.shape, contiguous_strides(x.shape), y_strides, 0, offset)
+        fill = Call(kernel_of("tg_fill", out), config(n=out.size, value=self.fill(out)), (), (), out.name)
+        return fill, strided_copy(x, out, x.shape, contiguous_strides(x.shape), y_strides, 0, offset)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -256,7 +260,7 @@ class Gather(_Move):
             inner=int(np.prod(x[self.axis + 1 :])),
         )
         idx = ConstArg("idx", np.array(self.indices, np.uint16))
-        return (Call("tg_gather_s8", fields, (ins[0].name,), (idx,), out.name),)
+        return (Call(kernel_of("tg_gather", out), fields, (ins[0].name,), (idx,), out.name),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -282,7 +286,7 @@ class Expand(_Move):
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         x = (1,) * (len(out.shape) - len(ins[0].shape)) + ins[0].shape
         strides = tuple(0 if d == 1 else s for d, s in zip(x, contiguous_strides(x), strict=True))
-        return (strided_copy(ins[0].name, out.name, out.shape, strides, contiguous_strides(out.shape)),)
+        return (strided_copy(ins[0], out, out.shape, strides, contiguous_strides(out.shape)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
