@@ -1,10 +1,15 @@
-"""Which of its candidates each call becomes: cycles against flash and stack, kernels that layers share counted once."""
+"""Which of its candidates each call becomes: cycles against flash and stack, kernels and constants that layers share
+counted once."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from tinygen.numerics import Array
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.targets.kernel_sizes import known_bytes
@@ -27,8 +32,9 @@ SWEEPS = 20
 class _Option:
     call: Call
     cycles: float
+    #: Bytes of code by kernel, and of constants by content: layers share what is equal.
     code: tuple[tuple[str, int], ...]
-    constants: int
+    constants: tuple[tuple[bytes, int], ...]
 
 
 def choose(
@@ -46,7 +52,8 @@ def choose(
 
     def value(chosen: Sequence[_Option]) -> float:
         code = {name: size for o in chosen for name, size in o.code}
-        flash = sum(code.values()) + sum(o.constants for o in chosen)
+        constants = {content: size for o in chosen for content, size in o.constants}
+        flash = sum(code.values()) + sum(constants.values())
         stack = max((o.call.stack for o in chosen), default=0)
         return sum(o.cycles for o in chosen) + worth * flash + stack_worth * stack
 
@@ -109,4 +116,10 @@ def _option(call: Call, core: str, slow_loops: bool) -> _Option:
         cycles *= HOT_FACTOR
     code = [(name, known_bytes(core, name) or UNKNOWN_BYTES) for name in call.library]
     code += [(g.name, g.code) for g in call.generated]
-    return _Option(call, cycles, tuple(code), sum(c.array.nbytes for c in call.consts))
+    constants = [(_content(c.array), c.array.nbytes) for c in call.consts]
+    return _Option(call, cycles, tuple(code), tuple(constants))
+
+
+def _content(a: Array) -> bytes:
+    """Equal for arrays of which emit keeps one."""
+    return hashlib.blake2b(a.dtype.str.encode() + np.ascontiguousarray(a).tobytes(), digest_size=16).digest()

@@ -22,7 +22,7 @@ def candidates(call: Call, kernel_sets: Sequence[str]) -> tuple[Call, ...]:
             made = variant(call)
             if isinstance(made, Call):
                 found.append(replace(made, why=f"{name} kernel", reference=call.kernel, geometry=call.config))
-            else:
+            elif made:
                 reasons.append(f"not {name}: {made}")
     if planes:
         return tuple(found)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import dsp, mve, small
+from tinygen.plan.variants import dsp, mve, palette, small
 from tinygen.plan.variants.base import Variant, Variants
 from tinygen.plan.variants.slides import slide_limits
 from tinygen.plan.variants.tiles import tile_limits
 
-#: Kernel set: its variants. The set "ref" has none: it is what they are variants of.
+#: Kernel set: its variants. Those of the set "ref" are for every core.
 VARIANTS: dict[str, Variants] = {
     "dsp": dsp.VARIANTS,
     "m0": small.variants("m0", narrow=True),
     "m3": small.variants("m3", narrow=False),
     "mve": mve.VARIANTS,
+    "ref": palette.REFERENCE,
 }
 
 

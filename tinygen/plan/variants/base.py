@@ -8,7 +8,7 @@ from dataclasses import replace
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg
 
-#: Takes a reference call and gives the packed call, or the reason why it cannot.
+#: Takes a reference call and gives the packed call, or the reason why it cannot: empty where it is no news.
 Variant = Callable[[Call], Call | str]
 #: Reference kernel to its variants, the preferred first.
 Variants = dict[str, tuple[Variant, ...]]
