@@ -1,0 +1,82 @@
+"""What techniques share: which layers they may touch, and a graph with other weights in a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tinygen.compress.log import LayerChange
+from tinygen.compress.network import Network, layers, weights
+from tinygen.errors import ModelError
+from tinygen.ir.types import Graph, Node, Quant, Tensor
+from tinygen.numerics import Array
+from tinygen.ops import Conv
+from tinygen.passes.base import fresh
+
+#: Layers with fewer weights are left alone unless named: what they could save is less than what describes it.
+SMALL = 256
+
+
+def is_depthwise(graph: Graph, node: Node) -> bool:
+    """A convolution whose every input channel is a group of its own."""
+    return isinstance(node.op, Conv) and node.op.depthwise(graph.tensors[node.inputs[0]].shape[-1])
+
+
+def why_not_by_default(graph: Graph, node: Node) -> str | None:
+    """Why a layer is left alone unless the user names it, or None."""
+    if is_depthwise(graph, node):
+        return "depthwise: few weights, each one counts; name it in layers to have it anyway"
+    size = weights(graph, node).size
+    if size < SMALL:
+        return f"only {size} weights; name it in layers to have it anyway"
+    return None
+
+
+def choose_layers(
+    network: Network,
+    names: Collection[str] | None,
+    technique: str,
+    why_not: Callable[[Node], str | None],
+    log: list[LayerChange] | None,
+) -> list[Node]:
+    """The layers to work on: those named, or all, without those that `why_not` refuses; the refused go to `log`.
+
+    ModelError for a name that is no layer of the network.
+    """
+    graph = network.graph
+    known = [n.name for n in layers(graph)]
+    for name in names or ():
+        if name not in known:
+            raise ModelError(
+                f'{technique}: no layer "{name}" with weights in the network; found {", ".join(known) or "none"}.'
+            )
+    chosen = []
+    for node in layers(graph):
+        reason = why_not_by_default(graph, node) if names is None else "" if node.name not in names else None
+        reason = why_not(node) if reason is None else reason
+        if reason is None:
+            chosen.append(node)
+        elif reason and log is not None:
+            size = weights(graph, node).size
+            log.append(LayerChange(node.name, technique, f"left alone: {reason}", size, size))
+    return chosen
+
+
+def set_weights(graph: Graph, values: Mapping[str, tuple[Array, Array, Quant | None]]) -> Graph:
+    """The graph with other (weights, bias, pin of the weights) in the layers named; constants that several nodes
+    share are split."""
+    nodes, tensors = [], []
+    for node in graph.nodes:
+        if node.name in values:
+            w, b, quant = values[node.name]
+            names = []
+            for name, array, pin in ((node.inputs[1], w, quant), (node.inputs[2], b, None)):
+                shared = len(graph.consumers[name]) > 1 or node.inputs.count(name) > 1
+                new = fresh(graph, f"{node.outputs[0]}_{'b' if name == node.inputs[2] else 'w'}") if shared else name
+                names.append(new)
+                tensors.append(Tensor.constant(new, array.astype(np.float32), pin))
+            node = replace(node, inputs=(node.inputs[0], *names))
+        nodes.append(node)
+    return graph.with_(nodes=nodes, tensors=tensors)
