@@ -61,6 +61,12 @@ class OutputError(TinygenError):
     exit_code = 6
 
 
+class RecipeError(TinygenError):
+    """What was asked of compression makes no sense: a recipe, a budget, a network that cannot be compressed so."""
+
+    exit_code = 8
+
+
 class MissingToolError(ToolError):
     """A tool that is simply not installed: what does not need it goes on."""
 
