@@ -165,7 +165,7 @@ def test_what_is_refused() -> None:
     assert "not a multiple of 4" in log[0].text
     bad = correlated((1, 6, 6, 4), 3)
     bad.inputs[0][1, 0, 0, 0, 0] = np.inf
-    with pytest.raises(DataError, match="sample 1.*NaN or infinite"):
+    with pytest.raises(DataError, match=r"sample 1.*NaN or infinite"):
         gather(GRAPH, bad)
 
 
