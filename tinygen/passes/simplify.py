@@ -1,0 +1,258 @@
+"""Lossless simplification of a FIXED graph: the same bits from fewer channels, weights and nodes.
+
+What `passes/intervals.py` proves decides everything:
+
+- a channel that takes one value only is folded into the biases of its readers, and its own weights are cleared;
+- nodes that change nothing and clamps that cannot act go; a tensor that is constant becomes a constant;
+- channels that nobody reads go from every tensor they are tied to (`passes/channels.py`).
+
+Each step uncovers work for the others, so they repeat until nothing changes. Ports keep their shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.ir.types import Graph, Node, Stage, Tensor
+from tinygen.numerics import Array, requant
+from tinygen.ops import Add, Concat, Conv, ConvTranspose, Dense, Extreme, Gather, Mul, Unary
+from tinygen.ops.base import need_quant
+from tinygen.passes.base import Pass, Promise, drop_dead, replace_nodes, rewire, until_stable
+from tinygen.passes.channels import Channels, couple, groups, is_depthwise, joins_channels, keep, width
+from tinygen.passes.intervals import Range, all_int8, largest_sum, layer_range, reach, sums, taps_inside
+
+#: Multiplier of a cleared channel: a multiple of 768 that can be halved 28 times, so that every kernel takes it.
+STEADY_MULTIPLIER = 768 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a graph computes and holds; channels are the outputs of layers with weights."""
+
+    macs: int
+    weights: int
+    channels: int
+    nodes: int
+
+
+def size_of(graph: Graph) -> Size:
+    """Multiply-accumulates, weights and channels of a graph."""
+    layers = [n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense)]
+    return Size(
+        sum(n.op.macs(graph.ins(n), graph.outs(n)[0]) for n in graph.nodes),  # type: ignore[attr-defined]
+        sum(graph.tensors[n.inputs[1]].size for n in layers),
+        sum(width(graph.outs(n)[0]) for n in layers),
+        len(graph.nodes),
+    )
+
+
+def largest_sums(graph: Graph) -> dict[str, int]:
+    """For each layer with weights a bound on the magnitude of every partial sum of its accumulators, in any order."""
+    ranges = reach(graph)
+    return {
+        n.name: largest_sum(n.op, graph.ins(n), ranges[n.inputs[0]])
+        for n in graph.nodes
+        if isinstance(n.op, Conv | ConvTranspose | Dense)
+    }
+
+
+def _step(graph: Graph) -> Graph | None:
+    graph_alive = drop_dead(graph)
+    if graph_alive is not graph:
+        return graph_alive
+    ranges = reach(graph)
+    for find in (_settle, _without_effect, _constant_operand, _unread):
+        after = find(graph, ranges)
+        if after is not None:
+            return after
+    return None
+
+
+# -- layers with weights ---------------------------------------------------------------------------------------------
+
+
+def _settle(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+    """Every layer with weights: constant inputs into the bias, constant outputs without weights, idle clamps."""
+    nodes: list[Node] = []
+    changed: dict[str, Tensor] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Conv | ConvTranspose | Dense) and all_int8(graph, node):
+            node, made = _settle_layer(graph, node, ranges[node.inputs[0]])
+            changed |= {t.name: t for t in made}
+        nodes.append(node)
+    if not changed and all(a is b for a, b in zip(nodes, graph.nodes, strict=True)):
+        return None
+    return graph.with_(nodes=nodes, tensors=changed.values())
+
+
+def _settle_layer(graph: Graph, node: Node, x: Range) -> tuple[Node, tuple[Tensor, ...]]:
+    op, ins, out = node.op, graph.ins(node), graph.outs(node)[0]
+    assert isinstance(op, Conv | ConvTranspose | Dense)
+    assert op.epilogue is not None
+    w, b, m = ins[1].array.astype(np.int64), ins[2].array.astype(np.int64), ins[3].array.astype(np.int64)
+    w, b = fold_inputs(w, b, x, need_quant(ins[0])[1], groups(op), padded=not taps_inside(op, ins[0], out).all())
+    acc = sums(op, ins, out, x)
+    y = layer_range(op, ins, out, acc)
+    idle = y.steady & (w.reshape(len(w), -1) != 0).any(axis=1)
+    for channel in np.flatnonzero(idle):
+        value = int(y.lo[channel])
+        w[channel] = 0
+        b[channel], m[channel] = _steady_constants(op, out, value, int(acc.lo[channel]), int(m[channel]))
+    end = op.epilogue
+    free = layer_range(replace(op, epilogue=replace(end, lo=-(2**31), hi=2**31 - 1)), ins, out, acc)
+    lo = -128 if (free.lo >= end.lo).all() else end.lo
+    hi = 127 if (free.hi <= end.hi).all() else end.hi
+    if (lo, hi) != (end.lo, end.hi):
+        node = replace(node, op=replace(op, epilogue=replace(end, lo=lo, hi=hi)))
+    made = []
+    inputs = list(node.inputs)
+    for i, new in ((1, w), (2, b), (3, m)):
+        if not np.array_equal(new, ins[i].array):
+            name = _own_name(graph, ins[i].name)
+            made.append(Tensor.constant(name, new.astype(ins[i].array.dtype), ins[i].quant))
+            inputs[i] = name
+    return (replace(node, inputs=tuple(inputs)), tuple(made)) if made else (node, ())
+
+
+def _own_name(graph: Graph, name: str) -> str:
+    """The name of a constant that only one node reads, or another."""
+    if sum(n.inputs.count(name) for n in graph.nodes) == 1:
+        return name
+    k = 2
+    while f"{name}_{k}" in graph.tensors:
+        k += 1
+    return f"{name}_{k}"
+
+
+def fold_inputs(w: Array, b: Array, x: Range, zp: int, count: int, *, padded: bool) -> tuple[Array, Array]:
+    """Weights (output, ..., input of a group) and bias with constant inputs moved into the bias.
+
+    A tap outside the image reads the zero point. So where a window may reach outside, only a constant that is the zero
+    point can go.
+    """
+    gone = x.steady & ((x.lo == zp) | (not padded))
+    value = np.where(gone, x.lo - zp, 0).reshape(count, 1, 1, -1)
+    taps = w.reshape(count, len(w) // count, -1, w.shape[-1])
+    bias = b + (taps * value).sum(axis=(2, 3)).reshape(-1)
+    left = np.where(gone.reshape(count, 1, 1, -1), 0, taps)
+    return left.reshape(w.shape), bias
+
+
+def _steady_constants(
+    op: Conv | ConvTranspose | Dense, out: Tensor, value: int, reached: int, m: int
+) -> tuple[int, int]:
+    """Bias and multiplier that give `value` without weights: a small bias where one gives it, for the sake of kernels
+    that pack sums; else an accumulator that the channel reaches anyway."""
+    assert op.epilogue is not None
+    end, zp = op.epilogue, need_quant(out)[1]
+    bias = round((value - zp) * 2.0**end.shift / STEADY_MULTIPLIER)
+    made = int(requant(np.array(bias), STEADY_MULTIPLIER, end.shift)) + zp
+    return (bias, STEADY_MULTIPLIER) if abs(bias) < max(abs(reached), 1) and made == value else (reached, m)
+
+
+# -- whole nodes -----------------------------------------------------------------------------------------------------
+
+
+def _without_effect(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+    """Remove one node whose output is its input."""
+    for node in graph.nodes:
+        source = _same_as(graph, node, ranges)
+        out = node.outputs[0]
+        if source is None or out in graph.outputs or source.quant != graph.tensors[out].quant:
+            continue
+        return replace_nodes(rewire(graph, out, source.name), {node.name: ()})
+    return None
+
+
+def _same_as(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Tensor | None:
+    """The input that the node only hands on, whatever the other is."""
+    ins, out, op = graph.ins(node), graph.outs(node)[0], node.op
+    x = ins[0]
+    if x.const is None and x.shape == out.shape:
+        if isinstance(op, Unary):
+            r = ranges[x.name]
+            codes = np.arange(r.lo.min(), r.hi.max() + 1)
+            return x if all_int8(graph, node) and np.array_equal(ins[1].array[codes + 128], codes) else None
+        if isinstance(op, Concat) and len(ins) == 1:
+            return x
+        if isinstance(op, Gather) and op.indices == tuple(range(x.shape[op.axis])):
+            return x
+    if isinstance(op, Extreme):
+        a, b = (_range(t, ranges) for t in ins)
+        for t, mine, other in ((ins[0], a, b), (ins[1], b, a)):
+            wins = (mine.lo >= other.hi).all() if op.largest else (mine.hi <= other.lo).all()
+            if t.const is None and t.shape == out.shape and wins:
+                return t
+    return None
+
+
+def _range(t: Tensor, ranges: Mapping[str, Range]) -> Range:
+    if t.const is None:
+        return ranges[t.name]
+    rows = t.array.reshape(-1, width(t)).astype(np.int64)
+    return Range(rows.min(axis=0), rows.max(axis=0))
+
+
+def _constant_operand(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+    """Give an element-wise node a constant for an operand that is one: what made it may then go."""
+    for node in graph.nodes:
+        if not isinstance(node.op, Add | Mul | Extreme) or any(t.const is not None for t in graph.ins(node)):
+            continue
+        for t in graph.ins(node):
+            r = ranges[t.name]
+            if not r.steady.all() or node.inputs.count(t.name) > 1:
+                continue
+            value = r.lo.astype(t.dtype.value).reshape((1,) * (len(t.shape) - 1) + (-1,))
+            k = Tensor.constant(_constant_name(graph, t.name), value.reshape(value.shape if t.shape else ()), t.quant)
+            shapes = [k.shape if i.name == t.name else i.shape for i in graph.ins(node)]
+            if node.op.infer(*shapes) != (graph.outs(node)[0].shape,):
+                continue
+            inputs = tuple(k.name if i == t.name else i for i in node.inputs)
+            return replace_nodes(graph, {node.name: (replace(node, inputs=inputs),)}, (k,))
+    return None
+
+
+def _constant_name(graph: Graph, stem: str) -> str:
+    name, k = f"{stem}_constant", 2
+    while name in graph.tensors:
+        name, k = f"{stem}_constant_{k}", k + 1
+    return name
+
+
+# -- channels --------------------------------------------------------------------------------------------------------
+
+
+def _unread(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+    """Remove the channels that nobody reads."""
+    channels = couple(graph)
+    needed = _needed(graph, channels)
+    return None if needed.all() else drop_dead(keep(graph, channels.masks(needed)))
+
+
+def _needed(graph: Graph, channels: Channels) -> Array:
+    """One bool for each class of channels: the pinned, those that a needed output has a weight for, and one of every
+    tensor that has to be there."""
+    needed = channels.pinned.copy()
+    while True:
+        before = int(needed.sum())
+        for node in reversed(graph.nodes):
+            out = graph.outs(node)[0]
+            written = needed[channels.classes[out.name]]
+            if not written.any():
+                continue
+            x = graph.tensors[node.inputs[0]]
+            if isinstance(node.op, Conv | ConvTranspose | Dense) and not is_depthwise(node.op, x):
+                w = graph.tensors[node.inputs[1]].array[written]
+                read = np.tile(w.reshape(-1, w.shape[-1]).any(axis=0), groups(node.op))
+                needed[channels.classes[x.name][read]] = True
+            for t in graph.ins(node):
+                if t.const is None and not joins_channels(node.op, out) and not needed[channels.classes[t.name]].any():
+                    needed[channels.classes[t.name][0]] = True
+        if int(needed.sum()) == before:
+            return needed
+
+
+PASS = Pass("simplify", until_stable(_step), Promise.EXACT, Stage.FIXED, Stage.FIXED)
