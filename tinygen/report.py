@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tinygen.errors import UnsupportedError
+from tinygen.passes.simplify import Size
 from tinygen.profile.types import LayerProfile, Profile
 from tinygen.targets.board import Board
 from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
@@ -36,6 +37,7 @@ def build_json(built: Built) -> dict[str, Any]:
         "core": built.board.core.name,
         "layers": len(built.plan.steps),
         "macs": built.plan.macs,
+        "simplified": {"before": asdict(m.before), "after": asdict(m.after)},
         "flash": None
         if s is None
         else {
@@ -68,6 +70,23 @@ def layer_json(a: LayerAccuracy) -> dict[str, Any]:
     return {"tensor": a.tensor, "operator": a.title, "onnx": list(a.origin), "sqnr_db": round(a.sqnr_db, 2)}
 
 
+def removed(before: Size, after: Size) -> tuple[str, str]:
+    """What lossless simplification took away, in short and in full."""
+    gone = [
+        (what, getattr(before, what), getattr(after, what))
+        for what in ("macs", "weights", "channels", "nodes")
+        if getattr(before, what) != getattr(after, what)
+    ]
+    if not gone:
+        return "nothing", "removed: no channel, weight or node is without effect"
+    what, a, b = gone[0]
+    counts = ", ".join(f"{a - b:,} of {a:,} {what.replace('macs', 'MACs')}" for what, a, b in gone)
+    return (
+        f"-{100 * (a - b) / a:.0f} % {what.replace('macs', 'MACs')}",
+        f"removed without effect on any output: {counts}",
+    )
+
+
 def build_table(built: Built) -> Table:
     """The summary of a build."""
     t = Table(title=f"{built.plan.name} for {built.board.id} ({built.board.core.name})", show_header=False)
@@ -77,6 +96,7 @@ def build_table(built: Built) -> Table:
     s, board = built.sizes, built.board
     flash = flash_bytes(built)
     t.add_row("layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs")
+    t.add_row("simplified", *removed(built.model.before, built.model.after))
     if s is not None and flash is not None:
         t.add_row(
             "flash", kib(flash), f"bytes of {kib(board.flash_bytes)}; {kib(built.library.weight_bytes)} are constants"
@@ -134,8 +154,10 @@ def boards_table(boards: Iterable[Board]) -> Table:
 
 
 def nodes_table(model: Quantised, estimate: Estimate) -> Table:
-    """Operators of a model as tinygen will run them."""
+    """Operators of a model as tinygen reads them; what simplification removes from them stands below."""
     t = Table(title=f"{model.imported.graph.name}: {estimate.macs:,} MACs, {estimate.parameters:,} parameters")
+    if model.before != model.after:
+        t.caption = "Of these {1}.".format(*removed(model.before, model.after))
     for name, justify in (
         ("layer", "left"),
         ("ONNX", "left"),
@@ -220,6 +242,7 @@ def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
         "outputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.out_ports],
         "macs": e.macs,
         "parameters": e.parameters,
+        "simplified": {"before": asdict(model.before), "after": asdict(model.after)},
         "layers": [
             {
                 "operator": r.title,

@@ -35,6 +35,8 @@ from tinygen.numerics import Array, dequantise
 from tinygen.numerics import quantise as quantise_values
 from tinygen.ops import ArgMax, Unary
 from tinygen.ops.base import need_quant
+from tinygen.passes import simplify
+from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
 from tinygen.plan.planner import identifier, plan
@@ -111,7 +113,8 @@ class LayerAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """A model on its way: as imported, tidied, and in fixed point, with the samples that calibrated it."""
+    """A model on its way: as imported, tidied, and in fixed point and simplified, with the samples that calibrated it.
+    `before`: the size of the fixed-point graph before it was simplified."""
 
     imported: Imported
     tidy: Graph
@@ -119,6 +122,12 @@ class Quantised:
     samples: Samples
     synthetic: bool
     layers: tuple[LayerAccuracy, ...]
+    before: simplify.Size
+
+    @property
+    def after(self) -> simplify.Size:
+        """What simplification left."""
+        return simplify.size_of(self.fixed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +169,7 @@ class Clock:
 def quantise_model(
     path: Path, options: Options, progress: Progress = no_progress, clock: Clock | None = None
 ) -> Quantised:
-    """Import, tidy, calibrate and quantise."""
+    """Import, tidy, calibrate, quantise and simplify."""
     clock = clock or Clock()
     with clock.phase("import"):
         imported = read_onnx(path, name=model_name(options.name or path.stem), input_shapes=options.input_shapes)
@@ -171,7 +180,9 @@ def quantise_model(
         fixed, layers = calibrate(graph, samples, options.method, progress)
     with clock.phase("check import"):
         check_import(imported, graph, samples)
-    return Quantised(imported, graph, fixed, samples, made_up, layers)
+    with clock.phase("simplify"):
+        simple = apply(simplify.PASS, fixed)
+    return Quantised(imported, graph, simple, samples, made_up, layers, simplify.size_of(fixed))
 
 
 #: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or
@@ -368,7 +379,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         )
         files = render_project(view)
         files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in render_library(library).items()}
-        files[summary.FILE] = summary.render_summary(main_plan, board.id)
+        files[summary.FILE] = summary.render_summary(main_plan, board.id, model.before, model.after)
         built = Built(
             model, board, main_plan, library, files, tuple(results), sizes, stack, tuple(notes), clock.seconds
         )
@@ -436,6 +447,8 @@ def certificate_of(
             **{r.core: r.outputs_sha256 for r in built.results},
         },
         "samples": len(inputs[0]),
+        # No partial sum of a layer can go beyond its figure, whatever the input and the order of the terms.
+        "accumulators": {"below": 2**31, "layers": simplify.largest_sums(m.fixed)},
         "verified": bool(built.results),
         "not_verified": list(built.notes),
     }

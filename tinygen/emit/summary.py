@@ -6,10 +6,12 @@ Names and numbers only; sizes in bytes. `tinygen profile` reads it, and it is th
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from tinygen.emit.view import ConstTable
 from tinygen.ops.base import ConstArg
+from tinygen.passes.simplify import Size
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
 
 FILE = "plan.json"
@@ -17,12 +19,13 @@ FILE = "plan.json"
 FORMAT = 1
 
 
-def render_summary(plan: Plan, board: str) -> bytes:
+def render_summary(plan: Plan, board: str, before: Size, after: Size) -> bytes:
     """The file's content, the same for the same plan.
 
     `layers` are in order of execution; `output` is where a layer writes, `macs` its multiply-accumulates, `calls` the
     kernels it calls, `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers
-    share is named by each). `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
+    share is named by each). `simplified` says what the network had before parts without any effect were removed, and
+    after. `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
     """
     consts = ConstTable(plan.name)
     data = {
@@ -31,6 +34,7 @@ def render_summary(plan: Plan, board: str) -> bytes:
         "board": board,
         "core": plan.core,
         "macs": plan.macs,
+        "simplified": {"before": asdict(before), "after": asdict(after)},
         "inputs": [_port(e) for e in plan.inputs],
         "outputs": [_port(e) for e in plan.outputs],
         "arena": plan.arena_len,
