@@ -54,13 +54,12 @@ RESULTS = Path(__file__).parent / "results"
 @contextmanager
 def step_of_multipliers(step: int) -> Iterator[None]:
     """Multipliers that are chosen meanwhile are multiples of `step`."""
-    before = numerics.MULTIPLIER_STEP, numerics.MULTIPLIER_MAX
+    before = numerics.MULTIPLIER_STEP
     numerics.MULTIPLIER_STEP = step
-    numerics.MULTIPLIER_MAX = (numerics.INT32_LIMIT - 1) // step * step
     try:
         yield
     finally:
-        numerics.MULTIPLIER_STEP, numerics.MULTIPLIER_MAX = before
+        numerics.MULTIPLIER_STEP = before
 
 
 def multiplier_errors(graph: Graph) -> Array:

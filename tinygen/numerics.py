@@ -10,18 +10,15 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-INT8_MIN = -128
-INT8_MAX = 127
 INT32_LIMIT = 2**31
 #: Multipliers are multiples of this: lcm(256, 24), so that packed and Winograd kernels give the same bits.
 MULTIPLIER_STEP = 768
-#: Largest multiplier: the largest multiple of the step below 2^31.
-MULTIPLIER_MAX = (INT32_LIMIT - 1) // MULTIPLIER_STEP * MULTIPLIER_STEP
 
 
-def choose_multipliers(real: npt.ArrayLike) -> tuple[Array, int]:
+def choose_multipliers(real: npt.ArrayLike, step: int | None = None) -> tuple[Array, int]:
     """Fixed-point form (m int32 array, s) of the real multipliers of one layer: real ~ m / 2^s. NUMERICS section 1.
 
+    The m are multiples of `step`, else of MULTIPLIER_STEP: 1 for int16 activations, whose kernels pack nothing.
     Raises ValueError when a multiplier is not finite, or so large that no shift in [1, 62] can hold it.
     """
     values = np.atleast_1d(np.asarray(real, dtype=np.float64))
@@ -31,14 +28,16 @@ def choose_multipliers(real: npt.ArrayLike) -> tuple[Array, int]:
     if top == 0.0:
         return np.zeros(values.shape, dtype=np.int32), 31
     shift = min(62, 30 - math.floor(math.log2(top)))
-    while shift < 62 and round(top * 2.0 ** (shift + 1)) <= MULTIPLIER_MAX:
+    step = step or MULTIPLIER_STEP
+    largest = (INT32_LIMIT - 1) // step * step
+    while shift < 62 and round(top * 2.0 ** (shift + 1)) <= largest:
         shift += 1
-    while round(top * 2.0**shift / MULTIPLIER_STEP) * MULTIPLIER_STEP > MULTIPLIER_MAX:
+    while round(top * 2.0**shift / step) * step > largest:
         shift -= 1
     if shift < 1:
         raise ValueError(f"multiplier {top:g} is too large: the output scale is far too small for this layer")
-    steps = np.rint(values * 2.0**shift / MULTIPLIER_STEP).astype(np.int64)
-    return (steps * MULTIPLIER_STEP).astype(np.int32), shift
+    steps = np.rint(values * 2.0**shift / step).astype(np.int64)
+    return (steps * step).astype(np.int32), shift
 
 
 def requant(acc: Array, m: npt.ArrayLike, shift: int) -> Array:
@@ -47,20 +46,25 @@ def requant(acc: Array, m: npt.ArrayLike, shift: int) -> Array:
     return (product + (1 << (shift - 1))) >> shift
 
 
-def requant_clamp(acc: Array, m: npt.ArrayLike, shift: int, zero_point: int, lo: int, hi: int) -> Array:
-    """The whole epilogue of a layer: requantise, add the zero point, clamp to [lo, hi], as int8."""
-    out: Array = np.clip(requant(acc, m, shift) + zero_point, lo, hi).astype(np.int8)
+def requant_clamp(acc: Array, m: npt.ArrayLike, shift: int, zero_point: int, lo: int, hi: int, bits: int = 8) -> Array:
+    """The whole epilogue of a layer: requantise, add the zero point, clamp to [lo, hi], as int8 or int16."""
+    out: Array = np.clip(requant(acc, m, shift) + zero_point, lo, hi).astype(int_type(bits))
     return out
 
 
-def matmul_exact(x: Array, w: Array) -> Array:
+def int_type(bits: int) -> type[np.signedinteger[Any]]:
+    """The numpy type of integers of 8 or 16 bits."""
+    return np.int16 if bits == 16 else np.int8
+
+
+def matmul_exact(x: Array, w: Array, top: int = 255) -> Array:
     """x @ w for integer operands, as int64, through floating-point BLAS (numpy's own integer product is 50 times
     slower).
 
-    x: (..., K), |x| <= 255; w: (K, M), |w| <= 128. Sums of integers are exact in a float type as long as
+    x: (..., K), |x| <= top; w: (K, M), |w| <= 128. Sums of integers are exact in a float type as long as
     they stay below 2^24 (float32) or 2^53 (float64); the type is chosen from the real weights.
     """
-    bound = 256.0 * float(np.abs(w.astype(np.float64)).sum(axis=0).max(initial=0.0))
+    bound = (top + 1.0) * float(np.abs(w.astype(np.float64)).sum(axis=0).max(initial=0.0))
     dtype = np.float32 if bound < 2**24 else np.float64
     result: Array = (x.astype(dtype) @ w.astype(dtype)).astype(np.int64)
     return result
@@ -78,15 +82,17 @@ def fold_bias(w: Array, b: Array, in_zp: int) -> Array:
     return folded.astype(np.int32)
 
 
-def quantise(x: Array, scale: float, zero_point: int) -> Array:
-    """Float input to int8, as `<model>_quantize_input` does it: float32 division, half to even, saturating."""
+def quantise(x: Array, scale: float, zero_point: int, bits: int = 8) -> Array:
+    """Float input to int8 or int16, as `<model>_quantize_input` does it: float32 division, half to even, saturating."""
     with np.errstate(invalid="ignore", over="ignore"):
         v = x.astype(np.float32) / np.float32(scale)
-    v = np.where(np.isnan(v), np.float32(-1024.0), v)
-    out: Array = np.clip(np.rint(np.clip(v, -1024, 1024)) + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
+    beyond = 4 << bits  # NaN becomes the lowest integer
+    v = np.where(np.isnan(v), np.float32(-beyond), v)
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    out: Array = np.clip(np.rint(np.clip(v, -beyond, beyond)) + zero_point, low, high).astype(int_type(bits))
     return out
 
 
 def dequantise(q: Array, scale: float, zero_point: int) -> Array:
-    """int8 output to float32, as `<model>_dequantize_output` does it."""
+    """int8 or int16 output to float32, as `<model>_dequantize_output` does it."""
     return (q.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tinygen.ir.types import Graph
-from tinygen.numerics import Array, dequantise, quantise
+from tinygen.numerics import Array, dequantise
 from tinygen.ops import Operator
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import need_quant, quantise_as
 
 #: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as
 #: much).
@@ -19,7 +19,7 @@ Watch = Callable[[str, Array], None]
 
 
 def run(graph: Graph, inputs: Sequence[Array], watch: Watch | None = None) -> tuple[Array, ...]:
-    """int8 inputs, each (samples, *tensor shape), to int8 outputs in the same form.
+    """Integer inputs, each (samples, *tensor shape), to integer outputs in the same form.
 
     `watch(tensor name, values)` sees every activation of each chunk of samples, inputs included, in execution order.
     """
@@ -42,7 +42,7 @@ def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> li
         arrays = [t.array if t.const is not None else values[t.name] for t in ins]
         results = node.op.run_fixed(ins, arrays, graph.outs(node)[0])
         for name, y in zip(node.outputs, results, strict=True):
-            assert y.dtype == np.int8, node.name
+            assert y.dtype == graph.tensors[name].dtype.value, node.name
             assert y.shape[1:] == graph.tensors[name].shape, node.name
             values[name] = y
             if watch is not None:
@@ -55,15 +55,15 @@ def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> li
 
 
 def quantise_inputs(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """Float inputs, each (samples, *ONNX shape), as the model's int8 tensors."""
+    """Float inputs, each (samples, *ONNX shape), as the model's integer tensors."""
     return tuple(
-        np.ascontiguousarray(quantise(port.to_tensor(x), *need_quant(graph.tensors[name])))
+        np.ascontiguousarray(quantise_as(graph.tensors[name], port.to_tensor(x)))
         for name, port, x in zip(graph.inputs, graph.in_ports, inputs, strict=True)
     )
 
 
 def dequantise_outputs(graph: Graph, outputs: Sequence[Array]) -> tuple[Array, ...]:
-    """int8 outputs as floats, each (samples, *ONNX shape)."""
+    """Integer outputs as floats, each (samples, *ONNX shape)."""
     return tuple(
         np.ascontiguousarray(port.to_onnx(dequantise(y, *need_quant(graph.tensors[name]))))
         for name, port, y in zip(graph.outputs, graph.out_ports, outputs, strict=True)

@@ -181,13 +181,16 @@ def estimate_all(
     return {name: estimate(h, method, percentile) for name, h in histograms.items()}
 
 
-def quant_from_range(lo: float, hi: float) -> Quant:
-    """Asymmetric int8 for [lo, hi] extended to hold 0: zero is exact, either end is reached to within half a step."""
+def quant_from_range(lo: float, hi: float, bits: int = 8) -> Quant:
+    """Asymmetric int8 for [lo, hi] extended to hold 0: zero is exact, either end is reached to within half a step.
+    With 16 bits symmetric int16, whose 32767 is the end further from 0."""
     if not (math.isfinite(lo) and math.isfinite(hi) and lo <= hi):
         raise ValueError(f"not a range: [{lo}, {hi}]")
     lo, hi = min(lo, 0.0), max(hi, 0.0)
     if lo == hi:
-        return Quant.per_tensor(_TINY_SCALE, 0)
+        return Quant.per_tensor(_TINY_SCALE, 0, bits)
+    if bits == 16:
+        return Quant.per_tensor(float(np.float32(max(-lo, hi, 32767.0 * _SMALLEST_SCALE) / 32767.0)), 0, 16)
     scale = max(hi / 255.0 - lo / 255.0, _SMALLEST_SCALE)
     zero_point = min(127, max(-128, round(-128.0 - lo / scale)))
     # The C has the scale as a float; the same number here keeps both sides equal.

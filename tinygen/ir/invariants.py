@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinygen.ir.types import DType, Graph, Stage
+from tinygen.ir.types import Graph, Stage
 
 
 class InvariantError(AssertionError):
@@ -49,4 +49,4 @@ def check(graph: Graph, where: str = "graph") -> None:
     if graph.stage is Stage.FIXED:
         for name in (*graph.inputs, *(o for n in graph.nodes for o in n.outputs)):
             t = graph.tensors[name]
-            need(t.dtype is DType.INT8 and t.quant is not None, f"tensor {name!r} is not quantised")
+            need(t.quant is not None and t.dtype is t.quant.dtype, f"tensor {name!r} is not quantised")

@@ -37,15 +37,21 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Quant:
-    """real = scale * (q - zero_point); one scale, or one for each slice along `axis`."""
+    """real = scale * (q - zero_point); one scale, or one for each slice along `axis`. `bits` of an activation: 8, or
+    16 with zero point 0."""
 
     scale: tuple[float, ...]
     zero_point: int = 0
     axis: int | None = None
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.bits not in (8, 16) or (self.bits == 16 and self.zero_point != 0):
+            raise ValueError(f"{self.bits} bits with zero point {self.zero_point}: activations have 8, or 16 and 0")
 
     @staticmethod
-    def per_tensor(scale: float, zero_point: int) -> Quant:
-        return Quant((float(scale),), int(zero_point))
+    def per_tensor(scale: float, zero_point: int, bits: int = 8) -> Quant:
+        return Quant((float(scale),), int(zero_point), None, bits)
 
     @property
     def s(self) -> float:
@@ -53,6 +59,21 @@ class Quant:
         if len(self.scale) != 1:
             raise ValueError("per-channel quantisation has no single scale")
         return self.scale[0]
+
+    @property
+    def low(self) -> int:
+        """The smallest integer."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        """The largest integer."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def dtype(self) -> DType:
+        """What an activation is stored as."""
+        return DType.INT16 if self.bits == 16 else DType.INT8
 
 
 class Const:
@@ -91,6 +112,11 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes, dense."""
+        return self.size * np.dtype(self.dtype.value).itemsize
 
     @property
     def array(self) -> npt.NDArray[Any]:

@@ -11,13 +11,14 @@ from tinygen.ops.mul import Mul
 from tinygen.ops.pool import AvgPool, MaxPool
 from tinygen.ops.prelu import PRelu
 from tinygen.ops.reduce import ReduceExtreme, ReduceSum
+from tinygen.ops.requantise import Requantise
 from tinygen.ops.resize import Resize
 from tinygen.ops.softmax import ArgMax, LogSoftmax, Softmax
 from tinygen.ops.unary import Unary
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
-    Add, Mul, Extreme, Unary, PRelu,
+    Add, Mul, Extreme, Unary, PRelu, Requantise,
     MaxPool, AvgPool, ReduceSum, ReduceExtreme,
     Softmax, LogSoftmax, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Expand, Resize,
@@ -26,5 +27,5 @@ OPERATORS: tuple[type[Operator], ...] = (
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
     "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme",
-    "ReduceSum", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+    "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array
+from tinygen.numerics import Array, int_type
 from tinygen.ops.base import (
     Call,
     Case,
@@ -18,12 +18,16 @@ from tinygen.ops.base import (
     OnnxBuilder,
     Operator,
     Shape,
+    bits_of,
     clamp_bounds,
     clamp_to_onnx,
     config,
     need_quant,
 )
 from tinygen.ops.broadcast import aligned, broadcast_call, operands
+
+#: The largest multiplier for operands of so many bits: the sum must stay below 2^31. NUMERICS sections 2 and 6.
+LARGEST = {8: 32767, 16: 16383}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Add(Operator):
     lo: float = -math.inf
     hi: float = math.inf
     rule: SumRule | None = None
+    int16 = True
 
     @property
     def title(self) -> str:
@@ -59,12 +64,13 @@ class Add(Operator):
         (s_a, z_a), (s_b, z_b), (s_y, z_y) = (need_quant(t) for t in (*ins, out))
         ra, rb = s_a / s_y, s_b / s_y
         top = max(ra, rb)
-        if top > 32767.0:
+        largest = LARGEST[bits_of(out)]
+        if top > largest:
             raise ModelError(
-                f"\"{out.name}\": an operand's scale is {top:.3g} times the output's; at most 32767 can be added"
+                f"\"{out.name}\": an operand's scale is {top:.3g} times the output's; at most {largest} can be added"
             )
         shift = 22
-        while shift > 0 and round(top * 2.0**shift) > 32767:
+        while shift > 0 and round(top * 2.0**shift) > largest:
             shift -= 1
         ma, mb = round(ra * 2.0**shift), self.sign * round(rb * 2.0**shift)
         c = (z_y << shift) + ((1 << shift) >> 1) - z_a * ma - z_b * mb
@@ -76,7 +82,7 @@ class Add(Operator):
         r = self.rule
         assert r is not None
         a, b = (x.astype(np.int32) for x in aligned(ins, arrays, len(out.shape)))
-        return (np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi).astype(np.int8),)
+        return (np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi).astype(int_type(bits_of(out))),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         r = self.rule

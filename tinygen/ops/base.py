@@ -15,11 +15,15 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Op, Quant, Tensor
-from tinygen.numerics import Array, choose_multipliers
+from tinygen.numerics import Array, choose_multipliers, quantise
 
 Shape = tuple[int, ...]
 #: Fields of a kernel's config struct, in order: a number, an array, or the C name of a function.
 Config = tuple[tuple[str, int | tuple[int, ...] | str], ...]
+
+
+#: So many int16 can be added in int32.
+LONGEST_SUM16 = 65535
 
 
 class OnnxBuilder(Protocol):
@@ -43,7 +47,7 @@ class Epilogue:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """Tensor `inner` may live inside tensor `outer`, `offset` bytes from its start: a view instead of a copy."""
+    """Tensor `inner` may live inside tensor `outer`, `offset` elements from its start: a view instead of a copy."""
 
     inner: str
     outer: str
@@ -162,7 +166,7 @@ class Call:
         if self.cfg_type:
             return self.cfg_type
         stem, _, end = self.kernel.rpartition("_")
-        return f"{self.kernel if end == 's8' else stem}_cfg_t"
+        return f"{self.kernel if end in ('s8', 's16') else stem}_cfg_t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,14 @@ class Operator(Op):
 
     #: All activations in and out share scale and zero point: the operator only moves or compares integers.
     same_quant: ClassVar[bool] = False
+    #: It has a form with int16 activations in and out.
+    int16: ClassVar[bool] = False
+    #: Its int16 form writes int8 as well.
+    narrows: ClassVar[bool] = False
+
+    def takes_int16(self) -> bool:
+        """Can these attributes be computed on int16 activations?"""
+        return self.int16
 
     @property
     def title(self) -> str:
@@ -243,6 +255,41 @@ def need_quant(tensor: Tensor) -> tuple[float, int]:
     return tensor.quant.s, tensor.quant.zero_point
 
 
+def bits_of(tensor: Tensor) -> int:
+    """8 or 16: width of an activation's integers."""
+    return 8 if tensor.quant is None else tensor.quant.bits
+
+
+def is_wide(tensor: Tensor) -> bool:
+    """An int16 activation."""
+    return bits_of(tensor) == 16
+
+
+def int_range(tensor: Tensor) -> tuple[int, int]:
+    """The smallest and the largest integer of an activation."""
+    return (-128, 127) if tensor.quant is None else (tensor.quant.low, tensor.quant.high)
+
+
+def step_of(x: Tensor) -> int | None:
+    """What multipliers are multiples of: those of layers with int16 inputs need no common factor."""
+    return 1 if is_wide(x) else None
+
+
+def kernel_of(stem: str, x: Tensor) -> str:
+    """Name of the reference kernel for x's width: tg_conv_s8, tg_conv_s16."""
+    return f"{stem}_s{bits_of(x)}"
+
+
+def output_width(x: Tensor, out: Tensor) -> dict[str, int]:
+    """The config field with which a kernel for int16 inputs learns whether to write int16."""
+    return {"wide": int(is_wide(out))} if is_wide(x) else {}
+
+
+def quantise_as(tensor: Tensor, x: Array) -> Array:
+    """Real values in the integers of an activation."""
+    return quantise(x, *need_quant(tensor), bits_of(tensor))
+
+
 def config(**fields: int | tuple[int, ...] | str) -> Config:
     """Fields of a kernel's config struct, in order."""
     return tuple(fields.items())
@@ -251,9 +298,10 @@ def config(**fields: int | tuple[int, ...] | str) -> Config:
 def clamp_bounds(lo: float, hi: float, out: Tensor) -> tuple[int, int]:
     """Real clamp bounds (-inf, inf: none) as integers of the output's quantisation."""
     scale, zp = need_quant(out)
-    low = -128 if lo == -math.inf else int(np.clip(np.rint(lo / scale) + zp, -128, 127))
-    high = 127 if hi == math.inf else int(np.clip(np.rint(hi / scale) + zp, -128, 127))
-    return low, high
+    low, high = int_range(out)
+    ends = ((low, lo, -math.inf), (high, hi, math.inf))
+    bounds = [end if v == none else int(np.clip(np.rint(v / scale) + zp, low, high)) for end, v, none in ends]
+    return bounds[0], bounds[1]
 
 
 def clamp_to_onnx(b: OnnxBuilder, name: str, lo: float, hi: float) -> str:
@@ -273,9 +321,11 @@ def quantise_weights(
     """int8 weights (first axis: output channels), int32 bias, multipliers and epilogue of a layer with weights.
 
     A pinned weight quantisation (pre-quantised models) is kept. Otherwise a channel's scale is max|w| / 127, enlarged
-    where the bias would not leave the accumulator below 2^31 (NUMERICS section 1).
+    where the bias, or many weights on int16 inputs, would not leave the accumulator below 2^31 (NUMERICS sections 1
+    and 6).
     """
     s_x, _ = need_quant(x)
+    reach = 2.0 ** bits_of(x) if bits_of(x) == 8 else 2.0**15  # of |x - zero point|
     s_y, _ = need_quant(out)
     wf = w.array.astype(np.float64)
     flat = wf.reshape(wf.shape[0], -1)
@@ -289,16 +339,20 @@ def quantise_weights(
     s_w = np.maximum(s_w, np.abs(bias.astype(np.float64)) / (s_x * room))
     # No channel far below the others: its multiplier would keep too few bits, and its weights are noise beside them.
     s_w = np.maximum(s_w, max(float(s_w.max(initial=0.0)) * 2.0**-18, 1e-12))
-    wq = np.clip(np.rint(flat / s_w[:, None]), -127, 127)
-    bq = np.rint(bias.astype(np.float64) / (s_x * s_w))
-    worst = float((np.abs(bq) + 256.0 * np.abs(wq).sum(axis=1)).max(initial=0.0))
+    wq, bq, sums = _integers(flat, bias, s_x, s_w, reach)
+    if is_wide(x) and sums.max(initial=0.0) >= 2**31:
+        # Rounding anew adds half a step for each weight, at most, and one for the bias.
+        room = 2.0**31 - 2.0 - reach * flat.shape[1] / 2.0
+        s_w = np.where(sums >= 2**31, s_w * sums / max(room, 2.0**20) * (1.0 + 2.0**-20), s_w)
+        wq, bq, sums = _integers(flat, bias, s_x, s_w, reach)
+    worst = float(sums.max(initial=0.0))
     if worst >= 2**31:
         raise ModelError(
             f'"{name}": an accumulator may reach {worst:.3g}, above 2^31; '
             f"found {flat.shape[1]} weights per output. Split the layer."
         )
     try:
-        m, shift = choose_multipliers(s_x * s_w / s_y)
+        m, shift = choose_multipliers(s_x * s_w / s_y, step_of(x))
     except ValueError as e:
         raise ModelError(f'"{name}": {e}') from e
     low, high = clamp_bounds(lo, hi, out)
@@ -311,6 +365,13 @@ def quantise_weights(
     )
 
 
+def _integers(flat: Array, bias: Array, s_x: float, s_w: Array, reach: float) -> tuple[Array, Array, Array]:
+    """Weights and biases as integers (float64), and what no partial sum of an accumulator exceeds."""
+    wq = np.clip(np.rint(flat / s_w[:, None]), -127, 127)
+    bq = np.rint(bias.astype(np.float64) / (s_x * s_w))
+    return wq, bq, np.abs(bq) + reach * np.abs(wq).sum(axis=1)
+
+
 def contiguous_strides(shape: Shape) -> Shape:
     """Row-major strides in elements."""
     strides = [1] * len(shape)
@@ -320,9 +381,10 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 
 def strided_copy(
-    source: str, target: str, dims: Shape, x_strides: Shape, y_strides: Shape, x_offset: int = 0, y_offset: int = 0
+    source: Tensor, out: Tensor, dims: Shape, x_strides: Shape, y_strides: Shape, x_offset: int = 0, y_offset: int = 0
 ) -> Call:
-    """A `tg_copy_s8` call; dimensions of size 1 are dropped, neighbours merged, six remain at the most."""
+    """A `tg_copy_s8` or `tg_copy_s16` call, strides and offsets in elements; dimensions of size 1 are dropped,
+    neighbours merged, six remain at the most."""
     kept = [(d, x, y) for d, x, y in zip(dims, x_strides, y_strides, strict=True) if d != 1]
     merged: list[tuple[int, int, int]] = []
     for d, x, y in kept:
@@ -331,10 +393,10 @@ def strided_copy(
         else:
             merged.append((d, x, y))
     if len(merged) > 6:
-        raise ModelError(f'copy into "{target}": {len(merged)} dimensions, tinygen moves at most 6')
+        raise ModelError(f'copy into "{out.name}": {len(merged)} dimensions, tinygen moves at most 6')
     padded = [(1, 0, 0)] * (6 - len(merged)) + merged
     return Call(
-        "tg_copy_s8",
+        kernel_of("tg_copy", out),
         config(
             dims=tuple(p[0] for p in padded),
             x_stride=tuple(p[1] for p in padded),
@@ -342,7 +404,7 @@ def strided_copy(
             x_offset=x_offset,
             y_offset=y_offset,
         ),
-        (source,),
+        (source.name,),
         (),
-        target,
+        out.name,
     )

@@ -9,28 +9,30 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops.base import Call, Config, Shape, contiguous_strides
+from tinygen.ops.base import Call, Config, Shape, contiguous_strides, kernel_of
 
 
-def constant_quant(array: Array) -> Quant:
-    """int8 quantisation of a constant operand: its own range, widened to hold zero."""
+def constant_quant(array: Array, bits: int = 8) -> Quant:
+    """Quantisation of a constant operand: its own range, widened to hold zero."""
     lo, hi = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
     if lo == hi:
-        return Quant.per_tensor(1.0, 0)
+        return Quant.per_tensor(1.0, 0, bits)
+    if bits == 16:
+        return Quant.per_tensor(max(-lo, hi) / 32767.0, 0, bits)
     scale = (hi - lo) / 255.0
     return Quant.per_tensor(scale, int(np.clip(round(-128 - lo / scale), -128, 127)))
 
 
 def operands(ins: Sequence[Tensor]) -> tuple[str | Tensor, ...]:
-    """The FIXED inputs: activations by name, constants as int8 tensors of their own `quant`."""
+    """The FIXED inputs: activations by name, constants as integer tensors of their own `quant`."""
     result: list[str | Tensor] = []
     for t in ins:
         if t.const is None:
             result.append(t.name)
             continue
         assert t.quant is not None
-        q = np.clip(np.rint(t.array.astype(np.float64) / t.quant.s) + t.quant.zero_point, -128, 127)
-        result.append(Tensor.constant(f"{t.name}_q", q.astype(np.int8), t.quant))
+        q = np.clip(np.rint(t.array.astype(np.float64) / t.quant.s) + t.quant.zero_point, t.quant.low, t.quant.high)
+        result.append(Tensor.constant(f"{t.name}_q", q.astype(t.quant.dtype.value), t.quant))
     return tuple(result)
 
 
@@ -65,12 +67,12 @@ def merged_dims(out: Shape, shapes: Sequence[Shape]) -> tuple[Shape, tuple[Shape
 
 
 def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: Config) -> Call:
-    """`<kernel>_s8` when both operands have the output's shape, `<kernel>_bc_s8` otherwise."""
+    """`<kernel>_s8` (_s16) when both operands have the output's shape, `<kernel>_bc_s8` otherwise."""
     names = tuple(t.name for t in ins)
     dims, strides = merged_dims(out.shape, [t.shape for t in ins])
     if len(dims) == 1 and all(s == (1,) for s in strides):
         own = tuple(t.name for t in ins if t.const is None)
-        return Call(f"{kernel}_s8", (("n", out.size), *fields), names, (), out.name, in_place=own)
+        return Call(kernel_of(kernel, out), (("n", out.size), *fields), names, (), out.name, in_place=own)
     if len(dims) > 4:
         raise ModelError(f'"{out.name}": broadcasting over {len(dims)} separate dimensions; tinygen takes at most 4')
     pad = 4 - len(dims)
@@ -78,4 +80,4 @@ def broadcast_call(kernel: str, ins: Sequence[Tensor], out: Tensor, fields: Conf
         ("dims", (1,) * pad + dims),
         *((f"{n}_stride", (0,) * pad + s) for n, s in zip("ab", strides, strict=True)),
     )
-    return Call(f"{kernel}_bc_s8", (*shape, *fields), names, (), out.name)
+    return Call(kernel_of(f"{kernel}_bc", out), (*shape, *fields), names, (), out.name)

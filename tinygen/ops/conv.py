@@ -1,7 +1,7 @@
 """Convolution over one or two axes: grouped, depthwise, strided, dilated, padded on each side as it likes.
 
 FLOAT inputs: x (1, [H,] W, C), w (O, [kh,] kw, C/groups), b (O).
-FIXED inputs: x int8, w int8, b int32, m int32 (multipliers).
+FIXED inputs: x int8 or int16, w int8, b int32, m int32 (multipliers). int16 gives int16 or int8.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from tinygen.ops.base import (
     OnnxBuilder,
     Operator,
     Shape,
+    bits_of,
     clamp_to_onnx,
     config,
+    kernel_of,
     need_quant,
+    output_width,
     quantise_weights,
 )
 from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
@@ -38,6 +41,8 @@ class Conv(Operator):
     lo: float = -math.inf  # fused clamp, real values
     hi: float = math.inf
     epilogue: Epilogue | None = None
+    int16 = True
+    narrows = True
 
     @property
     def title(self) -> str:
@@ -103,11 +108,12 @@ class Conv(Operator):
             parts = []
             for g in range(self.groups):
                 rows = taps[..., g * per : (g + 1) * per].reshape(*taps.shape[:3], -1)
-                parts.append(matmul_exact(rows, w[g * outs : (g + 1) * outs].reshape(outs, -1).T))
+                matrix = w[g * outs : (g + 1) * outs].reshape(outs, -1).T
+                parts.append(matmul_exact(rows, matrix, 2 ** bits_of(ins[0]) - 1))
             acc = np.concatenate(parts, axis=3)
         _, y_zp = need_quant(out)
         end = self.epilogue
-        y = requant_clamp(acc + bias.astype(np.int64), m, end.shift, y_zp, end.lo, end.hi)
+        y = requant_clamp(acc + bias.astype(np.int64), m, end.shift, y_zp, end.lo, end.hi, bits_of(out))
         return (y.reshape(samples, *out.shape),)
 
     def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
@@ -130,15 +136,16 @@ class Conv(Operator):
             "lo": self.epilogue.lo,
             "hi": self.epilogue.hi,
             "shift": self.epilogue.shift,
+            **output_width(x, out),
         }
         folded = fold_bias(w4, b.array, zp)
         consts = (ConstArg("b", folded), ConstArg("m", m.array))
         if self.depthwise(ic):
             packed = ConstArg("w", np.ascontiguousarray(w4[..., 0].transpose(1, 2, 0)))
-            return (Call("tg_dwconv_s8", config(**fields, **end), (x.name,), (packed, *consts), out.name),)
+            return (Call(kernel_of("tg_dwconv", x), config(**fields, **end), (x.name,), (packed, *consts), out.name),)
         return (
             Call(
-                "tg_conv_s8",
+                kernel_of("tg_conv", x),
                 config(**fields, groups=self.groups, **end),
                 (x.name,),
                 (ConstArg("w", w4), *consts),

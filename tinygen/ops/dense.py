@@ -1,4 +1,6 @@
-"""Fully connected layer on the last axis. FLOAT: x (..., K), w (M, K), b (M). FIXED: x, w int8, b int32, m int32."""
+"""Fully connected layer on the last axis. FLOAT: x (..., K), w (M, K), b (M). FIXED: x int8 or int16, w
+int8, b int32, m int32; int16 gives int16 or int8.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,12 @@ from tinygen.ops.base import (
     OnnxBuilder,
     Operator,
     Shape,
+    bits_of,
     clamp_to_onnx,
     config,
+    kernel_of,
     need_quant,
+    output_width,
     quantise_weights,
 )
 
@@ -31,6 +36,8 @@ class Dense(Operator):
     lo: float = -math.inf  # fused clamp, real values
     hi: float = math.inf
     epilogue: Epilogue | None = None
+    int16 = True
+    narrows = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         x, w = shapes[0], shapes[1]
@@ -52,9 +59,9 @@ class Dense(Operator):
         x, w, bias, m = arrays
         _, zp = need_quant(ins[0])
         _, y_zp = need_quant(out)
-        acc = matmul_exact(x.astype(np.int16) - zp, w.T) + bias.astype(np.int64)
+        acc = matmul_exact(x.astype(np.int16) - zp, w.T, 2 ** bits_of(ins[0]) - 1) + bias.astype(np.int64)
         end = self.epilogue
-        return (requant_clamp(acc, m, end.shift, y_zp, end.lo, end.hi),)
+        return (requant_clamp(acc, m, end.shift, y_zp, end.lo, end.hi, bits_of(out)),)
 
     def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
         return out.size * ins[1].shape[1]
@@ -68,10 +75,10 @@ class Dense(Operator):
         end = self.epilogue
         fields = config(
             rows=x.size // w.shape[1], n_in=w.shape[1], n_out=w.shape[0],
-            out_zp=y_zp, lo=end.lo, hi=end.hi, shift=end.shift,
+            out_zp=y_zp, lo=end.lo, hi=end.hi, shift=end.shift, **output_width(x, out),
         )  # fmt: skip
         consts = (ConstArg("w", w.array), ConstArg("b", folded), ConstArg("m", m.array))
-        return (Call("tg_dense_s8", fields, (x.name,), consts, out.name),)
+        return (Call(kernel_of("tg_dense", x), fields, (x.name,), consts, out.name),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -19,6 +19,7 @@ class Extreme(Operator):
 
     largest: bool = True
     same_quant = True
+    int16 = True
 
     @property
     def title(self) -> str:

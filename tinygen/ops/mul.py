@@ -19,10 +19,12 @@ from tinygen.ops.base import (
     OnnxBuilder,
     Operator,
     Shape,
+    bits_of,
     clamp_bounds,
     clamp_to_onnx,
     config,
     need_quant,
+    step_of,
 )
 from tinygen.ops.broadcast import aligned, broadcast_call, operands
 
@@ -33,6 +35,7 @@ class Mul(Operator):
     hi: float = math.inf
     m: int = 0
     epilogue: Epilogue | None = None
+    int16 = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (np.broadcast_shapes(*shapes),)
@@ -43,7 +46,7 @@ class Mul(Operator):
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
         (s_a, _), (s_b, _), (s_y, _) = (need_quant(t) for t in (*ins, out))
         try:
-            m, shift = choose_multipliers([s_a * s_b / s_y])
+            m, shift = choose_multipliers([s_a * s_b / s_y], step_of(out))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
         end = Epilogue(shift, *clamp_bounds(self.lo, self.hi, out))
@@ -54,7 +57,7 @@ class Mul(Operator):
         same_rank = aligned(ins, arrays, len(out.shape))
         a, b = (x.astype(np.int32) - need_quant(t)[1] for x, t in zip(same_rank, ins, strict=True))
         end = self.epilogue
-        return (requant_clamp(a * b, self.m, end.shift, need_quant(out)[1], end.lo, end.hi),)
+        return (requant_clamp(a * b, self.m, end.shift, need_quant(out)[1], end.lo, end.hi, bits_of(out)),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         assert self.epilogue is not None

@@ -10,7 +10,23 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, requant_clamp
-from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+from tinygen.ops.base import (
+    LONGEST_SUM16,
+    Call,
+    Case,
+    ConstArg,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    bits_of,
+    config,
+    int_range,
+    is_wide,
+    kernel_of,
+    need_quant,
+    step_of,
+)
 from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
 
 
@@ -38,6 +54,7 @@ def _pool_to_onnx(b: OnnxBuilder, op_type: str, x: str, window: Window, **attrib
 class MaxPool(Operator):
     window: Window
     same_quant = True
+    int16 = True
 
     @property
     def title(self) -> str:
@@ -53,10 +70,11 @@ class MaxPool(Operator):
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:])
-        return (patches(x, self.window.two_d(), -128).max(axis=(3, 4)).reshape(len(x), *out.shape),)
+        return (patches(x, self.window.two_d(), int_range(out)[0]).max(axis=(3, 4)).reshape(len(x), *out.shape),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
-        return (Call("tg_maxpool_s8", config(**_geometry(ins[0], out, self.window)), (ins[0].name,), (), out.name),)
+        fields = config(**_geometry(ins[0], out, self.window))
+        return (Call(kernel_of("tg_maxpool", out), fields, (ins[0].name,), (), out.name),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -75,6 +93,7 @@ class AvgPool(Operator):
     include_pad: bool = False
     m: tuple[int, ...] = ()
     shift: int = 0
+    int16 = True
 
     @property
     def title(self) -> str:
@@ -95,9 +114,11 @@ class AvgPool(Operator):
 
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
         taps = int(np.prod(self.window.kernel))
+        if is_wide(out) and taps > LONGEST_SUM16:
+            raise ModelError(f'"{out.name}": a window of {taps}; in int16 tinygen takes at most {LONGEST_SUM16}')
         counts = np.array([taps]) if self.uniform else np.arange(1, taps + 1)
         try:
-            m, shift = choose_multipliers(need_quant(ins[0])[0] / need_quant(out)[0] / counts)
+            m, shift = choose_multipliers(need_quant(ins[0])[0] / need_quant(out)[0] / counts, step_of(out))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
         return Lowered(replace(self, m=tuple(int(v) for v in m), shift=shift), (ins[0].name,))
@@ -110,7 +131,7 @@ class AvgPool(Operator):
         if not self.uniform:
             valid = patches(np.ones((1, *x.shape[1:3], 1), np.int32), window, 0).sum(axis=(3, 4))
             m = m[valid - 1]
-        y = requant_clamp(acc, m, self.shift, need_quant(out)[1], -128, 127)
+        y = requant_clamp(acc, m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out))
         return (y.reshape(len(x), *out.shape),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
@@ -118,7 +139,8 @@ class AvgPool(Operator):
             **_geometry(ins[0], out, self.window), in_zp=need_quant(ins[0])[1], out_zp=need_quant(out)[1],
             shift=self.shift, m_step=0 if self.uniform else 1,
         )  # fmt: skip
-        return (Call("tg_avgpool_s8", fields, (ins[0].name,), (ConstArg("m", np.array(self.m, np.int32)),), out.name),)
+        consts = (ConstArg("m", np.array(self.m, np.int32)),)
+        return (Call(kernel_of("tg_avgpool", out), fields, (ins[0].name,), consts, out.name),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -10,13 +10,28 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, requant_clamp
-from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+from tinygen.ops.base import (
+    Call,
+    Case,
+    ConstArg,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    bits_of,
+    config,
+    int_range,
+    kernel_of,
+    need_quant,
+    step_of,
+)
 
 
 @dataclass(frozen=True)
 class PRelu(Operator):
     mp: int = 0
     shift: int = 0
+    int16 = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         if shapes[1] != shapes[0][-1:]:
@@ -29,7 +44,7 @@ class PRelu(Operator):
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
         s_x, s_y = need_quant(ins[0])[0], need_quant(out)[0]
         try:
-            m, shift = choose_multipliers(np.append(ins[1].array.astype(np.float64), 1.0) * (s_x / s_y))
+            m, shift = choose_multipliers(np.append(ins[1].array.astype(np.float64), 1.0) * (s_x / s_y), step_of(out))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
         op = replace(self, mp=int(m[-1]), shift=shift)
@@ -37,7 +52,8 @@ class PRelu(Operator):
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         d = arrays[0].astype(np.int32) - need_quant(ins[0])[1]
-        return (requant_clamp(d, np.where(d < 0, arrays[1], self.mp), self.shift, need_quant(out)[1], -128, 127),)
+        m = np.where(d < 0, arrays[1], self.mp)
+        return (requant_clamp(d, m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out)),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         x, mn = ins
@@ -45,7 +61,8 @@ class PRelu(Operator):
             rows=x.size // x.shape[-1], channels=x.shape[-1], in_zp=need_quant(x)[1], out_zp=need_quant(out)[1],
             mp=self.mp, shift=self.shift,
         )  # fmt: skip
-        return (Call("tg_prelu_s8", fields, (x.name,), (ConstArg("mn", mn.array),), out.name, in_place=(x.name,)),)
+        consts = (ConstArg("mn", mn.array),)
+        return (Call(kernel_of("tg_prelu", out), fields, (x.name,), consts, out.name, in_place=(x.name,)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -10,7 +10,22 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, requant_clamp
-from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+from tinygen.ops.base import (
+    LONGEST_SUM16,
+    Call,
+    Case,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    bits_of,
+    config,
+    int_range,
+    is_wide,
+    kernel_of,
+    need_quant,
+    step_of,
+)
 
 
 def reduced_shape(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
@@ -58,6 +73,7 @@ class ReduceSum(_Reduce):
     mean: bool = True
     m: int = 0
     shift: int = 0
+    int16 = True
 
     @property
     def title(self) -> str:
@@ -69,17 +85,19 @@ class ReduceSum(_Reduce):
 
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
         _, n, _ = self.outer_n_inner(ins[0])
-        if n > 2**22:
-            raise ModelError(f'"{out.name}": a sum of {n} values; tinygen takes at most {2**22}')
+        longest = LONGEST_SUM16 if is_wide(out) else 2**22
+        if n > longest:
+            raise ModelError(f'"{out.name}": a sum of {n} values; of {bits_of(out)} bits it takes {longest} at most')
+        ratio = need_quant(ins[0])[0] / need_quant(out)[0] / (n if self.mean else 1)
         try:
-            m, shift = choose_multipliers([need_quant(ins[0])[0] / need_quant(out)[0] / (n if self.mean else 1)])
+            m, shift = choose_multipliers([ratio], step_of(out))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
         return Lowered(replace(self, m=int(m[0]), shift=shift), (ins[0].name,))
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0])).astype(np.int32) - need_quant(ins[0])[1]
-        y = requant_clamp(x.sum(axis=2), self.m, self.shift, need_quant(out)[1], -128, 127)
+        y = requant_clamp(x.sum(axis=2), self.m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out))
         return (y.reshape(-1, *out.shape),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
@@ -93,7 +111,7 @@ class ReduceSum(_Reduce):
             m=self.m,
             shift=self.shift,
         )
-        return (Call("tg_reduce_sum_s8", fields, (ins[0].name,), (), out.name),)
+        return (Call(kernel_of("tg_reduce_sum", out), fields, (ins[0].name,), (), out.name),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
@@ -111,6 +129,7 @@ class ReduceExtreme(_Reduce):
     keepdims: bool = True
     largest: bool = True
     same_quant = True
+    int16 = True
 
     @property
     def title(self) -> str:
@@ -126,7 +145,7 @@ class ReduceExtreme(_Reduce):
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         outer, n, inner = self.outer_n_inner(ins[0])
-        kernel = "tg_reduce_max_s8" if self.largest else "tg_reduce_min_s8"
+        kernel = kernel_of("tg_reduce_max" if self.largest else "tg_reduce_min", out)
         return (Call(kernel, config(outer=outer, n=n, inner=inner), (ins[0].name,), (), out.name),)
 
     @classmethod

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops.base import Call, Case, ConstArg, OnnxBuilder, Operator, Shape, config
+from tinygen.ops.base import Call, Case, ConstArg, OnnxBuilder, Operator, Shape, config, kernel_of
 from tinygen.ops.spatial import one_image, two_d_shape
 
 #: One in the weights of a linear resize.
@@ -44,6 +44,9 @@ class Resize(Operator):
     axes: tuple[Axis, ...]
     linear: bool = False
     same_quant = True
+
+    def takes_int16(self) -> bool:
+        return not self.linear  # weights of 22 bits times int16 would leave int32
 
     @property
     def title(self) -> str:
@@ -86,7 +89,7 @@ class Resize(Operator):
                 + wy * wx * bottom[:, :, ax.second]
                 + (1 << 21)
             ) >> 22
-        return (y.astype(np.int8).reshape(-1, *out.shape),)
+        return (y.astype(arrays[0].dtype).reshape(-1, *out.shape),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         ay, ax = self._two_d()
@@ -94,7 +97,7 @@ class Resize(Operator):
         fields = config(in_w=iw, out_h=len(ay.first), out_w=len(ax.first), channels=c)
         if not self.linear:
             consts = (ConstArg("iy", np.array(ay.first, np.uint16)), ConstArg("ix", np.array(ax.first, np.uint16)))
-            return (Call("tg_resize_nearest_s8", fields, (ins[0].name,), consts, out.name),)
+            return (Call(kernel_of("tg_resize_nearest", out), fields, (ins[0].name,), consts, out.name),)
         rows = [np.array(list(zip(a.first, a.second, a.weight, strict=True)), np.uint16) for a in (ay, ax)]
         return (
             Call(

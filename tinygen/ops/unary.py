@@ -1,4 +1,4 @@
-"""Any function of one value: a table of 256 entries in C. NUMERICS section 2.
+"""Any function of one value: a table of 256 entries in C; for int16 one of 513, with lines between. NUMERICS 2 and 6.
 
 The function is an expression: "x", a number, or a tuple (function name, argument, ...). Chains of element-wise nodes
 with scalar constants (hard-swish, GELU by Erf, x * sigmoid(x)) become one expression, so one table.
@@ -14,8 +14,27 @@ from typing import Any
 import numpy as np
 
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array
-from tinygen.ops.base import Call, Case, ConstArg, Lowered, OnnxBuilder, Operator, Shape, config, need_quant
+from tinygen.numerics import Array, int_type
+from tinygen.ops.base import (
+    Call,
+    Case,
+    ConstArg,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    bits_of,
+    config,
+    int_range,
+    is_wide,
+    kernel_of,
+    need_quant,
+)
+
+#: Steps of int16 from entry to entry of a table, as a power of two.
+STEP_BITS = 7
+#: A table for int16 with an error above this, in steps, is no better than one for int8: half a step of that.
+COARSE = 128
 
 Expr = str | float | tuple[Any, ...]
 
@@ -103,12 +122,23 @@ def clip_expr(lo: float, hi: float) -> Expr:
     return expr
 
 
+def interpolate(table: Array, x: Array) -> Array:
+    """The int16 output for each int16 input: the line between the table's entries on either side."""
+    at = x.astype(np.int32) + 2**15
+    i, rest = at >> STEP_BITS, at & (2**STEP_BITS - 1)
+    t = table.astype(np.int32)
+    half = 1 << (STEP_BITS - 1)
+    y: Array = (t[i] + (((t[i + 1] - t[i]) * rest + half) >> STEP_BITS)).astype(np.int16)
+    return y
+
+
 @dataclass(frozen=True)
 class Unary(Operator):
     """y = expr(x); `label` is the word for comments ("hardswish"). An expression of "x" alone changes the scale."""
 
     expr: Expr
     label: str = "table"
+    int16 = True
 
     @property
     def title(self) -> str:
@@ -137,25 +167,38 @@ class Unary(Operator):
         return (b.op("Identity", [names[0]]) if isinstance(self.expr, str) else write(self.expr),)
 
     def table(self, x: Tensor, out: Tensor) -> Array:
-        """int8 output for each int8 input, index q + 128; the zero point where the function is not defined."""
+        """The output for each int8 input, index q + 128; for int16 that of every 128th, index (q + 32768) / 128, up to
+        32768. The zero point where the function is not defined."""
+        if is_wide(x):
+            return self.values(x, out, np.arange(-(2**15), 2**15 + 1, 2**STEP_BITS))
+        return self.values(x, out, np.arange(-128, 128))
+
+    def values(self, x: Tensor, out: Tensor, q: Array) -> Array:
+        """The output's integers for integers of x, by the function itself."""
         s_x, z_x = need_quant(x)
         s_y, z_y = need_quant(out)
-        real = evaluate(self.expr, s_x * (np.arange(-128, 128, dtype=np.float64) - z_x))
+        real = evaluate(self.expr, s_x * (q.astype(np.float64) - z_x))
         steps = np.nan_to_num(real / s_y, nan=0.0, posinf=1e9, neginf=-1e9)
-        values: Array = np.clip(np.rint(steps) + z_y, -128, 127).astype(np.int8)
+        values: Array = np.clip(np.rint(steps) + z_y, *int_range(out)).astype(int_type(bits_of(out)))
         return values
+
+    def is_coarse(self, x: Tensor, out: Tensor) -> bool:
+        """Do the lines between the entries of an int16 table miss the function by more than COARSE steps?"""
+        q = np.arange(-(2**15), 2**15)
+        error = interpolate(self.table(x, out), q).astype(np.int32) - self.values(x, out, q)
+        return bool(np.abs(error).max() > COARSE)
 
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
         return Lowered(self, (ins[0].name, Tensor.constant(f"{out.name}_table", self.table(ins[0], out))))
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
-        return (arrays[1][arrays[0].astype(np.int16) + 128],)
+        x, table = arrays
+        return (interpolate(table, x) if is_wide(ins[0]) else table[x.astype(np.int16) + 128],)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         x, table = ins
-        call = Call(
-            "tg_lut_s8", config(n=out.size), (x.name,), (ConstArg("table", table.array),), out.name, in_place=(x.name,)
-        )
+        const = ConstArg("table", table.array)
+        call = Call(kernel_of("tg_lut", x), config(n=out.size), (x.name,), (const,), out.name, in_place=(x.name,))
         return (call,)
 
     @classmethod

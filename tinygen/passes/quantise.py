@@ -3,11 +3,14 @@
 Tensors that an operator must keep in the same integers (pools, reshapes, concatenations: `same_quant`) form a tie and
 get one quantisation: the pinned one if a member is pinned, otherwise the union of their ranges. Where two pins
 disagree, a table that changes the scale is put between.
+
+Activations are int8 unless they are asked for in int16 (NUMERICS section 6). A node that reads or writes int16 computes
+in int16 where it can; conversions stand where the width changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -15,10 +18,10 @@ import numpy as np
 
 from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
-from tinygen.ir.types import DType, Graph, Node, Quant, Stage, Tensor
+from tinygen.ir.types import Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, Dense, Mul, Operator, Pad, Unary
-from tinygen.ops.base import Lowered, need_quant
+from tinygen.ops import Add, Conv, Dense, Mul, Operator, Pad, Requantise, Unary
+from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.passes.base import fresh
 
@@ -28,8 +31,8 @@ def _operator(node: Node) -> Operator:
     return node.op
 
 
-def ties(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Tensor name to all members of its tie, itself included, in graph order.
+def ties(graph: Graph, nodes: Collection[Node] | None = None) -> dict[str, tuple[str, ...]]:
+    """Tensor name to all members of its tie, itself included, in graph order. `nodes`: the only ones that tie.
 
     A constant joins none: it is quantised anew for each operator that reads it, and the output's range holds all of it
     that matters.
@@ -41,7 +44,7 @@ def ties(graph: Graph) -> dict[str, tuple[str, ...]]:
             name = leader[name]
         return name
 
-    for node in graph.nodes:
+    for node in graph.nodes if nodes is None else nodes:
         if _operator(node).same_quant:
             names = (*node.inputs, *node.outputs)
             first, *others = (find(n) for n in names if graph.tensors[n].const is None)
@@ -51,6 +54,37 @@ def ties(graph: Graph) -> dict[str, tuple[str, ...]]:
     for name in graph.tensors:
         groups.setdefault(find(name), []).append(name)
     return {name: tuple(groups[find(name)]) for name in graph.tensors}
+
+
+def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
+    """Activations that `quantise` keeps in int16: `names`, those pinned so, and what is tied to them by operators that
+    have an int16 form.
+
+    Not those that a model pinned to int8, nor a tie whose values all come from operators that only write int8.
+    Raises ValueError for a name that is no activation.
+    """
+    unknown = sorted(n for n in names if n not in graph.tensors or graph.tensors[n].const is not None)
+    if unknown:
+        raise ValueError(f"not among the activations of the graph: {unknown}")
+    pins = {t.name: t.quant for t in graph.tensors.values() if t.const is None and t.quant is not None}
+    made = {out: node for node in graph.nodes for out in node.outputs}
+
+    def only_int8(name: str) -> bool:
+        return name in made and not _operator(made[name]).takes_int16()
+
+    moving = [n for n in graph.nodes if _operator(n).takes_int16()]
+    wide: set[str] = set()
+    for name, group in ties(graph, moving).items():
+        asked = any(pins[g].bits == 16 if g in pins else g in names for g in group)
+        if not asked or graph.tensors[name].const is not None:
+            continue
+        sources = [g for g in group if g not in made or not _operator(made[g]).same_quant]
+        if name in pins:
+            if pins[name].bits == 16:
+                wide.add(name)
+        elif not only_int8(name) and not (sources and all(only_int8(g) for g in sources)):
+            wide.add(name)
+    return frozenset(wide)
 
 
 def range_tensors(graph: Graph) -> tuple[str, ...]:
@@ -63,8 +97,11 @@ def range_tensors(graph: Graph) -> tuple[str, ...]:
     )
 
 
-def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Quant]:
-    """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names."""
+def choose_quants(
+    graph: Graph, ranges: Mapping[str, tuple[float, float]], wide: Collection[str] = ()
+) -> dict[str, Quant]:
+    """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names; `wide`: those kept in
+    int16, as `wide_tensors` gives them."""
     made = {out: node for node in graph.nodes for out in node.outputs}
     # A padding value other than zero must be representable.
     extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
@@ -75,37 +112,39 @@ def choose_quants(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> di
         return _operator(made[t.name]).fixed_quant() if t.name in made else None
 
     chosen: dict[str, Quant] = {}
-    for name, group in ties(graph).items():
+    for name, tie in ties(graph).items():
         t = graph.tensors[name]
         if t.const is not None:
             continue
         own = pinned(t)
         if own is not None:
             chosen[name] = own
-        else:
-            asked = next((q for q in (graph.tensors[g].quant for g in group) if q is not None), None)
-            # A pin reaches its tie, but not a tensor that others read as well and whose values it would clip.
-            shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.outputs
-            if asked is not None and (not shared or _holds(asked, *ranges[name])):
-                chosen[name] = asked
-                continue
-            lows, highs, dictated = [0.0], [0.0], None
-            for member in group:
-                q = pinned(graph.tensors[member])
-                dictated = dictated or q
-                if q is None:
-                    lo, hi = ranges[member]
-                    lows += [lo, extra.get(member, 0.0)]
-                    highs += [hi, extra.get(member, 0.0)]
-            # What Softmax dictates holds its own values; a Concat may put others beside them.
-            own = quant_from_range(min(lows), max(highs))
-            chosen[name] = dictated if dictated is not None and _holds(dictated, min(lows), max(highs)) else own
+            continue
+        bits = 16 if name in wide else 8
+        group = [g for g in tie if (g in wide) == (name in wide)]
+        asked = next((q for q in (graph.tensors[g].quant for g in group) if q is not None), None)
+        # A pin reaches its tie, but not a tensor that others read as well and whose values it would clip.
+        shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.outputs
+        if asked is not None and (not shared or _holds(asked, *ranges[name])):
+            chosen[name] = asked
+            continue
+        lows, highs, dictated = [0.0], [0.0], None
+        for member in group:
+            q = pinned(graph.tensors[member])
+            dictated = dictated or q
+            if q is None:
+                lo, hi = ranges[member]
+                lows += [lo, extra.get(member, 0.0)]
+                highs += [hi, extra.get(member, 0.0)]
+        # What Softmax dictates holds its own values; a Concat may put others beside them.
+        own = quant_from_range(min(lows), max(highs), bits)
+        chosen[name] = dictated if dictated is not None and _holds(dictated, min(lows), max(highs)) else own
     return chosen
 
 
 def _holds(q: Quant, lo: float, hi: float) -> bool:
     """[lo, hi] can be said, to within a step at the ends (Softmax's own 1.0 is one beyond)."""
-    return q.s * (-129 - q.zero_point) <= lo and hi <= q.s * (128 - q.zero_point)
+    return q.s * (q.low - 1 - q.zero_point) <= lo and hi <= q.s * (q.high + 1 - q.zero_point)
 
 
 def weighted_inputs(graph: Graph) -> tuple[str, ...]:
@@ -134,78 +173,174 @@ def correct_bias(op: Operator, x: Tensor, w: Tensor, lowered: Lowered, mean: Arr
     else:
         shift = error @ mean
     bias = qb.array.astype(np.int64) + np.rint(shift / need_quant(x)[0]).astype(np.int64)
-    # The bound of NUMERICS section 1 has room for it: |e| <= 1/2, so the shift is below sum|w| * 256 / 2.
-    limit = 2**31 - 1 - 256 * np.abs(qw.array.astype(np.int64)).reshape(len(bias), -1).sum(axis=1)
+    # The bound of NUMERICS section 1 has room for it: |e| <= 1/2, so the shift is below sum|w| * 256 / 2. An int16
+    # layer at its bound takes what fits.
+    reach = 2**15 if is_wide(x) else 256
+    limit = 2**31 - 1 - reach * np.abs(qw.array.astype(np.int64)).reshape(len(bias), -1).sum(axis=1)
     corrected = Tensor.constant(qb.name, np.clip(bias, -limit, limit).astype(np.int32))
     return Lowered(lowered.op, (activation, qw, corrected, *rest))
 
 
 def quantise(
-    graph: Graph, ranges: Mapping[str, tuple[float, float]], means: Mapping[str, Array] = MappingProxyType({})
+    graph: Graph,
+    ranges: Mapping[str, tuple[float, float]],
+    means: Mapping[str, Array] = MappingProxyType({}),
+    wide: Collection[str] = (),
 ) -> Graph:
-    """The FIXED graph. `means`: channel means of the tensors `weighted_inputs` names, for the bias correction.
+    """The FIXED graph. `means`: channel means of the tensors `weighted_inputs` names, for the bias correction. `wide`:
+    activations in int16, with those `wide_tensors` adds; the rest in int8.
 
-    Raises ModelError naming the layer whose arithmetic cannot be held in int8 and int32.
+    What int16 could not reach is said in the graph's `notes`. Raises ModelError naming the layer whose arithmetic
+    cannot be held in int32.
     """
-    quants = choose_quants(graph, ranges)
-    tensors: dict[str, Tensor] = {}
-    for t in graph.tensors.values():
-        if t.const is None:
-            tensors[t.name] = replace(t, dtype=DType.INT8, quant=quants[t.name])
-    nodes: list[Node] = []
-    scratch = graph  # only asked for fresh names
+    return _Quantiser(graph, ranges, means, wide).run()
 
-    def change_scale(name: str, target: str, wanted: Quant, origin: tuple[str, ...]) -> None:
-        """A table that writes `name` into `target` with another scale."""
-        out = Tensor(target, tensors[name].shape, DType.INT8, wanted)
-        table = Tensor.constant(f"{target}_table", Unary("x").table(tensors[name], out))
-        tensors[target], tensors[table.name] = out, table
-        nodes.append(Node(f"{target}_rescale", Unary("x", "requantise"), (name, table.name), (target,), origin))
 
-    def add_constant(t: Tensor) -> str:
-        """Its name; another one where several nodes read one FLOAT constant and quantise it differently."""
-        name, k = t.name, 2
-        while name in tensors and tensors[name] != replace(t, name=name):
-            name, k = f"{t.name}_{k}", k + 1
-        tensors[name] = replace(t, name=name)
-        return name
+class _Quantiser:
+    """Writes the FIXED graph node by node; converts activations where a node wants other integers."""
 
-    for node in graph.nodes:
+    def __init__(
+        self,
+        graph: Graph,
+        ranges: Mapping[str, tuple[float, float]],
+        means: Mapping[str, Array],
+        asked: Collection[str],
+    ) -> None:
+        self.graph, self.ranges, self.means, self.asked = graph, ranges, means, asked
+        quants = choose_quants(graph, ranges, wide_tensors(graph, asked))
+        self.tensors = {
+            t.name: replace(t, dtype=quants[t.name].dtype, quant=quants[t.name])
+            for t in graph.tensors.values()
+            if t.const is None
+        }
+        self.nodes: list[Node] = []
+        pinned = [n for n in asked if (q := graph.tensors[n].quant) is not None and q.bits == 8]
+        self.notes = [f"{len(pinned)} activations stay in int8, as the model pins them"] if pinned else []
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            self._node(node)
+        fixed = replace(self.graph, stage=Stage.FIXED, nodes=tuple(self.nodes), tensors=self.tensors)
+        return fixed.with_(notes=(*self.graph.notes, *self.notes))
+
+    def _node(self, node: Node) -> None:
         op = _operator(node)
-        ins: list[Tensor] = []
-        out = tensors[node.outputs[0]]
-        if op.fixed_quant() is not None and out.quant != op.fixed_quant():
-            out = replace(out, name=fresh(scratch, f"{out.name}_own"), quant=op.fixed_quant())
-        for name in node.inputs:
-            t = graph.tensors[name]
-            if t.const is not None:
-                if op.same_quant:
-                    t = replace(t, quant=out.quant)  # its codes are moved into the output as they are
-                elif isinstance(op, Add | Mul) and t.quant is None:
-                    t = replace(t, quant=constant_quant(t.array))
-                ins.append(t)
-                continue
-            t = tensors[name]
-            if op.same_quant and t.quant != out.quant:
-                target = f"{name}_as_{out.name}"
-                if target not in tensors:
-                    assert out.quant is not None
-                    change_scale(name, target, out.quant, node.origin)
-                t = tensors[target]
-            ins.append(t)
+        final = self.tensors[node.outputs[0]]
+        before = [self.tensors[n] for n in node.inputs if self.graph.tensors[n].const is None]
+        if isinstance(op, Unary) and op.expr == "x" and (is_wide(before[0]) or is_wide(final)):
+            self._convert(before[0], final, node.origin, node.name)
+            return
+        bits = self._bits(node, before, final)
+        out = self._output(op, final, bits)
+        ins = [self._input(op, self.graph.tensors[name], out, bits, node.origin) for name in node.inputs]
         try:
             lowered = op.quantise(ins, out)
-            if isinstance(op, Conv | Dense) and ins[0].name in means and ins[1].quant is None:
-                lowered = correct_bias(op, ins[0], ins[1], lowered, means[ins[0].name])
+            if isinstance(op, Conv | Dense) and node.inputs[0] in self.means and ins[1].quant is None:
+                lowered = correct_bias(op, ins[0], ins[1], lowered, self.means[node.inputs[0]])
         except ModelError as e:
-            where = ", ".join(node.origin) or node.name
-            raise ModelError(f'{op.describe(ins)} "{where}": {e}') from e
-        names = tuple(add_constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
-        tensors[out.name] = out
-        nodes.append(Node(node.name, lowered.op, names, (out.name,), node.origin))
-        if out.name != node.outputs[0]:
-            final = tensors[node.outputs[0]]
-            assert final.quant is not None
-            change_scale(out.name, final.name, final.quant, node.origin)
-    fixed = replace(graph, stage=Stage.FIXED, nodes=tuple(nodes), tensors=tensors)
-    return fixed.with_()
+            raise ModelError(f'{op.describe(ins)} "{_where(node)}": {e}') from e
+        names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
+        self.tensors[out.name] = out
+        self.nodes.append(Node(node.name, lowered.op, names, (out.name,), node.origin))
+        if out.name != final.name:
+            self._convert(out, final, node.origin)
+
+    def _bits(self, node: Node, before: Sequence[Tensor], final: Tensor) -> int:
+        """Width in which a node computes: 16 where it reads or writes int16 and has the form, else 8."""
+        op = _operator(node)
+        asked = is_wide(final) if op.same_quant else any(map(is_wide, (*before, final)))
+        if not (asked or (final.name in self.asked and not op.takes_int16())):
+            return 8
+        if not op.takes_int16():
+            reason = "no int16 form"
+        elif isinstance(op, Unary) and op.is_coarse(self._widened(before[0]), self._as_int16(final)):
+            reason = "too steep for an int16 table"
+        else:
+            return 16
+        self.notes.append(f'{op.describe(self.graph.ins(node))} "{_where(node)}" is computed in int8: {reason}')
+        return 8
+
+    def _output(self, op: Operator, final: Tensor, bits: int) -> Tensor:
+        """What a node writes: `final`, or a tensor of its own where that has other integers."""
+        own = op.fixed_quant()
+        if own is None:
+            if bits == bits_of(final) or (bits == 16 and op.narrows):
+                return final
+            own = self._as_int16(final).quant if bits == 16 else self._int8(final)
+        elif own == final.quant:
+            return final
+        assert own is not None
+        return replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=own, dtype=own.dtype)
+
+    def _input(self, op: Operator, t: Tensor, out: Tensor, bits: int, origin: tuple[str, ...]) -> Tensor:
+        """An input as the node reads it; activations of other integers are converted first."""
+        if t.const is not None:
+            if op.same_quant:
+                return replace(t, quant=out.quant)  # its codes are moved into the output as they are
+            if isinstance(op, Add | Mul) and (t.quant is None or bits == 16):
+                return replace(t, quant=constant_quant(t.array, bits))
+            return t
+        x = self.tensors[t.name]
+        if op.same_quant:
+            wanted = replace(x, name=f"{x.name}_as_{out.name}", quant=out.quant, dtype=out.dtype)
+        elif bits == 16:
+            wanted = self._widened(x)
+        elif is_wide(x):
+            narrow = self._int8(x)
+            wanted = replace(x, name=f"{x.name}_narrow", quant=narrow, dtype=narrow.dtype)
+        else:
+            wanted = x
+        if wanted.quant == x.quant:
+            return x
+        if wanted.name not in self.tensors:
+            self._convert(x, wanted, origin)
+        return self.tensors[wanted.name]
+
+    @staticmethod
+    def _widened(x: Tensor) -> Tensor:
+        """x in int16, exactly: 128 * (q - zero point) of a scale 128 times as fine."""
+        if is_wide(x):
+            return x
+        finer = Quant.per_tensor(need_quant(x)[0] / 128.0, 0, 16)
+        return replace(x, name=f"{x.name}_wide", quant=finer, dtype=finer.dtype)
+
+    @staticmethod
+    def _as_int16(x: Tensor) -> Tensor:
+        """x with an int16 quantisation that just holds what its int8 one does."""
+        if is_wide(x):
+            return x
+        scale, zp = need_quant(x)
+        finer = quant_from_range(scale * (-128 - zp), scale * (127 - zp), 16)
+        return replace(x, quant=finer, dtype=finer.dtype)
+
+    def _int8(self, x: Tensor) -> Quant:
+        """An int8 quantisation for an int16 tensor: of its range, or where it is pinned of what the pin can say."""
+        if self.graph.tensors[x.name].quant is None and x.name in self.ranges:
+            return quant_from_range(*self.ranges[x.name])
+        assert x.quant is not None
+        return quant_from_range(x.quant.s * -x.quant.high, x.quant.s * x.quant.high)
+
+    def _convert(self, x: Tensor, target: Tensor, origin: tuple[str, ...], name: str = "") -> None:
+        """A node that writes x into `target` with other integers: a table from int8 to int8, else arithmetic."""
+        self.tensors[target.name] = target
+        inputs: tuple[str | Tensor, ...]
+        if is_wide(x) or is_wide(target):
+            lowered = Requantise().quantise([x], target)
+            op, inputs = lowered.op, lowered.inputs
+        else:
+            op = Unary("x", "requantise")
+            inputs = (x.name, Tensor.constant(f"{target.name}_table", Unary("x").table(x, target)))
+        names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in inputs)
+        self.nodes.append(Node(name or f"{target.name}_rescale", op, names, (target.name,), origin))
+
+    def _constant(self, t: Tensor) -> str:
+        """Its name; another one where several nodes read one FLOAT constant and quantise it differently."""
+        name, k = t.name, 2
+        while name in self.tensors and self.tensors[name] != replace(t, name=name):
+            name, k = f"{t.name}_{k}", k + 1
+        self.tensors[name] = replace(t, name=name)
+        return name
+
+
+def _where(node: Node) -> str:
+    return ", ".join(node.origin) or node.name

@@ -1,0 +1,91 @@
+"""The same real value in other integers: between int8 and int16, or from one int16 scale to another. FIXED graphs only.
+
+From int8 to int8 a table does it (Unary "x"). NUMERICS section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.errors import ModelError
+from tinygen.ir.types import Tensor
+from tinygen.numerics import Array, choose_multipliers, int_type, requant_clamp
+from tinygen.ops.base import (
+    Call,
+    Lowered,
+    OnnxBuilder,
+    Operator,
+    Shape,
+    bits_of,
+    config,
+    int_range,
+    is_wide,
+    need_quant,
+)
+
+#: The largest multiplier, and shift, of a widening and of a narrowing: products stay below 2^31.
+WIDEN = (2**22 - 1, 22)
+NARROW = (2**15 - 1, 30)
+
+
+@dataclass(frozen=True)
+class Requantise(Operator):
+    """out = clamp(zp_y + (((x - zp_x) * m + 2^(shift-1)) >> shift))."""
+
+    m: int = 0
+    shift: int = 0
+
+    def describe(self, ins: Sequence[Tensor]) -> str:
+        return "requantise" if is_wide(ins[0]) else "widen"
+
+    def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
+        return (shapes[0],)
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        return (b.op("Identity", [names[0]]),)
+
+    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+        x = ins[0]
+        if not (is_wide(x) or is_wide(out)):
+            raise AssertionError("int8 to int8 is a table's work")
+        ratio = need_quant(x)[0] / need_quant(out)[0]
+        try:
+            if is_wide(x) and is_wide(out):
+                many, shift = choose_multipliers([ratio], 1)
+                m = int(many[0])
+            else:
+                m, shift = _small_multiplier(ratio, *(NARROW if is_wide(x) else WIDEN))
+        except ValueError as e:
+            raise ModelError(f'"{out.name}": {e}') from e
+        return Lowered(replace(self, m=m, shift=shift), (x.name,))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+        d = arrays[0].astype(np.int64) - need_quant(ins[0])[1]
+        if is_wide(ins[0]) and is_wide(out):
+            return (requant_clamp(d, self.m, self.shift, 0, *int_range(out), 16),)
+        moved = ((d * self.m + ((1 << self.shift) >> 1)) >> self.shift) + need_quant(out)[1]
+        return (np.clip(moved, *int_range(out)).astype(int_type(bits_of(out))),)
+
+    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+        x = ins[0]
+        n, rule = {"n": out.size}, {"m": self.m, "shift": self.shift}
+        if not is_wide(x):
+            fields = config(**n, in_zp=need_quant(x)[1], **rule)
+            return (Call("tg_widen_s16", fields, (x.name,), (), out.name),)
+        if is_wide(out):
+            return (Call("tg_rescale_s16", config(**n, **rule), (x.name,), (), out.name, in_place=(x.name,)),)
+        return (Call("tg_narrow_s16", config(**n, **rule, out_zp=need_quant(out)[1]), (x.name,), (), out.name),)
+
+
+def _small_multiplier(ratio: float, largest: int, most: int) -> tuple[int, int]:
+    """(m, shift) with ratio ~ m / 2^shift, m <= largest, 0 <= shift <= most. ValueError when no shift will do."""
+    shift = most
+    while shift > 0 and round(ratio * 2.0**shift) > largest:
+        shift -= 1
+    m = round(ratio * 2.0**shift)
+    if m > largest:
+        raise ValueError(f"the scale is {ratio:.3g} times the output's; at most {largest} can be converted")
+    return m, shift
