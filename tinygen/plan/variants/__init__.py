@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import dsp, mve, palette, small
-from tinygen.plan.variants.base import Variant, Variants
+from tinygen.plan.variants import dsp, mve, palette, small, sparse
+from tinygen.plan.variants.base import Variant, Variants, joined
 from tinygen.plan.variants.slides import slide_limits
 from tinygen.plan.variants.tiles import tile_limits
 
@@ -16,7 +16,7 @@ VARIANTS: dict[str, Variants] = {
     "m0": small.variants("m0", narrow=True),
     "m3": small.variants("m3", narrow=False),
     "mve": mve.VARIANTS,
-    "ref": palette.REFERENCE,
+    "ref": joined(palette.REFERENCE, sparse.VARIANTS),
 }
 
 

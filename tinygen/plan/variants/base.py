@@ -27,3 +27,9 @@ def consts(call: Call) -> dict[str, Array]:
 def packed(call: Call, kernel: str, scratch: int = 0, **arrays: Array) -> Call:
     """`call` as one of `kernel`, with these constants in this order."""
     return replace(call, kernel=kernel, consts=tuple(ConstArg(k, v) for k, v in arrays.items()), scratch=scratch)
+
+
+def joined(*tables: Variants) -> Variants:
+    """All variants of several families, those of the first before those of the next."""
+    kernels = dict.fromkeys(kernel for table in tables for kernel in table)
+    return {kernel: tuple(v for table in tables for v in table.get(kernel, ())) for kernel in kernels}
