@@ -48,9 +48,9 @@ def mixed(seed: int = 0) -> Graph:
         [
             (CONV, Conv(Window((3, 3), one, pads, one), 1, 0.0), (16, 3, 3, 4)),
             (DEPTHWISE, Conv(Window((3, 3), (2, 2), pads, one), 16, 0.0), (16, 3, 3, 1)),
-            (POINTWISE, Conv(Window((1, 1), one, (0, 0, 0, 0), one), 1, 0.0), (24, 1, 1, 16)),
-            ("flat", Reshape((1, 216)), None),
-            (HIDDEN, Dense(0.0), (32, 216)),
+            (POINTWISE, Conv(Window((1, 1), one, (0, 0, 0, 0), one), 1, 0.0), (40, 1, 1, 16)),
+            ("flat", Reshape((1, 360)), None),
+            (HIDDEN, Dense(0.0), (32, 360)),
             (HEAD, Dense(), (5, 32)),
         ],
         seed,

@@ -16,7 +16,7 @@ from tinygen.ops import Conv
 from tinygen.passes.base import fresh
 
 #: Layers with fewer weights are left alone unless named: what they could save is less than what describes it.
-SMALL = 256
+SMALL = 512
 
 
 def is_depthwise(graph: Graph, node: Node) -> bool:

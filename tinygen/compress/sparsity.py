@@ -33,8 +33,9 @@ Distribution = Literal["uniform", "global"]
 _KEPT_OF_FOUR = {"2:4": 2, "1:4": 1}
 #: `distribution="global"` takes at most this share of a layer: a layer that is cut off cannot be fine-tuned back.
 _MOST = 0.98
-#: The conjugate gradients stop at this share of the first residual, or after so many steps.
-_TOLERANCE, _STEPS = 1e-5, 100
+#: The conjugate gradients stop at this share of the first residual (before the last round: at the second), or after so
+#: many steps.
+_TOLERANCE, _ROUGHLY, _STEPS = 1e-5, 1e-2, 100
 
 
 def sparsify(
@@ -83,11 +84,10 @@ def sparsify(
         statistics = gather(graph, samples, [n.name for n in nodes], progress)
     work = []
     for node in nodes:
-        mask = network.form(node.name).mask
+        form, stats = network.form(node.name), statistics[node.name]
         w = weights(graph, node).array.astype(np.float64)
-        work.append(
-            _Layer(node, statistics[node.name], w, w.copy(), np.ones(w.shape, bool) if mask is None else mask.array)
-        )
+        mask = np.ones(w.shape, bool) if form.mask is None else form.mask.array
+        work.append(_Layer(node, stats, stats.estimate(), w, w.copy(), mask))
     if pattern in _KEPT_OF_FOUR:
         rounds = min(rounds, 4 - _KEPT_OF_FOUR[pattern])
     for i in range(rounds):
@@ -95,7 +95,8 @@ def sparsify(
         share = amount * (1.0 - (1.0 - (i + 1) / rounds) ** 3)
         _choose(work, share, i, rounds, pattern, criterion, distribution)
         for k, layer in enumerate(work):
-            layer.now = _refitted(layer) if refit else np.where(layer.mask, layer.now, 0.0)
+            tolerance = _TOLERANCE if i == rounds - 1 else _ROUGHLY
+            layer.now = _refitted(layer, tolerance) if refit else np.where(layer.mask, layer.now, 0.0)
             progress("sparsify", i * len(work) + k + 1, rounds * len(work))
     values, forms = {}, {}
     for layer in work:
@@ -173,10 +174,11 @@ def _check(amount: float, pattern: str, criterion: str, distribution: str, round
 
 @dataclass(slots=True, eq=False)
 class _Layer:
-    """A layer at work: weights as they were and are, all in the shape of the weights."""
+    """A layer at work: weights as they were and are, all in the shape of the weights; `c` is the covariance."""
 
     node: Node
     statistics: Statistics
+    c: Array
     before: Array
     now: Array
     mask: Array
@@ -187,9 +189,9 @@ def _worth(layer: _Layer, criterion: Criterion) -> Array:
     s = layer.statistics
     squares = s.split(layer.now) ** 2
     if criterion == "activation":
-        squares = squares * np.einsum("gkk->gk", s.estimate())[:, None, :]
+        squares = squares * np.einsum("gkk->gk", layer.c)[:, None, :]
     elif criterion == "obs":
-        squares = squares / np.stack([np.diagonal(np.linalg.inv(c)) for c in s.estimate()])[:, None, :]
+        squares = squares / np.stack([np.diagonal(np.linalg.inv(c)) for c in layer.c])[:, None, :]
     return np.where(layer.mask, squares.reshape(layer.now.shape), 0.0)
 
 
@@ -232,7 +234,7 @@ def _global_drops(work: list[_Layer], worth: list[Array], share: float) -> list[
     return [int(n) for n in np.bincount(owner[gone], minlength=len(work))]
 
 
-def _refitted(layer: _Layer) -> Array:
+def _refitted(layer: _Layer, tolerance: float) -> Array:
     """The weights under the mask that change the outputs least: for each output, C_SS v_S = (C w)_S on the kept set S.
 
     Conjugate gradients on all outputs at once, with C's diagonal as preconditioner: each step is one product with C.
@@ -241,12 +243,12 @@ def _refitted(layer: _Layer) -> Array:
     mask = layer.mask.reshape(s.split(layer.before).shape)
     start = s.split(np.where(layer.mask, layer.now, 0.0))
     result = []
-    for c, w, v, m in zip(s.estimate(), s.split(layer.before), start, mask, strict=True):
+    for c, w, v, m in zip(layer.c, s.split(layer.before), start, mask, strict=True):
         diagonal = np.diagonal(c)
         r = np.where(m, (w - v) @ c, 0.0)
         z = r / diagonal
         p, rz = z, (r * z).sum(axis=1)
-        stop = _TOLERANCE**2 * np.maximum(rz, 1e-300)
+        stop = tolerance**2 * np.maximum(rz, 1e-300)
         for _ in range(_STEPS):
             if np.all(rz <= stop):
                 break
