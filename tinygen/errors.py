@@ -67,6 +67,12 @@ class RecipeError(TinygenError):
     exit_code = 8
 
 
+class TrainingError(TinygenError):
+    """Fine-tuning went astray (a loss that is no number), or its checkpoint belongs to another run."""
+
+    exit_code = 9
+
+
 class MissingToolError(ToolError):
     """A tool that is simply not installed: what does not need it goes on."""
 

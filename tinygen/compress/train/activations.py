@@ -1,0 +1,79 @@
+"""Activations in the loop: the ranges they have, and int8 as the chip will have it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinygen.calibrate.ranges import Histogram, estimate
+from tinygen.compress.train.module import Change, GraphModule
+from tinygen.ir.types import Graph, Quant
+from tinygen.ops import Add, Mul, Operator, Resize
+from tinygen.ops.broadcast import constant_quant
+from tinygen.passes.quantise import choose_quants, range_tensors
+
+#: How ranges are found: least square error over the values seen.
+METHOD = "mse"
+
+
+def observe(
+    model: GraphModule, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], given: Mapping[str, Quant]
+) -> dict[str, Quant]:
+    """Quantisation of every activation, from the values that `inputs` bring about; those `given` are kept."""
+    graph = _pinned(model.graph, given)
+    names = range_tensors(graph)
+    values = model.run(inputs, names, constants)
+    ranges = {}
+    for name, value in zip(names, values, strict=True):
+        histogram = Histogram()
+        histogram.add(value.cpu().numpy())
+        ranges[name] = estimate(histogram, METHOD)
+    return dict(choose_quants(graph, ranges))
+
+
+def _pinned(graph: Graph, given: Mapping[str, Quant]) -> Graph:
+    return graph.with_(tensors=[replace(graph.tensors[n], quant=q) for n, q in given.items() if n in graph.tensors])
+
+
+def fake_quants(graph: Graph, quants: Mapping[str, Quant], wide: Collection[str]) -> dict[str, Change]:
+    """What rounds each activation to its int8 grid. Tensors in `wide` stay as they are, and so do copies of values
+    that lie on their grid already."""
+    changes: dict[str, Change] = {}
+    for name, quant in quants.items():
+        node = graph.producer.get(name)
+        if name in wide:
+            continue
+        if (
+            node is not None
+            and isinstance(node.op, Operator)
+            and node.op.same_quant
+            and not isinstance(node.op, Resize)
+        ):
+            sources = graph.ins(node)
+            if all(t.const is None and t.name not in wide and quants[t.name] == quant for t in sources):
+                continue
+        changes[name] = _rounding(quant)
+    return changes
+
+
+def _rounding(quant: Quant) -> Change:
+    scale, zero_point = quant.s, quant.zero_point
+    return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -128, 127)
+
+
+def quantised_constants(model: GraphModule) -> dict[str, Tensor]:
+    """Constant operands of sums and products, at the values their int8 codes stand for."""
+    values = {}
+    for node in model.graph.nodes:
+        if isinstance(node.op, Add | Mul):
+            for t in model.graph.ins(node):
+                if t.const is not None:
+                    quant = t.quant or constant_quant(t.array)
+                    codes = np.clip(np.rint(t.array / quant.s) + quant.zero_point, -128, 127)
+                    real = ((codes - quant.zero_point) * quant.s).astype(np.float32)
+                    values[t.name] = torch.from_numpy(real).to(next(model.parameters()).device)
+    return values

@@ -1,0 +1,410 @@
+"""The loop: batches through student and teacher, steps of Adam, a checkpoint after every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinygen.calibrate.data import Samples
+from tinygen.compress.network import Network, WeightForm, layers, weights
+from tinygen.compress.train.activations import fake_quants, observe, quantised_constants
+from tinygen.compress.train.adam import Adam
+from tinygen.compress.train.augment import blend
+from tinygen.compress.train.constraints import FormModule, to_int8
+from tinygen.compress.train.loss import Head, Objective, Target, check_same_ports, find_head, label_targets
+from tinygen.compress.train.module import Change, GraphModule
+from tinygen.compress.train.settings import Training
+from tinygen.errors import DataError, ModelError, OutputError, TrainingError
+from tinygen.ir.types import Graph, Quant
+from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
+
+Progress = Callable[[str, int, int], None]
+
+#: Samples whose activations give the layers' ranges and units.
+OBSERVED = 256
+#: Samples in a batch where no gradients are kept.
+_FORWARD_BATCH = 256
+#: Bias steps are counted in this share of a channel's output.
+_BIAS_UNIT = 0.3
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Inputs as the network takes them, labels and cached teacher's answers, all (n, ...) and on the device."""
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None
+    answers: tuple[Tensor, ...] | None
+    spread: tuple[float, ...]
+
+
+class Trainer:
+    """One run of `fine_tune`: the student, what it must keep to, and the state that a checkpoint holds."""
+
+    def __init__(
+        self, network: Network, teacher: Graph | None, samples: Samples, settings: Training, quants: Mapping[str, Quant]
+    ) -> None:
+        self.network, self.settings, self.samples = network, settings, samples
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        check_same_ports(network.graph, teacher)
+        self.student = GraphModule(network.graph).to(self.device)
+        self.teacher = None if teacher is None else GraphModule(teacher).to(self.device)
+        self._check_layers()
+        self.given = {t.name: t.quant for t in network.graph.tensors.values() if t.quant and t.const is None} | dict(
+            quants
+        )
+        self.quants: dict[str, Quant] = {}
+        self.forms = self._make_forms()
+        self.objective, self.data = self._prepare()
+        self.adam = self._make_adam()
+        self.average = [p.detach().clone() for p in self.adam.parameters] if settings.average else []
+        self.epoch = 0
+        self.losses: list[float] = []
+        self._run_id = self._fingerprint(quants)
+
+    # -- before the loop ---------------------------------------------------------------------------------------------
+
+    def _check_layers(self) -> None:
+        if not any(isinstance(n.op, Conv | ConvTranspose | Dense | PRelu) for n in self.network.graph.nodes):
+            raise ModelError(
+                f'fine-tuning of "{self.network.graph.name}": found no layer with weights. Compress without it.'
+            )
+
+    def _make_forms(self) -> dict[str, FormModule]:
+        """By the name of the weights; nodes that share their weights share the form of the first."""
+        graph, forms = self.network.graph, {}
+        for node in layers(graph):
+            t = weights(graph, node)
+            if node.name not in self.network.forms or t.name in forms:
+                continue
+            form, w = self.network.form(node.name), t.array
+            if self.settings.gradual and form.mask is not None and self.teacher is not None:
+                # Zeros that are still to come: the weights start as the teacher's, where it has them.
+                origin = self.teacher.graph.tensors.get(t.name)
+                if origin is not None and origin.const is not None and origin.shape == t.shape:
+                    w = np.where(form.mask.array, w, origin.array)
+                    self.student.set_weights({t.name: w})
+            scale = None if t.quant is None or t.quant.axis != 0 else np.asarray(t.quant.scale, np.float64)
+            forms[t.name] = FormModule(form, w, scale, learn_entries=self.settings.learn_entries).to(self.device)
+        return forms
+
+    def _prepare(self) -> tuple[Objective, _Data]:
+        s, graph = self.settings, self.network.graph
+        inputs = tuple(
+            torch.from_numpy(np.ascontiguousarray(port.to_tensor(x))).to(self.device)
+            for port, x in zip(graph.in_ports, self.samples.inputs, strict=True)
+        )
+        targets = [self._target(i) for i in range(len(graph.outputs))]
+        labels, label_head = None, None
+        if self.samples.labels is not None and (self.teacher is None or s.label_weight > 0.0 or s.loss == "auto"):
+            same = graph.in_ports[0].shape == graph.out_ports[0].shape
+            found = label_targets(self.samples.labels, graph.out_ports[0], targets[0], same_as_input=same, asked=s.loss)
+            if found is not None:
+                label_head, values = found
+                labels = torch.from_numpy(values).to(self.device)
+        if self.teacher is None and labels is None:
+            what = "none" if self.samples.labels is None else f"labels of shape {self.samples.labels.shape}"
+            raise DataError(
+                f"fine-tuning needs a teacher (the original network) or labels that speak of its output "
+                f'"{graph.out_ports[0].name}" {graph.out_ports[0].shape}: found no teacher and {what}.'
+            )
+        if targets[0].head is Head.PLAIN and (label_head is Head.SOFTMAX or s.loss == "classes"):
+            targets[0] = replace(targets[0], head=Head.SOFTMAX)
+        answers = None
+        if self.teacher is not None:
+            sample = self._answers(self.teacher, [x[:OBSERVED] for x in inputs], targets)
+            spread = [max(float(a.var()), 1e-12) for a in sample]
+            targets = [replace(t, spread=v) for t, v in zip(targets, spread, strict=True)]
+            if not s.augments:
+                answers = tuple(self._answers(self.teacher, inputs, targets))
+        elif label_head is Head.PLAIN and labels is not None:
+            targets[0] = replace(targets[0], spread=max(float(labels.var()), 1e-12))
+        spread_in = tuple(float(x.std()) for x in inputs)
+        used = labels if self.teacher is None or s.label_weight > 0.0 else None
+        objective = Objective(tuple(targets), s.temperature, s.label_weight, label_head)
+        return objective, _Data(inputs, used, answers, spread_in)
+
+    def _target(self, i: int) -> Target:
+        graph, asked = self.network.graph, self.settings.loss
+        head, student = find_head(graph, graph.outputs[i])
+        other, teacher = (head, None)
+        if self.teacher is not None:
+            other, teacher = find_head(self.teacher.graph, self.teacher.graph.outputs[i])
+        if Head.SOFTMAX in (head, other) and head is not other:
+            # One ends in a Softmax, the other in logits: both say classes.
+            head = Head.SOFTMAX
+        elif other is not head or asked == "values":
+            head, student = Head.PLAIN, graph.outputs[i]
+            teacher = None if self.teacher is None else self.teacher.graph.outputs[i]
+        size, last = graph.tensors[student].size, graph.tensors[student].shape[-1]
+        return Target(head, student, teacher, last if last > 1 else size)
+
+    @torch.no_grad()  # not inference_mode: the loss keeps the answers for its backward pass
+    def _answers(self, model: GraphModule, inputs: Sequence[Tensor], targets: Sequence[Target]) -> list[Tensor]:
+        names = [t.teacher for t in targets if t.teacher is not None]
+        parts = [
+            model.run([x[i : i + _FORWARD_BATCH] for x in inputs], names)
+            for i in range(0, len(inputs[0]), _FORWARD_BATCH)
+        ]
+        return [torch.cat(p) for p in zip(*parts, strict=True)]
+
+    @torch.no_grad()
+    def _make_adam(self) -> Adam:
+        graph = self.network.graph
+        params, units, decays = [], [], []
+        readers = {n.inputs[1]: n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense)}
+        biases = {n.inputs[2]: n for n in readers.values()}
+        sources = list(dict.fromkeys(n.inputs[0] for n in readers.values()))
+        found = self.student.run([x[:OBSERVED] for x in self.data.inputs], sources)
+        power = {name: max(float(x.square().mean()), 1e-12) ** 0.5 for name, x in zip(sources, found, strict=True)}
+
+        def channel_norm(name: str) -> Tensor:
+            """Root mean square of each output channel's weights that are not zero, at least a tenth of the layer's."""
+            flat = self.student.weights[name].detach().reshape(len(self.student.weights[name]), -1)
+            count = (flat != 0).sum(dim=1).clamp_min(1)
+            rms = (flat.square().sum(dim=1) / count).sqrt()
+            whole = (flat.square().sum() / count.sum()).sqrt().clamp_min(1e-6)
+            return rms.clamp_min(0.1 * whole)
+
+        for name, p in self.student.weights.items():
+            if name in readers:
+                unit = channel_norm(name).reshape(-1, *[1] * (p.dim() - 1))
+            elif name in biases:
+                w, source = biases[name].inputs[1], biases[name].inputs[0]
+                fan_in = self.student.weights[w][0].numel()
+                unit = channel_norm(w) * (fan_in**0.5 * power[source] * _BIAS_UNIT)
+            else:
+                unit = p.detach().abs().clamp_min(0.1)
+            params.append(p)
+            units.append(unit.clone())
+            decays.append(name in readers)
+        for form in self.forms.values():
+            if form.log_scale.requires_grad:
+                params.append(form.log_scale)
+                units.append(torch.ones_like(form.log_scale))
+                decays.append(False)
+            if form.book is not None and form.book.requires_grad:
+                params.append(form.book)
+                units.append(form.book.detach().abs().mean().expand_as(form.book).clone())
+                decays.append(False)
+        return Adam(params, units, decays, self.settings.weight_decay)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self, progress: Progress, checkpoint: Path | None) -> Network:
+        """All epochs that are left, then the finished network."""
+        with _repeatable():
+            if checkpoint is not None and checkpoint.exists():
+                self._load(checkpoint)
+            while self.epoch < self.settings.epochs:
+                loss = self._epoch()
+                self.losses.append(loss)
+                self.epoch += 1
+                if checkpoint is not None:
+                    self._save(checkpoint)
+                progress(f"fine-tune, loss {loss:.4g}", self.epoch, self.settings.epochs)
+            return self._finish()
+
+    def _epoch(self) -> float:
+        s, count = self.settings, len(self.data.inputs[0])
+        dice = torch.Generator().manual_seed((s.seed * 1_000_003 + self.epoch) % 2**63)
+        order = torch.randperm(count, generator=dice)
+        snapped = self.epoch >= round(s.float_share * s.epochs)
+        if snapped and self.epoch == round(s.float_share * s.epochs) and self.epoch > 0:
+            for name, form in self.forms.items():
+                form.restart(self.student.weights[name])
+        change = self._changes() if s.quantise and snapped else {}
+        steps = math.ceil(count / s.batch)
+        total = 0.0
+        for i in range(steps):
+            if s.gradual:
+                self._zeros((self.epoch + i / steps) / s.epochs)
+            index = order[i * s.batch : (i + 1) * s.batch].to(self.device)
+            total += self._step(index, (self.epoch * steps + i) / (s.epochs * steps), snapped, change, dice) * len(
+                index
+            )
+        if s.gradual:
+            self._zeros((self.epoch + 1) / s.epochs)
+        return total / count
+
+    def _step(
+        self, index: Tensor, done: float, snapped: bool, change: Mapping[str, Change], dice: torch.Generator
+    ) -> float:
+        s, data = self.settings, self.data
+        inputs: list[Tensor] = [x[index] for x in data.inputs]
+        labels = None if data.labels is None else data.labels[index]
+        answers = None if data.answers is None else [a[index] for a in data.answers]
+        if s.augments:
+            inputs, labels = blend(inputs, labels, s, data.spread, dice)
+            if self.teacher is not None:
+                answers = self._answers(self.teacher, inputs, self.objective.targets)
+        outputs = self.student.run(
+            inputs, [t.student for t in self.objective.targets], self._constants(snapped), change
+        )
+        loss = self.objective(outputs, answers, labels)
+        value = float(loss.detach())
+        rate = self._rate(done)
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"fine-tuning, epoch {self.epoch + 1} of {s.epochs}: the loss is {value} at learning rate {rate:.3g}. "
+                f"Set a smaller learning_rate (it was {s.learning_rate:g}), a larger batch, or look for extreme values "
+                "in the data. The checkpoint of the last good epoch is kept."
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.adam.step(rate)
+        for form in self.forms.values():
+            form.repair()
+        if self.average:
+            # A short memory at first, so that the start does not weigh on the result.
+            seen = self.epoch * math.ceil(len(data.inputs[0]) / s.batch) + 1
+            torch._foreach_lerp_(
+                self.average, [p.detach() for p in self.adam.parameters], 1.0 - min(s.average, seen / (seen + 10))
+            )
+        return value
+
+    def _rate(self, done: float) -> float:
+        """Learning rate when the share `done` of all steps is behind: a linear start, then half a cosine."""
+        s = self.settings
+        if done < s.warm_up:
+            return s.learning_rate * (done / s.warm_up * 0.99 + 0.01)
+        left = (done - s.warm_up) / max(1.0 - s.warm_up, 1e-9)
+        return s.learning_rate * (0.5 + 0.5 * math.cos(math.pi * left))
+
+    def _constants(self, snapped: bool) -> dict[str, Tensor]:
+        """What the network runs with in place of its weights."""
+        values: dict[str, Tensor] = {}
+        int8 = self.settings.quantise and snapped
+        for name, p in self.student.weights.items():
+            form = self.forms.get(name)
+            value = p if form is None else form(p, snapped)
+            if int8 and p.dim() > 1 and (form is None or not form.snaps):
+                value = to_int8(value)
+            if value is not p:
+                values[name] = value
+        if int8:
+            values.update(quantised_constants(self.student))
+        return values
+
+    def _changes(self) -> dict[str, Change]:
+        """Fake quantisation of the activations, at the ranges they have now."""
+        with torch.inference_mode():
+            self.quants = observe(
+                self.student, [x[:OBSERVED] for x in self.data.inputs], self._constants(True), self.given
+            )
+        return fake_quants(self.network.graph, self.quants, self.network.wide)
+
+    def _zeros(self, done: float) -> None:
+        """Masks of a gradual run: the share of zeros rises with the cube, as in Zhu and Gupta 2017."""
+        share = 1.0 - (1.0 - min(1.0, done / self.settings.gradual)) ** 3
+        for name, form in self.forms.items():
+            form.thin(self.student.weights[name], share)
+
+    # -- after the loop ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _finish(self) -> Network:
+        if self.average:
+            for p, mean in zip(self.adam.parameters, self.average, strict=True):
+                p.copy_(mean)
+            for form in self.forms.values():
+                form.repair()
+        pins: dict[str, tuple[float, ...]] = {}
+        finished: dict[str, WeightForm] = {}
+        values = {name: p.detach().cpu().numpy() for name, p in self.student.weights.items()}
+        for name, form in self.forms.items():
+            done = form.finished(values[name])
+            values[name], finished[name] = done.values, done.form
+            if done.scale is not None:
+                pins[name] = done.scale
+        if self.settings.quantise:
+            for name in [n for n, v in values.items() if v.ndim > 1 and n not in pins]:
+                eight = FormModule(finished.get(name, WeightForm()), values[name], None, learn_entries=False)
+                eight.snaps = True
+                done = eight.finished(values[name])
+                assert done.scale is not None
+                values[name], pins[name] = done.values, done.scale
+        graph = self.student.to_graph(values)
+        pinned = [replace(graph.tensors[name], quant=Quant(scale, 0, 0)) for name, scale in pins.items()]
+        if self.settings.quantise:
+            with torch.inference_mode():
+                fixed = {n: torch.from_numpy(v).to(self.device) for n, v in values.items()}
+                sample = [x[:OBSERVED] for x in self.data.inputs]
+                quants = observe(self.student, sample, fixed | quantised_constants(self.student), self.given)
+            pinned += [replace(graph.tensors[n], quant=q) for n, q in quants.items() if n not in self.network.wide]
+        by_node = {node.name: finished[node.inputs[1]] for node in layers(graph) if node.inputs[1] in finished}
+        return replace(self.network, graph=graph.with_(tensors=pinned)).with_forms(by_node)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _fingerprint(self, quants: Mapping[str, Quant]) -> str:
+        """Of everything that decides the result."""
+        digest = hashlib.sha256()
+        for graph in (self.network.graph, None if self.teacher is None else self.teacher.graph):
+            if graph is not None:
+                digest.update(repr((graph.nodes, sorted(graph.tensors.items()))).encode())
+        for form in sorted(self.network.forms.items()):
+            digest.update(repr(form).encode())
+        digest.update(repr((sorted(self.network.wide), sorted(quants.items()))).encode())
+        digest.update(repr((self.settings.describe(), self.samples.sha256)).encode())
+        return digest.hexdigest()
+
+    def _save(self, path: Path) -> None:
+        state = {
+            "run": self._run_id,
+            "epoch": self.epoch,
+            "losses": self.losses,
+            "parameters": [p.detach() for p in self.adam.parameters],
+            "adam": self.adam.state(),
+            "average": self.average,
+            "forms": {name: form.state_dict() for name, form in self.forms.items()},
+        }
+        part = path.with_name(f"{path.name}.part")
+        try:
+            torch.save(state, part)
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(
+                f'checkpoint "{path}" cannot be written ({error}). Give a path in a folder that exists.'
+            ) from error
+
+    @torch.no_grad()
+    def _load(self, path: Path) -> None:
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            run = state["run"]
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise TrainingError(f'checkpoint "{path}" cannot be read; delete it to start anew. ({error})') from error
+        if run != self._run_id:
+            raise TrainingError(
+                f'checkpoint "{path}" is of another run: the network, its teacher, the data or a setting differ. '
+                "Delete it to start anew, or give another path."
+            )
+        for p, saved in zip(self.adam.parameters, state["parameters"], strict=True):
+            p.copy_(saved)
+        for mean, saved in zip(self.average, state["average"], strict=True):
+            mean.copy_(saved)
+        for name, form in self.forms.items():
+            form.load_state_dict(state["forms"][name])
+        self.adam.restore(state["adam"])
+        self.epoch, self.losses = state["epoch"], state["losses"]
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Deterministic kernels, where torch has them, for as long as the block runs."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
