@@ -21,6 +21,8 @@ from tinygen.ir.text import dump
 from tinygen.ir.types import Graph
 from tinygen.numerics import dequantise
 from tinygen.ops.base import Operator, need_quant
+from tinygen.passes import simplify
+from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, ties
 from tinygen.plan.planner import plan
@@ -33,6 +35,16 @@ REF, M4 = "native", "cortex-m4"
 
 #: What int8 arithmetic cannot hold is refused with these words (docs/NUMERICS.md); no sane network meets them.
 DOCUMENTED_REFUSALS = ("at most 32767 can be added", "is too large: the output scale", "an accumulator may reach")
+
+
+def _simplify(net: Network) -> list[str]:
+    """The network goes on simplified, if its bits are the same."""
+    assert net.fixed is not None
+    after = apply(simplify.PASS, net.fixed)
+    same = all(map(np.array_equal, simulate.run(after, net.inputs), net.expected))
+    again = apply(simplify.PASS, after) is after
+    net.fixed = after
+    return [*([] if same else ["simplified graph: other bits"]), *([] if again else ["simplifying again finds more"])]
 
 
 def reproduce(seed: int) -> str:
@@ -122,6 +134,8 @@ def prepare(seed: int, folder: Path) -> Network:
         ints = {n: np.concatenate(v) for n, v in values.items()}
         net.problems += check_layers(net.tidy, net.fixed, ints)
         net.sqnr = _sqnr(net, reals)
+        stage = "simplify"
+        net.problems += _simplify(net)
         stage = "plan"
         net.plans = {core: plan(net.fixed, get_core(core)) for core in (REF, M4)}
     except ModelError as e:
