@@ -94,7 +94,7 @@ def test_networks_modes() -> None:
         assert made == choose(rows, core.name, mode, activations=10_000)
         options = [module._option(c, core.name, False) for c in made]
         cycles[mode] = sum(o.cycles for o in options)
-        flash[mode] = sum(dict(c for o in options for c in o.code).values()) + sum(o.constants for o in options)
+        flash[mode] = sum(dict(c for o in options for c in o.code).values()) + sum(dict(c for o in options for c in o.constants).values())
     assert cycles["speed"] == min(cycles.values()) < cycles["size"]
     assert flash["size"] == min(flash.values()) < flash["speed"]
 

@@ -128,6 +128,12 @@ static TG_INLINE uint32_t tg_sxtb16_ror8(uint32_t v)
 #endif
 }
 
+/** `width` bits of v from bit `low` on, signed: SBFX. */
+static TG_INLINE uint32_t tg_sbfx(uint32_t v, uint32_t low, uint32_t width)
+{
+    return (uint32_t)((int32_t)(v << (32U - low - width)) >> (32U - width));
+}
+
 /** Halves of acc, each plus byte 0 or 2 of v, signed. */
 static TG_INLINE uint32_t tg_sxtab16(uint32_t acc, uint32_t v)
 {

@@ -37,66 +37,68 @@ static inline const int32_t *tg_palette_start(tg_palette_t *p, const int32_t *w,
     return &w[words];
 }
 
-/** How many of n weights come next from one word. */
-static inline int32_t tg_palette_next(tg_palette_t *p, int32_t n)
-{
-    if (p->left == 0) {
-        p->bits = (uint32_t)*p->w;
-        ++p->w;
-        p->left = p->count;
-    }
-    const int32_t some = (n < p->left) ? n : p->left;
-    p->left -= some;
-    return some;
-}
-
 /** acc + the next n weights times x, `step` (0 or 1) bytes apart. */
 static TG_NOINLINE int32_t tg_palette_dot(tg_palette_t *p, const int8_t *x, int32_t step, int32_t n, int32_t acc)
 {
     const int8_t *const values = p->values;
     const uint32_t width = p->width;
     const uint32_t mask = ((uint32_t)1U << width) - 1U;
+    const int32_t *w = p->w;
+    uint32_t bits = p->bits;
+    int32_t left = p->left;
     while (n > 0) {
-        int32_t some = tg_palette_next(p, n);
-        uint32_t bits = p->bits;
+        if (left == 0) {
+            bits = (uint32_t)*w;
+            ++w;
+            left = p->count;
+        }
+        int32_t some = (n < left) ? n : left;
         n -= some;
+        left -= some;
         for (; some > 0; --some) {
             acc += values[bits & mask] * *x;
             bits >>= width;
             x += step;
         }
-        p->bits = bits;
     }
+    p->w = w;
+    p->bits = bits;
+    p->left = left;
     return acc;
 }
 
-/** The same for two inputs: a weight is decoded once. */
-static TG_NOINLINE void tg_palette_dot2(tg_palette_t *p, const int8_t *const x[2], const int32_t step[2], int32_t n,
-                                        int32_t acc[2])
+/** acc[0] and acc[1] += the next n weights times x0 and x1: a weight is decoded once. */
+static TG_NOINLINE void tg_palette_dot2(tg_palette_t *p, const int8_t *x0, const int8_t *x1, int32_t n, int32_t acc[2])
 {
     const int8_t *const values = p->values;
     const uint32_t width = p->width;
     const uint32_t mask = ((uint32_t)1U << width) - 1U;
-    const int8_t *x0 = x[0];
-    const int8_t *x1 = x[1];
-    const int32_t step0 = step[0];
-    const int32_t step1 = step[1];
+    const int32_t *w = p->w;
+    uint32_t bits = p->bits;
+    int32_t left = p->left;
     int32_t a0 = acc[0];
     int32_t a1 = acc[1];
     while (n > 0) {
-        int32_t some = tg_palette_next(p, n);
-        uint32_t bits = p->bits;
+        if (left == 0) {
+            bits = (uint32_t)*w;
+            ++w;
+            left = p->count;
+        }
+        int32_t some = (n < left) ? n : left;
         n -= some;
+        left -= some;
         for (; some > 0; --some) {
             const int32_t v = values[bits & mask];
             bits >>= width;
             a0 += v * *x0;
             a1 += v * *x1;
-            x0 += step0;
-            x1 += step1;
+            ++x0;
+            ++x1;
         }
-        p->bits = bits;
     }
+    p->w = w;
+    p->bits = bits;
+    p->left = left;
     acc[0] = a0;
     acc[1] = a1;
 }

@@ -44,6 +44,9 @@ struct tg_tile {
     int32_t tail;       /**< bytes behind them, 0..3; tg_fill_*_dsp: bytes from column to column */
     int32_t runs;       /**< runs of a pixel: kernel rows, or taps; at least one */
     int32_t step;       /**< bytes from the end of a run to the start of the next; tg_fill_*_dsp: from row to row */
+    /* of kernels whose weights are indices, which read them by position too */
+    const int16_t *window_end;
+    const int32_t *table; /**< what indices stand for */
 };
 
 #ifdef __cplusplus

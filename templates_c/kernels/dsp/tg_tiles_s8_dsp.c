@@ -177,6 +177,8 @@ TG_SHARED void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, co
     t.y_channel = (channels > 1) ? cfg->y_channel : 0; /* a single channel is its own other one */
     t.pair_bytes = 4 * cfg->pairs;
     t.window = scratch;
+    t.window_end = &scratch[cfg->window / 2U];
+    t.table = cfg->table;
     t.quads = run / 4;
     t.tail = run % 4;
     t.runs = (cfg->rows != 0U) ? (cfg->rows / 4) : (cfg->k_h * (cfg->k_w / cols));

@@ -44,6 +44,7 @@ typedef struct {
     int32_t y_col;
     int32_t y_channel;
     tg_tile_fn_t tile; /**< tg_tile_*_dsp, of windows [pair][pixel], or [row / 4][pair][row % 4] where they share one */
+    const int32_t *table; /**< of tg_tile_pal*_dsp: set by tg_tiles_pal_s8_dsp */
 } tg_tiles_s8_cfg_t;
 
 /**

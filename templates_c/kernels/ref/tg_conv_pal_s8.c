@@ -33,10 +33,14 @@ static TG_NOINLINE void tg_conv_windows(const tg_conv_s8_cfg_t *cfg, const int8_
                     step[j] = 1;
                 }
             }
-            if (count == 2) {
-                tg_palette_dot2(p, from, step, cols * cfg->in_c, acc);
+            if ((step[0] + step[1]) == 2) {
+                tg_palette_dot2(p, from[0], from[1], cols * cfg->in_c, acc);
             } else {
-                acc[0] = tg_palette_dot(p, from[0], step[0], cols * cfg->in_c, acc[0]);
+                const tg_palette_t start = *p;
+                for (int32_t j = 0; j < count; ++j) {
+                    *p = start;
+                    acc[j] = tg_palette_dot(p, from[j], step[j], cols * cfg->in_c, acc[j]);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import pack_dense
+from tinygen.plan.variants import pack_dense, palette
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
@@ -83,6 +83,7 @@ PLANES = frozenset(
         dwplane3x3,
         dwplane3x3_shape,
         dwrow,
+        palette.conv_tiles,
     )
 )
 
@@ -99,8 +100,9 @@ VARIANTS: Variants = {
         shared_tiles,
         _winograd,
         _conv,
+        *palette.DSP["tg_conv_s8"],
     ),
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, _dwconv),
-    "tg_dense_s8": (_dense,),
+    "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"]),
     **ELEMENTWISE,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.numerics import Array
+from tinygen.plan.variants.pack_tiles import channel_pairs
 
 #: Bits of an index at most: 7 would save an eighth.
 WIDEST = 6
@@ -55,7 +56,8 @@ def pack_words(rows: Array, bits: int) -> Array:
     count = 32 // bits
     filled = np.pad(rows, ((0, 0), (0, -rows.shape[1] % count))).reshape(rows.shape[0], -1, count)
     words = (filled.astype(np.uint64) << (np.arange(count, dtype=np.uint64) * np.uint64(bits))).sum(axis=2)
-    return words.astype(np.uint32).view(np.int32).ravel()
+    flat: Array = words.astype(np.uint32).view(np.int32).ravel()
+    return flat
 
 
 def pack_reference(w: Array) -> tuple[Array, Array] | None:
@@ -66,3 +68,58 @@ def pack_reference(w: Array) -> tuple[Array, Array] | None:
     bits, table = found
     rows = indices(w, table).reshape(w.shape[0], -1)
     return pack_words(rows, bits), np.concatenate([[bits], table]).astype(np.int8)
+
+
+def pack_pairs(table: Array, bits: int) -> Array:
+    """int32 words of two weights as halves: by the index of the lower one and 2^bits times that of the upper one."""
+    half = table.astype(np.int64) & 0xFFFF
+    words: Array = (half[None, :] | half[:, None] << 16).reshape(-1).astype(np.uint32).view(np.int32)
+    assert len(table) == 1 << bits
+    return words
+
+
+def pack_stream(fields: Array, bits: int) -> Array:
+    """Numbers [channels][n] of so many bits, one behind the other and the first lowest, as int32 words
+    [channels][words]; zeros fill the last."""
+    ones = fields[:, :, None] >> np.arange(bits) & 1
+    octets = np.packbits(ones.reshape(len(fields), -1).astype(np.uint8), axis=1, bitorder="little")
+    words: Array = np.pad(octets, ((0, 0), (0, -octets.shape[1] % 4))).view("<i4")
+    return words
+
+
+def pack_tile(rows: Array, bits: int, zero: int | None, b: Array, m: Array, order: Array) -> Array | None:
+    """Streams of tg_tile_pal*_dsp: both biases, indices, both multipliers, of two channels after two.
+
+    rows: [channels][taps] indices; zero: that of a weight 0; order: [pairs][2], the taps of each pair, -1 for none; an
+    even number of pairs. None where a pair has one tap, and no index stands for 0. A pair without taps meets zeros.
+    """
+    lone = (order[:, 1] < 0) & (order[:, 0] >= 0)
+    if zero is None and lone.any():
+        return None
+    padded = np.pad(rows, ((0, 0), (0, 1)), constant_values=zero or 0)
+    both = channel_pairs(len(rows))
+    taps = padded[both][:, :, order].transpose(0, 2, 1, 3)  # [two channels][pair of taps][channel][tap]
+    stream = pack_stream(taps.reshape(len(both), -1).astype(np.int64), bits)
+    flat: Array = np.concatenate([b[both], stream, m[both]], axis=1).astype(np.int32).ravel()
+    return flat
+
+
+#: The taps of an octet of inputs as pairs of halves.
+_OCTET = (0, 2, 1, 3, 4, 6, 5, 7)
+
+
+def pack_dense(rows: Array, bits: int, b: Array, m: Array) -> Array:
+    """Stream of tg_dense_pal*_s8_dsp from indices [n_out][n_in]: layout in its header. What fills up meets zeros."""
+    n_out = len(rows)
+    fill = -n_out % 4
+    filled = np.pad(rows, ((0, fill), (0, -rows.shape[1] % 8))).astype(np.int64)
+    octets = filled.reshape(len(filled) // 4, 4, -1, 8)[..., _OCTET].transpose(0, 2, 1, 3)
+    stream = pack_stream(octets.reshape(len(octets), -1), bits)
+    ends = [np.pad(v, (0, fill)).reshape(-1, 4) for v in (b, m)]
+    flat: Array = np.concatenate([ends[0], stream, ends[1]], axis=1).astype(np.int32).ravel()
+    return flat
+
+
+def dense_scratch(n_in: int) -> int:
+    """Bytes: a row of inputs as halves."""
+    return 16 * -(-n_in // 8)
