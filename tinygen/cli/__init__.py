@@ -13,9 +13,12 @@ import click
 
 from tinygen import report
 from tinygen.cli.commands import cli
+from tinygen.cli.compress import compress
 from tinygen.cli.console import err, say
 from tinygen.errors import TinygenError, UnsupportedError
 from tinygen.version import VERSION
+
+cli.add_command(compress)
 
 #: Exit code of a fault in tinygen itself (sysexits' EX_SOFTWARE).
 EXIT_FAULT = 70

@@ -291,22 +291,32 @@ def from_dict(data: Mapping[str, Any]) -> Recipe:
     return Recipe(**found)
 
 
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as TOML holds it, every setting spelt out; the inverse of `from_dict`."""
+    sections = {name: _values(getattr(recipe, name)) for name in recipe.techniques}
+    rows = {name: _values(layer) for name, layer in recipe.layers.items()}
+    return {"seed": recipe.seed, **sections, **({"layers": rows} if rows else {})}
+
+
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML, every setting spelt out: the same text for the same recipe."""
+    """The recipe as TOML: the same text for the same recipe."""
+    data = to_dict(recipe)
     lines = [f"seed = {recipe.seed}"]
-    for name in SECTIONS:
-        section = getattr(recipe, name)
-        if section is not None:
-            lines += ["", f"[{name}]", *_lines(section)]
-    for name, layer in recipe.layers.items():
-        lines += ["", f"[layers.{_string(name)}]", *_lines(layer)]
+    for name in recipe.techniques:
+        lines += ["", f"[{name}]", *_lines(data[name])]
+    for name, row in data.get("layers", {}).items():
+        lines += ["", f"[layers.{_string(name)}]", *_lines(row)]
     return "\n".join(lines) + "\n"
 
 
-def _lines(section: Any) -> list[str]:
+def _values(section: Any) -> dict[str, Any]:
     skip = _NOT_TRAINING if isinstance(section, Training) else ()
     values = {f.name: getattr(section, f.name) for f in fields(section) if f.name not in skip}
-    return [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {_toml(value)}" for name, value in values.items()]
 
 
 def _toml(value: object) -> str:
@@ -314,7 +324,7 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return _string(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
     return repr(value)
 

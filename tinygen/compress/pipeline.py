@@ -1,0 +1,300 @@
+"""All techniques of a recipe, in the one order in which they make sense: structure first, then values, then training.
+
+student, prune, rank (structure: the graph changes), sparsity, cluster, bits, activations (forms: what values a weight
+may take), fine-tuning under all of these, then `finish`, which pins every scale.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tinygen.calibrate.data import Samples
+from tinygen.compress.change import why_not_by_default
+from tinygen.compress.log import LayerChange
+from tinygen.compress.network import Network, layers
+from tinygen.compress.recipe import Layer, Recipe
+from tinygen.compress.split import some
+from tinygen.errors import RecipeError
+from tinygen.ir.types import Graph, Node
+
+Progress = Callable[[str, int, int], None]
+
+#: Samples that statistics of layers and ranges of activations are gathered over.
+STATISTICS = 512
+
+
+def no_progress(phase: str, done: int, total: int) -> None:
+    """For callers that show none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """A network after all techniques: `graph` is FLOAT with every scale pinned; `changes` in the order of work."""
+
+    graph: Graph
+    network: Network
+    changes: tuple[LayerChange, ...]
+
+
+def compress(
+    graph: Graph,
+    samples: Samples,
+    recipe: Recipe,
+    *,
+    method: str = "mse",
+    own_student: Graph | None = None,
+    progress: Progress = no_progress,
+    workdir: Path | None = None,
+) -> Compressed:
+    """`recipe` applied to a tidied FLOAT graph.
+
+    `samples` are what may be fitted to, all of them in training. `own_student`: the network that recipe.student.model
+    names, tidied. `workdir`: where training keeps its checkpoints; a second call with the same arguments goes on there.
+    RecipeError where the network has nothing to compress, or has no layer that the recipe names.
+    """
+    check_layers(graph, recipe)
+    work = _Work(graph, samples, some(samples, STATISTICS, recipe.seed), recipe, progress, workdir)
+    network = work.start(own_student)
+    for technique in (work.prune, work.rank, work.sparsify, work.cluster, work.bits, work.activations):
+        network = technique(network)
+    network = work.train(network, "final")
+    from tinygen.compress.finish import finish
+
+    repairs = recipe.repairs.steps if recipe.repairs is not None else ()
+    done = finish(network, work.few, method=method, repairs=repairs)
+    return Compressed(done, network, tuple(work.log))
+
+
+def check_layers(graph: Graph, recipe: Recipe) -> None:
+    """RecipeError for a network without layers that hold weights, and for a name in the recipe that is none of them."""
+    nodes = layers(graph)
+    if not nodes:
+        raise RecipeError(
+            f'"{graph.name}" has no convolution and no dense layer with constant weights: found '
+            f"{', '.join(sorted({type(n.op).__name__ for n in graph.nodes})) or 'no operators'}. There is nothing to "
+            "compress; tinygen build takes it as it is."
+        )
+    known = [name for n in nodes for name in dict.fromkeys((n.name, *n.origin))]
+    for name in recipe.layers:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f' Did you mean "{close[0]}"?' if close else ""
+            raise RecipeError(
+                f'layers."{name}": no such layer with weights; found {", ".join(n.name for n in nodes)}.{hint}'
+            )
+
+
+def overrides(graph: Graph, rows: Mapping[str, Layer]) -> dict[str, Layer]:
+    """What single layers of `graph` get instead, by node name; rows speak of nodes by their own or their ONNX name."""
+    found: dict[str, Layer] = {}
+    for node in layers(graph):
+        for name in (*node.origin, node.name):
+            if name in rows:
+                found[node.name] = rows[name]
+    return found
+
+
+@dataclass
+class _Work:
+    """What the techniques of one run share. `few`: the samples that statistics are gathered over."""
+
+    original: Graph
+    samples: Samples
+    few: Samples
+    recipe: Recipe
+    progress: Progress
+    workdir: Path | None
+    log: list[LayerChange] = field(default_factory=list)
+
+    def start(self, own_student: Graph | None) -> Network:
+        """The network itself, or its student, which has learnt from it before anything else happens to it."""
+        network = Network(unpinned(self.original) if self._moves_values else self.original)
+        settings = self.recipe.student
+        if settings is None:
+            return network
+        before = sum(_weights_of(network, n) for n in layers(network.graph))
+        if settings.model is not None:
+            assert own_student is not None
+            network = Network(unpinned(own_student))
+        else:
+            from tinygen.compress.student import student
+
+            network = student(
+                network, width=settings.width, depth=settings.depth, separable=settings.separable,
+                seed=self.recipe.seed,
+            )  # fmt: skip
+        after = sum(_weights_of(network, n) for n in layers(network.graph))
+        self.log.append(LayerChange("(network)", "student", "trained from the answers of the original", before, after))
+        others = set(self.recipe.techniques) - {"student", "training", "repairs", "activations"}
+        return self.train(network, "student", quantise=False) if others else network
+
+    @property
+    def _moves_values(self) -> bool:
+        """Whether ranges that a pre-quantised model brings along are those of another network afterwards."""
+        return bool({"student", "prune", "rank", "training"} & set(self.recipe.techniques))
+
+    # -- structure -----------------------------------------------------------------------------------------------
+
+    def prune(self, network: Network) -> Network:
+        settings = self.recipe.prune
+        if settings is None:
+            return network
+        from tinygen.compress.prune import prune
+
+        steps = settings.steps
+        # What goes in each step is a share of what is left.
+        amount = 1.0 - (1.0 - settings.amount) ** (1.0 / steps)
+        for step in range(steps):
+            for _, names in self._groups(network, "prune", settings.amount):
+                network = prune(
+                    network, self.few, amount=amount, criterion=settings.criterion, measure=settings.measure,
+                    layers=names, progress=self.progress, log=self.log,
+                )  # fmt: skip
+            if step + 1 < steps:
+                training = self.recipe.training
+                assert training is not None
+                epochs = max(1, training.epochs // steps)
+                network = self.train(network, f"prune{step + 1}", quantise=False, epochs=epochs)
+        return network
+
+    def rank(self, network: Network) -> Network:
+        settings = self.recipe.rank
+        default = None if settings is None else settings
+        groups = self._groups(network, "rank", default)
+        if not groups:
+            return network
+        from tinygen.compress.lowrank import factorise
+
+        for value, names in groups:
+            if isinstance(value, float):
+                how: dict[str, Any] = {"amount": value}
+            else:
+                assert settings is not None
+                how = {"amount": settings.amount, "energy": settings.energy}
+            method = "auto" if settings is None else settings.method
+            network = factorise(
+                network, self.few, **how, method=method, layers=names, log=self.log, progress=self.progress
+            )
+        return network
+
+    # -- forms ---------------------------------------------------------------------------------------------------
+
+    def sparsify(self, network: Network) -> Network:
+        settings = self.recipe.sparsity
+        groups = self._groups(network, "sparsity", None if settings is None else settings.amount)
+        if not groups:
+            return network
+        from tinygen.compress.sparsity import sparsify
+
+        for value, names in groups:
+            how: dict[str, Any] = {}
+            if settings is not None:
+                how = {name: getattr(settings, name) for name in ("pattern", "criterion", "distribution")}
+            network = sparsify(
+                network, self.few, amount=value, **how, layers=names, log=self.log, progress=self.progress
+            )
+        return network
+
+    def cluster(self, network: Network) -> Network:
+        settings = self.recipe.cluster
+        groups = self._groups(network, "cluster", None if settings is None else settings.entries)
+        if not groups:
+            return network
+        from tinygen.compress.cluster import cluster
+
+        for value, names in groups:
+            network = cluster(
+                network, self.few, entries=value, shared=settings is not None and settings.shared, layers=names,
+                log=self.log, progress=self.progress,
+            )  # fmt: skip
+        return network
+
+    def bits(self, network: Network) -> Network:
+        settings = self.recipe.bits
+        groups = self._groups(network, "bits", None if settings is None else settings.weights)
+        if not groups:
+            return network
+        from tinygen.compress.bits import mixed_bits, set_bits
+
+        for value, names in groups:
+            if value == "mixed":
+                assert settings is not None
+                network = mixed_bits(
+                    network, self.few, candidates=settings.candidates, layers=names, log=self.log,
+                    progress=self.progress,
+                )  # fmt: skip
+            else:
+                network = set_bits(network, value, names, log=self.log)
+        return network
+
+    def activations(self, network: Network) -> Network:
+        """Outputs of layers, or all activations, in int16."""
+        settings = self.recipe.activations
+        own = {k: v.activations for k, v in overrides(network.graph, self.recipe.layers).items()}
+        default = 8 if settings is None else settings.bits
+        graph = network.graph
+        wide = set(network.wide)
+        if default == 16:
+            wide |= {t.name for t in graph.tensors.values() if t.const is None}
+        for node in graph.nodes:
+            bits = own.get(node.name)
+            if bits == 16:
+                wide |= set(node.outputs)
+            elif bits == 8:
+                wide -= set(node.outputs)
+        return replace(network, wide=frozenset(wide))
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def train(self, network: Network, stage: str, **settings: Any) -> Network:
+        """Fine-tuned as the recipe says, with `settings` in place of its own; as it was without [training]."""
+        if self.recipe.training is None:
+            return network
+        from tinygen.compress.train import fine_tune
+
+        training = replace(self.recipe.training, seed=self.recipe.seed, **settings)
+        checkpoint = None
+        if self.workdir is not None:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            checkpoint = self.workdir / f"{self.recipe.key}-{stage}.checkpoint"
+        return fine_tune(network, self.original, self.samples, training, progress=self.progress, checkpoint=checkpoint)
+
+    # -- layers --------------------------------------------------------------------------------------------------
+
+    def _groups(self, network: Network, technique: str, default: Any) -> list[tuple[Any, tuple[str, ...] | None]]:
+        """Calls of a technique: (value, layers). The default for all layers (None: the technique's own choice) without
+        those that get something else; then those, layers of one value together."""
+        own = {
+            name: getattr(row, technique)
+            for name, row in overrides(network.graph, self.recipe.layers).items()
+            if getattr(row, technique) is not None
+        }
+        groups: list[tuple[Any, tuple[str, ...] | None]] = []
+        if default is not None:
+            rest = tuple(_eligible(network.graph, own)) if own else None
+            if rest is None or rest:
+                groups.append((default, rest))
+        values = dict.fromkeys(v for v in own.values() if v is not False)
+        groups += [(v, tuple(name for name, o in own.items() if o is v or o == v)) for v in values]
+        return groups
+
+
+def _eligible(graph: Graph, without: Iterable[str]) -> list[str]:
+    """Layers that techniques work on unasked, without those named."""
+    skip = set(without)
+    return [n.name for n in layers(graph) if n.name not in skip and why_not_by_default(graph, n) is None]
+
+
+def _weights_of(network: Network, node: Node) -> int:
+    return network.graph.tensors[node.inputs[1]].size
+
+
+def unpinned(graph: Graph) -> Graph:
+    """Without the scales of a pre-quantised model, save those that its integer inputs and outputs are read by."""
+    edge = {*graph.inputs, *graph.outputs}
+    tensors = [replace(t, quant=None) for t in graph.tensors.values() if t.quant is not None and t.name not in edge]
+    return graph.with_(tensors=tensors)

@@ -1,0 +1,123 @@
+"""One compression from files to a file: what `tinygen compress` does, and every point that `tinygen fit` reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinygen import workflow as flow
+from tinygen.calibrate.data import Samples
+from tinygen.compress.log import LayerChange
+from tinygen.compress.pipeline import STATISTICS, compress
+from tinygen.compress.recipe import Recipe
+from tinygen.compress.split import some
+from tinygen.errors import DataError, ModelError
+from tinygen.fit.measure import Cost, Judge, Progress, Source, check_labels, cost, read_back
+from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.ir.types import Graph
+from tinygen.passes.pipeline import tidy
+from tinygen.passes.simplify import size_of
+from tinygen.targets.board import Board
+
+#: The seed of the split into parts to fit with and to judge by: that of the data, not of a recipe.
+SPLIT_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A network in fixed point: quality by the run's measure, size, and what it takes of the board."""
+
+    quality: float
+    macs: int
+    weights: int
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A compressed network: `content` is the QDQ ONNX file. `judged_on` says which samples the quality is of."""
+
+    name: str
+    recipe: Recipe
+    content: bytes
+    changes: tuple[LayerChange, ...]
+    measure: str
+    judged_on: str
+    float_quality: float
+    before: Figures
+    after: Figures
+
+
+def read_student(recipe: Recipe, graph: Graph) -> Graph | None:
+    """The user's own student, tidied; ModelError unless it takes and gives what the network does."""
+    if recipe.student is None or recipe.student.model is None:
+        return None
+    path = Path(recipe.student.model)
+    found = tidy(read_onnx(path, name=graph.name).graph)
+    for kind, ours, theirs in (
+        ("input", graph.in_ports, found.in_ports), ("output", graph.out_ports, found.out_ports),
+    ):  # fmt: skip
+        a, b = [(p.name, p.shape) for p in ours], [(p.name, p.shape) for p in theirs]
+        if a != b:
+            raise ModelError(f"student {path}: found {kind}s {_ports(b)}; allowed are those of the model, {_ports(a)}.")
+    return found
+
+
+def _ports(ports: list[tuple[str, tuple[int, ...]]]) -> str:
+    return ", ".join(f'"{name}" {list(shape)}' for name, shape in ports)
+
+
+def compressed_file(
+    source: Source, recipe: Recipe, *, method: str = flow.DEFAULT_METHOD, progress: Progress = flow.no_progress,
+    workdir: Path | None = None,
+) -> tuple[bytes, tuple[LayerChange, ...]]:  # fmt: skip
+    """The QDQ ONNX file that `recipe` makes of the network, and what each technique did."""
+    from tinygen.frontend.onnx_writer import to_qdq
+
+    student = read_student(recipe, source.graph)
+    done = compress(
+        source.graph, source.fit, recipe, method=method, own_student=student, progress=progress, workdir=workdir
+    )
+    return to_qdq(done.graph), done.changes
+
+
+def plain(source: Source, method: str = flow.DEFAULT_METHOD) -> flow.Quantised:
+    """The network as `tinygen build` makes it without compression."""
+    options = flow.Options("", some(source.fit, STATISTICS, SPLIT_SEED), source.imported.graph.name, method,
+                           input_shapes=_shapes(source))  # fmt: skip
+    return flow.quantise_model(source.path, options)
+
+
+def _shapes(source: Source) -> dict[str, tuple[int, ...]]:
+    return {p.name: p.shape for p in source.graph.in_ports}
+
+
+def figures(model: flow.Quantised, judge: Judge, board: Board, optimize: str) -> Figures:
+    size = size_of(model.fixed)
+    return Figures(judge.quality(model.fixed), size.macs, size.weights, cost(model, board, optimize))
+
+
+def run(
+    source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Path | None = None,
+    method: str = flow.DEFAULT_METHOD, progress: Progress = flow.no_progress, workdir: Path | None = None,
+) -> Outcome:  # fmt: skip
+    """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""
+    samples = source.validation if test is None else read_test(source, test)
+    content, changes = compressed_file(source, recipe, method=method, progress=progress, workdir=workdir)
+    name = source.imported.graph.name
+    progress("judging", 0, 2)
+    judge = Judge(source.graph, samples)
+    before = figures(plain(source, method), judge, board, optimize)
+    progress("judging", 1, 2)
+    after = figures(read_back(content, name, samples), judge, board, optimize)
+    progress("judging", 2, 2)
+    return Outcome(name, recipe, content, changes, judge.measure, samples.source, judge.float_quality, before, after)
+
+
+def read_test(source: Source, test: Path) -> Samples:
+    """The samples of the test file, checked."""
+    samples = flow.read_samples(test, source.imported, source.graph, None)
+    check_labels(source.graph, samples)
+    if samples.sha256 == source.sha256:
+        raise DataError(f"{samples.source}: the samples to test with are those of --data. Give others, unseen so far.")
+    return replace(samples, source=f"{samples.source}, test")
