@@ -59,12 +59,12 @@ class Interval:
 
 
 class Network:
-    """A quantised model with the inputs it is verified and counted with."""
+    """A quantised model (that of the file, unless given) with the inputs it is verified and counted with."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: flow.Quantised | None = None) -> None:
         samples = calibration_samples(dataset_for(path.stem).calib[0])
         self.options = flow.Options("", samples)
-        self.model = flow.quantise_model(path, self.options)
+        self.model = model or flow.quantise_model(path, self.options)
         graph = self.model.fixed
         self.inputs = verify.make_inputs(graph, simulate.quantise_inputs(graph, [x[:4] for x in samples.inputs]))
         self.expected = simulate.run(graph, self.inputs)
