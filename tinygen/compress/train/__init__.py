@@ -56,7 +56,7 @@ def taylor_scores(
 
     The mean over samples of (sum over positions of gradient * value)^2: to first order, what clearing the channel does
     to the loss, squared (Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, equation 8, with
-    activations for weights). The loss is that of answers drawn from the teacher's distribution (None: the network's own),
+    activations for weights). The loss is that of answers drawn from the distribution of the teacher (None: its own),
     softened by `settings.temperature`: its mean is the Fisher information (Theis et al. 2018, Fisher pruning, section
     2.1), which also exists where the network equals its teacher and the distance between them has no slope. No labels
     are needed. MissingToolError without torch.
