@@ -1,0 +1,171 @@
+"""What stored forms of weights cost and save: bytes per weight and cycles per multiply-accumulate, beside plain int8.
+
+    python -m benchmarks.packed [--cores cortex-m4 cortex-m0] [--only PART ...]
+
+Weights with few values or many zeros in typical layers, through every kernel that takes them, counted in emulation and
+compared with numpy. `int8` is the fastest kernel for the same weights as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.emulate import Case, count_cases
+from benchmarks.layers import Layer, conv, dense, pointwise
+from tinygen.numerics import Array
+from tinygen.ops import Operator
+from tinygen.ops.base import Call
+from tinygen.plan import cost
+from tinygen.plan.select import candidates
+from tinygen.targets.cores import get_core
+
+RESULTS = Path(__file__).parent / "results" / "packed.json"
+CORES = ("cortex-m4", "cortex-m0")
+LAYERS = (pointwise((25, 5), (64, 64)), conv((16, 16), (16, 32)), dense(784, 128))
+SPARSITIES = (0.5, 0.75, 0.9)
+
+Make = Callable[[Array, np.random.Generator], Array]
+
+
+def unstructured(share: float) -> Make:
+    """So many of the smallest weights become zero."""
+    return lambda w, _: np.where(np.abs(w) > np.quantile(np.abs(w), share), w, 0).astype(w.dtype)
+
+
+def blocks(share: float) -> Make:
+    """Likewise four neighbours at a time."""
+
+    def make(w: Array, _: np.random.Generator) -> Array:
+        size = np.abs(w.reshape(-1, 4)).sum(axis=1, keepdims=True)
+        kept = np.where(size > np.quantile(size, share), w.reshape(-1, 4), 0)
+        return np.asarray(kept.reshape(w.shape), w.dtype)
+
+    return make
+
+
+def n_of_four(n: int) -> Make:
+    """The n largest of each four neighbours stay."""
+
+    def make(w: Array, _: np.random.Generator) -> Array:
+        quads = w.reshape(-1, 4)
+        rank = np.argsort(np.argsort(-np.abs(quads), axis=1), axis=1)
+        return np.asarray(np.where(rank < n, quads, 0).reshape(w.shape), w.dtype)
+
+    return make
+
+
+def sparse_palette(share: float, entries: int = 15) -> Make:
+    """Unstructured, and what stays takes so many values, the largest of each channel among them."""
+
+    def make(w: Array, rng: np.random.Generator) -> Array:
+        kept = unstructured(share)(w, rng).reshape(w.shape[0], -1)
+        top = np.maximum(np.abs(kept).max(axis=1, keepdims=True), 1e-9)
+        levels = np.delete(np.arange(-entries // 2, entries // 2 + 1), entries // 2 + 1) / (entries // 2 + 1)
+        levels = np.append(levels[levels != 0][: entries - 1], 1.0)
+        nearest = levels[np.abs(kept[:, :, None] / top[:, :, None] - levels).argmin(axis=2)] * top
+        nearest[np.arange(len(kept)), np.abs(kept).argmax(axis=1)] = top[:, 0]
+        return np.asarray(np.where(kept != 0, nearest, 0).reshape(w.shape), w.dtype)
+
+    return make
+
+
+#: What makes the weights of a layer, by name.
+WEIGHTS: dict[str, Make] = {
+    **{f"unstructured {s:.0%}": unstructured(s) for s in SPARSITIES},
+    **{f"unstructured {s:.0%}, 15 values": sparse_palette(s) for s in SPARSITIES},
+    **{f"block4 {s:.0%}": blocks(s) for s in SPARSITIES},
+    "2:4": n_of_four(2),
+    "1:4": n_of_four(1),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kernel on one layer."""
+
+    core: str
+    layer: str
+    weights: str
+    kernel: str
+    zeros: float
+    bytes_per_weight: float
+    cycles_per_mac: float
+    cycles_per_kept_mac: float
+
+
+def with_weights(layer: Layer, name: str, make: Make) -> Layer:
+    """`layer` with other weights, by a seed of their own."""
+    x, w, b = layer.inputs
+    assert not isinstance(w, tuple)
+    return replace(layer, name=f"{layer.name}, {name}", inputs=(x, make(w, np.random.default_rng(0)), b))
+
+
+def is_packed(call: Call) -> bool:
+    """Does it store weights in another form than int8, one byte or two a weight?"""
+    return any(word in cost.line(call) for word in ("sparse", "pal"))
+
+
+def measure(core: str, weights: Sequence[str], layers: Sequence[Layer] = LAYERS) -> list[Row]:
+    """Every packed kernel, and the fastest of the others, on every layer."""
+    cases: list[tuple[str, str, Case, Array]] = []
+    for layer in layers:
+        for name in weights:
+            graph = with_weights(layer, name, WEIGHTS[name]).graph()
+            node = graph.nodes[0]
+            assert isinstance(node.op, Operator)
+            (call,) = node.op.lower(graph.ins(node), graph.outs(node)[0])
+            ways = candidates(call, get_core(core).kernel_sets)
+            plain = [c for c in ways if not is_packed(c) and cost.known(c, core)]
+            fastest = min(plain, key=lambda c: cost.cycles(c, core))
+            cases += [
+                (layer.name, name, Case(layer.name, graph, c), call.consts[0].array)
+                for c in (fastest, *filter(is_packed, ways))
+            ]
+    rows = []
+    for (layer_name, name, case, w), counted in zip(cases, count_cases(core, [c for _, _, c, _ in cases]), strict=True):
+        zeros = 1 - np.count_nonzero(w) / w.size
+        cycles = (counted.cycles or counted.instructions) / case.macs
+        # biases and multipliers, which every form has, are no part of it
+        size = sum(c.array.nbytes for c in case.call.consts if c.suffix not in "bm")
+        kernel = cost.line(case.call) if is_packed(case.call) else "int8"
+        rows.append(Row(core, layer_name, name, kernel, zeros, size / w.size, cycles, cycles / max(1 - zeros, 1e-9)))
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    lines = []
+    for core in dict.fromkeys(r.core for r in rows):
+        lines += [f"{core}", f"  {'weights':28s} {'kernel':36s} bytes/weight  cycles/MAC  cycles/kept MAC"]
+        for layer in dict.fromkeys(r.layer for r in rows):
+            lines.append(f"  {layer}")
+            for r in rows:
+                if (r.core, r.layer) == (core, layer):
+                    lines.append(
+                        f"  {r.weights:28s} {r.kernel:36s} {r.bytes_per_weight:12.3f} {r.cycles_per_mac:11.2f} "
+                        f"{r.cycles_per_kept_mac:16.2f}"
+                    )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cores", nargs="+", default=list(CORES))
+    parser.add_argument("--only", nargs="+", help="parts of names of weights; the results are printed, not kept")
+    options = parser.parse_args(argv)
+    weights = [n for n in WEIGHTS if not options.only or any(part in n for part in options.only)]
+    rows = [row for core in options.cores for row in measure(core, weights)]
+    print(table(rows))
+    if not options.only:
+        RESULTS.write_text(json.dumps([vars(r) for r in rows], indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
