@@ -268,14 +268,18 @@ def decode(form: str, data: np.ndarray, n_out: int, n_in: int) -> np.ndarray:
                     w[o, k] += signed[at + 1 + half]
                 at += 3
             elif form == "pal4":
-                k += raw[at] & 15
-                w[o, k] += signed[raw[at] >> 4]
+                k += raw[at] >> 4
+                w[o, k] += signed[raw[at] & 15]
                 at += 1
+            elif form == "gap8":
+                for _ in range(2):
+                    k += raw[at]
+                    w[o, k] += signed[at + 1]
+                    at += 2
             else:
-                width = {"gap8": 1, "block": 4}[form]
                 k += raw[at]
-                w[o, k : k + width] += signed[at + 1 : at + 1 + width]
-                at += 1 + width
+                w[o, k : k + 4] += signed[at + 1 : at + 5]
+                at += 5
     assert at == data.size
     assert not w[:, n_in:].any()
     return w[:, :n_in]
@@ -299,15 +303,15 @@ def test_streams_by_hand() -> None:
     w[0, [0, 20, 390]] = 5, -6, 127
     stream = pack_sparse.pack_gap8(w)
     assert not isinstance(stream, str)
-    assert stream.data.view(np.uint8).tolist() == [4, 0, 0, 5, 20, 250, 255, 0, 115, 127, 0, 0]
-    assert (stream.entries, stream.products) == (4, 4)
+    assert stream.data.view(np.uint8).tolist() == [2, 0, 0, 5, 20, 250, 255, 0, 115, 127, 0, 0]
+    assert (stream.entries, stream.products) == (2, 4)
     w[0, 390] = 0
     stream = pack_sparse.pack_gap4(w)
     assert not isinstance(stream, str)
     assert stream.data.view(np.uint8).tolist() == [2, 0, 0xF0, 5, 0, 0x05, 250, 0, 0, 0]
     stream = pack_sparse.pack_pal4(w)
     assert not isinstance(stream, str)
-    assert stream.data.view(np.uint8).tolist() == [250, 0, 5, *[0] * 13, 3, 0, 0x20, 0x1F, 0x05, 0, 0]
+    assert stream.data.view(np.uint8).tolist() == [250, 0, 5, *[0] * 13, 3, 0, 0x02, 0xF1, 0x50, 0, 0]
     stream = pack_sparse.pack_block(w, 400)
     assert not isinstance(stream, str)
     assert stream.data.view(np.uint8).tolist() == [2, 0, 0, 5, 0, 0, 0, 20, 250, 0, 0, 0, 0, 0]
@@ -324,8 +328,10 @@ def test_what_is_refused_says_why() -> None:
     assert {v(dense) for v in VARIANTS["ref"]["tg_dense_s8"] if "sparse" in v.__module__} == {"0 % zeros"}
     rng = np.random.default_rng(0)
     half = np.where(rng.random((8, 64)) < 0.6, rng.integers(1, 128, (8, 64)), 0).astype(np.int8)
-    assert pack_sparse.pack_gap8(half) == f"{2 * np.count_nonzero(half) + 2 * 8} bytes, as int8 512"
+    assert (
+        pack_sparse.pack_gap8(half) == f"{(4 * -(-np.count_nonzero(half, axis=1) // 2) + 2).sum()} bytes, as int8 512"
+    )
     assert pack_sparse.pack_nm(half) == "4 of 4 weights are not 0"
     assert pack_sparse.pack_pal4(half) == f"{len(np.unique(half[half != 0]))} different weights"
     assert pack_sparse.pack_block(half[:, :3], 3) == "3 inputs"
-    assert pack_sparse.pack_gap8(np.ones((1, 70000), np.int8)) == "70000 entries in a channel"
+    assert pack_sparse.pack_gap8(np.ones((1, 140000), np.int8)) == "70000 entries in a channel"

@@ -11,6 +11,7 @@
 
 #include "tg_dense_s8.h"
 #include "tg_epilogue.h"
+#include "tg_sparse_forms.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,19 +34,6 @@ extern "C" {
  */
 typedef const int8_t *(*tg_sparse_dot_t)(const int8_t *form, const int8_t *w, int32_t n, const int8_t *x, int32_t step,
                                          int32_t acc[TG_SPARSE_ROWS]);
-
-/** acc[r] += v * x[r * step], r < rows; `rows` is a constant, 1 or TG_SPARSE_ROWS. */
-static TG_INLINE void tg_sparse_mac(int32_t rows, const int8_t *x, int32_t step, int32_t v, int32_t *acc)
-{
-    acc[0] += v * x[0];
-    if (rows > 1) {
-        acc[1] += v * x[step];
-    }
-    if (rows > 2) {
-        acc[2] += v * x[2 * step];
-        acc[3] += v * x[3 * step];
-    }
-}
 
 /** y[r * step] = clamp(zp + requant(acc[r], m)), r < rows: one channel. */
 static TG_NOINLINE void tg_sparse_store(const tg_output_t *out, const int32_t *acc, int32_t m, int32_t rows,

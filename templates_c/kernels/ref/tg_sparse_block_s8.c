@@ -2,37 +2,16 @@
 
 #include "tg_sparse.h"
 
-static TG_INLINE const int8_t *tg_block_dot(const int8_t *form, const int8_t *w, int32_t n, const int8_t *x,
-                                            int32_t step, int32_t rows, int32_t *acc)
-{
-    int32_t a[TG_SPARSE_ROWS]; /* in registers */
-    for (int32_t r = 0; r < rows; ++r) {
-        a[r] = acc[r];
-    }
-    for (const int8_t *const end = &w[5 * n]; w != end; w += 5) {
-        x += (uint8_t)w[0];
-        tg_sparse_mac(rows, x, step, w[1], a);
-        tg_sparse_mac(rows, &x[1], step, w[2], a);
-        tg_sparse_mac(rows, &x[2], step, w[3], a);
-        tg_sparse_mac(rows, &x[3], step, w[4], a);
-    }
-    for (int32_t r = 0; r < rows; ++r) {
-        acc[r] = a[r];
-    }
-    (void)form;
-    return w;
-}
-
 static TG_NOINLINE const int8_t *tg_block_some(const int8_t *form, const int8_t *w, int32_t n, const int8_t *x,
                                                int32_t step, int32_t acc[TG_SPARSE_ROWS])
 {
-    return tg_block_dot(form, w, n, x, step, TG_SPARSE_ROWS, acc);
+    return tg_sparse_block(form, w, n, x, step, TG_SPARSE_ROWS, acc);
 }
 
 static TG_NOINLINE const int8_t *tg_block_one(const int8_t *form, const int8_t *w, int32_t n, const int8_t *x,
                                               int32_t step, int32_t acc[TG_SPARSE_ROWS])
 {
-    return tg_block_dot(form, w, n, x, step, 1, acc);
+    return tg_sparse_block(form, w, n, x, step, 1, acc);
 }
 
 TG_SHARED void tg_sparse_block_s8(const tg_dense_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b,

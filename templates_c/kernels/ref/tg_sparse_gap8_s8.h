@@ -15,8 +15,8 @@ extern "C" {
  * y[r][o] = clamp(out_zp + requant(b'[o] + sum w[o][i] * x[r][i])).
  *
  * @param x  [rows][n_in]
- * @param w  stream of core/tg_sparse.h: an entry is two bytes: how far its weight lies behind
- *           the one before (the first: behind the start of the row), 0..255, and the weight
+ * @param w  stream of core/tg_sparse.h: an entry is a pair of weights in four bytes: how far each
+ *           lies behind the one before (the first: behind the start of the row), 0..255, and the weight
  * @param b  [n_out] with the input zero point folded
  * @param m  [n_out] multipliers
  * @param y  [rows][n_out]; must not overlap x

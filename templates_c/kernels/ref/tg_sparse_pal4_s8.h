@@ -16,9 +16,9 @@ extern "C" {
  * y[r][o] = clamp(out_zp + requant(b'[o] + sum w[o][i] * x[r][i])).
  *
  * @param x  [rows][n_in]
- * @param w  stream of core/tg_sparse.h: 16 weights; then an entry is one byte: in its lower half
+ * @param w  stream of core/tg_sparse.h: 16 weights; then an entry is one byte: in its upper half
  *           how far its weight lies behind the one before (the first: behind the start of the row), 0..15, and in
- *           the upper half which of the 16 it is
+ *           the lower half which of the 16 it is
  * @param b  [n_out] with the input zero point folded
  * @param m  [n_out] multipliers
  * @param y  [rows][n_out]; must not overlap x

@@ -32,17 +32,18 @@ class Stream:
 
 
 def pack_gap8(w: Array) -> Stream | str:
-    """Of tg_sparse_gap8_s8: [gap][weight]; w is [n_out][n_in], as everywhere here."""
+    """Of tg_sparse_gap8_s8: [gap][weight][gap][weight], a filler last where the number of weights is odd; w is
+    [n_out][n_in], as everywhere here."""
 
     def channel(row: Array) -> tuple[int, Array]:
-        gaps, values = _fill(np.flatnonzero(row), row, BYTE)
-        return len(gaps), np.stack([gaps, values], axis=1)
+        gaps, values = (np.pad(a, (0, a.size % 2)) for a in _fill(np.flatnonzero(row), row, BYTE))
+        return gaps.size // 2, np.stack([gaps, values], axis=1)
 
-    return _stream(w, (), [channel(row) for row in w], 1)
+    return _stream(w, (), [channel(row) for row in w], 2)
 
 
 def pack_gap4(w: Array) -> Stream | str:
-    """Of tg_sparse_gap4_s8: [two gaps][weight][weight]; a filler in the last place where the number is odd."""
+    """Of tg_sparse_gap4_s8: [two gaps][weight][weight]; a filler last where the number is odd."""
 
     def channel(row: Array) -> tuple[int, Array]:
         gaps, values = (np.pad(a, (0, a.size % 2)) for a in _fill(np.flatnonzero(row), row, NIBBLE))
@@ -53,13 +54,13 @@ def pack_gap4(w: Array) -> Stream | str:
 
 
 def pack_pal4(w: Array) -> Stream | str:
-    """Of tg_sparse_pal4_s8: [gap and index], behind the 16 weights that indices mean."""
+    """Of tg_sparse_pal4_s8: [gap and index in the lower half], behind the 16 weights that indices mean."""
     filled = [_fill(np.flatnonzero(row), row, NIBBLE) for row in w]
     table = np.unique(np.concatenate([values for _, values in filled]))
     if table.size > PALETTE:
         return f"{table.size} different weights"
     head = np.pad(table, (0, PALETTE - table.size))
-    entries = [(gaps.size, gaps | np.searchsorted(table, values) << 4) for gaps, values in filled]
+    entries = [(gaps.size, gaps << 4 | np.searchsorted(table, values)) for gaps, values in filled]
     return _stream(w, head.tolist(), entries, 1)
 
 
