@@ -19,6 +19,7 @@ from tinygen.emit.project import ModelView, render_harness
 from tinygen.errors import VerifyError
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
+from tinygen.ops.base import int_range
 from tinygen.plan.types import Plan
 from tinygen.targets.cores import Core
 
@@ -39,21 +40,23 @@ class CoreResult:
 
 
 def make_inputs(graph: Graph, calibration: Sequence[Array], seed: int = 0, count: int = 4) -> tuple[Array, ...]:
-    """int8 inputs to verify with, each (samples, *tensor shape): calibration samples, random values, extremes."""
+    """Integer inputs to verify with, each (samples, *tensor shape): calibration samples, random values, extremes."""
     rng = np.random.default_rng(seed)
     parts: list[list[Array]] = []
     for name, known in zip(graph.inputs, calibration, strict=True):
-        shape = graph.tensors[name].shape
-        noise = rng.integers(-128, 128, (count, *shape)).astype(np.int8)
-        low, high = np.full((1, *shape), -128, np.int8), np.full((1, *shape), 127, np.int8)
-        signs = np.where(rng.random((1, *shape)) < 0.5, -128, 127).astype(np.int8)
+        t = graph.tensors[name]
+        shape, dtype, (least, most) = t.shape, t.dtype.value, int_range(t)
+        noise = rng.integers(least, most + 1, (count, *shape)).astype(dtype)
+        low, high = np.full((1, *shape), least, dtype), np.full((1, *shape), most, dtype)
+        signs = np.where(rng.random((1, *shape)) < 0.5, least, most).astype(dtype)
         parts.append([known[:count], noise, low, high, signs])
     return tuple(np.concatenate(p) for p in parts)
 
 
 def sample_bytes(arrays: Sequence[Array]) -> bytes:
     """Samples one after the other, all tensors of a sample in order: the form of in.bin and out.bin."""
-    return np.concatenate([a.reshape(len(a), -1) for a in arrays], axis=1).astype(np.int8).tobytes()
+    rows = [np.ascontiguousarray(a.reshape(len(a), -1)).astype(a.dtype.newbyteorder("<")).view(np.int8) for a in arrays]
+    return np.concatenate(rows, axis=1).tobytes()
 
 
 def check_core(
@@ -145,7 +148,7 @@ def _diagnose(
     at = 0
     for step in plan.steps:
         expected = values[step.tensor]
-        found = trace[at : at + step.output.size]
+        found = trace[at : at + step.output.size].view(f"<i{step.output.bits // 8}")
         at += step.output.size
         if step.planes is not None:
             found = found[step.planes.place(expected.reshape(step.out_shape)).ravel()]

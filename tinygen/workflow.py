@@ -32,9 +32,8 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array, dequantise
-from tinygen.numerics import quantise as quantise_values
 from tinygen.ops import ArgMax, Unary
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import need_quant, quantise_as
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
@@ -148,7 +147,7 @@ class Built:
     @property
     def io_bytes(self) -> int:
         """Input and output buffers, which the caller owns."""
-        return sum(e.length for e in (*self.plan.inputs, *self.plan.outputs))
+        return sum(e.nbytes for e in (*self.plan.inputs, *self.plan.outputs))
 
 
 class Clock:
@@ -262,10 +261,7 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
     for i in range(len(few[0])):
         found = dict(zip(model.output_names, model.run([x[i] for x in few]), strict=True))
         ints: dict[str, Array] = {}
-        q = [
-            quantise_values(x[i : i + 1], *need_quant(fixed.tensors[name]))
-            for name, x in zip(fixed.inputs, few, strict=True)
-        ]
+        q = [quantise_as(fixed.tensors[name], x[i : i + 1]) for name, x in zip(fixed.inputs, few, strict=True)]
         simulate.run(fixed, q, ints.__setitem__)
         for name, meter in meters.items():
             real = dequantise(ints[name][0], *need_quant(fixed.tensors[name]))
@@ -308,8 +304,8 @@ def model_view(plan_: Plan) -> ModelView:
         plan_.name,
         plan_.name.upper(),
         VERSION,
-        tuple(PortView(e.name, e.length) for e in plan_.inputs),
-        tuple(PortView(e.name, e.length) for e in plan_.outputs),
+        tuple(PortView(e.name, e.length, e.quant.bits) for e in plan_.inputs),
+        tuple(PortView(e.name, e.length, e.quant.bits) for e in plan_.outputs),
     )
 
 
@@ -397,7 +393,7 @@ def check_fit(plan_: Plan, board: Board, sizes: Sizes | None, stack: int | None)
     """Raise TargetError with figures when the model cannot fit the board: from the constants alone, or measured."""
     constants = sum(c.array.nbytes for s in plan_.steps for k in s.calls for c in k.call.consts)
     flash = sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc if sizes else constants
-    io = sum(e.length for e in (*plan_.inputs, *plan_.outputs))
+    io = sum(e.nbytes for e in (*plan_.inputs, *plan_.outputs))
     ram = plan_.arena_len + io + (stack or 0)
     problems = []
     if flash > board.flash_bytes:

@@ -86,7 +86,7 @@ def _view(plan: Plan, *, trace: bool = False) -> LibraryView:
 
 
 def _model(plan: Plan) -> ModelView:
-    ins, outs = (tuple(PortView(e.name, e.length) for e in ends) for ends in (plan.inputs, plan.outputs))
+    ins, outs = (tuple(PortView(e.name, e.length, e.quant.bits) for e in ends) for ends in (plan.inputs, plan.outputs))
     return ModelView(plan.name, plan.name.upper(), "0", ins, outs)
 
 

@@ -260,7 +260,7 @@ def _compile(target: Target, program: Program, folder: Path) -> Path:
     src = folder / "src"
     src.mkdir(parents=True)
     plan = program.plan
-    model = model_view(plan.name, [e.length for e in plan.inputs], [e.length for e in plan.outputs])
+    model = model_view(plan.name, *([(e.length, e.quant.bits) for e in ends] for ends in (plan.inputs, plan.outputs)))
     for name, content in {**program.files, "harness.c": render_harness(model)}.items():
         (src / name).write_bytes(content)
     made = [f"{g.name}.c" for g in plan.generated]

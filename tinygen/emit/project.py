@@ -16,10 +16,21 @@ from tinygen.targets.board import Board
 
 @dataclass(frozen=True, slots=True)
 class PortView:
-    """An input or output of the model: its name in ONNX, and how many int8 it has."""
+    """An input or output of the model: its name in ONNX, and how many integers of how many bits it has."""
 
     name: str
     length: int
+    bits: int = 8
+
+    @property
+    def ctype(self) -> str:
+        """C type of an element."""
+        return f"int{self.bits}_t"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffer."""
+        return self.length * self.bits // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,11 @@ class ModelView:
         return (*inputs, *(f"output{i}" for i in range(len(self.outputs))))
 
     @property
+    def all_ports(self) -> tuple[PortView, ...]:
+        """Of all inputs, then all outputs, as `ports` names them."""
+        return (*self.inputs, *self.outputs)
+
+    @property
     def input_macros(self) -> tuple[str, ...]:
         """KWS_INPUT_LEN, or KWS_INPUT0_LEN, KWS_INPUT1_LEN, ... when there are several."""
         return self._macros("INPUT", len(self.inputs))
@@ -55,7 +71,7 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class GoldenCase:
-    """One sample: int8 values of every input, and of every output that the model must give for them."""
+    """One sample: the integers of every input, and of every output that the model must give for them."""
 
     inputs: tuple[tuple[int, ...], ...]
     outputs: tuple[tuple[int, ...], ...]

@@ -22,10 +22,11 @@ FORMAT = 1
 def render_summary(plan: Plan, board: str, before: Size, after: Size) -> bytes:
     """The file's content, the same for the same plan.
 
-    `layers` are in order of execution; `output` is where a layer writes, `macs` its multiply-accumulates, `calls` the
-    kernels it calls, `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers
-    share is named by each). `simplified` says what the network had before parts without any effect were removed, and
-    after. `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
+    `inputs` and `outputs` are `length` integers of `bits`. `layers` are in order of execution; `output` is where a
+    layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls, `constants` names of arrays in
+    <model>_weights.c with their bytes (an array that several layers share is named by each). `simplified` says what the
+    network had before parts without any effect were removed, and after. `buffers` are pieces of the arena, in use from
+    layer `first` to layer `last`.
     """
     consts = ConstTable(plan.name)
     data = {
@@ -47,7 +48,7 @@ def render_summary(plan: Plan, board: str, before: Size, after: Size) -> bytes:
 
 
 def _port(e: Endpoint) -> dict[str, Any]:
-    return {"name": e.port.name, "length": e.length, "shape": list(e.port.shape)}
+    return {"name": e.port.name, "length": e.length, "bits": e.quant.bits, "shape": list(e.port.shape)}
 
 
 def _layer(step: Step, consts: ConstTable) -> dict[str, Any]:

@@ -47,15 +47,16 @@ class StepView:
     calls: tuple[CallView, ...]
     call: tuple[str, ...]
     out: str
-    out_len: int
+    out_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class PointerView:
-    """A named place in the arena."""
+    """A named place in the arena: its C type, and the address."""
 
+    ctype: str
     name: str
-    offset: int
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,13 @@ class LoopView:
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """A network input or output: macro stem (KWS_INPUT, KWS_INPUT0), function suffix, argument, comment."""
+    """A network input or output: macro stem (KWS_INPUT, KWS_INPUT0), C type and its limits, function suffix, argument,
+    comment."""
 
     macro: str
+    ctype: str
+    low: int
+    high: int
     suffix: str
     arg: str
     length: int
@@ -88,6 +93,7 @@ class LibraryView:
 
     name: str
     prefix: str
+    widths: str
     version: str
     abi: int
     numerics: int
@@ -182,14 +188,14 @@ class _Names:
     """C expressions for places."""
 
     def __init__(self, plan: Plan) -> None:
-        offsets = {
-            p.offset
+        places = {
+            (p.offset, p.bits)
             for s in plan.steps
             for c in s.calls
             for p in (*c.inputs, c.output, c.scratch)
             if isinstance(p, Place) and p.space == "arena"
         }
-        self.pointers = {offset: f"t{i}" for i, offset in enumerate(sorted(offsets))}
+        self.pointers = {place: f"t{i}" for i, place in enumerate(sorted(places))}
         self.ports = {
             "input": [_argument("input", i, len(plan.inputs)) for i in range(len(plan.inputs))],
             "output": [_argument("output", i, len(plan.outputs)) for i in range(len(plan.outputs))],
@@ -197,9 +203,16 @@ class _Names:
 
     def __call__(self, place: Place) -> str:
         if place.space == "arena":
-            return self.pointers[place.offset]
+            return self.pointers[place.offset, place.bits]
         name = self.ports[place.space][place.index]
-        return f"&{name}[{place.offset}]" if place.offset else name
+        return f"&{name}[{place.offset * 8 // place.bits}]" if place.offset else name
+
+    def views(self) -> tuple[PointerView, ...]:
+        """The pointers into the arena, in order."""
+        return tuple(
+            PointerView(f"int{bits}_t", name, f"{'' if bits == 8 else '(int16_t *)(void *)'}&ctx->arena[{offset}]")
+            for (offset, bits), name in self.pointers.items()
+        )
 
 
 def _argument(kind: str, index: int, count: int) -> str:
@@ -222,7 +235,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
             expression = names(place)
             if expression not in known:
                 known[expression] = "x" if not known else f"x{len(known)}"
-                params.append((f"const int8_t *{known[expression]}", expression))
+                params.append((f"const int{place.bits}_t *{known[expression]}", expression))
             args.append(known[expression])
         args += [consts.name(step.name, c) for c in planned.call.consts]
         if planned.scratch is not None:
@@ -233,7 +246,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
         calls.append(CallView(planned.call.struct, fields, cfg, wrap(call, 4, 8)))
     if scratch is not None:
         params.append(("int16_t *scratch", f"(int16_t *)(void *){names(scratch)}"))
-    params.append(("int8_t *y", out))
+    params.append((f"int{step.calls[0].output.bits}_t *y", out))
     shapes = ", ".join(shape_text(s) for s in step.in_shapes)
     origin = ", ".join(f'"{comment_text(o)}"' for o in step.origin)
     why = step.calls[0].call.why
@@ -252,7 +265,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
         ", ".join(p[0] for p in params),
         tuple(calls),
         wrap(f"layer_{step.name}({', '.join(p[1] for p in params)});", 8, 12),
-        out,
+        out if step.output.bits == 8 else f"(const int8_t *)(const void *){out}",
         step.output.size,
     )
 
@@ -279,9 +292,12 @@ def _loops(e: Endpoint) -> tuple[tuple[LoopView, ...], str]:
 def _endpoint(prefix: str, kind: str, index: int, count: int, e: Endpoint) -> EndpointView:
     number = "" if count == 1 else str(index)
     loops, expression = _loops(e)
-    comment = f'int8, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
+    comment = f'int{e.quant.bits}, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
     return EndpointView(
         f"{prefix}_{kind.upper()}{number}",
+        f"int{e.quant.bits}_t",
+        e.quant.low,
+        e.quant.high,
         f"{kind}{number}",
         _argument(kind, index, count),
         e.length,
@@ -311,11 +327,14 @@ def library_view(
     steps = tuple(_step(i, s, names, consts) for i, s in enumerate(plan.steps))
     ins = tuple(_endpoint(prefix, "input", i, len(plan.inputs), e) for i, e in enumerate(plan.inputs))
     outs = tuple(_endpoint(prefix, "output", i, len(plan.outputs), e) for i, e in enumerate(plan.outputs))
-    params = [f"const int8_t {e.arg}[{e.macro}_LEN]" for e in ins] + [f"int8_t {e.arg}[{e.macro}_LEN]" for e in outs]
+    params = [f"const {e.ctype} {e.arg}[{e.macro}_LEN]" for e in ins] + [
+        f"{e.ctype} {e.arg}[{e.macro}_LEN]" for e in outs
+    ]
     guard = next((name for name in ("mve", "dsp") if any(k.endswith(f"_{name}") for k in plan.kernels)), "")
     return LibraryView(
         plan.name,
         prefix,
+        "int8 with int16 activations" if any(s.output.bits == 16 for s in plan.steps) else "int8",
         version,
         abi,
         numerics,
@@ -331,7 +350,7 @@ def library_view(
         ins,
         outs,
         steps,
-        tuple(PointerView(n, o) for o, n in names.pointers.items()),
+        names.views(),
         tuple(consts.views),
         plan.kernels,
         plan.generated,

@@ -280,6 +280,11 @@ def kernel_of(stem: str, x: Tensor) -> str:
     return f"{stem}_s{bits_of(x)}"
 
 
+def zero_points(**of: Tensor) -> dict[str, int]:
+    """Config fields for the zero points of int8 activations; those of int16 are 0 and no fields."""
+    return {name: need_quant(t)[1] for name, t in of.items() if not is_wide(t)}
+
+
 def output_width(x: Tensor, out: Tensor) -> dict[str, int]:
     """The config field with which a kernel for int16 inputs learns whether to write int16."""
     return {"wide": int(is_wide(out))} if is_wide(x) else {}

@@ -30,6 +30,7 @@ from tinygen.ops.base import (
     need_quant,
     output_width,
     quantise_weights,
+    zero_points,
 )
 from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
 
@@ -131,7 +132,7 @@ class Conv(Operator):
             "in_h": ih, "in_w": iw, "in_c": ic, "out_h": oh, "out_w": ow, "out_c": oc, **self.window.fields()
         }  # fmt: skip
         end = {
-            "in_zp": zp,
+            **zero_points(in_zp=x),
             "out_zp": y_zp,
             "lo": self.epilogue.lo,
             "hi": self.epilogue.hi,

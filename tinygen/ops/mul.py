@@ -25,6 +25,7 @@ from tinygen.ops.base import (
     config,
     need_quant,
     step_of,
+    zero_points,
 )
 from tinygen.ops.broadcast import aligned, broadcast_call, operands
 
@@ -63,8 +64,8 @@ class Mul(Operator):
         assert self.epilogue is not None
         end = self.epilogue
         fields = config(
-            a_zp=need_quant(ins[0])[1], b_zp=need_quant(ins[1])[1], m=self.m, shift=end.shift,
-            out_zp=need_quant(out)[1], lo=end.lo, hi=end.hi,
+            **zero_points(a_zp=ins[0], b_zp=ins[1]), m=self.m, shift=end.shift,
+            **zero_points(out_zp=out), lo=end.lo, hi=end.hi,
         )  # fmt: skip
         return (broadcast_call("tg_mul", ins, out, fields),)
 

@@ -26,6 +26,7 @@ from tinygen.ops.base import (
     kernel_of,
     need_quant,
     step_of,
+    zero_points,
 )
 from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
 
@@ -136,7 +137,7 @@ class AvgPool(Operator):
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         fields = config(
-            **_geometry(ins[0], out, self.window), in_zp=need_quant(ins[0])[1], out_zp=need_quant(out)[1],
+            **_geometry(ins[0], out, self.window), **zero_points(in_zp=ins[0], out_zp=out),
             shift=self.shift, m_step=0 if self.uniform else 1,
         )  # fmt: skip
         consts = (ConstArg("m", np.array(self.m, np.int32)),)

@@ -24,6 +24,7 @@ from tinygen.ops.base import (
     kernel_of,
     need_quant,
     step_of,
+    zero_points,
 )
 
 
@@ -58,7 +59,7 @@ class PRelu(Operator):
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         x, mn = ins
         fields = config(
-            rows=x.size // x.shape[-1], channels=x.shape[-1], in_zp=need_quant(x)[1], out_zp=need_quant(out)[1],
+            rows=x.size // x.shape[-1], channels=x.shape[-1], **zero_points(in_zp=x, out_zp=out),
             mp=self.mp, shift=self.shift,
         )  # fmt: skip
         consts = (ConstArg("mn", mn.array),)

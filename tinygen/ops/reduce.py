@@ -25,6 +25,7 @@ from tinygen.ops.base import (
     kernel_of,
     need_quant,
     step_of,
+    zero_points,
 )
 
 
@@ -106,8 +107,7 @@ class ReduceSum(_Reduce):
             outer=outer,
             n=n,
             inner=inner,
-            in_zp=need_quant(ins[0])[1],
-            out_zp=need_quant(out)[1],
+            **zero_points(in_zp=ins[0], out_zp=out),
             m=self.m,
             shift=self.shift,
         )

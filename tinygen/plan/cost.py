@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def shape(call: Call) -> Shape:
 
 def operator(kernel: str) -> str:
     """`tg_conv_s8_dsp` -> `conv`."""
-    return kernel.removeprefix("tg_").split("_s8")[0]
+    return re.split("_s8|_s16", kernel.removeprefix("tg_"))[0]
 
 
 def line(call: Call) -> str:
@@ -400,7 +401,7 @@ def _resize(f: Mapping[str, int], call: Call) -> Shape:
 _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
     "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
-    **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill"), _elementwise),
+    **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
     **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},
     "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},

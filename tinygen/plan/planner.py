@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
 from tinygen.ops import Operator
-from tinygen.ops.base import Alias, Call, ConstArg, Planes, need_quant
+from tinygen.ops.base import Alias, Call, ConstArg, Planes, bits_of, need_quant
 from tinygen.plan import memory, schedule
 from tinygen.plan.choose import choose
 from tinygen.plan.layout import choose_planes, pad_call
@@ -161,7 +161,9 @@ class _Layout:
         """Bytes of the activations of the layer that has most."""
         return max(
             (
-                sum(self.graph.tensors[t].size for t in {*n.inputs, *n.outputs} if self.graph.tensors[t].const is None)
+                sum(
+                    self.graph.tensors[t].nbytes for t in {*n.inputs, *n.outputs} if self.graph.tensors[t].const is None
+                )
                 for n in self.order
             ),
             default=0,
@@ -178,7 +180,7 @@ class _Layout:
 
     def _size(self, tensor: str) -> int:
         """Bytes that a tensor takes."""
-        return self.planes[tensor].size if tensor in self.planes else self.graph.tensors[tensor].size
+        return self.planes[tensor].size if tensor in self.planes else self.graph.tensors[tensor].nbytes
 
     def _view(self, alias: Alias, external: set[str]) -> bool:
         """Record that `inner` lives inside `outer`; False when it cannot.
@@ -187,12 +189,13 @@ class _Layout:
         network output and both have the same size, the outer tensor moves in with it instead.
         """
         inner, outer = alias.inner, alias.outer
-        size = self.graph.tensors
-        if inner in external and size[inner].size == size[outer].size:
+        tensors = self.graph.tensors
+        offset = alias.offset * tensors[inner].nbytes // tensors[inner].size
+        if inner in external and tensors[inner].size == tensors[outer].size:
             inner, outer = outer, inner
-        if inner in external or inner in self.views or alias.offset % memory.ALIGN or self._root(outer)[0] == inner:
+        if inner in external or inner in self.views or offset % memory.ALIGN or self._root(outer)[0] == inner:
             return False
-        self.views[inner] = (outer, alias.offset)
+        self.views[inner] = (outer, offset)
         return True
 
     def _share_in_place(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> None:
@@ -203,7 +206,7 @@ class _Layout:
                 continue
             for name in calls[node.name][0].in_place:
                 root, offset = self._root(name)
-                same_size = self.graph.tensors[root].size == self.graph.tensors[out].size and offset == 0
+                same_size = self.graph.tensors[root].nbytes == self.graph.tensors[out].nbytes and offset == 0
                 if root in external or not same_size or self._last_use(root) > i:
                     continue
                 if self.graph.tensors[root].const is None:
@@ -234,12 +237,12 @@ class _Layout:
 
     def _place(self, tensor: str, offsets: dict[str, int]) -> Place:
         root, offset = self._root(tensor)
-        size = self._size(tensor)
+        size, bits = self._size(tensor), bits_of(self.graph.tensors[tensor])
         if root in self.graph.inputs:
-            return Place("input", self.graph.inputs.index(root), offset, size)
+            return Place("input", self.graph.inputs.index(root), offset, size, bits)
         if root in self.graph.outputs:
-            return Place("output", self.graph.outputs.index(root), offset, size)
-        return Place("arena", 0, offsets[root] + offset, size)
+            return Place("output", self.graph.outputs.index(root), offset, size, bits)
+        return Place("arena", 0, offsets[root] + offset, size, bits)
 
     def _steps(self, calls: dict[str, tuple[Call, ...]], offsets: dict[str, int]) -> tuple[Step, ...]:
         steps: list[Step] = []

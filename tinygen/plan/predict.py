@@ -74,7 +74,7 @@ def predict(plan: Plan, files: Mapping[str, bytes], constants: int) -> Predictio
         _code(plan, files),
         constants,
         plan.arena_len,
-        sum(e.length for e in (*plan.inputs, *plan.outputs)),
+        sum(e.nbytes for e in (*plan.inputs, *plan.outputs)),
         STACK + max((c.call.stack for step in plan.steps for c in step.calls), default=0),
         tuple(sorted({cost.line(c.call) for s in plan.steps for c in s.calls if not cost.known(c.call, plan.core)})),
     )

@@ -19,9 +19,9 @@ def _greedy(graph: Graph) -> tuple[Node, ...]:
     order: list[Node] = []
 
     def growth(node: Node) -> int:
-        made = sum(graph.tensors[o].size for o in node.outputs)
+        made = sum(graph.tensors[o].nbytes for o in node.outputs)
         freed = sum(
-            graph.tensors[i].size
+            graph.tensors[i].nbytes
             for i in dict.fromkeys(node.inputs)
             if graph.tensors[i].const is None and i not in graph.inputs and i not in graph.outputs and readers[i] == 1
         )

@@ -11,12 +11,13 @@ from tinygen.ops.base import Call, ConstArg, Generated, Planes
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a value lives while the network runs: `space` is "input", "output" or "arena"; `index` counts inputs or
-    outputs; `offset` and `size` are bytes."""
+    outputs; `offset` and `size` are bytes. `bits` of its elements: 8 or 16."""
 
     space: str
     index: int
     offset: int
     size: int
+    bits: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class Endpoint:
     shape: tuple[int, ...]
     quant: Quant
     port: Port
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffer."""
+        return self.length * self.quant.bits // 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ NO_CYCLES = {
 @dataclass(frozen=True, slots=True)
 class Build:
     """What a folder holds: the plan (emit/summary.py says what is in it), the model's C by file name, and a golden
-    sample: all its inputs and all its outputs as int8."""
+    sample: all its inputs and all its outputs as bytes."""
 
     folder: Path
     plan: Mapping[str, Any]
@@ -78,8 +78,14 @@ def _golden(header: str, name: str, kind: str, ports: Sequence[Mapping[str, Any]
         values = [int(v) for v in found[1].split(",") if v.strip()] if found else []
         if len(values) != port["length"]:
             raise ValueError(f"golden {kind} {i} has {len(values)} values, not {port['length']}")
-        parts.append(bytes(v & 0xFF for v in values))
+        size = port["bits"] // 8
+        parts.append(b"".join(v.to_bytes(size, "little", signed=True) for v in values))
     return b"".join(parts)
+
+
+def port_sizes(ports: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """(elements, bits of each) of the plan's inputs or outputs."""
+    return [(int(p["length"]), int(p["bits"])) for p in ports]
 
 
 def board_for(build: Build, board_id: str | None) -> Board:
@@ -108,7 +114,8 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
     board = board_for(build, board_id)
     flash = flash_of(board)
     plan = build.plan
-    view = model_view(build.name, *([int(p["length"]) for p in plan[kind]] for kind in ("inputs", "outputs")))
+    sizes = [port_sizes(plan[kind]) for kind in ("inputs", "outputs")]
+    view = model_view(build.name, *sizes)
     calls = [(str(layer["name"]), len(layer["calls"])) for layer in plan["layers"]]
     measured = profile_library(view, calls, build.files, board.core, sample=build.inputs, flash=flash)
     if measured.outputs != build.outputs:
@@ -142,7 +149,7 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
         measured.stack,
         use,
         int(plan["arena"]),
-        sum(int(p["length"]) for p in (*plan["inputs"], *plan["outputs"])),
+        sum(length * bits // 8 for ports in sizes for length, bits in ports),
         tuple(BufferUse(**b) for b in plan["buffers"]),
         (),
     )

@@ -18,7 +18,7 @@ from tinygen.emit.env import render
 from tinygen.emit.project import ModelView
 from tinygen.emit.writer import write_folder
 from tinygen.errors import MissingToolError, TargetError, ToolError, VerifyError
-from tinygen.profile.folder import Build, read_build
+from tinygen.profile.folder import Build, port_sizes, read_build
 from tinygen.profile.measure import model_view
 from tinygen.profile.types import BoardTimes
 from tinygen.targets.board import Board
@@ -48,7 +48,7 @@ def render_program(build: Build, board: Board) -> dict[str, bytes]:
             "serial port. Profile it in the emulator: leave --port out."
         )
     name = build.name
-    ports = ([int(p["length"]) for p in build.plan[kind]] for kind in ("inputs", "outputs"))
+    ports = (port_sizes(build.plan[kind]) for kind in ("inputs", "outputs"))
     view = ProgramView(model_view(name, *ports), board, len(build.plan["layers"]))
     files = {
         "platformio.ini": render("profile/program.ini.j2", view=view).encode(),

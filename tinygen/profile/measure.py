@@ -42,8 +42,8 @@ class Measured:
     """One inference on a core.
 
     `has_cycles`: the core has a cycle model (cortex-m0, m0plus, m3, m4); else all cycles are 0 and mean nothing.
-    `stack` is the high-water mark in bytes, `outputs` all outputs one after the other as int8. `image` and `pieces` are
-    the linked program and what every object, by its file's name, put into it.
+    `stack` is the high-water mark in bytes, `outputs` all outputs one after the other. `image` and `pieces` are the
+    linked program and what every object, by its file's name, put into it.
     """
 
     core: str
@@ -56,11 +56,11 @@ class Measured:
     pieces: tuple[Piece, ...]
 
 
-def model_view(name: str, inputs: Sequence[int], outputs: Sequence[int]) -> ModelView:
-    """What the program around a model needs: its name in C, and how many int8 each input and output has."""
+def model_view(name: str, inputs: Sequence[tuple[int, int]], outputs: Sequence[tuple[int, int]]) -> ModelView:
+    """What the program around a model needs: its name in C, and (elements, bits of each) of every input and output."""
 
-    def ports(kind: str, lengths: Sequence[int]) -> tuple[PortView, ...]:
-        return tuple(PortView(f"{kind}{i}", n) for i, n in enumerate(lengths))
+    def ports(kind: str, sizes: Sequence[tuple[int, int]]) -> tuple[PortView, ...]:
+        return tuple(PortView(f"{kind}{i}", n, bits) for i, (n, bits) in enumerate(sizes))
 
     return ModelView(name, name.upper(), VERSION, ports("input", inputs), ports("output", outputs))
 
@@ -82,7 +82,7 @@ def profile_plan(
     """Instructions, modelled cycles, loads and stores of every layer of `plan` on an emulated Cortex-M.
 
     `files` are the model's C by file name, as `emit.library.render_library` gives them (without trace), for a plan made
-    for `core`. `sample` is one sample, all inputs after each other as int8 (`default_sample` unless given). With a
+    for `core`. `sample` is one sample, all inputs after each other as bytes (`default_sample` unless given). With a
     `flash` model the stalls of that flash are counted too. `extra_flags` come last for the compiler.
 
         measured = profile_plan(plan, render_library(view), get_core("cortex-m4"))
@@ -92,7 +92,7 @@ def profile_plan(
     The same call gives the same numbers. `TargetError` when the model is too large for the emulated machine or the core
     has none; `ToolError` when a tool is missing or fails.
     """
-    model = model_view(plan.name, [e.length for e in plan.inputs], [e.length for e in plan.outputs])
+    model = model_view(plan.name, *([(e.length, e.quant.bits) for e in ends] for ends in (plan.inputs, plan.outputs)))
     layers = [(step.name, len(step.calls)) for step in plan.steps]
     return profile_library(model, layers, files, core, sample=sample, flash=flash, extra_flags=extra_flags)
 
@@ -113,7 +113,7 @@ def profile_library(
             f"{core.name} is not emulated, so its instructions cannot be counted. Take a board with a Cortex-M."
         )
     if sample is None:
-        sample = default_sample(sum(p.length for p in model.inputs))
+        sample = default_sample(sum(p.nbytes for p in model.inputs))
     timing = TIMINGS.get(core.name)
     with work_folder() as folder:
         (folder / "in.bin").write_bytes(sample)

@@ -76,11 +76,11 @@ void pair_quantize_input0(const float *x, int8_t *q);
 void pair_quantize_input1(const float *x, int8_t *q);
 /** PAIR_OUTPUT0_LEN real values of an output, in the layout of the ONNX model. */
 void pair_dequantize_output0(const int8_t *q, float *y);
-/** Index of the largest int8 of an output, in the order in which they lie there; the first of equals. */
+/** Index of the largest integer of an output, in the order in which they lie there; the first of equals. */
 uint32_t pair_argmax_output0(const int8_t *q);
 /** PAIR_OUTPUT1_LEN real values of an output, in the layout of the ONNX model. */
 void pair_dequantize_output1(const int8_t *q, float *y);
-/** Index of the largest int8 of an output, in the order in which they lie there; the first of equals. */
+/** Index of the largest integer of an output, in the order in which they lie there; the first of equals. */
 uint32_t pair_argmax_output1(const int8_t *q);
 #define pair_quantize_input pair_quantize_input0 /* the first */
 #define pair_dequantize_output pair_dequantize_output0 /* the first */

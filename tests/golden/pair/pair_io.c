@@ -5,17 +5,19 @@
 #include "pair.h"
 
 /**
- * Nearest integer of x / scale, half to even as ONNX QuantizeLinear, plus the zero point, saturated to int8.
+ * Nearest integer of x / scale, half to even as ONNX QuantizeLinear, plus the zero point, saturated to -high - 1..high.
  * A division and not a multiplication by 1 / scale: it cannot be contracted into a fused multiply-add, so every
  * compiler gives the same bits.
  */
-static int8_t quantize(float x, float scale, int32_t zero_point)
+static int32_t quantize(float x, float scale, int32_t zero_point, int32_t high)
 {
+    const int32_t beyond = 8 * (high + 1);
+    const float limit = (float)beyond;
     float v = x / scale;
-    int32_t q = -1024; /* also what a NaN becomes */
+    int32_t q = -beyond; /* also what a NaN becomes */
 
-    if (v > -1024.0F) {
-        v = (v > 1024.0F) ? 1024.0F : v;
+    if (v > -limit) {
+        v = (v > limit) ? limit : v;
         q = (int32_t)v;
         const float rest = v - (float)q;
         if ((rest > 0.5F) || ((rest >= 0.5F) && ((q % 2) != 0))) {
@@ -26,9 +28,8 @@ static int8_t quantize(float x, float scale, int32_t zero_point)
         }
     }
     q += zero_point;
-    q = (q < -128) ? -128 : q;
-    q = (q > 127) ? 127 : q;
-    return (int8_t)q;
+    q = (q < (-high - 1)) ? (-high - 1) : q;
+    return (q > high) ? high : q;
 }
 
 void pair_quantize_input0(const float *x, int8_t *q)
@@ -37,7 +38,7 @@ void pair_quantize_input0(const float *x, int8_t *q)
 
     for (uint32_t i = 0U; i < 8U; i++) {
         for (uint32_t j = 0U; j < 2U; j++) {
-            q[n] = quantize(x[i + (j * 8U)], PAIR_INPUT0_SCALE, PAIR_INPUT0_ZERO_POINT);
+            q[n] = (int8_t)quantize(x[i + (j * 8U)], PAIR_INPUT0_SCALE, PAIR_INPUT0_ZERO_POINT, 127);
             n++;
         }
     }
@@ -48,7 +49,7 @@ void pair_quantize_input1(const float *x, int8_t *q)
     uint32_t n = 0U;
 
     for (uint32_t i = 0U; i < 4U; i++) {
-        q[n] = quantize(x[i], PAIR_INPUT1_SCALE, PAIR_INPUT1_ZERO_POINT);
+        q[n] = (int8_t)quantize(x[i], PAIR_INPUT1_SCALE, PAIR_INPUT1_ZERO_POINT, 127);
         n++;
     }
 }

@@ -56,7 +56,7 @@ tiny_status_t tiny_run(tiny_ctx_t *ctx, const int8_t input[TINY_INPUT_LEN],
 void tiny_quantize_input(const float *x, int8_t *q);
 /** TINY_OUTPUT_LEN real values of an output, in the layout of the ONNX model. */
 void tiny_dequantize_output(const int8_t *q, float *y);
-/** Index of the largest int8 of an output, in the order in which they lie there; the first of equals. */
+/** Index of the largest integer of an output, in the order in which they lie there; the first of equals. */
 uint32_t tiny_argmax_output(const int8_t *q);
 
 #ifdef __cplusplus

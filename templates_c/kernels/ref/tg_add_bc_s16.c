@@ -1,0 +1,16 @@
+#include "tg_add_bc_s16.h"
+
+#include "tg_broadcast_s16.h"
+#include "tg_numerics.h"
+
+static TG_INLINE int16_t tg_add_pair(const void *cfg, int32_t a, int32_t b)
+{
+    const tg_add_bc_s16_cfg_t *const k = (const tg_add_bc_s16_cfg_t *)cfg;
+    return (int16_t)tg_clamp((k->c + (a * k->ma) + (b * k->mb)) >> k->shift, k->lo, k->hi);
+}
+
+TG_SHARED void tg_add_bc_s16(const tg_add_bc_s16_cfg_t *cfg, const int16_t *a, const int16_t *b, int16_t *y)
+{
+    const tg_add_bc_s16_cfg_t k = *cfg; /* a copy: y may alias anything as far as the compiler knows */
+    tg_broadcast_s16(k.dims, k.a_stride, k.b_stride, a, b, y, tg_add_pair, &k);
+}

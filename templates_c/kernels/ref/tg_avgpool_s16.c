@@ -1,0 +1,37 @@
+#include "tg_avgpool_s16.h"
+
+#include "tg_numerics.h"
+#include "tg_window.h"
+
+TG_SHARED void tg_avgpool_s16(const tg_avgpool_s16_cfg_t *cfg, const int16_t *x, const int32_t *m, int16_t *y)
+{
+    const int32_t channels = cfg->channels;
+    const int32_t x_step = cfg->dil_w * channels;
+    const int32_t x_row = cfg->dil_h * cfg->in_w * channels;
+    for (int32_t oy = 0; oy < cfg->out_h; ++oy) {
+        const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
+        const tg_taps_t ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
+        for (int32_t ox = 0; ox < cfg->out_w; ++ox) {
+            const int32_t ix = (ox * cfg->stride_w) - cfg->pad_left;
+            const tg_taps_t kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
+            const int32_t origin = ((iy * cfg->in_w) + ix) * channels;
+            const int32_t taps = kx.end - kx.first;
+            const int32_t valid = taps * (ky.end - ky.first);
+            const int32_t multiplier = m[(valid > 0) ? ((valid - 1) * cfg->m_step) : 0];
+            for (int32_t c = 0; c < channels; ++c) {
+                int32_t acc = 0;
+                int32_t row = origin + (ky.first * x_row) + (kx.first * x_step) + c;
+                for (int32_t j = ky.first; j < ky.end; ++j) {
+                    int32_t at = row;
+                    for (int32_t i = 0; i < taps; ++i) {
+                        acc += x[at];
+                        at += x_step;
+                    }
+                    row += x_row;
+                }
+                y[c] = (int16_t)tg_clamp(tg_requant(acc, multiplier, cfg->shift), -32768, 32767);
+            }
+            y += channels;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+/**
+ * @file  tg_avgpool_s16.h
+ * @brief Average pooling, int16.
+ */
+#ifndef TG_AVGPOOL_S16_H_INCLUDED
+#define TG_AVGPOOL_S16_H_INCLUDED
+
+#include "tg_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    uint16_t in_h;
+    uint16_t in_w;
+    uint16_t channels;
+    uint16_t out_h;
+    uint16_t out_w;
+    uint16_t k_h;
+    uint16_t k_w;
+    uint16_t stride_h;
+    uint16_t stride_w;
+    uint16_t dil_h;
+    uint16_t dil_w;
+    uint16_t pad_top;
+    uint16_t pad_left;
+    uint16_t shift;  /**< 1..62 */
+    uint16_t m_step; /**< 1: one multiplier for each number of taps; 0: one for all */
+} tg_avgpool_s16_cfg_t;
+
+/**
+ * y = clamp(requant(sum over the taps inside the image, m[(taps - 1) * m_step]), -32768, 32767). At most 65535 taps.
+ * x: [in_h][in_w][channels]; m: [k_h * k_w] or [1]; y: [out_h][out_w][channels], must not overlap x.
+ */
+void tg_avgpool_s16(const tg_avgpool_s16_cfg_t *cfg, const int16_t *x, const int32_t *m, int16_t *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_AVGPOOL_S16_H_INCLUDED */
