@@ -123,3 +123,14 @@ def pack_dense(rows: Array, bits: int, b: Array, m: Array) -> Array:
 def dense_scratch(n_in: int) -> int:
     """Bytes: a row of inputs as halves."""
     return 16 * -(-n_in // 8)
+
+
+def lanes_flush(w: Array, turn: int) -> int:
+    """The most neighbouring taps of [channels][taps], 2 or more, that never take a sum out of 16 bits, whatever int8
+    they meet, where groups of so many are cut from each turn of `turn` taps."""
+    filled = np.pad(np.abs(w.astype(np.int64)), ((0, 0), (0, -w.shape[1] % turn))).reshape(-1, turn)
+    for flush in range(turn, 2, -1):
+        groups = np.pad(filled, ((0, 0), (0, -turn % flush))).reshape(len(filled), -1, flush)
+        if 128 * int(groups.sum(axis=2).max()) < 2**15:
+            return flush
+    return 2

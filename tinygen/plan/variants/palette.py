@@ -11,8 +11,9 @@ import numpy as np
 
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated
+from tinygen.plan.variants import pack_lanes as lanes
 from tinygen.plan.variants import pack_palette as pack
-from tinygen.plan.variants.base import Variants, consts, ints, packed
+from tinygen.plan.variants.base import Variant, Variants, consts, ints, packed
 from tinygen.plan.variants.pack_tiles import SHIFTS
 from tinygen.plan.variants.tiles import any_tiles, run_order
 
@@ -240,3 +241,152 @@ def _pairs(used: bool, table: Array, bits: int) -> Array:
 
 
 DSP: Variants = {"tg_conv_s8": (conv_tiles,), "tg_dense_s8": (dense_dsp,)}
+
+
+# ---- cores without SIMD: two pixels in one multiplication ----
+
+#: Taps of a turn of the loop at most: two words of four bits.
+TURN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteLanesView:
+    """Tiles of 8 or 4 pixels, two in a word; `flush`: taps until the sums of 16 bits are taken."""
+
+    bits: int
+    pixels: int
+    flush: int
+    narrow: bool
+
+    @property
+    def name(self) -> str:
+        return f"tg_conv_pal{self.bits}x{self.pixels}f{self.flush}_s8_{'m0' if self.narrow else 'm3'}"
+
+    @property
+    def words(self) -> int:
+        return self.pixels // 2
+
+    @property
+    def count(self) -> int:
+        """Indices of a word."""
+        return 32 // self.bits
+
+    @property
+    def turn(self) -> int:
+        """Taps of a turn of the loop."""
+        return self.count * max(1, TURN // self.count)
+
+    @property
+    def code(self) -> int:
+        return 4 * len(self.assembly) + 700
+
+    @property
+    def hot(self) -> int:
+        return (2 if self.narrow else 4) * len(self.assembly)
+
+    @property
+    def assembly(self) -> tuple[str, ...]:
+        """The inner function."""
+        return self._thumb() if self.narrow else self._thumb2()
+
+    def _thumb(self) -> tuple[str, ...]:
+        n, words = self.bits, self.words
+        sums = [f"r{8 + i}" for i in range(words)]
+        lines = ["push {r4-r7, lr}", *(f"mov r{4 + i}, r{8 + i}" for i in range(4)), "push {r4-r7}", "mov r12, r0"]
+        lines += ["ldr r1, [r0, #4]", "mov lr, r1", "ldr r2, [r0, #8]", "ldr r3, [r0]", "1:"]
+        for i in range(self.turn):
+            k = i % self.count
+            if k == 0:
+                lines += ["mov r0, lr", "ldmia r0!, {r1}", "mov lr, r0"]
+            up = 32 - n * (k + 1)
+            lines += [f"lsls r0, r1, #{up}" if up else "movs r0, r1", f"lsrs r0, r0, #{32 - n}", "ldrsb r0, [r2, r0]"]
+            lines += [f"ldmia r3!, {{r4-r{3 + words}}}", *(f"muls r{4 + j}, r0, r{4 + j}" for j in range(words))]
+            lines += [f"{'mov' if i % self.flush == 0 else 'add'} {s}, r{4 + j}" for j, s in enumerate(sums)]
+            if self._ends(i):
+                lines += ["mov r0, r12", "adds r0, r0, #16"]
+                for s in sums:
+                    lines += [f"mov r4, {s}", "sxth r5, r4", "subs r4, r4, r5", "asrs r4, r4, #16"]
+                    lines += ["ldr r6, [r0]", "ldr r7, [r0, #4]", "adds r6, r6, r5", "adds r7, r7, r4"]
+                    lines += ["stmia r0!, {r6, r7}"]
+        lines += ["mov r0, r12", "ldr r1, [r0, #12]", "subs r1, r1, #1", "str r1, [r0, #12]", "beq 2f", "b 1b", "2:"]
+        lines += ["mov r1, lr", "str r1, [r0, #4]", "pop {r4-r7}", *(f"mov r{8 + i}, r{4 + i}" for i in range(4))]
+        return (*lines, "pop {r4-r7, pc}")
+
+    def _thumb2(self) -> tuple[str, ...]:
+        n, words = self.bits, self.words
+        lines = ["push {r4-r11, lr}", "mov r12, r0", "ldr lr, [r0, #4]", "ldr r2, [r0, #8]", "ldr r3, [r0]", "1:"]
+        for i in range(self.turn):
+            k = i % self.count
+            if k == 0:
+                lines.append("ldr r1, [lr], #4")
+            lines += [f"ubfx r0, r1, #{n * k}, #{n}", "ldrsb r0, [r2, r0]", f"ldmia r3!, {{r4-r{3 + words}}}"]
+            for j in range(words):
+                product = f"r{8 + j}, r{4 + j}, r0"
+                lines.append(f"mul {product}" if i % self.flush == 0 else f"mla {product}, r{8 + j}")
+            if self._ends(i):
+                for j in range(words):
+                    at = f"[r12, #{16 + 8 * j}]"
+                    lines += [f"sxth r5, r{8 + j}", f"sub r4, r{8 + j}, r5", f"ldrd r6, r7, {at}", "add r6, r6, r5"]
+                    lines += ["add r7, r7, r4, asr #16", f"strd r6, r7, {at}"]
+        lines += ["ldr r0, [r12, #12]", "subs r0, r0, #1", "str r0, [r12, #12]", "bne.w 1b", "str lr, [r12, #4]"]
+        return (*lines, "pop {r4-r11, pc}")
+
+    def _ends(self, i: int) -> bool:
+        """Sums are taken behind tap i of a turn."""
+        return (i + 1) % self.flush == 0 or i == self.turn - 1
+
+
+def conv_lanes(pixels: int, *, narrow: bool) -> Variant:
+    """By tiles of so many pixels, for the sets m0 (`narrow`) and m3."""
+
+    def variant(call: Call) -> Call | str:
+        f, c = ints(call), consts(call)
+        found = pack.palette(c["w"]) if f["groups"] == 1 and f["out_h"] * f["out_w"] >= pixels else None
+        if found is None:
+            return NO
+        bits, table = found
+        weights = c["w"].reshape(f["out_c"], -1)
+        longest = PaletteLanesView(bits, pixels, 1, narrow).turn
+        flush = pack.lanes_flush(weights, longest)
+        view = PaletteLanesView(bits, pixels, flush, narrow)
+        taps = -(-weights.shape[1] // view.turn) * view.turn
+        scratch = 2 * pixels * taps
+        if scratch > lanes.WINDOW_LIMIT:
+            return NO
+        rows = np.pad(pack.indices(weights, table), ((0, 0), (0, taps - weights.shape[1])))
+        m = c["m"]
+        if narrow:
+            m = lanes.split_multipliers(weights, c["b"], m, f["shift"], f["out_zp"], f["lo"])
+        made = packed(call, view.name, scratch, w=pack.pack_words(rows, bits), table=table, b=c["b"], m=m)
+        made = replace(
+            made,
+            cfg_type="tg_conv_s8_cfg_t",
+            generated=(Generated(view.name, "core/tg_conv_pal", view, view.code, view.hot),),
+            family=f"tg_conv_pal_s8_{'m0' if narrow else 'm3'}",
+            features=_lanes_features(f, view, taps, quick=not narrow or bool(m[0])),
+        )
+        return made if saves(made, call) else NO
+
+    return variant
+
+
+def _lanes_features(
+    f: dict[str, int], view: PaletteLanesView, taps: int, *, quick: bool
+) -> tuple[tuple[str, float], ...]:
+    """What a call does how often."""
+    tiles = -(-f["out_h"] * f["out_w"] // view.pixels)
+    channels, p = tiles * f["out_c"], view.pixels
+    turns = taps // view.turn
+    windows, kernel = tiles * view.words, f["k_h"] * f["k_w"]
+    found = {
+        "once": 1.0, "tiles": tiles, "window_rows": windows * f["k_h"], "window": windows * kernel * f["in_c"],
+        "window_taps": windows * kernel, f"channels_{p}": channels, f"taps_{p}": channels * taps,
+        f"flushes_{p}": channels * turns * -(-view.turn // view.flush), f"turns_{p}": channels * turns,
+        "words": channels * taps / view.count, "slow": 0.0 if quick else channels * p,
+    }  # fmt: skip
+    return tuple((name, float(v)) for name, v in found.items())
+
+
+def small(*, narrow: bool) -> Variants:
+    """Of the sets m0 (`narrow`) and m3."""
+    return {"tg_conv_s8": tuple(conv_lanes(pixels, narrow=narrow) for pixels in (8, 4))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import lanes, pack_small
+from tinygen.plan.variants import lanes, pack_small, palette
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 
 
@@ -33,7 +33,10 @@ def variants(kernels: str, *, narrow: bool) -> Variants:
 
     return {
         "tg_add_s8": (add,),
-        "tg_conv_s8": tuple(lanes.conv(f"tg_conv_s8_{kernels}", tile, split=narrow) for tile in (8, 4)),
+        "tg_conv_s8": (
+            *(lanes.conv(f"tg_conv_s8_{kernels}", tile, split=narrow) for tile in (8, 4)),
+            *palette.small(narrow=narrow)["tg_conv_s8"],
+        ),
         "tg_dwconv_s8": (dwconv,),
         "tg_dense_s8": (dense,),
     }
