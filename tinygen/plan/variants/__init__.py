@@ -16,7 +16,7 @@ VARIANTS: dict[str, Variants] = {
     "m0": small.variants("m0", narrow=True),
     "m3": small.variants("m3", narrow=False),
     "mve": mve.VARIANTS,
-    "ref": joined(palette.REFERENCE, sparse.VARIANTS),
+    "ref": joined(palette.REFERENCE, sparse.REFERENCE),
 }
 
 

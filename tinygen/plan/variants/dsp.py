@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import pack_dense, palette
+from tinygen.plan.variants import pack_dense, palette, sparse
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
@@ -101,8 +101,9 @@ VARIANTS: Variants = {
         _winograd,
         _conv,
         *palette.DSP["tg_conv_s8"],
+        *sparse.DSP["tg_conv_s8"],
     ),
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, _dwconv),
-    "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"]),
+    "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"], *sparse.DSP["tg_dense_s8"]),
     **ELEMENTWISE,
 }

@@ -6,7 +6,7 @@ two weights is longer than its code can say, entries of value 0 stand between th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +24,13 @@ MOST_ENTRIES = 2**16 - 1
 @dataclass(frozen=True)
 class Stream:
     """`data`: int8, the weights as a kernel reads them; `entries`: what it decodes in one pass; `products`: the
-    multiply-accumulates of one pass, fillers among them."""
+    multiply-accumulates of one pass, fillers among them. Where entries come four at a time, `in_fours` says that
+    there are no others."""
 
     data: Array
     entries: int
     products: int
+    in_fours: bool = True
 
 
 def pack_gap8(w: Array) -> Stream | str:
@@ -102,7 +104,8 @@ def pack_nm(w: Array) -> Stream | str:
         data = np.concatenate([codes.sum(axis=1, keepdims=True), np.pad(values, (0, fill)).reshape(-1, 4)], axis=1)
         return values.size, data.reshape(-1)[: data.size - fill]
 
-    return _stream(w, (most,), [channel(*c) for c in zip(values, positions, strict=True)], 1)
+    stream = _stream(w, (most,), [channel(*c) for c in zip(values, positions, strict=True)], 1)
+    return stream if isinstance(stream, str) else replace(stream, in_fours=values.shape[1] % 4 == 0)
 
 
 def _fill(positions: Array, row: Array | None, top: int) -> tuple[Array, Array]:

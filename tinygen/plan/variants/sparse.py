@@ -6,8 +6,9 @@ the windows of four pixels and hands them to the kernel of a dense layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,12 +41,18 @@ FORMS: dict[str, Packer] = {
 }
 
 
-def variants(forms: Mapping[str, str]) -> Variants:
-    """Of kernels for some forms: name of the form to name of the kernel."""
-    return {
-        "tg_conv_s8": tuple(_conv(kernel, FORMS[form]) for form, kernel in forms.items()),
-        "tg_dense_s8": tuple(_dense(kernel, FORMS[form]) for form, kernel in forms.items()),
-    }
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel for one form; `refuses` says why it cannot take a shift and a stream, or None."""
+
+    name: str
+    form: str
+    refuses: Callable[[int, Stream], str | None] = lambda shift, stream: None
+
+
+def variants(kernels: Sequence[Kernel]) -> Variants:
+    """Of kernels with the constants of tg_sparse_*_s8."""
+    return {"tg_conv_s8": tuple(map(_conv, kernels)), "tg_dense_s8": tuple(map(_dense, kernels))}
 
 
 def features(stream: Stream, n_out: int, rows: int, calls: int = 1) -> dict[str, float]:
@@ -59,34 +66,43 @@ def features(stream: Stream, n_out: int, rows: int, calls: int = 1) -> dict[str,
     return found
 
 
-def _streamed(call: Call, pack: Packer, in_c: int) -> tuple[Stream, tuple[ConstArg, ...]] | str:
+def _streamed(call: Call, kernel: Kernel, in_c: int) -> tuple[Stream, tuple[ConstArg, ...]] | str:
     """The weights' stream and all constants of the call."""
     c = consts(call)
     w = c["w"].reshape(c["w"].shape[0], -1)
     zeros = 1.0 - np.count_nonzero(w) / w.size
     if zeros < LEAST_ZEROS:
         return f"{100 * zeros:.0f} % zeros"
-    stream = pack(w, in_c)
+    stream = _packed(kernel.form, w.tobytes(), w.shape[1], in_c)
     if isinstance(stream, str):
         return stream
+    reason = kernel.refuses(ints(call)["shift"], stream)
+    if reason is not None:
+        return reason
     return stream, (ConstArg("w", stream.data), ConstArg("b", c["b"]), ConstArg("m", c["m"]))
 
 
-def _dense(kernel: str, pack: Packer) -> Variant:
+@functools.lru_cache(maxsize=64)
+def _packed(form: str, weights: bytes, n_in: int, in_c: int) -> Stream | str:
+    """Kernels of several sets share forms, and a network is planned several times."""
+    return FORMS[form](np.frombuffer(weights, np.int8).reshape(-1, n_in), in_c)
+
+
+def _dense(kernel: Kernel) -> Variant:
     def variant(call: Call) -> Call | str:
         f = ints(call)
-        made = _streamed(call, pack, f["n_in"])
-        return made if isinstance(made, str) else _direct(call, kernel, call.config, f["rows"], *made)
+        made = _streamed(call, kernel, f["n_in"])
+        return made if isinstance(made, str) else _direct(call, kernel.name, call.config, f["rows"], *made)
 
     return variant
 
 
-def _conv(kernel: str, pack: Packer) -> Variant:
+def _conv(kernel: Kernel) -> Variant:
     def variant(call: Call) -> Call | str:
         f = ints(call)
         if f["groups"] > 1:
             return f"{f['groups']} groups"
-        made = _streamed(call, pack, f["in_c"])
+        made = _streamed(call, kernel, f["in_c"])
         if isinstance(made, str):
             return made
         pixels = f["out_h"] * f["out_w"]
@@ -95,8 +111,8 @@ def _conv(kernel: str, pack: Packer) -> Variant:
                 rows=pixels, n_in=f["in_c"], n_out=f["out_c"], out_zp=f["out_zp"], lo=f["lo"], hi=f["hi"],
                 shift=f["shift"],
             )  # fmt: skip
-            return _direct(call, kernel, own, pixels, *made)
-        return _by_patches(call, kernel, f, *made)
+            return _direct(call, kernel.name, own, pixels, *made)
+        return _by_patches(call, kernel.name, f, *made)
 
     return variant
 
@@ -129,5 +145,13 @@ def _by_patches(call: Call, kernel: str, f: Mapping[str, int], stream: Stream, a
     )  # fmt: skip
 
 
+def _refused_by_dsp(shift: int, stream: Stream) -> str | None:
+    if not 33 <= shift <= 54:
+        return f"shift {shift} is outside 33..54"
+    return None if stream.in_fours else "entries of a channel are not in fours"
+
+
 #: Portable kernels, for every core.
-VARIANTS = variants({form: f"tg_sparse_{form}_s8" for form in FORMS})
+REFERENCE = variants([Kernel(f"tg_sparse_{form}_s8", form) for form in FORMS])
+#: For the DSP extension.
+DSP = variants([Kernel(f"tg_sparse_{form}_s8_dsp", form, _refused_by_dsp) for form in FORMS])

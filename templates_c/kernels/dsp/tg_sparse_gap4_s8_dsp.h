@@ -1,0 +1,22 @@
+/**
+ * @file  tg_sparse_gap4_s8_dsp.h
+ * @brief tg_sparse_gap4_s8 for cores with the DSP extension: same constants, same bits.
+ */
+#ifndef TG_SPARSE_GAP4_S8_DSP_H_INCLUDED
+#define TG_SPARSE_GAP4_S8_DSP_H_INCLUDED
+
+#include "tg_dense_s8.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** As tg_sparse_gap4_s8(), which says what the stream w holds. Limits: 33 <= shift <= 54. */
+void tg_sparse_gap4_s8_dsp(const tg_dense_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b,
+                           const int32_t *m, int8_t *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_SPARSE_GAP4_S8_DSP_H_INCLUDED */
