@@ -134,3 +134,19 @@ def lanes_flush(w: Array, turn: int) -> int:
         if 128 * int(groups.sum(axis=2).max()) < 2**15:
             return flush
     return 2
+
+
+def pack_columns(rows: Array, bits: int, turn: int) -> Array:
+    """Words of tg_dense_pal*_s8_m0 and _m3 from indices [n_out][n_in]: layout in their header. Inputs that fill up are
+    zeros, channels are not looked at."""
+    filled = np.pad(rows, ((0, -len(rows) % 8), (0, -rows.shape[1] % turn))).astype(np.int64)
+    pairs = filled[::2] | filled[1::2] << bits  # [pair of channels][inputs]
+    blocks = pairs.reshape(-1, 4, filled.shape[1]).transpose(0, 2, 1)  # [eight channels][inputs][pair]
+    return pack_words(blocks.reshape(len(blocks), -1).astype(np.uint8), 2 * bits)
+
+
+def pack_sums(table: Array) -> Array:
+    """int32 words w_0 + 65536 * w_1, by the index of w_0 and len(table) times that of w_1."""
+    wide = table.astype(np.int64)
+    words: Array = ((wide[None, :] + (wide[:, None] << 16)) & 0xFFFFFFFF).astype(np.uint32).view(np.int32).ravel()
+    return words

@@ -303,11 +303,7 @@ class PaletteLanesView:
             lines += [f"ldmia r3!, {{r4-r{3 + words}}}", *(f"muls r{4 + j}, r0, r{4 + j}" for j in range(words))]
             lines += [f"{'mov' if i % self.flush == 0 else 'add'} {s}, r{4 + j}" for j, s in enumerate(sums)]
             if self._ends(i):
-                lines += ["mov r0, r12", "adds r0, r0, #16"]
-                for s in sums:
-                    lines += [f"mov r4, {s}", "sxth r5, r4", "subs r4, r4, r5", "asrs r4, r4, #16"]
-                    lines += ["ldr r6, [r0]", "ldr r7, [r0, #4]", "adds r6, r6, r5", "adds r7, r7, r4"]
-                    lines += ["stmia r0!, {r6, r7}"]
+                lines += _take_narrow(words)
         lines += ["mov r0, r12", "ldr r1, [r0, #12]", "subs r1, r1, #1", "str r1, [r0, #12]", "beq 2f", "b 1b", "2:"]
         lines += ["mov r1, lr", "str r1, [r0, #4]", "pop {r4-r7}", *(f"mov r{8 + i}, r{4 + i}" for i in range(4))]
         return (*lines, "pop {r4-r7, pc}")
@@ -324,10 +320,7 @@ class PaletteLanesView:
                 product = f"r{8 + j}, r{4 + j}, r0"
                 lines.append(f"mul {product}" if i % self.flush == 0 else f"mla {product}, r{8 + j}")
             if self._ends(i):
-                for j in range(words):
-                    at = f"[r12, #{16 + 8 * j}]"
-                    lines += [f"sxth r5, r{8 + j}", f"sub r4, r{8 + j}, r5", f"ldrd r6, r7, {at}", "add r6, r6, r5"]
-                    lines += ["add r7, r7, r4, asr #16", f"strd r6, r7, {at}"]
+                lines += _take_wide("r5", words)
         lines += ["ldr r0, [r12, #12]", "subs r0, r0, #1", "str r0, [r12, #12]", "bne.w 1b", "str lr, [r12, #4]"]
         return (*lines, "pop {r4-r11, pc}")
 
@@ -387,6 +380,141 @@ def _lanes_features(
     return tuple((name, float(v)) for name, v in found.items())
 
 
+#: Inputs of a turn, by bits: whole words of indices, not much code.
+COLUMN_TURN = {2: 8, 3: 10, 4: 8}
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteColumnsView:
+    """A row by eight channels, two in a word; `flush`: inputs until the sums of 16 bits are taken."""
+
+    bits: int
+    flush: int
+    narrow: bool
+
+    @property
+    def name(self) -> str:
+        return f"tg_dense_pal{self.bits}f{self.flush}_s8_{'m0' if self.narrow else 'm3'}"
+
+    @property
+    def turn(self) -> int:
+        return COLUMN_TURN[self.bits]
+
+    @property
+    def count(self) -> int:
+        """Pairs of indices in a word."""
+        return 32 // (2 * self.bits)
+
+    @property
+    def code(self) -> int:
+        return self.hot + 300
+
+    @property
+    def hot(self) -> int:
+        return (2 if self.narrow else 4) * len(self.assembly)
+
+    @property
+    def assembly(self) -> tuple[str, ...]:
+        """The inner function."""
+        if self.narrow:
+            lines = ["push {r4-r7, lr}", *(f"mov r{4 + i}, r{8 + i}" for i in range(4)), "push {r4-r7}"]
+            lines += ["mov r12, r0", "ldr r3, [r0]", "ldr r5, [r0, #4]", "ldr r2, [r0, #8]"]
+            lines += [f"movs r7, #{4**self.bits - 1}", "lsls r7, r7, #2", "movs r6, #0"]
+        else:
+            lines = ["push {r4-r11, lr}", "mov r12, r0", "ldrd r3, r5, [r0]", "ldr r2, [r0, #8]"]
+        lines.append("1:")
+        for i in range(self.turn):
+            lines += ["ldrsb r0, [r3, r6]", "adds r6, r6, #1"] if self.narrow else ["ldrsb r0, [r3], #1"]
+            for j in range(4):
+                k = (4 * i + j) % self.count
+                if k == 0:
+                    lines.append("ldmia r5!, {r1}" if self.narrow else "ldr r1, [r5], #4")
+                lines += self._pair(2 * self.bits * k, 8 + j, i % self.flush == 0)
+            if (i + 1) % self.flush == 0 or i == self.turn - 1:
+                lines += ["push {r5-r7}", *_take_narrow(), "pop {r5-r7}"] if self.narrow else _take_wide("lr")
+        lines += ["mov r0, r12", "ldr r1, [r0, #12]", "subs r1, r1, #1", "str r1, [r0, #12]"]
+        if not self.narrow:
+            return (*lines, "bne.w 1b", "str r5, [r0, #4]", "pop {r4-r11, pc}")
+        lines += ["beq 2f", "b 1b", "2:", "str r5, [r0, #4]", "pop {r4-r7}"]
+        return (*lines, *(f"mov r{8 + i}, r{4 + i}" for i in range(4)), "pop {r4-r7, pc}")
+
+    def _pair(self, low: int, total: int, first: bool) -> tuple[str, ...]:
+        """The weights of two channels times the input; the index is `low` bits above the word's end."""
+        if not self.narrow:
+            product = f"r{total}, r4, r0"
+            add = f"mul {product}" if first else f"mla {product}, r{total}"
+            return (f"ubfx r4, r1, #{low}, #{2 * self.bits}", "ldr r4, [r2, r4, lsl #2]", add)
+        shift = "movs r4, r1" if low == 2 else f"lsrs r4, r1, #{low - 2}" if low else "lsls r4, r1, #2"
+        return (
+            shift,
+            "ands r4, r7",
+            "ldr r4, [r2, r4]",
+            "muls r4, r0, r4",
+            f"{'mov' if first else 'add'} r{total}, r4",
+        )
+
+
+def _take_narrow(words: int = 4) -> list[str]:
+    """Sums of both halves of r8, ... to the job's, by way of r0 and r4 to r7."""
+    lines = ["mov r0, r12", "adds r0, r0, #16"]
+    for i in range(words):
+        lines += [f"mov r4, r{8 + i}", "sxth r5, r4", "subs r4, r4, r5", "asrs r4, r4, #16"]
+        lines += ["ldr r6, [r0]", "ldr r7, [r0, #4]", "adds r6, r6, r5", "adds r7, r7, r4", "stmia r0!, {r6, r7}"]
+    return lines
+
+
+def _take_wide(low: str, words: int = 4) -> list[str]:
+    """The same, by way of r4, r6, r7 and `low`."""
+    lines = []
+    for i in range(words):
+        at = f"[r12, #{16 + 8 * i}]"
+        lines += [f"sxth {low}, r{8 + i}", f"sub r4, r{8 + i}, {low}", f"ldrd r6, r7, {at}", f"add r6, r6, {low}"]
+        lines += ["add r7, r7, r4, asr #16", f"strd r6, r7, {at}"]
+    return lines
+
+
+def dense_lanes(*, narrow: bool) -> Variant:
+    """Two weights a lookup and two channels a multiplication, for the sets m0 (`narrow`) and m3."""
+
+    def variant(call: Call) -> Call | str:
+        f, c = ints(call), consts(call)
+        found = _dsp_palette(c["w"])
+        if found is None or found[0] > PAIRED:
+            return NO
+        bits, table = found
+        turn = COLUMN_TURN[bits]
+        view = PaletteColumnsView(bits, pack.lanes_flush(c["w"], turn), narrow)
+        made = packed(
+            call,
+            view.name,
+            -(-f["n_in"] // turn) * turn,
+            w=pack.pack_columns(pack.indices(c["w"], table), bits, turn),
+            table=pack.pack_sums(table),
+            b=np.pad(c["b"], (0, -f["n_out"] % 8)),
+            m=c["m"],
+        )
+        blocks = f["rows"] * -(-f["n_out"] // 8)
+        turns = blocks * -(-f["n_in"] // turn)
+        found_features = {
+            "once": 1, "rows": f["rows"], "inputs": f["rows"] * f["n_in"], "blocks": blocks, "turns": turns,
+            "taps": turns * turn, "flushes": turns * -(-turn // view.flush), "outputs": f["rows"] * f["n_out"],
+            "words": turns * 4 * turn / view.count,
+        }  # fmt: skip
+        made = replace(
+            made,
+            cfg_type="tg_dense_s8_cfg_t",
+            generated=(Generated(view.name, "core/tg_dense_pal", view, view.code, view.hot),),
+            family=f"tg_dense_pal_s8_{'m0' if narrow else 'm3'}",
+            features=tuple((name, float(v)) for name, v in found_features.items()),
+        )
+        return made if saves(made, call) else NO
+
+    return variant
+
+
 def small(*, narrow: bool) -> Variants:
     """Of the sets m0 (`narrow`) and m3."""
-    return {"tg_conv_s8": tuple(conv_lanes(pixels, narrow=narrow) for pixels in (8, 4))}
+    return {
+        "tg_conv_s8": tuple(conv_lanes(pixels, narrow=narrow) for pixels in (8, 4)),
+        "tg_dense_s8": (dense_lanes(narrow=narrow),),
+    }

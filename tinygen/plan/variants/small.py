@@ -38,5 +38,5 @@ def variants(kernels: str, *, narrow: bool) -> Variants:
             *palette.small(narrow=narrow)["tg_conv_s8"],
         ),
         "tg_dwconv_s8": (dwconv,),
-        "tg_dense_s8": (dense,),
+        "tg_dense_s8": (dense, *palette.small(narrow=narrow)["tg_dense_s8"]),
     }
