@@ -189,6 +189,14 @@ def keep(graph: Graph, masks: Mapping[str, Array]) -> Graph:
     return graph.with_(nodes=nodes, tensors=cut.tensors.values())
 
 
+def weight_masks(graph: Graph, node: Node, masks: Mapping[str, Array]) -> dict[int, Array]:
+    """What `keep` leaves of a layer's weights: masks of output channels (axis 0) and of inputs of a group (axis -1)."""
+    x = graph.ins(node)[0]
+    alone = is_depthwise(node.op, x)
+    columns = np.ones(1, bool) if alone else masks[x.name].reshape(groups(node.op), -1)[0]
+    return {0: masks[node.outputs[0]], -1: columns}
+
+
 class _Cut:
     """One surgery: collects the tensors that change."""
 
@@ -221,14 +229,10 @@ class _Cut:
         op, x, inputs = node.op, ins[0], list(node.inputs)
         kept = self.masks[out.name]
         if isinstance(op, Conv | ConvTranspose | Dense):
-            mask = self.masks[x.name]
-            if is_depthwise(op, x):
-                op = replace(op, groups=int(mask.sum()))  # type: ignore[arg-type]
-                columns = np.ones(1, bool)
-            else:
-                columns = mask.reshape(groups(op), -1)[0]
-            inputs[1] = self.constant(ins[1], {0: kept, -1: columns})
+            inputs[1] = self.constant(ins[1], weight_masks(self.graph, node, self.masks))
             inputs[2:] = [self.constant(t, {0: kept}) for t in ins[2:]]
+            if is_depthwise(op, x):
+                op = replace(op, groups=int(self.masks[x.name].sum()))  # type: ignore[arg-type]
         elif isinstance(op, Add | Mul | Extreme):
             for i, t in enumerate(ins):
                 if t.const is not None and width(t) == width(out) > 1:

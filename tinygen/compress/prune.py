@@ -1,0 +1,497 @@
+"""Structured pruning: channels that matter least are cut out of every tensor they are tied to.
+
+What a channel is worth is what the layers that read it lose without it. With w the weights of such a layer that read
+the channel and C the covariance of its inputs, removing them and fitting the others again takes
+tr(w ((C^-1)_cc)^-1 w^T) from the power of its output (Optimal Brain Surgeon by blocks: Hassibi and Stork 1993; layer by
+layer as in Frantar and Alistarh 2022). Channels go one after the other, the least loss for the multiply-accumulates
+saved first, and each time the layers that read them are fitted again: no gradient and no training is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tinygen.calibrate.data import Samples
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.metrics import accuracy, sqnr_db
+from tinygen.compress.activations import Progress, Statistics, gather, no_progress
+from tinygen.compress.change import set_weights
+from tinygen.compress.log import LayerChange
+from tinygen.compress.network import Network, WeightForm
+from tinygen.errors import DataError, ModelError
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Const, Graph, Node
+from tinygen.numerics import Array
+from tinygen.ops import Conv, ConvTranspose, Dense
+from tinygen.passes.channels import Channels, couple, groups, is_depthwise, keep, weight_masks, width
+
+CRITERIA = ("activation", "magnitude")
+MEASURES = ("macs", "weights", "channels")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one layer costs: `unit` for each pair of an input and an output channel; `inputs` is 1 for a depthwise
+    layer, whose cost grows with its outputs alone."""
+
+    unit: int
+    inputs: int
+    outputs: int
+
+    @property
+    def total(self) -> int:
+        return self.unit * self.inputs * self.outputs
+
+    def less(self, inputs: int, outputs: int) -> Cost:
+        return replace(self, inputs=self.inputs - inputs, outputs=self.outputs - outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Channels that the same layers write and read: they compete with each other. `classes` as `Channels` numbers them;
+    `writes` and `reads`: layer to the number of output and input channels that one class has there."""
+
+    classes: tuple[int, ...]
+    writes: Mapping[str, int]
+    reads: Mapping[str, int]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that write them."""
+        return tuple(self.writes)
+
+
+def _layers(graph: Graph) -> tuple[Node, ...]:
+    return tuple(n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense))
+
+
+def channel_groups(graph: Graph, channels: Channels) -> tuple[Group, ...]:
+    """The channels that may go, in groups, in the order of the graph. Those tied to a port, a Softmax and the like
+    stay; so do those that no layer writes."""
+    writes: dict[int, dict[str, int]] = {}
+    reads: dict[int, dict[str, int]] = {}
+    for node in _layers(graph):
+        x, y = graph.ins(node)[0], graph.outs(node)[0]
+        for c in channels.classes[y.name].tolist():
+            _count(writes, c, node.name)
+        if not is_depthwise(node.op, x):
+            for c in channels.classes[x.name][: width(x) // groups(node.op)].tolist():
+                _count(reads, c, node.name)
+    found: dict[tuple[object, ...], list[int]] = {}
+    for c, made in writes.items():
+        if not channels.pinned[c]:
+            key = (tuple(made.items()), tuple(reads.get(c, {}).items()))
+            found.setdefault(key, []).append(c)
+    return tuple(Group(tuple(cs), writes[cs[0]], reads.get(cs[0], {})) for cs in found.values())
+
+
+def _count(counts: dict[int, dict[str, int]], c: int, layer: str) -> None:
+    row = counts.setdefault(c, {})
+    row[layer] = row.get(layer, 0) + 1
+
+
+def layer_costs(graph: Graph, measure: str) -> dict[str, Cost]:
+    """The cost of every layer with weights."""
+    found = {}
+    for node in _layers(graph):
+        w, out = graph.ins(node)[1], graph.outs(node)[0]
+        inputs, outputs = w.shape[-1], w.shape[0]
+        if measure == "macs":
+            unit = node.op.macs(graph.ins(node), out) // (inputs * outputs)  # type: ignore[attr-defined]
+        elif measure == "weights":
+            unit = w.size // (inputs * outputs)
+        else:
+            unit, inputs = 1, 1
+        found[node.name] = Cost(unit, inputs, outputs)
+    return found
+
+
+class Reader:
+    """A layer that reads channels which may go, and what it loses with them.
+
+    Weights and statistics are those of its rows (compress/activations.py): (groups, outputs of a group, K), K taps
+    times the inputs of a group. `scale` makes losses relative to the power of its output.
+    """
+
+    def __init__(self, op: Conv | Dense, w: Array, statistics: Statistics, *, refit: bool) -> None:
+        self.before, self.statistics, self.refit = w, statistics, refit
+        self.per_group = w.shape[-1]
+        self.w = statistics.split(w)
+        covariance = statistics.estimate()
+        #: With refit the inverse of the covariance, of what is left; without the covariance itself.
+        self.matrix = np.linalg.inv(covariance) if refit else covariance
+        self.rows = np.ones(self.w.shape[:2], bool)
+        self.changed = False
+        self.scale = 1.0 / max(float(statistics.output_power(w).sum()), 1e-30)
+
+    def _columns(self, positions: Array) -> Array:
+        taps = np.arange(0, self.w.shape[2], self.per_group)
+        columns: Array = (taps[:, None] + positions[None, :]).reshape(-1)
+        return columns
+
+    def losses(self, blocks: Array) -> Array:
+        """For each row of `blocks` (input channels of a group that go together) the share of the output lost."""
+        taps = np.arange(0, self.w.shape[2], self.per_group)
+        columns = (taps[None, :, None] + blocks[:, None, :]).reshape(len(blocks), -1)  # (blocks, size)
+        total = np.zeros(len(blocks))
+        for g in range(len(self.w)):
+            w = np.where(self.rows[g][:, None], self.w[g], 0.0)[:, columns].transpose(
+                1, 2, 0
+            )  # (blocks, size, outputs)
+            inner = self.matrix[g][columns[:, :, None], columns[:, None, :]]
+            lost = np.linalg.solve(inner, w) if self.refit else inner @ w
+            total += np.einsum("bso,bso->b", w, lost)
+        result: Array = np.maximum(total, 0.0) * self.scale
+        return result
+
+    def remove(self, positions: Array) -> None:
+        """Input channels go; with refit the other weights make up for them."""
+        self.changed = True
+        columns = self._columns(positions)
+        for g in range(len(self.w)):
+            if self.refit:
+                h = self.matrix[g]
+                taken = np.linalg.solve(h[np.ix_(columns, columns)], h[columns])  # (size, K)
+                self.w[g] -= self.w[g][:, columns] @ taken
+                h -= h[:, columns] @ taken
+                h[columns], h[:, columns] = 0.0, 0.0
+                h[columns, columns] = 1.0
+            self.w[g][:, columns] = 0.0
+
+    def forget(self, outputs: Array) -> None:
+        """Output channels go: what becomes of them no longer counts."""
+        self.rows.reshape(-1)[outputs] = False
+
+    @property
+    def weights(self) -> Array:
+        """As they are now, in the layer's own shape."""
+        return self.w.reshape(self.before.shape)
+
+
+@dataclass(eq=False)
+class _State:
+    """A pruning on its way."""
+
+    graph: Graph
+    channels: Channels
+    groups: tuple[Group, ...]
+    costs: dict[str, Cost]
+    readers: dict[str, Reader]
+    kept: Array  # by class
+    fixed: Array | None  # scores by class that do not change, or None: what the readers lose
+    members: dict[str, tuple[Array, Array]] = field(default_factory=dict)  # layer: classes of inputs, of outputs
+
+    def __post_init__(self) -> None:
+        for node in _layers(self.graph):
+            x, y = (self.channels.classes[n] for n in (node.inputs[0], node.outputs[0]))
+            per_group = len(x) // groups(node.op)
+            self.members[node.name] = x[:per_group], y
+
+    def losses(self, group: Group) -> tuple[Array, Array]:
+        """Classes of a group that are still there, and what each is worth."""
+        alive = np.array([c for c in group.classes if self.kept[c]])
+        if self.fixed is not None:
+            return alive, self.fixed[alive]
+        total = np.zeros(len(alive))
+        for name in group.reads:
+            inputs = self.members[name][0]
+            if name in self.readers:
+                blocks = np.array([np.flatnonzero(inputs == c) for c in alive])
+                total += self.readers[name].losses(blocks)
+            else:
+                w = np.abs(self.graph.tensors[self._node(name).inputs[1]].array.astype(np.float64)) ** 2
+                by_input = w.reshape(-1, w.shape[-1]).sum(axis=0)
+                shares = by_input / max(float(by_input.sum()), 1e-30)
+                total += np.array([shares[inputs == c].sum() for c in alive])
+        return alive, total
+
+    def _node(self, name: str) -> Node:
+        return next(n for n in self.graph.nodes if n.name == name)
+
+    def saved(self, group: Group, count: int, scope: Collection[str]) -> int:
+        """What removing `count` classes of a group saves in the layers of `scope`."""
+        return sum(
+            self.costs[name].total - self._after(group, name, count).total
+            for name in {**group.writes, **group.reads}
+            if name in scope
+        )
+
+    def _after(self, group: Group, name: str, count: int) -> Cost:
+        cost = self.costs[name]
+        # A depthwise layer, and any layer where channels are counted, has one input for each output.
+        inputs = group.reads.get(name, 0) if cost.inputs > 1 else 0
+        return cost.less(count * inputs, count * group.writes.get(name, 0))
+
+    def remove(self, group: Group, c: int) -> None:
+        for name in {**group.writes, **group.reads}:
+            self.costs[name] = self._after(group, name, 1)
+        self.kept[c] = False
+        for name in group.reads:
+            if name in self.readers:
+                self.readers[name].remove(np.flatnonzero(self.members[name][0] == c))
+        for name in group.writes:
+            if name in self.readers:
+                self.readers[name].forget(np.flatnonzero(self.members[name][1] == c))
+
+
+def prune(
+    network: Network,
+    samples: Samples,
+    *,
+    amount: float = 0.5,
+    criterion: str = "activation",
+    measure: str = "macs",
+    scores: Mapping[str, Array] | None = None,
+    layers: Collection[str] | None = None,
+    least: float = 0.125,
+    multiple: int = 4,
+    refit: bool = True,
+    log: list[LayerChange] | None = None,
+    progress: Progress = no_progress,
+    statistics: Mapping[str, Statistics] | None = None,
+) -> Network:
+    """A physically smaller network: channels are removed until the `amount` (0 <= amount < 1) of `measure` is gone.
+
+    `criterion`: "activation", what the readers of a channel lose (see above); "magnitude", the L2 norms of the filters
+    that write it, relative to the layer's mean (Li et al. 2017); with `scores` (tensor name to one value for each
+    channel, such as `tinygen.compress.train.taylor_scores`; higher is worth more) those decide, summed over the
+    tensors that a channel goes through and relative to their mean in the group.
+    `layers`: names of layers whose outputs may go, with all they are tied to; `amount` then counts in them alone.
+    `least`: share of a layer's channels that stays, `multiple`: channels go so many at a time, which kernels like.
+    `refit`: the readers are fitted again, weights and bias; without it they only lose the channels.
+    Layers with a codebook or a mask are not fitted again; masks are cut with their weights. Pins of weights go where
+    weights change. ModelError where so much cannot go.
+    """
+    _check(amount, criterion, measure, least, multiple)
+    graph = network.graph
+    channels = couple(graph)
+    found = _named(graph, channel_groups(graph, channels), layers)
+    scope = [n.name for n in _layers(graph) if layers is None or n.name in layers]
+    costs = layer_costs(graph, measure)
+    whole = sum(costs[n].total for n in scope)
+    statistics = statistics or _gather(graph, samples, found, progress)
+    readers = {
+        n.name: Reader(n.op, graph.ins(n)[1].array, statistics[n.name], refit=refit and _may_change(network, n.name))
+        for n in _layers(graph)
+        if n.name in statistics and isinstance(n.op, Conv | Dense) and any(n.name in g.reads for g in found)
+    }
+    fixed = _fixed_scores(graph, channels, found, criterion, scores)
+    state = _State(graph, channels, found, dict(costs), readers, np.ones(len(channels.pinned), bool), fixed)
+    _remove(state, amount * whole, whole, scope, least, multiple, measure, progress)
+    pruned = _cut(network, state)
+    if log is not None:
+        log += _changes(state, pruned)
+    return pruned
+
+
+def _check(amount: float, criterion: str, measure: str, least: float, multiple: int) -> None:
+    if not 0.0 <= amount < 1.0:
+        raise ValueError(f"prune: amount {amount}; allowed is 0 <= amount < 1")
+    for word, allowed in ((criterion, CRITERIA), (measure, MEASURES)):
+        if word not in allowed:
+            raise ValueError(f'prune: "{word}"; allowed is one of {", ".join(allowed)}')
+    if not 0.0 <= least <= 1.0 or multiple < 1:
+        raise ValueError(f"prune: least {least}, multiple {multiple}; allowed is 0 to 1, and 1 or more")
+
+
+def _named(graph: Graph, found: tuple[Group, ...], names: Collection[str] | None) -> tuple[Group, ...]:
+    known = [n.name for n in _layers(graph)]
+    for name in names or ():
+        if name not in known:
+            raise ModelError(f'prune: no layer "{name}" with weights; found {", ".join(known) or "none"}.')
+    return tuple(g for g in found if names is None or any(n in names for n in g.layers))
+
+
+def _gather(graph: Graph, samples: Samples, found: tuple[Group, ...], progress: Progress) -> dict[str, Statistics]:
+    names = {name for g in found for name in g.reads}
+    return gather(graph, samples, names, progress) if names else {}
+
+
+def _may_change(network: Network, name: str) -> bool:
+    form = network.form(name)
+    return form.codebook is None and form.mask is None
+
+
+def _fixed_scores(
+    graph: Graph,
+    channels: Channels,
+    found: tuple[Group, ...],
+    criterion: str,
+    scores: Mapping[str, Array] | None,
+) -> Array | None:
+    """Scores by class, of mean 1 in every group; None where the readers decide."""
+    if criterion == "activation" and scores is None:
+        return None
+    total = np.zeros(len(channels.pinned))
+    if scores is not None:
+        for name, values in scores.items():
+            if name not in channels.classes or len(values) != len(channels.classes[name]):
+                raise DataError(f'prune: scores of "{name}" {np.shape(values)} fit no tensor of the network')
+            np.add.at(total, channels.classes[name], np.asarray(values, np.float64))
+    else:
+        for node in _layers(graph):
+            w = graph.ins(node)[1].array.astype(np.float64)
+            norms = np.sqrt(np.square(w).reshape(len(w), -1).sum(axis=1))
+            np.add.at(total, channels.classes[node.outputs[0]], norms / max(float(norms.mean()), 1e-30))
+    for group in found:
+        members = list(group.classes)
+        total[members] /= max(float(total[members].mean()), 1e-30) * len(members)
+    return total
+
+
+def _remove(
+    state: _State,
+    wanted: float,
+    whole: int,
+    scope: Collection[str],
+    least: float,
+    multiple: int,
+    measure: str,
+    progress: Progress,
+) -> None:
+    """Bundles of channels go, least worth for their cost first, until `wanted` is saved."""
+    widths = [len(g.classes) for g in state.groups]
+    floors = [min(n, max(int(np.ceil(least * n)), min(multiple, n))) for n in widths]
+    saved = 0
+    known = [state.losses(g) for g in state.groups]
+    while saved < wanted:
+        best: tuple[float, int, int] | None = None
+        for i, group in enumerate(state.groups):
+            bundle = (widths[i] % multiple) or multiple
+            gain = state.saved(group, bundle, scope) if widths[i] - bundle >= floors[i] else 0
+            if gain > 0:
+                price = float(np.sort(known[i][1])[:bundle].sum()) / gain
+                if best is None or price < best[0]:
+                    best = price, i, bundle
+        if best is None:
+            found, asked = (100 * v / max(whole, 1) for v in (saved, wanted))
+            raise ModelError(
+                f"prune: {found:.0f} % of {measure} can go and {asked:.0f} % were asked for: every layer keeps "
+                f"{least:g} of its channels, at least {multiple}, and outputs all of theirs. Ask for less, or lower "
+                "`least`."
+            )
+        _, i, bundle = best
+        group = state.groups[i]
+        for _ in range(bundle):
+            alive, losses = state.losses(group)
+            saved += state.saved(group, 1, scope)
+            state.remove(group, int(alive[int(np.argmin(losses))]))
+        widths[i] -= bundle
+        touched = {*group.reads, *group.writes}
+        for j, other in enumerate(state.groups):
+            if j == i or touched.intersection(other.reads):
+                known[j] = state.losses(other)
+        progress("pruning", min(saved, int(wanted)), max(int(wanted), 1))
+
+
+def _cut(network: Network, state: _State) -> Network:
+    graph, masks = state.graph, state.channels.masks(state.kept)
+    changed = {}
+    for node in _layers(graph):
+        reader = state.readers.get(node.name)
+        if reader is not None and reader.refit and reader.changed:
+            w, bias = reader.weights, graph.ins(node)[2].array
+            shift = reader.statistics.bias_shift(reader.before, w)
+            changed[node.name] = (w.astype(np.float32), (bias + shift).astype(np.float32), None)
+    forms: dict[str, WeightForm] = {}
+    for name, form in network.forms.items():
+        if form.mask is not None:
+            node = next(n for n in graph.nodes if n.name == name)
+            array = form.mask.array
+            for axis, mask in weight_masks(graph, node, masks).items():
+                array = np.compress(mask, array, axis)
+            form = replace(form, mask=Const(array))
+        forms[name] = form
+    return replace(network, graph=keep(set_weights(graph, changed), masks), forms=forms)
+
+
+def _changes(state: _State, pruned: Network) -> list[LayerChange]:
+    """One row for each layer whose size changed."""
+    rows = []
+    after = {n.name: pruned.graph.ins(n)[1].size for n in _layers(pruned.graph)}
+    for node in _layers(state.graph):
+        before = state.graph.ins(node)[1].size
+        y = state.channels.classes[node.outputs[0]]
+        if after[node.name] != before:
+            text = f"{int(state.kept[y].sum())} of {len(y)} channels kept"
+            reader = state.readers.get(node.name)
+            error = 0.0
+            if reader is not None:
+                rows_kept = state.kept[y].reshape((-1,) + (1,) * (reader.before.ndim - 1))
+                error = reader.statistics.relative_error(reader.before * rows_kept, reader.weights * rows_kept)
+            rows.append(LayerChange(node.name, "prune", text, before, after[node.name], error))
+    return rows
+
+
+# -- sensitivity -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """One group of tied layers pruned alone: `fraction` of its channels gone saves `saved` of the network's measure;
+    SQNR of the outputs in dB, and accuracy where there are labels."""
+
+    layers: tuple[str, ...]
+    fraction: float
+    kept: int
+    saved: float
+    sqnr_db: float
+    accuracy: float | None
+
+
+def sensitivity(
+    network: Network,
+    samples: Samples,
+    *,
+    fractions: Collection[float] = (0.25, 0.5, 0.75),
+    criterion: str = "activation",
+    measure: str = "macs",
+    limit: int = 200,
+    progress: Progress = no_progress,
+) -> list[Sensitivity]:
+    """How much the outputs suffer when one group of tied layers is pruned alone, for every group and fraction; judged
+    in float on the first `limit` samples."""
+    graph = network.graph
+    found = channel_groups(graph, couple(graph))
+    few = replace(samples, inputs=tuple(x[:limit] for x in samples.inputs))
+    labels = None if samples.labels is None else samples.labels[:limit]
+    statistics = _gather(graph, few, found, progress)
+    reference = run_float(graph, few)
+    whole = sum(c.total for c in layer_costs(graph, measure).values())
+    rows = []
+    for i, group in enumerate(found):
+        first = next(n for n in graph.nodes if n.name == group.layers[0])
+        each = group.writes[first.name]
+        for fraction in fractions:
+            gone = int(fraction * len(group.classes)) * each
+            if gone == 0:
+                continue
+            pruned = prune(
+                network, few, amount=(gone - 0.5) / width(graph.outs(first)[0]), criterion=criterion,
+                measure="channels", layers=[first.name], least=0.0, multiple=1, statistics=statistics,
+            )  # fmt: skip
+            outs = run_float(pruned.graph, few)
+            left = sum(c.total for c in layer_costs(pruned.graph, measure).values())
+            y = pruned.graph.outs(next(n for n in pruned.graph.nodes if n.name == first.name))[0]
+            right = None
+            if labels is not None and labels.ndim == 1 and outs[0][0].size > 1:
+                right = accuracy(outs[0], labels)
+            quality = sqnr_db(np.concatenate([a.reshape(len(a), -1) for a in reference], axis=1),
+                              np.concatenate([a.reshape(len(a), -1) for a in outs], axis=1))  # fmt: skip
+            rows.append(Sensitivity(group.layers, fraction, width(y), 1.0 - left / whole, quality, right))
+        progress("sensitivity", i + 1, len(found))
+    return rows
+
+
+def run_float(graph: Graph, samples: Samples) -> list[Array]:
+    """Outputs of a FLOAT graph by onnxruntime, each (samples, *ONNX shape)."""
+    model = FloatModel(to_onnx(graph))
+    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+    found = dict(zip(model.output_names, model.run_many(moved), strict=True))
+    return [
+        port.to_onnx(found[n].reshape(-1, *graph.tensors[n].shape))
+        for n, port in zip(graph.outputs, graph.out_ports, strict=True)
+    ]
