@@ -52,6 +52,7 @@ class Dataset:
     ort_int8: float | None = None
     official_int8: float | None = None
     note: str = ""
+    train: tuple[Array, Array | None] | None = None  # all there is to fit with: inputs, labels
 
 
 def shared_dir() -> Path:
@@ -103,8 +104,10 @@ def _image(x: Array, channels_last: bool) -> Array:
 def _fashion(float_acc: float, ort_acc: float) -> Callable[[bool], Dataset]:
     def make(channels_last: bool) -> Dataset:
         train, test = _npz("fashion_mnist_train20k"), _npz("fashion_mnist_test_a")
-        calib, x = (_image(_f32(a[..., None]) / 255, channels_last) for a in (train["x"][:200], test["x"]))
-        return Dataset((calib,), (x,), test["y"], "accuracy", float_acc, ort_acc)
+        fit, x = (_image(_f32(a[..., None]) / 255, channels_last) for a in (train["x"], test["x"]))
+        return Dataset(
+            (fit[:200],), (x,), test["y"], "accuracy", float_acc, ort_acc, train=(fit, train["y"])
+        )  # fmt: skip
 
     return make
 
@@ -114,8 +117,10 @@ def _cifar(
 ) -> Callable[[bool], Dataset]:
     def make(channels_last: bool) -> Dataset:
         train, test = _npz("cifar10_calib1k"), _npz("cifar10_test_a")
-        calib, x = (_image(_f32(a) / np.float32(divisor), channels_last) for a in (train["x"][:200], test["x"]))
-        return Dataset((calib,), (x,), test["y"], "accuracy", float_acc, ort_acc, official)
+        fit, x = (_image(_f32(a) / np.float32(divisor), channels_last) for a in (train["x"], test["x"]))
+        return Dataset(
+            (fit[:200],), (x,), test["y"], "accuracy", float_acc, ort_acc, official, train=(fit, train["y"])
+        )  # fmt: skip
 
     return make
 
@@ -128,8 +133,9 @@ def _imu(channels_first: bool, float_acc: float, ort_acc: float) -> Callable[[bo
             z = (x - train["mean"]) / train["std"]
             return _f32((z.transpose(0, 2, 1) if channels_first else z)[:, None])
 
+        fit = prepare(train["x"])
         return Dataset(
-            (prepare(train["x"][:200]),), (prepare(test["x"]),), test["y"], "accuracy", float_acc, ort_acc
+            (fit[:200],), (prepare(test["x"]),), test["y"], "accuracy", float_acc, ort_acc, train=(fit, train["y"])
         )  # fmt: skip
 
     return make
@@ -138,11 +144,12 @@ def _imu(channels_first: bool, float_acc: float, ort_acc: float) -> Callable[[bo
 def _fsdd(float_acc: float, ort_acc: float) -> Callable[[bool], Dataset]:
     def make(channels_last: bool) -> Dataset:
         train, test = _npz("fsdd_mfcc_train"), _npz("fsdd_mfcc_test_a")
-        calib, x = (
-            _image(((a - train["mean"]) / train["std"])[..., None], channels_last)
-            for a in (train["x"][:200], test["x"])
+        fit, x = (
+            _image(((a - train["mean"]) / train["std"])[..., None], channels_last) for a in (train["x"], test["x"])
         )
-        return Dataset((calib,), (x,), test["y"], "accuracy", float_acc, ort_acc)
+        return Dataset(
+            (fit[:200],), (x,), test["y"], "accuracy", float_acc, ort_acc, train=(fit, train["y"])
+        )  # fmt: skip
 
     return make
 
@@ -150,8 +157,10 @@ def _fsdd(float_acc: float, ort_acc: float) -> Callable[[bool], Dataset]:
 def _ecg(metric: Metric, float_value: float, ort_value: float) -> Callable[[bool], Dataset]:
     def make(_: bool) -> Dataset:
         train, test = _npz("ecg5000_train300"), _npz("ecg5000_test_a")
-        calib, x = (_f32(a[:, None, None, :]) for a in (train["x"][:200], test["x"]))
-        return Dataset((calib,), (x,), test["y"], metric, float_value, ort_value)
+        fit, x = (_f32(a[:, None, None, :]) for a in (train["x"], test["x"]))
+        return Dataset(
+            (fit[:200],), (x,), test["y"], metric, float_value, ort_value, train=(fit, train["y"])
+        )  # fmt: skip
 
     return make
 

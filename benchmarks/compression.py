@@ -1,0 +1,207 @@
+"""What compression reaches: every technique alone, in pairs and all together, and the recipes of benchmarks/recipes.
+
+    python -m benchmarks.compression techniques [NETWORK ...]    techniques, with and without fine-tuning
+    python -m benchmarks.compression recipes [NAME ...]          benchmarks/recipes/NETWORK.NAME.toml, trained in full
+    python -m benchmarks.compression show                        the tables of what is recorded, as Markdown
+
+Each row is a file: compressed with the fit part of the training data, written as ONNX, built for nucleo_f446re, proved
+on this computer and the emulated Cortex-M4, judged on test half "a", which nothing else saw. Rows that
+benchmarks/results/compression.json holds already are not measured again, so a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.datasets import Dataset, dataset_for, score, shared_dir
+from tinygen import workflow as flow
+from tinygen.calibrate.data import Samples
+from tinygen.compress.recipe import Bits, Cluster, Prune, Rank, Recipe, Sparsity, Student, read_recipe
+from tinygen.compress.split import split
+from tinygen.compress.train.settings import Training
+from tinygen.emit.library import render_library
+from tinygen.fit.measure import Source
+from tinygen.fit.single import SPLIT_SEED, compressed_file
+from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.passes.pipeline import tidy
+from tinygen.profile.measure import profile_plan
+from tinygen.report import flash_bytes
+
+RESULTS = Path(__file__).parent / "results" / "compression.json"
+RECIPES = Path(__file__).parent / "recipes"
+BOARDS = ("nucleo_f446re", "disco_f407vg")  # the second where the uncompressed teachers do not fit the first
+
+#: Networks of the table of techniques, and how long each trains.
+NETWORKS = {"fm_lenet_bn": 4, "fsdd_dscnn": 12, "imu_cnn1d": 12}
+TECHNIQUES: dict[str, Recipe] = {
+    "4 bits": Recipe(bits=Bits(4)),
+    "codebook 16": Recipe(cluster=Cluster(16)),
+    "zeros 75 %": Recipe(sparsity=Sparsity(0.75)),
+    "2:4": Recipe(sparsity=Sparsity(pattern="2:4")),
+    "blocks 50 %": Recipe(sparsity=Sparsity(0.5, "block4")),
+    "channels -50 %": Recipe(prune=Prune(0.5)),
+    "rank -40 %": Recipe(rank=Rank(amount=0.4, measure="macs")),
+    "student 1/2": Recipe(student=Student(width=0.5), training=Training()),
+}
+#: Techniques of the table of pairs, one of a kind.
+PAIRED = ("4 bits", "zeros 75 %", "channels -50 %", "rank -40 %", "student 1/2")
+
+
+def source_of(network: str, data: Dataset) -> Source:
+    """The network and its training data, split as `tinygen compress` does."""
+    assert data.train is not None
+    path = shared_dir() / "models" / f"{network}_pt_legacy.onnx"
+    imported = read_onnx(path, name=network)
+    x, labels = data.train
+    samples = Samples((np.ascontiguousarray(x),), labels, "0" * 64, "../shared")
+    fit, validation = split(samples, SPLIT_SEED)
+    return Source(path, samples.sha256, imported, tidy(imported.graph), fit, validation)
+
+
+def measured(network: str, data: Dataset, model: Path, recipe: Recipe | None, calibration: Samples) -> dict[str, Any]:
+    """Figures of a model file, built and proved for a board."""
+    for board in BOARDS:
+        options = flow.Options(board, calibration, name=network)
+        with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+            try:
+                built = flow.build(model, Path(folder) / "out", options)
+                break
+            except flow.TargetError:
+                if board == BOARDS[-1]:
+                    raise
+    assert built.sizes is not None
+    run = profile_plan(built.plan, render_library(built.library), built.board.core)
+    real, ints = flow.run_both(built.model, data.test)
+    return {
+        "board": built.board.id,
+        "accuracy": round(score(data, ints[0], real[0]), 4),
+        "float_of_file": round(score(data, real[0], real[0]), 4),
+        "macs": built.plan.macs,
+        "constants": built.library.weight_bytes,
+        "flash": flash_bytes(built),
+        "image": built.sizes.flash_total,
+        "arena": built.plan.arena_len,
+        "cycles": run.total.cycles,
+        "equal_on": [r.core for r in built.results],
+    }
+
+
+def row(network: str, recipe: Recipe | None) -> dict[str, Any]:
+    """One row: the network as it is (None), or what a recipe makes of it."""
+    data = dataset_for(f"{network}_pt_legacy")
+    source = source_of(network, data)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
+        model = source.path
+        if recipe is not None:
+            model = Path(folder) / f"{network}.onnx"
+            content, _ = compressed_file(source, recipe)
+            model.write_bytes(content)
+        seconds = time.perf_counter() - start
+        few = Samples(tuple(x[:200] for x in source.fit.inputs), None, "0" * 64, "../shared")
+        found = measured(network, data, model, recipe, few)
+    return {"float": data.float_reference, **found, "seconds": round(seconds)}
+
+
+def trained(recipe: Recipe, epochs: int) -> Recipe:
+    """With fine-tuning: the teacher's answers, all weights and activations quantised in the loop."""
+    return replace(recipe, training=Training(epochs=epochs, quantise=True, float_share=0.3))
+
+
+def merged(recipes: Iterable[Recipe]) -> Recipe:
+    """All their sections in one."""
+    found: dict[str, Any] = {}
+    for r in recipes:
+        found |= {name: getattr(r, name) for name in r.techniques}
+    return Recipe(**found)
+
+
+def technique_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
+    """Every row of the table of techniques: "NETWORK: techniques, epochs" to its recipe."""
+    rows: dict[str, Recipe | None] = {}
+    for network in networks:
+        epochs = NETWORKS[network]
+        rows[f"{network}: int8"] = None
+        for name, recipe in TECHNIQUES.items():
+            if recipe.student is None:
+                rows[f"{network}: {name}"] = recipe
+            rows[f"{network}: {name}, trained"] = trained(recipe, epochs)
+        for pair in combinations(PAIRED, 2):
+            rows[f"{network}: {' + '.join(pair)}, trained"] = trained(merged(TECHNIQUES[p] for p in pair), epochs)
+        everything = merged(TECHNIQUES[p] for p in PAIRED)
+        mild = replace(everything, student=None, prune=Prune(0.3), sparsity=Sparsity(0.5), rank=Rank(amount=0.2))
+        rows[f"{network}: all, trained"] = trained(everything, epochs)
+        rows[f"{network}: all, milder, trained"] = trained(mild, epochs)
+    return rows
+
+
+def recipe_rows(names: Sequence[str]) -> dict[str, Recipe | None]:
+    """Every file of benchmarks/recipes, NETWORK.NAME.toml, and the network it belongs to as it is."""
+    rows: dict[str, Recipe | None] = {}
+    for path in sorted(RECIPES.glob("*.toml")):
+        network, name = path.stem.split(".", 1)
+        if not names or path.stem in names or network in names:
+            rows[f"{network}: int8"] = None
+            rows[f"{network}: recipe {name}"] = read_recipe(path)
+    return rows
+
+
+def load() -> dict[str, Any]:
+    """What is recorded: row name to figures."""
+    return dict(json.loads(RESULTS.read_text(encoding="utf-8"))) if RESULTS.exists() else {}
+
+
+def record(name: str, figures: Mapping[str, Any]) -> None:
+    """Add a row, whole or not at all; rows that another run wrote meanwhile stay."""
+    rows = {**load(), name: figures}
+    part = RESULTS.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n", encoding="utf-8")
+    part.replace(RESULTS)
+
+
+def show() -> None:
+    """The recorded rows as Markdown, one table a network."""
+    rows = load()
+    for network in dict.fromkeys(name.split(":")[0] for name in rows):
+        print(f"\n{network} (float {rows[f'{network}: int8']['float']:.4f})\n")
+        print("| | accuracy | constants | flash | image | M4 cycles | MACs |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for name, r in rows.items():
+            if name.startswith(f"{network}: "):
+                figures = " | ".join(f"{r[k]:,}" for k in ("constants", "flash", "image", "cycles", "macs"))
+                print(f"| {name.split(': ', 1)[1]} | {r['accuracy']:.4f} | {figures} |")
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] not in ("techniques", "recipes", "show"):
+        print(__doc__)
+        return 2
+    if arguments[0] == "show":
+        show()
+        return 0
+    names = list(arguments[1:])
+    rows = technique_rows(names or list(NETWORKS)) if arguments[0] == "techniques" else recipe_rows(names)
+    for i, (name, recipe) in enumerate(rows.items()):
+        if name in load():
+            continue
+        try:
+            found = row(name.split(":")[0], recipe)
+        except flow.TinygenError as e:
+            found = {"refused": str(e)}
+        record(name, found)
+        print(f"{i + 1}/{len(rows)} {name}: {found}", file=sys.stderr, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
