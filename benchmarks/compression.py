@@ -175,7 +175,8 @@ def show() -> None:
     rows = load()
     for network in dict.fromkeys(name.split(":")[0] for name in rows):
         print(f"\n{network} (float {rows[f'{network}: int8']['float']:.4f})\n")
-        print("| | accuracy | constants | flash | image | M4 cycles | MACs |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        print("| | accuracy | constants | flash | image | M4 cycles | MACs |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
         for name, r in rows.items():
             if name.startswith(f"{network}: "):
                 figures = " | ".join(f"{r[k]:,}" for k in ("constants", "flash", "image", "cycles", "macs"))
