@@ -1,6 +1,6 @@
 """Fits tinygen's cost model: writes tinygen/targets/costs.json.
 
-    python -m benchmarks.fit_costs [--cores cortex-m4 ...] [--left-out]      a few minutes
+    python -m benchmarks.fit_costs [--cores cortex-m4 ...] [--only sparse ...] [--left-out]      a few minutes
 
 A seeded set of single layers is lowered through the planner's own registry, every candidate of every core is counted
 in emulation (and compared with numpy), and coefficients that are not negative are found by least squares of the
@@ -36,7 +36,9 @@ from benchmarks.layers import (
     pointwise,
     softmax,
 )  # fmt: skip
+from benchmarks.packed import blocks, is_packed, n_of_four, sparse_palette, unstructured, with_weights
 from tinygen.ops import Operator
+from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.layout import pad_call
 from tinygen.plan.select import candidates
@@ -153,6 +155,29 @@ def training_layers() -> list[Layer]:
     return layers
 
 
+def packed_layers() -> list[Layer]:
+    """Layers for kernels that store weights in another form than int8: zeros in every pattern, few values."""
+    rng = random.Random(1)
+    makes = [blocks, unstructured, sparse_palette]
+    layers = []
+    for i in range(180):
+        c = (rng.choice((8, 16, 24, 32, 48, 64)), rng.choice(CHANNELS[3:14]))
+        hw = (rng.randint(1, 12), rng.randint(1, 12))
+        if i % 3 == 0:
+            layer = pointwise(hw, c)
+        elif i % 3 == 1:
+            k, s = rng.choice(((3, 3), (3, 3), (5, 5), (1, 3), (3, 1), (2, 2), (1, 1))), rng.choice((1, 1, 2))
+            layer = conv((hw[0] + 4, hw[1] + 4), c, k, (s, s), same=rng.random() < 0.7)
+        else:
+            layer = dense(rng.choice((32, 64, 100, 128, 256, 400, 784)), rng.choice(CHANNELS[3:16]),
+                          rng.choice((1, 1, 1, 2, 4, 6)))  # fmt: skip
+        share = rng.choice((0.3, 0.5, 0.7, 0.8, 0.9, 0.95))
+        make = n_of_four(rng.choice((1, 2))) if i % 4 == 3 else makes[i % 4](share)
+        if _macs(layer) <= MAX_MACS:
+            layers.append(with_weights(layer, f"{share:.0%}", make))
+    return layers
+
+
 def _heavy_tailed(layer: Layer, power: int) -> Layer:
     """Trained weights have more small values than normal ones, and kernels that pack them by size gain from it."""
     x, w, b = layer.inputs
@@ -168,8 +193,8 @@ def _macs(layer: Layer) -> int:
     return node.op.macs(graph.ins(node), graph.outs(node)[0])
 
 
-def cases_of(core: str, layers: Sequence[Layer]) -> list[Case]:
-    """Every candidate of every call of every layer, dense and with planes, for one core."""
+def cases_of(core: str, layers: Sequence[Layer], wanted: Callable[[Call], bool] = lambda _: True) -> list[Case]:
+    """Every candidate of every call of every layer, dense and with planes, for one core; those that are wanted."""
     sets = get_core(core).kernel_sets
     found = []
     for layer in layers:
@@ -178,12 +203,13 @@ def cases_of(core: str, layers: Sequence[Layer]) -> list[Case]:
         assert isinstance(node.op, Operator)
         lowered = node.op.lower(graph.ins(node), graph.outs(node)[0])
         for call in map(settle, lowered):
-            found += [Case(layer.name, graph, c, len(lowered) == 1) for c in candidates(call, sets)]
+            ways = filter(wanted, candidates(call, sets))
+            found += [Case(layer.name, graph, c, len(lowered) == 1) for c in ways]
             both = layouts(call)
             if call.kernel == "tg_conv_s8":  # they cost much the same
                 both = both[len(found) % 2 :: 2]
             for planes in both:
-                made = candidates(planes, sets)
+                made = [c for c in candidates(planes, sets) if wanted(c)]
                 found += [Case(layer.name, graph, c) for c in made]
                 if made and planes.x_planes is not None:
                     pad = pad_call(call.output, planes.x_planes, 0)
@@ -235,10 +261,16 @@ def left_out(rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
 Table = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
-def fit_core(core: str, layers: Sequence[Layer], *, folds: bool = False) -> tuple[str, Table]:
-    """A line on each kernel, and the core's part of costs.json: cycles where the core has a timing."""
+def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tuple[str, Table]:
+    """A line on each kernel, and the core's part of costs.json: cycles where the core has a timing. Of kernels with a
+    part of their name in `only`, or of all."""
     figures = FIGURES if timing_core(core).name in TIMINGS else {"insns": "instructions"}
-    cases = cases_of(core, layers)
+
+    def wanted(call: Call) -> bool:
+        return not only or any(part in cost.line(call) for part in only)
+
+    cases = cases_of(core, training_layers(), lambda c: wanted(c) and not is_packed(c))
+    cases += cases_of(core, packed_layers(), lambda c: wanted(c) and is_packed(c))
     faults: list[str] = []
     counted = count_cases(core, cases, faults)
     table: Table = {}
@@ -266,16 +298,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", nargs="+", default=list(RECORDED), choices=RECORDED)
     parser.add_argument("--left-out", action="store_true", help="errors of layers left out of the fit, in five folds")
+    parser.add_argument("--only", nargs="+", default=[], help="parts of names of kernels; all others stay as they are")
     options = parser.parse_args(argv)
-    layers = training_layers()
     known = json.loads(cost.TABLE.read_text(encoding="utf-8")) if cost.TABLE.is_file() else {}
     table = {core: part for core, part in known.items() if core in RECORDED}
     with ThreadPoolExecutor(2) as pool:
         for core, (text, part) in zip(
-            options.cores, pool.map(lambda c: fit_core(c, layers, folds=options.left_out), options.cores), strict=True
+            options.cores,
+            pool.map(lambda c: fit_core(c, options.only, folds=options.left_out), options.cores),
+            strict=True,
         ):
             print(text, flush=True)
-            table[core] = part
+            table[core] = {**table.get(core, {}), **part} if options.only else part
     cost.TABLE.write_text(json.dumps(table, indent=0, sort_keys=True) + "\n", encoding="utf-8")
     return 0
 

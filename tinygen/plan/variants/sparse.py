@@ -60,9 +60,10 @@ def features(stream: Stream, n_out: int, rows: int, calls: int = 1) -> dict[str,
     or for one."""
     found = {"calls": float(calls), "outputs": float(calls * rows * n_out)}
     for at_once in (2, 4):
-        passes = -(-rows // at_once) if rows >= at_once else rows
-        name = f"_by_{at_once}" if rows >= at_once else f"_below_{at_once}"
-        found |= {f"channels{name}": calls * passes * n_out, f"entries{name}": calls * passes * stream.entries}
+        many = rows >= at_once
+        passes = calls * (-(-rows // at_once) if many else rows)
+        for name, yes in ((f"by_{at_once}", many), (f"below_{at_once}", not many)):
+            found |= {f"channels_{name}": passes * n_out * yes, f"entries_{name}": passes * stream.entries * yes}
     return found
 
 
