@@ -16,10 +16,11 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.change import why_not_by_default
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
-from tinygen.compress.recipe import Layer, Recipe
+from tinygen.compress.recipe import Layer, Rank, Recipe
 from tinygen.compress.split import some
+from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
-from tinygen.ir.types import Graph, Node
+from tinygen.ir.types import Graph
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,7 +66,7 @@ def compress(
     from tinygen.compress.finish import finish
 
     repairs = recipe.repairs.steps if recipe.repairs is not None else ()
-    done = finish(network, work.few, method=method, repairs=repairs)
+    done = finish(network, work.few, method=method, repairs=repairs, progress=progress)
     return Compressed(done, network, tuple(work.log))
 
 
@@ -116,19 +117,23 @@ class _Work:
         settings = self.recipe.student
         if settings is None:
             return network
-        before = sum(_weights_of(network, n) for n in layers(network.graph))
         if settings.model is not None:
             assert own_student is not None
+            before, after = (sum(g.tensors[n.inputs[1]].size for n in layers(g)) for g in (network.graph, own_student))
             network = Network(unpinned(own_student))
+            self.log.append(LayerChange("(network)", "student", f"{settings.model}", before, after))
         else:
             from tinygen.compress.student import student
 
             network = student(
-                network, width=settings.width, depth=settings.depth, separable=settings.separable,
+                network,
+                width=settings.width,
+                depth=settings.depth,
+                separable=settings.separable,
+                inherit=settings.inherit,
                 seed=self.recipe.seed,
-            )  # fmt: skip
-        after = sum(_weights_of(network, n) for n in layers(network.graph))
-        self.log.append(LayerChange("(network)", "student", "trained from the answers of the original", before, after))
+                log=self.log,
+            )
         others = set(self.recipe.techniques) - {"student", "training", "repairs", "activations"}
         return self.train(network, "student", quantise=False) if others else network
 
@@ -148,36 +153,48 @@ class _Work:
         steps = settings.steps
         # What goes in each step is a share of what is left.
         amount = 1.0 - (1.0 - settings.amount) ** (1.0 / steps)
+        skipped = {name for name, row in overrides(network.graph, self.recipe.layers).items() if row.prune is False}
         for step in range(steps):
-            for _, names in self._groups(network, "prune", settings.amount):
-                network = prune(
-                    network, self.few, amount=amount, criterion=settings.criterion, measure=settings.measure,
-                    layers=names, progress=self.progress, log=self.log,
-                )  # fmt: skip
+            scores = None
+            if settings.criterion == "taylor":
+                from tinygen.compress.train import taylor_scores
+
+                scores = taylor_scores(network, self.original, self.few, self._training(), progress=self.progress)
+            network = prune(
+                network,
+                self.few,
+                amount=amount,
+                criterion="activation" if settings.criterion == "taylor" else settings.criterion,
+                measure=settings.measure,
+                scores=scores,
+                layers=[n.name for n in layers(network.graph) if n.name not in skipped] if skipped else None,
+                log=self.log,
+                progress=self.progress,
+            )
             if step + 1 < steps:
-                training = self.recipe.training
-                assert training is not None
-                epochs = max(1, training.epochs // steps)
+                epochs = max(1, self._training().epochs // steps)
                 network = self.train(network, f"prune{step + 1}", quantise=False, epochs=epochs)
         return network
 
     def rank(self, network: Network) -> Network:
         settings = self.recipe.rank
-        default = None if settings is None else settings
-        groups = self._groups(network, "rank", default)
+        groups = self._groups(network, "rank", settings)
         if not groups:
             return network
         from tinygen.compress.lowrank import factorise
 
         for value, names in groups:
-            if isinstance(value, float):
-                how: dict[str, Any] = {"amount": value}
-            else:
-                assert settings is not None
-                how = {"amount": settings.amount, "energy": settings.energy}
-            method = "auto" if settings is None else settings.method
+            how = Rank(energy=value) if isinstance(value, float) else value
             network = factorise(
-                network, self.few, **how, method=method, layers=names, log=self.log, progress=self.progress
+                network,
+                self.few,
+                amount=how.amount,
+                energy=how.energy,
+                measure=how.measure,
+                method=how.method,
+                layers=names,
+                log=self.log,
+                progress=self.progress,
             )
         return network
 
@@ -256,12 +273,17 @@ class _Work:
             return network
         from tinygen.compress.train import fine_tune
 
-        training = replace(self.recipe.training, seed=self.recipe.seed, **settings)
+        training = replace(self._training(), **settings)
         checkpoint = None
         if self.workdir is not None:
             self.workdir.mkdir(parents=True, exist_ok=True)
             checkpoint = self.workdir / f"{self.recipe.key}-{stage}.checkpoint"
         return fine_tune(network, self.original, self.samples, training, progress=self.progress, checkpoint=checkpoint)
+
+    def _training(self) -> Training:
+        """Settings of the recipe, with its seed."""
+        assert self.recipe.training is not None  # Recipe sees to it
+        return replace(self.recipe.training, seed=self.recipe.seed)
 
     # -- layers --------------------------------------------------------------------------------------------------
 
@@ -287,10 +309,6 @@ def _eligible(graph: Graph, without: Iterable[str]) -> list[str]:
     """Layers that techniques work on unasked, without those named."""
     skip = set(without)
     return [n.name for n in layers(graph) if n.name not in skip and why_not_by_default(graph, n) is None]
-
-
-def _weights_of(network: Network, node: Node) -> int:
-    return network.graph.tensors[node.inputs[1]].size
 
 
 def unpinned(graph: Graph) -> Graph:

@@ -26,16 +26,18 @@ MAX_SEED = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """A smaller network of the same family, trained from the teacher's answers; or the user's own (`model`, ONNX)."""
+    """A smaller network of the same family, which starts with what it can inherit of the weights and is trained from
+    the network's answers; or the user's own (`model`, ONNX)."""
 
     width: float = 1.0
     depth: float = 1.0
     separable: bool = False
+    inherit: bool = True
     model: str | None = None
 
     def __post_init__(self) -> None:
         _within("student.width", self.width, 0.01, 1.0)
-        _within("student.depth", self.depth, 0.0, 1.0)
+        _within("student.depth", self.depth, 0.01, 1.0)
         if self.model is not None and (self.width, self.depth, self.separable) != (1.0, 1.0, False):
             raise RecipeError(
                 f'student: found model "{self.model}" together with width, depth or separable; allowed is either a '
@@ -45,11 +47,12 @@ class Student:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Channels removed: `amount` is the share of `measure` that goes, in `steps` with fine-tuning between."""
+    """Channels removed: `amount` is the share of `measure` that goes, in `steps` with fine-tuning between. The
+    criterion "taylor" asks gradients of the training's loss."""
 
     amount: float = 0.5
     measure: Measure = "macs"
-    criterion: str = "activation"
+    criterion: Literal["activation", "magnitude", "taylor"] = "activation"
     steps: int = 1
 
     def __post_init__(self) -> None:
@@ -59,20 +62,22 @@ class Prune:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Layers as products of smaller ones: `amount` is the share of weights that goes, or `energy` that stays."""
+    """Layers in thinner parts: `amount` is the share of the network's `measure` that goes; or `energy`, the share of
+    every layer's output power that stays."""
 
     amount: float | None = None
     energy: float | None = None
-    method: str = "auto"
+    measure: Literal["weights", "macs"] = "weights"
+    method: Literal["auto", "lowrank", "tucker", "cp", "spatial", "depthwise"] = "auto"
 
     def __post_init__(self) -> None:
         if (self.amount is None) == (self.energy is None):
             found = "both" if self.amount is not None else "neither"
             raise RecipeError(f"rank: found {found} of amount and energy; allowed is exactly one of them.")
         if self.amount is not None:
-            _share("rank.amount", self.amount)
+            _within("rank.amount", self.amount, 0.01, 0.99)
         if self.energy is not None:
-            _within("rank.energy", self.energy, 0.01, 1.0)
+            _within("rank.energy", self.energy, 0.01, 0.9999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ class Repairs:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one layer gets instead, by technique; None: what all get. False: nothing."""
+    """What one layer gets instead, by technique; None: what all get. False: nothing. `rank` is an energy."""
 
     prune: Literal[False] | None = None
     rank: float | Literal[False] | None = None
@@ -144,10 +149,10 @@ class Layer:
     activations: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rank", "sparsity"):
-            value = getattr(self, name)
-            if value is not None and value is not False:
-                _share(f"layers.{name}", value)
+        if self.rank is not None and self.rank is not False:
+            _within("layers.rank", self.rank, 0.01, 0.9999)
+        if self.sparsity is not None and self.sparsity is not False:
+            _share("layers.sparsity", self.sparsity)
         if self.cluster is not None and self.cluster is not False:
             _one_of("layers.cluster", self.cluster, ENTRIES)
         if self.bits is not None:
@@ -184,6 +189,11 @@ class Recipe:
             raise RecipeError(
                 "student: found without training; a student has to learn from the network. Add a [training] section "
                 "(--epochs N)."
+            )
+        if self.prune is not None and self.prune.criterion == "taylor" and self.training is None:
+            raise RecipeError(
+                'prune.criterion: found "taylor" without training, whose loss it asks. Add a [training] section '
+                "(--epochs N), or take activation or magnitude."
             )
         if self.prune is not None and self.prune.steps > 1 and self.training is None:
             raise RecipeError(
