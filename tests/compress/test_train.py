@@ -134,6 +134,17 @@ def test_entries_stay_when_asked() -> None:
     assert fine_tune(network, graph, samples, SHORT).form(nets.HIDDEN) != form
 
 
+def test_shared_codebooks_stay_shared() -> None:
+    graph, samples = toy()
+    one, other = WeightForm(codebook=(-127, -40, 40, 127)), WeightForm(codebook=(-127, -50, 50, 127))
+    network = Network(graph, {nets.CONV: one, nets.HIDDEN: one, nets.POINTWISE: other})
+    tuned = fine_tune(network, graph, samples, SHORT)
+    books = [tuned.form(name).codebook for name in (nets.CONV, nets.HIDDEN, nets.POINTWISE)]
+    assert books[0] == books[1] != one.codebook
+    assert books[0] != books[2]
+    assert pin_weights(tuned) == tuned.graph
+
+
 def test_entries_are_repaired_within_int8() -> None:
     form = FormModule(WeightForm(codebook=(-9, 1, 120, 127)), np.ones((2, 3)), None, learn_entries=True)
     assert form.book is not None

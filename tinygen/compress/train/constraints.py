@@ -97,15 +97,24 @@ class FormModule(torch.nn.Module):
     book: torch.nn.Parameter | None
     mask: Tensor | None
 
-    def __init__(self, form: WeightForm, w: Array, scale: Array | None, *, learn_entries: bool) -> None:
-        """`w` (O, ...): the weights at the start; `scale` (O,): their scale, if it is known already."""
+    def __init__(
+        self,
+        form: WeightForm,
+        w: Array,
+        scale: Array | None,
+        *,
+        learn_entries: bool,
+        book: torch.nn.Parameter | None = None,
+    ) -> None:
+        """`w` (O, ...): the weights at the start; `scale` (O,): their scale, if it is known already; `book`: that of
+        another layer, to share."""
         super().__init__()
         self.form = form
         self.snaps = form.codebook is not None or form.bits < 8
         start = first_scale(w, form) if scale is None else np.asarray(scale, np.float64)
         self.log_scale = torch.nn.Parameter(torch.from_numpy(np.log(start)).float(), requires_grad=self.snaps)
-        self.book = None
-        if form.codebook is not None:
+        self.book = book
+        if form.codebook is not None and book is None:
             entries = torch.tensor(form.codebook, dtype=torch.float32)
             self.book = torch.nn.Parameter(entries, requires_grad=learn_entries and len(entries) > 1)
         mask = None if form.mask is None else torch.from_numpy(form.mask.array.reshape(len(w), -1).copy())

@@ -81,8 +81,10 @@ class Trainer:
             )
 
     def _make_forms(self) -> dict[str, FormModule]:
-        """By the name of the weights; nodes that share their weights share the form of the first."""
-        graph, forms = self.network.graph, {}
+        """By the name of the weights; nodes that share their weights share the form of the first, layers that start
+        with one codebook go on sharing it."""
+        graph, forms = self.network.graph, dict[str, FormModule]()
+        books: dict[tuple[int, ...] | None, torch.nn.Parameter | None] = {}
         for node in layers(graph):
             t = weights(graph, node)
             if node.name not in self.network.forms or t.name in forms:
@@ -95,7 +97,10 @@ class Trainer:
                     w = np.where(form.mask.array, w, origin.array)
                     self.student.set_weights({t.name: w})
             scale = None if t.quant is None or t.quant.axis != 0 else np.asarray(t.quant.scale, np.float64)
-            forms[t.name] = FormModule(form, w, scale, learn_entries=self.settings.learn_entries).to(self.device)
+            module = FormModule(
+                form, w, scale, learn_entries=self.settings.learn_entries, book=books.get(form.codebook)
+            ).to(self.device)
+            forms[t.name], books[form.codebook] = module, module.book
         return forms
 
     def _prepare(self) -> tuple[Objective, _Data]:
@@ -193,7 +198,7 @@ class Trainer:
                 params.append(form.log_scale)
                 units.append(torch.ones_like(form.log_scale))
                 decays.append(False)
-            if form.book is not None and form.book.requires_grad:
+            if form.book is not None and form.book.requires_grad and not any(form.book is p for p in params):
                 params.append(form.book)
                 units.append(form.book.detach().abs().mean().expand_as(form.book).clone())
                 decays.append(False)
