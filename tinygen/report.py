@@ -61,7 +61,7 @@ def build_json(built: Built) -> dict[str, Any]:
             {"core": r.core, "samples": r.samples, "outputs_sha256": r.outputs_sha256, "stack": r.stack}
             for r in built.results
         ],
-        "notes": [*m.imported.notes, *built.notes],
+        "notes": [*m.notes, *built.notes],
         "seconds": {k: round(v, 3) for k, v in built.seconds.items()},
     }
 
@@ -267,7 +267,7 @@ def estimate_json(model: Quantised, e: Estimate) -> dict[str, Any]:
             for f in e.fits
         ],
         "prediction": prediction_json(e),
-        "notes": list(model.imported.notes),
+        "notes": list(model.notes),
     }
 
 

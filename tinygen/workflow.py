@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -37,7 +37,8 @@ from tinygen.ops.base import need_quant, quantise_as
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
-from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
+from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs, wide_tensors
+from tinygen.passes.widths import asked_wide
 from tinygen.plan.planner import identifier, plan
 from tinygen.plan.predict import Prediction
 from tinygen.plan.predict import predict as predict_plan
@@ -98,6 +99,7 @@ class Options:
     plain_stack: bool = False
     verify_cores: tuple[str, ...] | None = None  # None: this computer and the board's core; (): nothing
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    activations: str = "8"  # "16", or names of those in int16: passes/widths.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ class Quantised:
     def after(self) -> simplify.Size:
         """What simplification left."""
         return simplify.size_of(self.fixed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What import and quantisation had to say."""
+        return tuple(dict.fromkeys((*self.imported.notes, *self.fixed.notes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +183,8 @@ def quantise_model(
         graph = tidy(imported.graph)
     with clock.phase("calibrate"):
         samples, made_up = _samples(imported, graph, options)
-        fixed, layers = calibrate(graph, samples, options.method, progress)
+        wide = asked_wide(graph, options.activations)
+        fixed, layers = calibrate(graph, samples, options.method, progress, wide)
     with clock.phase("check import"):
         check_import(imported, graph, samples)
     with clock.phase("simplify"):
@@ -237,9 +245,12 @@ def read_samples(path: Path, imported: Imported, graph: Graph, limit: int | None
 
 
 def calibrate(
-    graph: Graph, samples: Samples, method: str, progress: Progress = no_progress
+    graph: Graph, samples: Samples, method: str, progress: Progress = no_progress, wide: Collection[str] = ()
 ) -> tuple[Graph, tuple[LayerAccuracy, ...]]:
-    """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers."""
+    """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers.
+
+    `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones.
+    """
     if method not in METHODS:
         raise DataError(f'no calibration method "{method}"; tinygen has {", ".join(METHODS)}')
     inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
@@ -249,8 +260,10 @@ def calibrate(
     means = {name: ChannelMeans() for name in weighted_inputs(graph)}
     watched = tuple(dict.fromkeys((*wanted, *means)))
     histograms = collect(model, watched, inputs, lambda d, t: progress("calibrating", d, t), means)
-    ranges = estimate_all({name: histograms[name] for name in wanted}, method)
-    fixed = quantise(graph, ranges, {name: m.mean for name, m in means.items()})
+    kept = wide_tensors(graph, wide)
+    ranges = estimate_all({name: histograms[name] for name in wanted if name not in kept}, method)
+    ranges |= estimate_all({name: histograms[name] for name in wanted if name in kept}, "minmax")
+    fixed = quantise(graph, ranges, {name: m.mean for name, m in means.items()}, wide)
     return fixed, layer_accuracy(graph, fixed, model, inputs)
 
 

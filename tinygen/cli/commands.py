@@ -59,20 +59,20 @@ def cli() -> None:
 def build(
     model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
     plain_stack: bool, force: bool, layers: bool, as_json: bool, name: str | None, method: str, samples: int,
-    input_shapes: dict[str, tuple[int, ...]],
+    input_shapes: dict[str, tuple[int, ...]], activations: str,
 ) -> None:  # fmt: skip
     """Generate, prove and measure the C library of MODEL for a board."""
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
     options = flow.Options(
-        board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes
-    )
+        board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes, activations
+    )  # fmt: skip
     target = output or Path("build") / flow.model_name(name or model.stem)
     with Bars() as bars:
         built = flow.build(model, target, options, bars, force=force)
     if as_json:
         click.echo(json.dumps({**report.build_json(built), "output": str(target)}, indent=2))
         return
-    notes([*built.model.imported.notes, *built.notes])
+    notes([*built.model.notes, *built.notes])
     if built.model.synthetic and not built.model.imported.quantised:
         unknown = Text("No calibration data: ranges come from made-up inputs and accuracy is unknown.", "bold red")
         err.print(unknown.append(" Give --data with real samples before you trust it.", "not bold default"))
@@ -93,15 +93,16 @@ def build(
 @model_options
 def inspect(
     model: Path, board: str | None, as_json: bool, name: str | None, method: str, samples: int,
-    input_shapes: dict[str, tuple[int, ...]],
+    input_shapes: dict[str, tuple[int, ...]], activations: str,
 ) -> None:  # fmt: skip
     """Show operators, shapes, MACs and parameters of MODEL; predict time, flash and RAM on every board."""
-    quantised = flow.quantise_model(model, flow.Options("", None, name, method, samples, input_shapes=input_shapes))
+    options = flow.Options("", None, name, method, samples, input_shapes=input_shapes, activations=activations)
+    quantised = flow.quantise_model(model, options)
     estimate = flow.estimate(quantised, board)
     if as_json:
         click.echo(json.dumps(report.estimate_json(quantised, estimate), indent=2))
         return
-    notes(list(quantised.imported.notes))
+    notes(list(quantised.notes))
     out.print(report.ports_table(quantised))
     out.print(report.nodes_table(quantised, estimate))
     out.print(report.fits_table(estimate))
@@ -125,10 +126,10 @@ def inspect(
 @model_options
 def evaluate(
     model: Path, data: Path, calib: Path | None, limit: int | None, layers: bool, as_json: bool, name: str | None,
-    method: str, samples: int, input_shapes: dict[str, tuple[int, ...]],
+    method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
 ) -> None:  # fmt: skip
-    """Compare float and int8 accuracy of MODEL (labels), or their agreement and SQNR (no labels)."""
-    options = flow.Options("", calib, name, method, samples, input_shapes=input_shapes)
+    """Compare float and integer accuracy of MODEL (labels), or their agreement and SQNR (no labels)."""
+    options = flow.Options("", calib, name, method, samples, input_shapes=input_shapes, activations=activations)
     with Bars() as bars:
         result = flow.evaluate(model, data, options, bars, limit=limit)
     if as_json:

@@ -47,6 +47,8 @@ def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
                      help="How many calibration samples to use."),
         click.option("--calibration", "method", default=flow.DEFAULT_METHOD, show_default=True,
                      type=click.Choice(METHODS), help="How ranges of activations are estimated."),
+        click.option("--activations", default="8", show_default=True, metavar="8|16|NAME,...",
+                     help="Bits of activations; or ONNX nodes, inputs and outputs that are kept in 16 bits."),
         click.option("--name", callback=name, help="Name of the model in C; the file's name unless given."),
     ):  # fmt: skip
         f = option(f)
