@@ -226,7 +226,8 @@ def refused(tmp_path: Path, text: str, weights: dict[str, np.ndarray], match: st
 def test_refusals(tmp_path: Path) -> None:
     pair = "g (float[1,4] x) => (float y) { q = QuantizeLinear<axis=1>(x, s, z) y = DequantizeLinear<axis=1>(q, s, z) }"
     refused(tmp_path, pair, {"s": np.full(4, 0.1, F), "z": np.zeros(4, np.int8)}, "a scale for each channel")
-    refused(tmp_path, pair, qdq(0.1, 0, np.int16), "quantisation to int16", 21)
+    refused(tmp_path, pair, qdq(0.1, 3, np.int16), "int16 with zero point 3", 21)
+    refused(tmp_path, pair, qdq(0.1, 0, np.uint16), "quantisation to uint16", 21)
     refused(tmp_path, pair, qdq(-0.1, 0, np.int8), "not positive")
     text = "g (int8[1,4] x) => (int8 y) { y = Add(x, x) }"
     refused(tmp_path, text, {}, "Add of integers")

@@ -296,13 +296,11 @@ def _round(mode: str, x: np.float32) -> int:
             return int(np.ceil(x - np.float32(0.5)))
 
 
-def _axis(n: View, length: int, out: int, scale: float) -> Axis:
-    """The table of one resized axis."""
-    where = n.text("coordinate_transformation_mode", "half_pixel")
+def resize_axis(where: str, rounding: str, linear: bool, length: int, out: int, scale: float) -> Axis:
+    """The table of one resized axis. `where`: coordinate_transformation_mode; `rounding`: nearest_mode."""
     at = [_coordinate(where, o, scale, length, out) for o in range(out)]
-    if n.text("mode", "nearest") == "nearest":
-        mode = n.text("nearest_mode", "round_prefer_floor")
-        return Axis.nearest(tuple(min(max(_round(mode, x), 0), length - 1) for x in at))
+    if not linear:
+        return Axis.nearest(tuple(min(max(_round(rounding, x), 0), length - 1) for x in at))
     rows = []
     for x in at:
         inside = min(max(float(x), 0.0), length - 1.0)
@@ -347,11 +345,13 @@ def resize(b: Builder, n: View) -> Result:
     out, scale = _resize_scales(n, x.shape)
     if min(out) < 1:
         raise Unsupported(f"output shape {out}")
-    tables = {a: _axis(n, x.shape[a], out[a], scale[a]) for a in range(rank)}
+    linear = n.text("mode", "nearest") == "linear"
+    how = n.text("coordinate_transformation_mode", "half_pixel"), n.text("nearest_mode", "round_prefer_floor"), linear
+    tables = {a: resize_axis(*how, x.shape[a], out[a], scale[a]) for a in range(rank)}
     moved = [a for a in range(rank) if tables[a] != _identity(x.shape[a])]
     if not moved:
         return x
-    if n.text("mode", "nearest") == "nearest" and (rank not in (3, 4) or 0 in moved):
+    if not linear and (rank not in (3, 4) or 0 in moved):
         for a in moved:
             x = b.emit(Gather(a, tables[a].first), x)
         return x
@@ -361,7 +361,7 @@ def resize(b: Builder, n: View) -> Result:
     alone = 1 if 1 not in moved else next(a for a in range(rank - 1, 0, -1) if a not in moved)
     spatial = [a for a in range(1, rank) if a != alone]
     perm = (0, *spatial, alone)
-    y = b.emit(Resize(tuple(tables[a] for a in spatial), n.text("mode", "nearest") == "linear"), b.transpose(x, perm))
+    y = b.emit(Resize(tuple(tables[a] for a in spatial), linear), b.transpose(x, perm))
     return b.transpose(y, tuple(int(p) for p in np.argsort(perm)))
 
 

@@ -1,29 +1,40 @@
-"""FLOAT graph to ONNX: what onnxruntime executes for calibration, comparison and accuracy."""
+"""FLOAT graph to ONNX: what onnxruntime executes for calibration, comparison and accuracy (`to_onnx`), and the
+standard QDQ form, which carries a quantised network from tool to tool (`to_qdq`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from tinygen.ir.types import Graph, Stage, Tensor
+from tinygen.errors import ModelError
+from tinygen.frontend.handlers_spatial import resize_axis
+from tinygen.ir.types import Graph, Node, Stage, Tensor
 from tinygen.numerics import Array
+from tinygen.ops import Conv, ConvTranspose, Dense, Resize
 from tinygen.ops.base import Operator
 
 #: Operator set and file version of everything we write: old enough for onnxruntime 1.14.
 OPSET = 18
 IR_VERSION = 8
+#: The first in which QuantizeLinear knows int16.
+OPSET_INT16 = 21
+IR_VERSION_INT16 = 10
+
+#: Operators with weights as we write them, and the axis of the weights that is the output channel.
+_CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
 
 
 class _Builder:
     """Collects ONNX nodes; implements tinygen.ops.base.OnnxBuilder."""
 
-    def __init__(self, taken: set[str]) -> None:
+    def __init__(self, taken: Iterable[str]) -> None:
         self.nodes: list[NodeProto] = []
         self.initialisers: list[TensorProto] = []
-        self._taken = taken
+        self._taken = set(taken)
         self._count = 0
 
     def fresh(self, kind: str) -> str:
@@ -43,9 +54,44 @@ class _Builder:
         self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
         return name
 
+    def write(self, graph: Graph, node: Node, inputs: Sequence[str]) -> tuple[str, ...]:
+        """The ONNX nodes of one node; their outputs."""
+        assert isinstance(node.op, Operator)
+        start = len(self.nodes)
+        written = node.op.to_onnx(self, graph.ins(node), inputs)
+        self.label(node, start)
+        return written
 
-def _value_info(t: Tensor) -> Any:
-    return helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape))
+    def label(self, node: Node, start: int) -> None:
+        """The name of `node` for its ONNX nodes, those from `start` on: the layer proper has it, the others begin with
+        it."""
+        mine = self.nodes[start:]
+        proper = next((n for n in mine if n.op_type in _CHANNEL_AXIS), mine[-1] if mine else None)
+        kinds: dict[str, int] = {}
+        for n in mine:
+            count = kinds[n.op_type] = kinds.get(n.op_type, 0) + 1
+            n.name = node.name if n is proper else f"{node.name}/{n.op_type}{'' if count == 1 else f'_{count}'}"
+
+    def model(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto], opset: int, ir: int
+    ) -> bytes:
+        """The serialised model, without initialisers that nobody reads."""
+        read = {name for n in self.nodes for name in n.input}
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, [t for t in self.initialisers if t.name in read])
+        model: ModelProto = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir, producer_name="tinygen"
+        )
+        data: bytes = model.SerializeToString()
+        return data
+
+
+def _value_info(name: str, shape: Sequence[int]) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def _need_float(graph: Graph) -> None:
+    if graph.stage is not Stage.FLOAT:
+        raise ValueError("only FLOAT graphs have a float meaning")
 
 
 def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
@@ -53,13 +99,11 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
 
     Inputs, outputs and `extra_outputs` (any tensors of the graph) carry the names, shapes and layout of the IR tensors.
     """
-    if graph.stage is not Stage.FLOAT:
-        raise ValueError("only FLOAT graphs have a float meaning")
+    _need_float(graph)
     b = _Builder({*graph.tensors, *(n.name for n in graph.nodes)})
     for node in graph.nodes:
-        assert isinstance(node.op, Operator)
         start = len(b.nodes)
-        written = node.op.to_onnx(b, graph.ins(node), node.inputs)
+        written = b.write(graph, node, node.inputs)
         mine = {n.output[0]: n for n in b.nodes[start:]}
         for name, want in zip(written, node.outputs, strict=True):
             last = mine.get(name)
@@ -68,21 +112,146 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
                 b.nodes.append(helper.make_node("Identity", [name], [want], name=b.fresh("Identity")))
             else:
                 last.output[0] = want
-                last.name = node.name
-    read = {name for n in b.nodes for name in n.input}
     for t in graph.tensors.values():
-        if t.const is not None and t.name in read:
+        if t.const is not None:
             b.initialisers.append(numpy_helper.from_array(t.array, t.name))
     shown = list(dict.fromkeys((*graph.outputs, *(name for name in extra_outputs if name not in graph.inputs))))
-    proto = helper.make_graph(
-        b.nodes,
+    tensors = graph.tensors
+    return b.model(
         graph.name,
-        [_value_info(graph.tensors[name]) for name in graph.inputs],
-        [_value_info(graph.tensors[name]) for name in shown],
-        b.initialisers,
+        [_value_info(name, tensors[name].shape) for name in graph.inputs],
+        [_value_info(name, tensors[name].shape) for name in shown],
+        OPSET,
+        IR_VERSION,
     )
-    model: ModelProto = helper.make_model(
-        proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="tinygen"
+
+
+class _QdqBuilder(_Builder):
+    """Writes pinned weights as int8 behind DequantizeLinear, and activations through QuantizeLinear."""
+
+    weights: Tensor | None = None  # those of the node being written, where they are pinned
+
+    def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
+        if self.weights is not None and op_type in _CHANNEL_AXIS:
+            x, w, *rest = inputs
+            inputs = [x, self._codes(w, self.weights, _CHANNEL_AXIS[op_type]), *rest]
+        return super().op(op_type, inputs, **attributes)
+
+    def _codes(self, name: str, pinned: Tensor, axis: int) -> str:
+        """DequantizeLinear in place of the float initialiser `name`, just written for the weights `pinned`."""
+        at = next(i for i, t in enumerate(self.initialisers) if t.name == name)
+        real = numpy_helper.to_array(self.initialisers.pop(at)).astype(np.float64)
+        assert pinned.quant is not None
+        # A transposed convolution in groups lists the channels of one group: the scales repeat from group to group.
+        scale = np.asarray(pinned.quant.scale, np.float32)[: real.shape[axis]]
+        along = tuple(-1 if i == axis else 1 for i in range(real.ndim))
+        codes = np.rint(real / scale.astype(np.float64).reshape(along))
+        if np.abs(codes).max(initial=0.0) > 127.0:
+            raise ValueError(f'weights "{pinned.name}" do not fit int8 at their pinned scale')
+        inputs = [self.const(codes.astype(np.int8)), self.const(scale)]
+        return super().op("DequantizeLinear", inputs, axis=axis)
+
+    def quantise(self, real: str, t: Tensor, code: str) -> list[str]:
+        """The integers of activation `t`, whose real values are `real`, under the name `code`; what DequantizeLinear
+        reads."""
+        if t.quant is None:
+            raise ValueError(f'tensor "{t.name}" has no scale: to_qdq writes graphs with every activation pinned')
+        kind = np.int16 if t.quant.bits == 16 else np.int8
+        parameters = [self.const(np.array(t.quant.s, np.float32)), self.const(np.array(t.quant.zero_point, kind))]
+        self.nodes.append(
+            helper.make_node("QuantizeLinear", [real, *parameters], [code], name=self.fresh("QuantizeLinear"))
+        )
+        return [code, *parameters]
+
+    def write(self, graph: Graph, node: Node, inputs: Sequence[str]) -> tuple[str, ...]:
+        if not isinstance(node.op, Resize):
+            return super().write(graph, node, inputs)
+        start = len(self.nodes)
+        x, y = graph.ins(node)[0], graph.outs(node)[0]
+        how = _resize_attributes(node.op, x, y)
+        if how is None:
+            if node.op.linear:
+                raise ModelError(
+                    f'resize "{", ".join(node.origin) or node.name}": no mode of ONNX\'s Resize gives its '
+                    f"coordinates from {x.shape} to {y.shape} by sizes alone; export it with a whole-number scale"
+                )
+            return super().write(graph, node, inputs)  # as Gathers
+        last = [0, *range(2, len(x.shape)), 1]
+        first = [0, len(x.shape) - 1, *range(1, len(x.shape) - 1)]
+        sizes = self.const(np.array([y.shape[a] for a in first], np.int64))
+        resized = self.op("Resize", [self.op("Transpose", [inputs[0]], perm=first), "", "", sizes], **how)
+        out = self.op("Transpose", [resized], perm=last)
+        self.label(node, start)
+        return (out,)
+
+
+def _resize_attributes(op: Resize, x: Tensor, y: Tensor) -> dict[str, str] | None:
+    """Attributes with which ONNX's Resize, given sizes, has the tables of `op`; None when no mode has them."""
+    mode = "linear" if op.linear else "nearest"
+    for where in ("asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"):
+        for rounding in ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil"):
+            tables = tuple(
+                resize_axis(where, rounding, op.linear, length, out, out / length)
+                for length, out in zip(x.shape[1:-1], y.shape[1:-1], strict=True)
+            )
+            if tables == op.axes:
+                return {"mode": mode, "coordinate_transformation_mode": where, "nearest_mode": rounding}
+    return None
+
+
+def to_qdq(graph: Graph) -> bytes:
+    """A standard quantised ONNX model (QDQ) of a FLOAT graph whose activations are all pinned.
+
+    Every activation passes QuantizeLinear and DequantizeLinear (int8; int16, and opset 21, where a pin has 16 bits),
+    pinned weights are int8 initialisers behind DequantizeLinear with a scale for each output channel, biases and other
+    constants stay float. Inputs and outputs are float, with the names, shapes and layouts of the graph's ports. Read
+    again, it gives the same integers: tidied and quantised it is the FIXED graph that `graph` is quantised to.
+
+    ValueError for an activation without a pin, or weights beyond int8 at their scale.
+    """
+    _need_float(graph)
+    ports = {p.name for p in (*graph.in_ports, *graph.out_ports)}
+    b = _QdqBuilder({*graph.tensors, *(f"{name}_q" for name in ports), *ports})
+    real: dict[str, str] = {}
+    codes: dict[str, list[str]] = {}
+
+    def value(name: str) -> str:
+        """The real values of a tensor, as ONNX nodes may read them."""
+        if name not in real:
+            t = graph.tensors[name]
+            real[name] = b.const(t.array) if t.const is not None else b.op("DequantizeLinear", codes[name])
+        return real[name]
+
+    def code_name(tensor: str) -> str:
+        return f"{tensor}_q" if tensor in ports else tensor
+
+    def moved(code: str, perm: Sequence[int], name: str) -> str:
+        if list(perm) == sorted(perm):
+            return code
+        b.nodes.append(helper.make_node("Transpose", [code], [name], name=f"{name}_port", perm=list(perm)))
+        return name
+
+    for name, port in zip(graph.inputs, graph.in_ports, strict=True):
+        code, *parameters = b.quantise(port.name, graph.tensors[name], b.fresh("port"))
+        codes[name] = [moved(code, port.perm, code_name(name)), *parameters]
+    for node in graph.nodes:
+        w = graph.tensors[node.inputs[1]] if isinstance(node.op, Conv | ConvTranspose | Dense) else None
+        b.weights = w if w is not None and w.quant is not None else None
+        written = b.write(graph, node, [value(i) for i in node.inputs])
+        b.weights = None
+        for out, name in zip(node.outputs, written, strict=True):
+            codes[out] = b.quantise(name, graph.tensors[out], code_name(out))
+    for name, port in zip(graph.outputs, graph.out_ports, strict=True):
+        code, *parameters = codes[name]
+        code = moved(code, [int(i) for i in np.argsort(port.perm)], b.fresh("port"))
+        b.nodes.append(
+            helper.make_node("DequantizeLinear", [code, *parameters], [port.name], name=b.fresh("DequantizeLinear"))
+        )
+    wide = any(t.quant is not None and t.quant.bits == 16 for t in graph.tensors.values() if t.const is None)
+    return b.model(
+        graph.name,
+        [_value_info(p.name, p.shape) for p in graph.in_ports],
+        [_value_info(p.name, p.shape) for p in graph.out_ports],
+        OPSET_INT16 if wide else OPSET,
+        IR_VERSION_INT16 if wide else IR_VERSION,
     )
-    data: bytes = model.SerializeToString()
-    return data

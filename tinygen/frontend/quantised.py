@@ -31,14 +31,16 @@ MOVES_CODES = (
 def zero_point(n: View, i: int) -> tuple[Array, str]:
     """Zero points at input i in the int8 view, and the code's type. Left out: uint8 0, or `output_dtype`."""
     if not n.has(i):
-        kinds = {0: "uint8", TensorProto.UINT8: "uint8", TensorProto.INT8: "int8"}
+        kinds = {0: "uint8", TensorProto.UINT8: "uint8", TensorProto.INT8: "int8", TensorProto.INT16: "int16"}
         kind = kinds.get(n.integer("output_dtype", 0), f"type {n.integer('output_dtype', 0)}")
         z = np.zeros(1, np.int64)
     else:
         a = n.array(i, "the zero point")
         kind, z = a.dtype.name, a.reshape(-1).astype(np.int64)
-    if kind not in ("int8", "uint8"):
-        raise Unsupported(f"quantisation to {kind}", "Quantise activations and weights to int8 or uint8.")
+    if kind not in ("int8", "uint8", "int16"):
+        raise Unsupported(f"quantisation to {kind}", "Quantise activations to int8, uint8 or int16, weights to int8.")
+    if kind == "int16" and np.any(z != 0):
+        raise Unsupported(f"int16 with zero point {int(z[0])}", "Quantise int16 activations symmetrically.")
     return z - (128 if kind == "uint8" else 0), kind
 
 
@@ -57,17 +59,21 @@ def _scales(n: View) -> tuple[float, ...]:
     return scales
 
 
+def _bits(kind: str) -> int:
+    return 16 if kind == "int16" else 8
+
+
 def quantize_linear(b: Builder, n: View) -> Result:
     """The activation with its quantisation pinned; its ONNX value is the integer code."""
     x, scales = n.act(), _scales(n)
     z, kind = zero_point(n, 2)
     if len(scales) != 1:
         raise Unsupported("an activation with a scale for each channel", "Quantise activations per tensor.")
-    q = Quant.per_tensor(scales[0], int(z[0]))
+    q = Quant.per_tensor(scales[0], int(z[0]), _bits(kind))
     maker = next((m for m in reversed(b.nodes) if x.name in m.outputs), None)
     if maker is not None and isinstance(maker.op, _ACCUMULATING):
         # onnxruntime's quantiser drops a Relu or Clip where the code's range does its work: say it in real numbers.
-        lo, hi = (q.s * (edge - q.zero_point) for edge in (-128, 127))
+        lo, hi = (q.s * (edge - q.zero_point) for edge in (q.low, q.high))
         x = b.emit(Unary(clip_expr(lo, hi), "saturate"), x)
     y = b.emit(Unary("x", "requantise"), x, quant=q)
     return Act(y, kind, q)
@@ -78,12 +84,12 @@ def dequantize_linear(b: Builder, n: View) -> Result:
     assert value is not None
     if isinstance(value, Known):
         return _dequantize_known(n, value, scales)
-    z, _ = zero_point(n, 2) if n.has(2) else (np.array([-128 if value.elem == "uint8" else 0]), value.elem)
+    z, kind = zero_point(n, 2) if n.has(2) else (np.array([-128 if value.elem == "uint8" else 0]), value.elem)
     if value.code is None:
         raise Unsupported(f"DequantizeLinear of {value.elem} that no QuantizeLinear made")
     if len(scales) != 1:
         raise Unsupported("an activation with a scale for each channel", "Quantise activations per tensor.")
-    q, old = Quant.per_tensor(scales[0], int(z[0])), value.code
+    q, old = Quant.per_tensor(scales[0], int(z[0]), _bits(kind)), value.code
     if q == old:
         return Act(value.tensor)
     # The same code read under another scale: a linear function of the real value.
@@ -120,8 +126,8 @@ def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known
 
 
 QUANTISED: dict[str, Handler] = {
-    "QuantizeLinear": Handler(quantize_linear, (no_blocks,), "int8, uint8"),
-    "DequantizeLinear": Handler(dequantize_linear, (no_blocks,), "int8, uint8; int32 constants"),
+    "QuantizeLinear": Handler(quantize_linear, (no_blocks,), "int8, uint8; int16 with zero point 0"),
+    "DequantizeLinear": Handler(dequantize_linear, (no_blocks,), "int8, uint8, int16; int32 constants"),
 }
 
 # QLinear operators ----------------------------------------------------------------------------------------------------

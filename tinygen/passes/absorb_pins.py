@@ -1,8 +1,8 @@
 """Move the scales of a pre-quantised model onto the tensors they describe, and drop the requantise nodes in between.
 
 A requantise node (Unary "x" with a pinned output) directly behind its producer says how that producer's output is
-stored: the producer then writes the pinned tensor itself. Where the producer's output is pinned otherwise, or read by
-others as well, the node stays and becomes a table.
+stored: the producer then writes the pinned tensor itself; behind a network input, in which integers it arrives. Where
+the tensor before it is pinned otherwise, or read by others as well, the node stays and becomes a table.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ def _step(graph: Graph) -> Graph | None:
         x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
         if y.quant in (None, x.quant) and y.name not in graph.outputs:
             return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
+        if graph.sole_consumer(x.name) is None:
+            continue
         producer = graph.producer.get(x.name)
-        if producer is None or graph.sole_consumer(x.name) is None or len(producer.outputs) != 1:
+        if producer is None:
+            if x.quant is None and y.name not in graph.outputs:
+                pinned = replace(x, quant=y.quant)
+                return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()}, (pinned,))
+            continue
+        if len(producer.outputs) != 1:
             continue
         assert isinstance(producer.op, Operator)
         own = x.quant if x.quant is not None else producer.op.fixed_quant()

@@ -87,13 +87,32 @@ def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
     return frozenset(wide)
 
 
+def inherited(graph: Graph) -> dict[str, Quant]:
+    """Quantisation of the unpinned activations that only pick values of pinned ones: no value is beyond the pin."""
+    found: dict[str, Quant] = {}
+    for node in graph.nodes:
+        op, ins = _operator(node), graph.ins(node)
+        if not op.same_quant or any(t.const is not None for t in ins) or isinstance(op, Pad):
+            continue
+        quants = {t.quant or found.get(t.name) for t in ins}
+        q = quants.pop()
+        if quants or q is None or (q.bits == 16 and not op.takes_int16()):
+            continue
+        found |= {t.name: q for t in graph.outs(node) if t.quant is None}
+    return found
+
+
 def range_tensors(graph: Graph) -> tuple[str, ...]:
     """Activations whose range must be known: those no pin and no operator decides."""
     made = {out: node for node in graph.nodes for out in node.outputs}
+    known = inherited(graph)
     return tuple(
         t.name
         for t in graph.tensors.values()
-        if t.const is None and t.quant is None and (t.name not in made or _operator(made[t.name]).fixed_quant() is None)
+        if t.const is None
+        and t.quant is None
+        and t.name not in known
+        and (t.name not in made or _operator(made[t.name]).fixed_quant() is None)
     )
 
 
@@ -105,10 +124,11 @@ def choose_quants(
     made = {out: node for node in graph.nodes for out in node.outputs}
     # A padding value other than zero must be representable.
     extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
+    known = inherited(graph)
 
     def pinned(t: Tensor) -> Quant | None:
-        if t.quant is not None:
-            return t.quant
+        if t.quant is not None or t.name in known:
+            return t.quant or known[t.name]
         return _operator(made[t.name]).fixed_quant() if t.name in made else None
 
     chosen: dict[str, Quant] = {}
