@@ -13,12 +13,13 @@ import click
 
 from tinygen import report
 from tinygen.cli.commands import cli
-from tinygen.cli.compress import compress
+from tinygen.cli.compress import compress, fit
 from tinygen.cli.console import err, say
 from tinygen.errors import TinygenError, UnsupportedError
 from tinygen.version import VERSION
 
 cli.add_command(compress)
+cli.add_command(fit)
 
 #: Exit code of a fault in tinygen itself (sysexits' EX_SOFTWARE).
 EXIT_FAULT = 70

@@ -1,8 +1,10 @@
-"""The commands that trade accuracy for flash, RAM and time: compress."""
+"""The commands that trade accuracy for flash, RAM and time: compress, fit."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,21 @@ import click
 from rich.table import Table
 
 from tinygen.calibrate.ranges import METHODS
-from tinygen.cli.console import Bars, notes, out
+from tinygen.cli.console import Bars, err, notes, out
 from tinygen.cli.options import name as name_option
 from tinygen.cli.options import shapes
 from tinygen.compress import recipe as r
+from tinygen.compress.train.settings import Training
 from tinygen.emit.writer import write_file
-from tinygen.errors import OutputError, RecipeError
+from tinygen.errors import OutputError, RecipeError, TargetError
+from tinygen.fit import space
+from tinygen.fit.budget import Limits, parse_seconds, parse_size
 from tinygen.fit.measure import load_source
+from tinygen.fit.page import BoardResult, FitResult, budget_text
+from tinygen.fit.points import Candidate, candidates
+from tinygen.fit.run import Effort, Places, default_storage, fit_json
+from tinygen.fit.run import fit as run_fit
+from tinygen.fit.search import Failure, Job, Record
 from tinygen.fit.single import SPLIT_SEED, Figures, Outcome, run
 from tinygen.plan.choose import MODES
 from tinygen.targets.board import load_board
@@ -162,6 +172,128 @@ def _student(text: str) -> dict[str, Any]:
     return found
 
 
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--board", "boards", required=True, multiple=True, help="Board to fit; give it again for more boards.")
+@click.option("--data", required=True, type=click.Path(path_type=Path),
+              help="Samples to compress with: .npz with x, and y where there are labels.")  # fmt: skip
+@click.option("--test", type=click.Path(path_type=Path),
+              help="Samples to judge the reported networks by, once, at the end.")  # fmt: skip
+@click.option("--flash", help="The most flash, as 64K; the board's unless given.")
+@click.option("--ram", help="The most RAM, as 24K; the board's unless given.")
+@click.option("--ms", type=float, help="The most milliseconds of an inference.")
+@click.option("--min-accuracy", type=float, help="The least accuracy, as 0.9; without labels agreement with float.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the report.")
+@click.option("--trials", default=40, show_default=True, type=click.IntRange(1), help="Combinations to try, in all.")
+@click.option("--time", "time_", help="Stop the search after so long, as 30m.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that search.")
+@click.option("--points", default=3, show_default=True, type=click.IntRange(1, 20),
+              help="Networks to build and report for each board.")  # fmt: skip
+@click.option("--techniques", default=",".join(space.DEFAULT), show_default=True,
+              help="What may be combined; activations (of 16 bits) only where it is named.")  # fmt: skip
+@click.option("--epochs", default=3, show_default=True, type=click.IntRange(0),
+              help="Epochs of fine-tuning in each trial; 0: none.")  # fmt: skip
+@click.option("--final-epochs", type=click.IntRange(1), help="Epochs for the reported networks, if more.")
+@click.option("--labels", default=0.0, show_default=True, type=click.FloatRange(0.0, 1.0),
+              help="How much labels count in training beside the teacher.")  # fmt: skip
+@click.option("--optimize", type=click.Choice(MODES), help="Only these kernels; all three are tried unless given.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, r.MAX_SEED), help="Of everything random.")
+@click.option("--storage", metavar="URL", help="Where trials are kept: sqlite:///FILE, or a database server that "
+              "several machines share; OUTPUT.search/study.db unless given.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with a search that was begun, here or on another machine.")
+@click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@source_options
+def fit(
+    model: Path, boards: tuple[str, ...], data: Path, test: Path | None, flash: str | None, ram: str | None,
+    ms: float | None, min_accuracy: float | None, output: Path, trials: int, time_: str | None, jobs: int, points: int,
+    techniques: str, epochs: int, final_epochs: int | None, labels: float, optimize: str | None, seed: int,
+    storage: str | None, resume: bool, force: bool, as_json: bool, name: str | None, method: str,
+    input_shapes: dict[str, tuple[int, ...]],
+) -> None:  # fmt: skip
+    """Search the combinations of techniques for networks that fit a board, build and prove them, write a report."""
+    limits = Limits(
+        None if flash is None else parse_size("--flash", flash),
+        None if ram is None else parse_size("--ram", ram),
+        ms,
+        min_accuracy,
+    )
+    training = Training(epochs=epochs, label_weight=labels) if epochs else None
+    job = Job(
+        model, data, tuple(dict.fromkeys(boards)), limits, MODES if optimize is None else (optimize,),
+        tuple(dict.fromkeys(t.strip() for t in techniques.split(","))), training, seed, method, name, input_shapes,
+    )  # fmt: skip
+    seconds = None if time_ is None else parse_seconds("--time", time_)
+    work = output.with_name(f"{output.name}.search")
+    places = Places(test, storage or default_storage(work), work, output)
+    effort = Effort(trials, seconds, jobs, points, final_epochs)
+    with Bars() as bars:
+        watch = FitWatch(job, bars)
+        try:
+            result, said = run_fit(
+                job, effort, places, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume, force=force,
+                progress=bars, watch=watch,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            err.print(
+                f"Stopped. The trials so far are kept on {places.storage}: the same command with --resume goes on."
+            )
+            raise
+    if as_json:
+        click.echo(json.dumps(fit_json(result), indent=2))
+    else:
+        notes(said)
+        for board in result.boards:
+            out.print(points_table(result, board))
+        out.print(f"Wrote {output}/: report.html, and every point with its recipe.toml and small.onnx.")
+    missed = [b for b in result.boards if not any(p.fits for p in b.points)]
+    if missed:
+        rows = [f"  {text}." for b in missed for text in b.nearest]
+        names = ", ".join(b.board.id for b in missed)
+        raise TargetError(
+            "\n".join([f"no network within the budget was found for {names}. The nearest, and what stands in the way:",
+                       *rows, "Raise that budget, allow less accuracy, or search longer (--trials, --epochs)."])
+        )  # fmt: skip
+
+
+class FitWatch:
+    """Says after every trial what it found, and where it is the best so far."""
+
+    def __init__(self, job: Job, bars: Bars) -> None:
+        self._job, self._bars = job, bars
+        self._boards = {b: load_board(b) for b in job.boards}
+        self._best: dict[str, Candidate] = {}
+
+    def __call__(self, done: int, total: int, found: Record | Failure | None) -> None:
+        self._bars("trials", done, total)
+        head = f"trial {done} of {total}"
+        if found is None:
+            return
+        if isinstance(found, Failure):
+            what = "" if found.recipe is None else f"{found.recipe.describe()}: "
+            err.print(
+                f"{head}: {what}gave no network: {' '.join(found.why.split())[:200]}", highlight=False, soft_wrap=True
+            )
+            return
+        err.print(f"{head}: {found.recipe.describe()}: quality {found.quality:.4f}", highlight=False, soft_wrap=True)
+        for board_id, board in self._boards.items():
+            rows = candidates([found], board_id, self._job.limits.on(board))
+            best = min(rows, key=lambda c: (c.distance, c.row))
+            before = self._best.get(board_id)
+            if before is None or (best.distance, best.row) < (before.distance, before.row):
+                self._best[board_id] = best
+                err.print(f"  best so far for {board_id}: {_candidate_text(best)}", highlight=False, soft_wrap=True)
+
+
+def _candidate_text(c: Candidate) -> str:
+    time = f"{c.cost.instructions:,} instructions" if c.cost.milliseconds is None else f"{c.cost.milliseconds:.3f} ms"
+    over = ", ".join(f"{100 * v:.1f} % over {k}" for k, v in c.over.items() if v > 0.0)
+    return (
+        f"{c.record.quality:.4f}, flash {c.cost.flash:,}, RAM {c.cost.ram:,}, {time} (--optimize {c.cost.optimize}); "
+        f"{over or 'within the budget'}"
+    )
+
+
 # -- what it shows ---------------------------------------------------------------------------------------------------
 
 
@@ -237,3 +369,21 @@ def outcome_json(o: Outcome) -> dict[str, Any]:
             for c in o.changes
         ],
     }  # fmt: skip
+
+
+def points_table(result: FitResult, board: BoardResult) -> Table:
+    """The networks that were built for a board."""
+    t = Table(title=f"{result.model} on {board.board.id}: {budget_text(board.budget, result.measure)}")
+    for column in ("point", result.measure, "flash", "RAM", "ms", "fits"):
+        t.add_column(column, justify="left" if column == "point" else "right", overflow="fold")
+    for p in board.points:
+        ms = p.predicted.milliseconds if p.milliseconds is None else p.milliseconds
+        t.add_row(
+            f"{p.name}: {p.recipe.describe()}; --optimize {p.optimize}",
+            f"{p.quality:.4f}",
+            f"{p.predicted.flash if p.flash is None else p.flash:,}",
+            f"{p.predicted.ram if p.ram is None else p.ram:,}",
+            "" if ms is None else f"{ms:.3f}",
+            "yes" if p.fits else "no",
+        )
+    return t

@@ -34,18 +34,17 @@ class BoardResult:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """A finished search. `baseline`: quality of the float network on the samples that the points' quality is of."""
+    """A finished search. `judged_on`: the samples that `float_quality` and the points' quality are of; `commands`: what
+    makes and what builds each point, by its name."""
 
     model: str
     measure: str
     judged_on: str
     float_quality: float
-    baseline: float
     trials: int
     failures: tuple[tuple[str, str], ...]
     boards: tuple[BoardResult, ...]
     command: str
-    #: Commands that make and build each point, by its name.
     commands: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 

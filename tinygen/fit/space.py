@@ -17,8 +17,9 @@ NEED_TRAINING = ("student",)
 _PATTERNS = ("unstructured", "2:4", "1:4", "block4")
 _CLUSTERS = (64, 32, 16, 8, 4)
 _BITS = (6, 5, 4)
+_ENERGIES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7)
 #: What every parameter means when it is off: the network as it is.
-_OFF: dict[str, Any] = {"width": 1.0, "prune": 0.0, "rank": 0.0, "pattern": "dense", "form": "int8", "wide": False}
+_OFF: dict[str, Any] = {"width": 1.0, "prune": 0.0, "energy": 1.0, "pattern": "dense", "form": "int8", "wide": False}
 
 Trial = Any  # optuna.trial.BaseTrial: an optional dependency
 
@@ -42,9 +43,10 @@ def suggest(trial: Trial, techniques: Sequence[str], training: Training | None, 
         if amount > 0.0:
             found["prune"] = Prune(round(amount, 2))
     if "rank" in techniques:
-        amount = trial.suggest_float("rank", 0.0, 0.9, step=0.1)
-        if amount > 0.0:
-            found["rank"] = Rank(round(amount, 2))
+        # Energy, unlike a share of the weights, can be kept by every network: no trial is lost.
+        energy = trial.suggest_categorical("energy", _ENERGIES)
+        if energy < 1.0:
+            found["rank"] = Rank(energy=energy)
     if "sparsity" in techniques:
         pattern = trial.suggest_categorical("pattern", ("dense", *_PATTERNS))
         if pattern in ("2:4", "1:4"):
@@ -82,7 +84,7 @@ def starts(techniques: Sequence[str], *, trained: bool) -> list[dict[str, Any]]:
         {},
         {"form": form},
         {"prune": 0.5},
-        {"rank": 0.5},
+        {"energy": 0.95},
         {"width": 0.5},
         {"pattern": "unstructured", "sparsity": 0.8},
         {"prune": 0.5, "form": form},
@@ -102,7 +104,7 @@ def starts(techniques: Sequence[str], *, trained: bool) -> list[dict[str, Any]]:
 
 
 def _parameters(techniques: Sequence[str], *, trained: bool) -> set[str]:
-    names = {"width": "student", "prune": "prune", "rank": "rank", "pattern": "sparsity", "wide": "activations"}
+    names = {"width": "student", "prune": "prune", "energy": "rank", "pattern": "sparsity", "wide": "activations"}
     found = {p for p, technique in names.items() if technique in techniques}
     if not trained:
         found.discard("width")

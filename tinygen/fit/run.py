@@ -1,0 +1,245 @@
+"""The whole of `tinygen fit`: search, choose, prove, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinygen.calibrate.data import Samples
+from tinygen.compress.pipeline import check_layers
+from tinygen.compress.recipe import Recipe, to_dict, to_toml
+from tinygen.compress.train import need_torch
+from tinygen.emit.writer import check_output, write_folder
+from tinygen.errors import MissingToolError, OutputError, RecipeError
+from tinygen.fit.budget import Budget, check_limits
+from tinygen.fit.measure import Progress, Source, load_source
+from tinygen.fit.page import BoardResult, FitResult, render_page
+from tinygen.fit.points import Candidate, candidates, select
+from tinygen.fit.prove import Point, Prover, commands
+from tinygen.fit.search import Job, Search, Watch, need_optuna, search
+from tinygen.fit.single import SPLIT_SEED, read_test
+from tinygen.fit.space import NEED_TRAINING, check_techniques
+from tinygen.targets.board import Board, load_board
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done. `trials` in all, `seconds` for the search, `jobs` processes, `points` reported for a board,
+    `epochs` of their training where it is to be longer than the search's."""
+
+    trials: int = 40
+    seconds: float | None = None
+    jobs: int = 1
+    points: int = 3
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are: `test` samples, the `storage` URL, the `work` folder of checkpoints, the `out` folder."""
+
+    test: Path | None
+    storage: str
+    work: Path
+    out: Path
+
+
+def default_storage(work: Path) -> str:
+    return f"sqlite:///{(work / 'study.db').absolute()}"
+
+
+def fit(
+    job: Job, effort: Effort, places: Places, *, command: str, resume: bool, force: bool, progress: Progress,
+    watch: Watch,
+) -> tuple[FitResult, list[str]]:  # fmt: skip
+    """Search, build and prove what was found, and write the report; also gives notes.
+
+    RecipeError for what makes no sense, OutputError for a storage or folder that cannot be used, or for a search that
+    is there already and was not to be resumed.
+    """
+    need_optuna()
+    check_techniques(job.techniques)
+    check_output(places.out, force=force)
+    boards = {b: load_board(b) for b in job.boards}
+    job, notes = _without_torch(job)
+    source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
+    check_layers(source.graph, Recipe())
+    check_limits(job.limits, boards, source)
+    test = None if places.test is None else read_test(source, places.test)
+    _check_storage(job, source, places, resume=resume)
+    found = search(
+        job, source, places.storage, trials=effort.trials, seconds=effort.seconds, jobs=effort.jobs,
+        progress=progress, watch=watch,
+    )  # fmt: skip
+    result = _conclude(job, source, found, effort, places, test, boards, command, progress)
+    write_folder(places.out, _files(result), force=force)
+    return result, notes
+
+
+def _without_torch(job: Job) -> tuple[Job, list[str]]:
+    """The job without training, and a note, where PyTorch is missing."""
+    if job.training is None:
+        return _untrained(job), []
+    try:
+        need_torch()
+    except MissingToolError as e:
+        return _untrained(job), [f"searched without fine-tuning: {e}"]
+    return job, []
+
+
+def _untrained(job: Job) -> Job:
+    techniques = tuple(t for t in job.techniques if t not in NEED_TRAINING)
+    if not techniques:
+        raise RecipeError(f"--techniques: found only {', '.join(job.techniques)}, which need training (--epochs).")
+    return replace(job, training=None, techniques=techniques)
+
+
+def _check_storage(job: Job, source: Source, places: Places, *, resume: bool) -> None:
+    """The storage's folder is made; OutputError for a search that is there and is not to be resumed."""
+    try:
+        places.work.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(
+            f"cannot create {places.work} for the state of the search: {e.strerror or e}. Choose another --output."
+        ) from e
+    done = Search(job, source, places.storage).done()
+    if done and not resume:
+        raise OutputError(
+            f"a search for this model, data, boards and budget is on {places.storage} with {done} trials. Go on with "
+            "it: --resume; or begin another with another --seed or --storage."
+        )
+
+
+def _conclude(
+    job: Job, source: Source, found: Search, effort: Effort, places: Places, test: Samples | None,
+    boards: Mapping[str, Board], command: str, progress: Progress,
+) -> FitResult:  # fmt: skip
+    records, failures = found.records(), found.failures()
+    if not records:
+        why = f" The last one: {failures[-1].why}" if failures else ""
+        raise RecipeError(
+            f"the search found no network in {found.done()} trials.{why} Give it more --trials or --time."
+        )
+    prover = Prover(source, test, job.method, places.work, effort.epochs)
+    results = []
+    texts: dict[str, tuple[str, str]] = {}
+    for board_id, board in boards.items():
+        budget = job.limits.on(board)
+        rows = candidates(records, board_id, budget)
+        points = _prove(prover, rows, board, budget, effort.points, progress)
+        shapes = [f"{k}={','.join(map(str, v))}" for k, v in job.input_shapes.items()]
+        for p in points:
+            texts[p.name] = commands(p, job.model, job.data, f"{places.out}/{folder_of(p)}", shapes)
+        results.append(BoardResult(board, budget, tuple(rows), tuple(points), tuple(_nearest(points))))
+    judge = prover.test or prover.validation
+    return FitResult(
+        source.imported.graph.name,
+        judge.measure,
+        judge.samples.source,
+        judge.float_quality,
+        len(records) + len(failures),
+        tuple(("" if f.recipe is None else f.recipe.describe(), f.why) for f in failures),
+        tuple(results),
+        command,
+        texts,
+    )
+
+
+def _prove(
+    prover: Prover, rows: Sequence[Candidate], board: Board, budget: Budget, count: int, progress: Progress
+) -> list[Point]:
+    """The chosen points, built; and, while measuring shows none of them within the budget, those with more room."""
+    chosen = select(rows, count)
+    points: list[Point] = []
+
+    def prove(c: Candidate) -> None:
+        progress(f"points for {board.id}", len(points), max(count, len(points) + 1))
+        points.append(prover.point(f"{board.id}-{len(points) + 1}", c, board, budget, progress))
+
+    for c in chosen:
+        prove(c)
+    spare = sorted((c for c in rows if c.fits and c not in chosen), key=lambda c: (max(c.over.values()), c.row))
+    for c in spare[:count]:
+        if any(p.fits for p in points):
+            break
+        prove(c)
+    return points
+
+
+def _nearest(points: Sequence[Point]) -> list[str]:
+    """What stands in the way, where no point is within the budget."""
+    if any(p.fits for p in points):
+        return []
+    return [f"{p.name} ({p.recipe.describe()}): {text}" for p in points for text in p.problems]
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def folder_of(p: Point) -> str:
+    return f"points/{p.name}"
+
+
+def _files(result: FitResult) -> dict[str, bytes]:
+    files = {
+        "report.html": render_page(result),
+        "report.json": (json.dumps(fit_json(result), indent=2) + "\n").encode(),
+    }
+    for board in result.boards:
+        for p in board.points:
+            files[f"{folder_of(p)}/small.onnx"] = p.content
+            files[f"{folder_of(p)}/recipe.toml"] = to_toml(p.recipe).encode()
+    return files
+
+
+def fit_json(result: FitResult) -> dict[str, Any]:
+    """The report of `tinygen fit --json`, also written as report.json."""
+    return {
+        "model": result.model,
+        "measure": result.measure,
+        "judged_on": result.judged_on,
+        "float": result.float_quality,
+        "trials": result.trials,
+        "failures": [{"recipe": recipe, "why": why} for recipe, why in result.failures],
+        "command": result.command,
+        "boards": [
+            {
+                "board": b.board.id,
+                "budget": asdict(b.budget),
+                "met": any(p.fits for p in b.points),
+                "nearest": list(b.nearest),
+                "points": [_point_json(p, result.commands[p.name]) for p in b.points],
+                "candidates": [
+                    {
+                        "recipe": c.record.recipe.describe(),
+                        "quality": c.record.quality,
+                        **asdict(c.cost),
+                        "over": c.over,
+                    }
+                    for c in b.candidates
+                ],
+            }
+            for b in result.boards
+        ],
+    }
+
+
+def _point_json(p: Point, texts: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "name": p.name,
+        "folder": folder_of(p),
+        "optimize": p.optimize,
+        "recipe": to_dict(p.recipe),
+        "quality": {"searched": p.searched.record.quality, "validation": p.validation, "test": p.test},
+        "predicted": {"flash": p.predicted.flash, "ram": p.predicted.ram, "milliseconds": p.predicted.milliseconds},
+        "measured": {"flash": p.flash, "ram": p.ram, "cycles": p.cycles, "milliseconds": p.milliseconds},
+        "verified": list(p.verified),
+        "outputs_sha256": p.outputs_sha256,
+        "problems": list(p.problems),
+        "notes": list(p.notes),
+        "commands": list(texts),
+        "changes": [asdict(c) for c in p.changes],
+    }
