@@ -23,9 +23,9 @@ from tinygen.compress.train.constraints import FormModule, zero_pattern
 from tinygen.compress.train.loss import Head, find_head
 from tinygen.errors import DataError, MissingToolError, ModelError, TrainingError
 from tinygen.frontend.onnx_reader import read_onnx
-from tinygen.ir.types import Const, Graph, Node, Quant, Tensor
+from tinygen.ir.types import Const, Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Softmax
+from tinygen.ops import Dense, Reshape, Softmax
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise
 
@@ -325,9 +325,27 @@ def test_no_layer_to_train() -> None:
 
 def test_teacher_of_another_shape() -> None:
     graph, samples = toy()
-    _, other = digits()[0], digits()[0]
+    other = digits()[0]
     with pytest.raises(ModelError, match=r"student and teacher differ in their inputs: found \"in\" \(1, 6, 6, 4\)"):
         fine_tune(Network(graph), other, samples, SHORT)
+
+
+def test_teacher_in_another_layout() -> None:
+    """Ports of one ONNX shape, tensors of another layout inside: the teacher is asked in its own."""
+    onnx_shape = (1, 3, 4, 5)
+    steps = [("flat", Reshape((1, 60)), None), ("d", Dense(), (6, 60))]
+    first = nets.chain(onnx_shape, steps, 3)  # type: ignore[arg-type]
+    last = nets.chain((1, 4, 5, 3), steps, 3)  # type: ignore[arg-type]
+    # The same function of the ONNX input, channels last.
+    w = first.tensors["d_w"].array.reshape(6, 3, 4, 5).transpose(0, 2, 3, 1).reshape(6, 60)
+    port = Port("in", onnx_shape, (0, 2, 3, 1))
+    last = replace(last.with_(tensors=[Tensor.constant("d_w", w)]), in_ports=(port,))
+    samples = nets.correlated(onnx_shape, 32)
+    assert nets.distance(first, last, samples) < 1e-10
+    assert fine_tune(Network(last), first, samples, SHORT).graph.tensors["d_w"].array == pytest.approx(w, abs=0.01)
+    worse = last.with_(tensors=[Tensor.constant("d_w", w * 0.5)])
+    tuned = fine_tune(Network(worse), first, samples, replace(SHORT, epochs=20, mixup=0.5))
+    assert nets.distance(first, tuned.graph, samples) < 0.2 * nets.distance(first, worse, samples)
 
 
 @pytest.mark.parametrize("call", ["fine_tune", "taylor_scores"])

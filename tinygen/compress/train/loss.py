@@ -41,6 +41,11 @@ def check_same_ports(student: Graph, teacher: Graph | None) -> None:
             )
 
 
+def turn(have: Sequence[int], want: Sequence[int]) -> tuple[int, ...]:
+    """The permutation, samples first, from one tensor layout of a port to another (both as `Port.perm`)."""
+    return (0, *(list(have).index(axis) + 1 for axis in want))
+
+
 def find_head(graph: Graph, output: str) -> tuple[Head, str]:
     """The kind of a graph output, and the tensor to compare: the logits in front of a final Softmax, LogSoftmax,
     ArgMax or Sigmoid, else the output itself. Reshapes between do not matter."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.network import Network
-from tinygen.compress.train.loss import Head, check_same_ports, find_head
+from tinygen.compress.train.loss import Head, check_same_ports, find_head, turn
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.compress.train.settings import Training
 from tinygen.ir.types import Graph
@@ -59,7 +59,11 @@ def channel_scores(
     for start in range(0, count, settings.batch):
         batch = [x[start : start + settings.batch].to(device) for x in inputs]
         with torch.no_grad():
-            answers = reference.run(batch, asked)
+            theirs = [
+                x.permute(turn(mine.perm, own.perm))
+                for x, mine, own in zip(batch, graph.in_ports, reference.graph.in_ports, strict=True)
+            ]
+            answers = reference.run(theirs, asked)
         for _ in range(_DRAWS):
             seen.clear()
             outputs = model.run(batch, [tensor for _, tensor in heads], change=change)
