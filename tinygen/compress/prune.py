@@ -21,6 +21,7 @@ from tinygen.compress.activations import Progress, Statistics, gather, no_progre
 from tinygen.compress.change import set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
+from tinygen.compress.reconstruct import reconstruct
 from tinygen.errors import DataError, ModelError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Graph, Node
@@ -194,7 +195,8 @@ class _State:
         """Classes of a group that are still there, and what each is worth."""
         alive = np.array([c for c in group.classes if self.kept[c]])
         if self.fixed is not None:
-            return alive, self.fixed[alive]
+            # Of what is left: the further a layer is pruned, the dearer its channels.
+            return alive, self.fixed[alive] / max(float(self.fixed[alive].sum()), 1e-30)
         total = np.zeros(len(alive))
         for name in group.reads:
             inputs = self.members[name][0]
@@ -258,7 +260,7 @@ def prune(
     `criterion`: "activation", what the readers of a channel lose (see above); "magnitude", the L2 norms of the filters
     that write it, relative to the layer's mean (Li et al. 2017); with `scores` (tensor name to one value for each
     channel, such as `tinygen.compress.train.taylor_scores`; higher is worth more) those decide, summed over the
-    tensors that a channel goes through and relative to their mean in the group.
+    tensors that a channel goes through and relative to what its group has left.
     `layers`: names of layers whose outputs may go, with all they are tied to; `amount` then counts in them alone.
     `least`: share of a layer's channels that stays, `multiple`: channels go so many at a time, which kernels like.
     `refit`: the readers are fitted again, weights and bias; without it they only lose the channels.
@@ -278,10 +280,12 @@ def prune(
         for n in _layers(graph)
         if n.name in statistics and isinstance(n.op, Conv | Dense) and any(n.name in g.reads for g in found)
     }
-    fixed = _fixed_scores(graph, channels, found, criterion, scores)
+    fixed = _fixed_scores(graph, channels, criterion, scores)
     state = _State(graph, channels, found, dict(costs), readers, np.ones(len(channels.pinned), bool), fixed)
     _remove(state, amount * whole, whole, scope, least, multiple, measure, progress)
     pruned = _cut(network, state)
+    if refit and not state.kept.all():
+        pruned = _reconstruct(network, pruned, state, samples, progress)
     if log is not None:
         log += _changes(state, pruned)
     return pruned
@@ -315,14 +319,8 @@ def _may_change(network: Network, name: str) -> bool:
     return form.codebook is None and form.mask is None
 
 
-def _fixed_scores(
-    graph: Graph,
-    channels: Channels,
-    found: tuple[Group, ...],
-    criterion: str,
-    scores: Mapping[str, Array] | None,
-) -> Array | None:
-    """Scores by class, of mean 1 in every group; None where the readers decide."""
+def _fixed_scores(graph: Graph, channels: Channels, criterion: str, scores: Mapping[str, Array] | None) -> Array | None:
+    """Scores by class; None where the readers decide."""
     if criterion == "activation" and scores is None:
         return None
     total = np.zeros(len(channels.pinned))
@@ -336,9 +334,6 @@ def _fixed_scores(
             w = graph.ins(node)[1].array.astype(np.float64)
             norms = np.sqrt(np.square(w).reshape(len(w), -1).sum(axis=1))
             np.add.at(total, channels.classes[node.outputs[0]], norms / max(float(norms.mean()), 1e-30))
-    for group in found:
-        members = list(group.classes)
-        total[members] /= max(float(total[members].mean()), 1e-30) * len(members)
     return total
 
 
@@ -406,6 +401,19 @@ def _cut(network: Network, state: _State) -> Network:
             form = replace(form, mask=Const(array))
         forms[name] = form
     return replace(network, graph=keep(set_weights(graph, changed), masks), forms=forms)
+
+
+def _reconstruct(network: Network, pruned: Network, state: _State, samples: Samples, progress: Progress) -> Network:
+    """Every layer that reads other values than before fitted to what it gave."""
+    masks = state.channels.masks(state.kept)
+    moved = {name for name, mask in masks.items() if not mask.all()}
+    names: dict[str, Array] = {}
+    for node in network.graph.nodes:
+        if moved.intersection(node.inputs):
+            moved.update(node.outputs)
+            if isinstance(node.op, Conv | Dense) and _may_change(network, node.name):
+                names[node.name] = masks[node.outputs[0]]
+    return replace(pruned, graph=reconstruct(pruned.graph, network.graph, names, samples, progress))
 
 
 def _changes(state: _State, pruned: Network) -> list[LayerChange]:

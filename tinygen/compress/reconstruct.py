@@ -1,0 +1,178 @@
+"""Layers of a changed network fitted, one after the other, to what the same layers gave in the original.
+
+Each layer's least squares are over what it reads now, all layers before it already fitted, so that errors made earlier
+are corrected rather than handed on (channel pruning by reconstruction: He et al. 2017, section 3.1; here for every
+layer, and drawn towards the weights that are there by as much as the samples leave open).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen.calibrate.data import Samples
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.compress.activations import FULL_COLUMNS, ROWS, Progress, input_rows, no_progress
+from tinygen.compress.change import set_weights
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Graph, Node
+from tinygen.numerics import Array
+from tinygen.ops import Conv, Dense
+
+#: One sample of so many judges the fit of the others.
+HELD_OUT = 4
+#: Pulls towards the weights before that are tried.
+STRENGTHS = (0.003, 0.03, 0.3)
+#: Least squares in a row where a clamp hides part of the sums.
+STEPS = 6
+
+
+def reconstruct(
+    graph: Graph, original: Graph, kept: Mapping[str, Array], samples: Samples, progress: Progress = no_progress
+) -> Graph:
+    """`graph` with other weights and biases in the layers that `kept` names, in order of execution.
+
+    `kept`: node name to the mask of the original layer's outputs that the layer still has.
+    """
+    targets = _Targets(original, kept, samples)
+    todo = [n.name for n in graph.nodes if n.name in kept and isinstance(n.op, Conv | Dense)]
+    for i, name in enumerate(todo):
+        node = next(n for n in graph.nodes if n.name == name)
+        w, b = _fit(graph, node, targets, samples)
+        graph = set_weights(graph, {name: (w, b, None)})
+        progress("refitting", i + 1, len(todo))
+    return graph
+
+
+class _Targets:
+    """What the original's layers give before their clamps, at chosen positions: (groups, rows, outputs of a group) for
+    each sample."""
+
+    def __init__(self, graph: Graph, kept: Mapping[str, Array], samples: Samples) -> None:
+        nodes = [n for n in graph.nodes if n.name in kept]
+        self.kept = kept
+        self.values: dict[str, list[Array]] = {n.name: [] for n in nodes}
+        self.places: dict[str, list[Array | None]] = {n.name: [] for n in nodes}
+        inner = list(dict.fromkeys(n.inputs[0] for n in nodes if n.inputs[0] not in graph.inputs))
+        model = FloatModel(to_onnx(graph, inner))
+        feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+        rngs = {n.name: np.random.default_rng([1, i]) for i, n in enumerate(nodes)}
+        take = max(1, -(-ROWS // samples.count))
+        for i in range(samples.count):
+            given = [x[i] for x in feeds]
+            values = dict(zip(graph.inputs, given, strict=True))
+            if inner:
+                values |= zip(inner, model.run(given, inner), strict=True)
+            for node in nodes:
+                x, w, b = graph.ins(node)
+                rows = input_rows(node, values[x.name], x.shape)
+                place = None
+                if rows.shape[1] > take:
+                    place = np.sort(rngs[node.name].choice(rows.shape[1], take, replace=False))
+                    rows = rows[:, place]
+                split = w.array.reshape(len(rows), -1, rows.shape[2])
+                y = rows @ split.transpose(0, 2, 1) + b.array.reshape(len(rows), 1, -1)
+                self.values[node.name].append(_outputs(y, kept[node.name]))
+                self.places[node.name].append(place)
+
+
+def _outputs(y: Array, kept: Array) -> Array:
+    """(rows, outputs kept) of (groups, rows, outputs of a group)."""
+    flat = y.transpose(1, 0, 2).reshape(y.shape[1], -1)
+    return flat[:, kept].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a layer reads, (groups, rows, K), and what it should give, (groups, rows, outputs of a group)."""
+
+    x: Array
+    y: Array
+
+    def part(self, chosen: Array) -> _Rows:
+        return _Rows(self.x[:, chosen], self.y[:, chosen])
+
+
+def _rows(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tuple[_Rows, Array]:
+    """Of all samples, and the sample that each row is of."""
+    x = graph.ins(node)[0]
+    outside = x.name in graph.inputs
+    model = FloatModel(to_onnx(graph, [] if outside or x.name in graph.outputs else [x.name]))
+    feeds = [port.to_tensor(v) for port, v in zip(graph.in_ports, samples.inputs, strict=True)]
+    xs, ys, owner = [], [], []
+    for i in range(samples.count):
+        given = [v[i] for v in feeds]
+        value = given[graph.inputs.index(x.name)] if outside else model.run(given, [x.name])[0]
+        rows = input_rows(node, value, x.shape)
+        place = targets.places[node.name][i]
+        xs.append(rows if place is None else rows[:, place])
+        ys.append(targets.values[node.name][i])
+        owner.append(np.full(xs[-1].shape[1], i))
+    wanted = np.concatenate(ys).reshape(-1, xs[0].shape[0], ys[0].shape[1] // xs[0].shape[0]).transpose(1, 0, 2)
+    return _Rows(np.concatenate(xs, axis=1), wanted), np.concatenate(owner)
+
+
+def _fit(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tuple[Array, Array]:
+    """Weights and bias of one layer. How far they may move is what serves samples best that had no part in the fit."""
+    assert isinstance(node.op, Conv | Dense)
+    _, w, b = graph.ins(node)
+    groups = node.op.groups if isinstance(node.op, Conv) else 1
+    start = _Affine(w.array.astype(np.float64).reshape(groups, w.shape[0] // groups, -1),
+                    b.array.astype(np.float64).reshape(groups, 1, -1), node.op.lo, node.op.hi)  # fmt: skip
+    if start.w.shape[2] > FULL_COLUMNS:
+        return w.array, b.array
+    rows, owner = _rows(graph, node, targets, samples)
+    apart = owner % HELD_OUT == HELD_OUT - 1
+    best, strength = start.error(rows.part(apart)), None
+    if apart.any() and not apart.all():
+        known = rows.part(~apart)
+        for tried in STRENGTHS:
+            error = _descend(start, known, tried).error(rows.part(apart))
+            if error < best:
+                best, strength = error, tried
+    if strength is None:
+        return w.array, b.array
+    found = _descend(start, rows, strength)
+    return found.w.reshape(w.shape), found.b.reshape(-1)
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """A layer as a matrix for each group: w (groups, outputs, K), b (groups, 1, outputs), and its clamp."""
+
+    w: Array
+    b: Array
+    lo: float
+    hi: float
+
+    def lacks(self, rows: _Rows) -> Array:
+        """What is missing in the sums; nothing where the clamp hides the difference."""
+        y = rows.x @ self.w.transpose(0, 2, 1) + self.b
+        low, high = np.minimum(self.lo - y, 0.0), np.maximum(self.hi - y, 0.0)
+        lack: Array = np.where(rows.y <= self.lo, low, np.where(rows.y >= self.hi, high, rows.y - y))
+        return lack
+
+    def error(self, rows: _Rows) -> float:
+        return float(np.square(self.lacks(rows)).sum())
+
+
+def _descend(layer: _Affine, rows: _Rows, strength: float) -> _Affine:
+    """Least squares; again for what the clamp hides now, as it is not the same after each step. `strength`: of the
+    pull towards the weights before, relative to the variance of what each of them multiplies."""
+    count, k = rows.x.shape[1], rows.x.shape[2]
+    mean = rows.x.mean(axis=1, keepdims=True, dtype=np.float64)
+    centred = rows.x - mean
+    c = centred.transpose(0, 2, 1) @ centred / count
+    diagonal = np.einsum("gkk->gk", c)
+    index = np.arange(k)
+    c[:, index, index] += strength * diagonal + 1e-4 * np.maximum(diagonal.mean(axis=1, keepdims=True), 1e-30)
+    steps = STEPS if (layer.lo, layer.hi) != (-math.inf, math.inf) else 1
+    for _ in range(steps):
+        lack = layer.lacks(rows)
+        change = np.linalg.solve(c, centred.transpose(0, 2, 1) @ lack / count).transpose(0, 2, 1)
+        shift = lack.mean(axis=1, keepdims=True) - mean @ change.transpose(0, 2, 1)
+        layer = replace(layer, w=layer.w + change, b=layer.b + shift)
+    return layer
