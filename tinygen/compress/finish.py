@@ -48,7 +48,7 @@ def finish(
 
     Scales that the graph has already are kept (quantisation-aware training). `method` estimates the ranges of the other
     activations on `samples`; `bias`: the biases make up for the mean error of rounded weights. `repairs`: steps of
-    `compress.repair` tried first. DataError for a method that is none, or no samples.
+    `compress.repair` that are tried, with a part of the samples to judge them by. DataError for a method that is none, or no samples.
     """
     if method not in METHODS:
         raise DataError(f'no calibration method "{method}"; tinygen has {", ".join(METHODS)}')
@@ -57,7 +57,7 @@ def finish(
     if repairs:
         from tinygen.compress.repair import repair
 
-        return repair(network, samples, steps=tuple(repairs), method=method, progress=progress).graph
+        return repair(network, samples, steps=tuple(repairs), bias=bias, method=method, progress=progress).graph
     graph = storable(separated(network.graph))
     network = replace(network, graph=graph)
     before = {n.name: graph.tensors[n.inputs[1]].array for n in with_weights(graph)}

@@ -1,0 +1,308 @@
+"""The ladder of repairs: what may be done when a network loses accuracy in integers, each step measured on samples that
+it was not fitted to, and kept only where it helps.
+
+In this order: channels of one activation brought to one size (equalise), the mean error of rounded weights taken back
+in the biases (bias), weights rounded together rather than one by one (round), more bits where there are too few (wide).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinygen import simulate
+from tinygen.calibrate.data import Samples
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.metrics import SqnrMeter, accuracy, sqnr_db
+from tinygen.compress.adaround import learned_rounding
+from tinygen.compress.equalise import equalise
+from tinygen.compress.finish import finish, separated
+from tinygen.compress.log import LayerChange
+from tinygen.compress.network import Network, layers
+from tinygen.compress.split import class_numbers, split
+from tinygen.errors import DataError
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Graph, Node
+from tinygen.numerics import Array, dequantise
+from tinygen.ops import Operator
+from tinygen.ops.base import need_quant
+from tinygen.passes.quantise import quantise, wide_tensors
+
+Progress = Callable[[str, int, int], None]
+
+#: The steps, in the order in which they are tried.
+STEPS = ("equalise", "bias", "round", "wide")
+#: A step must bring so many dB, and one more wide tensor or layer so many.
+GAIN_DB, WIDE_GAIN_DB = 0.1, 0.5
+#: With labels it must not cost more than this share of right answers.
+ALLOWED_LOSS = 0.005
+#: At most so many tensors or layers get more bits.
+MOST_WIDE = 8
+#: Samples that steps are judged by, at most, and those that the search for wide layers looks at.
+JUDGES, FEW = 256, 48
+
+
+def no_progress(phase: str, done: int, total: int) -> None:
+    """The Progress that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Integers against floats on the samples that judge: dB of all outputs, and with labels the share of right answers
+    (None without)."""
+
+    sqnr_db: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerQuality:
+    """A layer's output in integers against floats, in dB."""
+
+    layer: str
+    tensor: str
+    title: str
+    sqnr_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step of the ladder. `after` is what the step gives, kept or not; `text` says what it did."""
+
+    step: str
+    before: Quality
+    after: Quality
+    kept: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """`graph`: FLOAT with every scale pinned; `network`: what it was finished from; `layers` before and after."""
+
+    graph: Graph
+    network: Network
+    bias: bool
+    rows: tuple[Row, ...]
+    float_accuracy: float | None
+    before: tuple[LayerQuality, ...]
+    after: tuple[LayerQuality, ...]
+
+
+class Judge:
+    """The float network on samples, and how close a finished one comes. `reference`: tidied FLOAT graph."""
+
+    def __init__(self, reference: Graph, samples: Samples) -> None:
+        self.reference, self.samples = reference, samples
+        self._real = self._run(reference)
+        labels = class_numbers(samples)
+        single = len(reference.outputs) == 1
+        self._labels = labels if single and labels is not None and self._real[0][0].size > 1 else None
+
+    def _run(self, graph: Graph) -> list[Array]:
+        feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, self.samples.inputs, strict=True)]
+        model = FloatModel(to_onnx(graph))
+        found = dict(zip(model.output_names, model.run_many(feeds), strict=True))
+        return [
+            port.to_onnx(found[name].reshape(-1, *graph.tensors[name].shape))
+            for name, port in zip(graph.outputs, graph.out_ports, strict=True)
+        ]
+
+    @property
+    def float_accuracy(self) -> float | None:
+        """Share of right answers of the float network."""
+        return None if self._labels is None else accuracy(self._real[0], self._labels)
+
+    def quality(self, finished: Graph) -> Quality:
+        """Of a FLOAT graph with every scale pinned, run in integers."""
+        fixed = quantise(finished, {})
+        ints = simulate.run(fixed, simulate.quantise_inputs(fixed, self.samples.inputs))
+        found = simulate.dequantise_outputs(fixed, ints)
+        a, b = (np.concatenate([y.ravel() for y in outputs]) for outputs in (self._real, found))
+        return Quality(sqnr_db(a, b), None if self._labels is None else accuracy(found[0], self._labels))
+
+
+def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[LayerQuality, ...]:
+    """Every layer of a finished graph in integers against the float graph `real`, which has the same tensors."""
+    fixed = quantise(finished, {})
+    names = [o for n in finished.nodes for o in n.outputs]
+    model = FloatModel(to_onnx(real, [n for n in names if n not in real.outputs]))
+    meters = {name: SqnrMeter() for name in names}
+    feeds = [port.to_tensor(x) for port, x in zip(real.in_ports, samples.inputs, strict=True)]
+    for i in range(samples.count):
+        found = dict(zip(model.output_names, model.run([x[i] for x in feeds]), strict=True))
+        ints: dict[str, Array] = {}
+        quantised = simulate.quantise_inputs(fixed, [x[i : i + 1] for x in samples.inputs])
+        simulate.run(fixed, quantised, ints.__setitem__)
+        for name, meter in meters.items():
+            y = dequantise(ints[name][0], *need_quant(fixed.tensors[name]))
+            meter.add(found[name].reshape(y.shape), y)
+    return tuple(
+        LayerQuality(n.name, o, _title(n.op, finished, n.inputs), meters[o].db)
+        for n in finished.nodes
+        for o in n.outputs
+    )
+
+
+def _title(op: object, graph: Graph, inputs: Sequence[str]) -> str:
+    assert isinstance(op, Operator)
+    return op.describe([graph.tensors[i] for i in inputs])
+
+
+def repair(
+    network: Network,
+    samples: Samples,
+    *,
+    steps: Sequence[str] = STEPS,
+    held_out: Samples | None = None,
+    bias: bool = False,
+    method: str = "mse",
+    seed: int = 0,
+    log: list[LayerChange] | None = None,
+    progress: Progress = no_progress,
+) -> Repaired:
+    """`steps` (of STEPS; "all") tried in their order on a network, each kept when the outputs gain GAIN_DB and, with
+    labels, no more than ALLOWED_LOSS of the answers.
+
+    `held_out` judges; without it a part of `samples`, which then nothing is fitted to. `bias`: the biases are corrected
+    from the start, and that step is left out. ValueError for a step that is none, DataError for too few samples.
+    """
+    wanted = STEPS if tuple(steps) == ("all",) else tuple(steps)
+    unknown = [s for s in wanted if s not in STEPS]
+    if unknown:
+        raise ValueError(f'no repair "{unknown[0]}"; there are {", ".join(STEPS)}')
+    if held_out is None:
+        samples, held_out = split(samples, seed)
+    if held_out.count < 1:
+        raise DataError("to judge repairs by, at least 1 sample is needed; found none")
+    judge = Judge(network.graph, _first(held_out, JUDGES))
+    few = _first(held_out, FEW)
+
+    def finished(candidate: Network, bias: bool) -> Graph:
+        return finish(candidate, samples, method=method, bias=bias, progress=progress)
+
+    network = replace(network, graph=separated(network.graph))
+    rows, unrounded = [], network.graph
+    ladder = [s for s in STEPS if s in wanted and not (bias and s == "bias")]
+    graph = finished(network, bias)
+    now = judge.quality(graph)
+    start = layer_qualities(graph, network.graph, few)
+    for i, step in enumerate(ladder):
+        changes: list[LayerChange] = []
+        tried, tried_bias, text = network, bias, ""
+        if step == "equalise":
+            tried = equalise(network, samples, log=changes, progress=progress)
+            text = _equalised(changes)
+        elif step == "bias":
+            tried_bias, text = True, "mean errors of rounded weights"
+        elif step == "round":
+            tried = learned_rounding(network, samples, log=changes, progress=progress)
+            text = f"{len(changes)} layers"
+        else:
+            tried, text = _widen(
+                network, unrounded, samples, method, bias, Judge(judge.reference, few), changes, progress
+            )
+        candidate = finished(tried, tried_bias)
+        after = judge.quality(candidate)
+        kept = _helps(now, after)
+        rows.append(Row(step, now, after, kept, text))
+        if kept:
+            network, bias, graph, now = tried, tried_bias, candidate, after
+            unrounded = unrounded if step == "round" else network.graph
+            if log is not None:
+                log.extend(changes)
+        progress("repairs", i + 1, len(ladder))
+    end = layer_qualities(graph, unrounded, few)
+    return Repaired(graph, network, bias, tuple(rows), judge.float_accuracy, start, end)
+
+
+def _helps(before: Quality, after: Quality) -> bool:
+    if before.accuracy is not None and after.accuracy is not None and after.accuracy < before.accuracy - ALLOWED_LOSS:
+        return False
+    return after.sqnr_db >= before.sqnr_db + GAIN_DB
+
+
+def _first(samples: Samples, count: int) -> Samples:
+    """At most `count` samples, every n-th: classes that lie together all come in."""
+    if samples.count <= count:
+        return samples
+    at = np.arange(count) * samples.count // count
+    labels = None if samples.labels is None else samples.labels[at]
+    return replace(samples, inputs=tuple(x[at] for x in samples.inputs), labels=labels)
+
+
+def _equalised(changes: Sequence[LayerChange]) -> str:
+    done = [c for c in changes if not c.text.startswith("left alone")]
+    return f"{len(done)} pairs of layers" if done else "no pair of layers allows it"
+
+
+def _widen(
+    network: Network,
+    unrounded: Graph,
+    samples: Samples,
+    method: str,
+    bias: bool,
+    judge: Judge,
+    changes: list[LayerChange],
+    progress: Progress,
+) -> tuple[Network, str]:
+    """More bits where they bring most: int8 for weights of fewer, int16 for activations.
+
+    Each alone is tried first; then they are taken in the order of what they brought, each only if it brings
+    WIDE_GAIN_DB more, at most MOST_WIDE.
+    """
+
+    def quality(candidate: Network) -> float:
+        return judge.quality(finish(candidate, samples, method=method, bias=bias)).sqnr_db
+
+    options = _options(network, unrounded)
+    start, gains = quality(network), []
+    for i, (name, kind, candidate) in enumerate(options):
+        gains.append((quality(candidate(network)) - start, name, kind, candidate))
+        progress("wider layers", i + 1, len(options))
+    gains.sort(key=lambda g: (-g[0], g[1]))
+    best = start
+    taken: list[str] = []
+    for gain, name, kind, candidate in gains[: 2 * MOST_WIDE]:
+        if len(taken) == MOST_WIDE or gain < WIDE_GAIN_DB / 2.0:
+            break
+        tried = candidate(network)
+        found = quality(tried)
+        if found >= best + WIDE_GAIN_DB:
+            network, best = tried, found
+            taken.append(f"{name} {kind}")
+            changes.append(LayerChange(name, "wide", f"{kind}: {found - start:+.1f} dB with those before", 0, 0))
+    return network, ", ".join(taken) or "nothing brings enough"
+
+
+_Change = Callable[[Network], Network]
+
+
+def _options(network: Network, unrounded: Graph) -> list[tuple[str, str, _Change]]:
+    """(layer or tensor, what it gets, the change). `unrounded`: the graph before learned rounding, whose weights a
+    layer with more bits starts from."""
+    graph = network.graph
+    options: list[tuple[str, str, _Change]] = []
+    for node in layers(graph):
+        form = network.form(node.name)
+        if form.bits < 8 and form.codebook is None:
+            options.append((node.name, "int8 weights", _eight_bits(node, unrounded)))
+    for t in graph.tensors.values():
+        if t.const is None and t.quant is None and t.name in wide_tensors(graph, [t.name]):
+            options.append((t.name, "int16", _wide(t.name)))
+    return options
+
+
+def _eight_bits(node: Node, unrounded: Graph) -> _Change:
+    def change(network: Network) -> Network:
+        form = replace(network.form(node.name), bits=8)
+        own = [unrounded.tensors[i] for i in node.inputs[1:]]
+        return replace(network, graph=network.graph.with_(tensors=own)).with_forms({node.name: form})
+
+    return change
+
+
+def _wide(tensor: str) -> _Change:
+    return lambda network: replace(network, wide=network.wide | {tensor})
