@@ -36,7 +36,7 @@ from benchmarks.layers import (
     pointwise,
     softmax,
 )  # fmt: skip
-from benchmarks.packed import blocks, is_packed, n_of_four, sparse_palette, unstructured, with_weights
+from benchmarks.packed import Bits, blocks, codebook, is_packed, n_of_four, sparse_palette, unstructured, with_weights
 from tinygen.ops import Operator
 from tinygen.ops.base import Call
 from tinygen.plan import cost
@@ -161,21 +161,30 @@ def packed_layers() -> list[Layer]:
     makes = [blocks, unstructured, sparse_palette]
     layers = []
     for i in range(180):
-        c = (rng.choice((8, 16, 24, 32, 48, 64)), rng.choice(CHANNELS[3:14]))
-        hw = (rng.randint(1, 12), rng.randint(1, 12))
-        if i % 3 == 0:
-            layer = pointwise(hw, c)
-        elif i % 3 == 1:
-            k, s = rng.choice(((3, 3), (3, 3), (5, 5), (1, 3), (3, 1), (2, 2), (1, 1))), rng.choice((1, 1, 2))
-            layer = conv((hw[0] + 4, hw[1] + 4), c, k, (s, s), same=rng.random() < 0.7)
-        else:
-            layer = dense(rng.choice((32, 64, 100, 128, 256, 400, 784)), rng.choice(CHANNELS[3:16]),
-                          rng.choice((1, 1, 1, 2, 4, 6)))  # fmt: skip
+        layer = _to_pack(rng, i)
         share = rng.choice((0.3, 0.5, 0.7, 0.8, 0.9, 0.95))
         make = n_of_four(rng.choice((1, 2))) if i % 4 == 3 else makes[i % 4](share)
         if _macs(layer) <= MAX_MACS:
             layers.append(with_weights(layer, f"{share:.0%}", make))
+    for i in range(180):
+        layer, bits = _to_pack(rng, i), 1 + i // 3 % 6
+        make, name = rng.choice(((Bits(bits), f"{bits} bits"), (codebook(1 << bits), f"{1 << bits} values")))
+        if (bits > 1 or not isinstance(make, Bits)) and _macs(layer) <= MAX_MACS:
+            layers.append(with_weights(layer, name, make))
     return layers
+
+
+def _to_pack(rng: random.Random, i: int) -> Layer:
+    """One of each kind in turn."""
+    c = (rng.choice((8, 16, 24, 32, 48, 64)), rng.choice(CHANNELS[3:14]))
+    hw = (rng.randint(1, 12), rng.randint(1, 12))
+    if i % 3 == 0:
+        return pointwise(hw, c)
+    if i % 3 == 1:
+        k, s = rng.choice(((3, 3), (3, 3), (5, 5), (1, 3), (3, 1), (2, 2), (1, 1))), rng.choice((1, 1, 2))
+        return conv((hw[0] + 4, hw[1] + 4), c, k, (s, s), same=rng.random() < 0.7)
+    widths = (32, 64, 100, 128, 256, 400, 784)
+    return dense(rng.choice(widths), rng.choice(CHANNELS[3:16]), rng.choice((1, 1, 1, 2, 4, 6)))
 
 
 def _heavy_tailed(layer: Layer, power: int) -> Layer:

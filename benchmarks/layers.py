@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
+from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Add,
@@ -46,11 +46,13 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A FLOAT operator; `inputs` are shapes (activations) or arrays (constants)."""
+    """A FLOAT operator; `inputs` are shapes (activations) or arrays (constants). `bits`: of the weights, the second
+    input, which keep their scales for it when there are fewer than 8."""
 
     name: str
     op: Operator
     inputs: tuple[Shape | Array, ...]
+    bits: int = 8
 
     def float_graph(self) -> Graph:
         """Inputs x0, x1, ..., output y."""
@@ -58,6 +60,9 @@ class Layer:
             Tensor(f"x{i}", given) if isinstance(given, tuple) else Tensor.constant(f"k{i}", given)
             for i, given in enumerate(self.inputs)
         ]
+        if self.bits < 8:
+            most = np.abs(tensors[1].array.reshape(tensors[1].shape[0], -1)).max(axis=1) / ((1 << self.bits >> 1) - 1)
+            tensors[1] = replace(tensors[1], quant=Quant(tuple(float(v) for v in most), 0, 0))
         y = Tensor("y", self.op.infer(*(t.shape for t in tensors))[0])
         inputs = tuple(t for t in tensors if t.const is None)
         node = Node("layer", self.op, tuple(t.name for t in tensors), ("y",), (self.name,))

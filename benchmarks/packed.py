@@ -28,7 +28,7 @@ from tinygen.targets.cores import get_core
 
 RESULTS = Path(__file__).parent / "results" / "packed.json"
 CORES = ("cortex-m4", "cortex-m0")
-LAYERS = (pointwise((25, 5), (64, 64)), conv((16, 16), (16, 32)), dense(784, 128))
+LAYERS = (pointwise((25, 5), (64, 64)), conv((16, 16), (16, 32)), dense(784, 128), dense(256, 10))
 SPARSITIES = (0.5, 0.75, 0.9)
 
 Make = Callable[[Array, np.random.Generator], Array]
@@ -76,8 +76,38 @@ def sparse_palette(share: float, entries: int = 15) -> Make:
     return make
 
 
+def codebook(entries: int) -> Make:
+    """The nearest of so many numbers, the same ones for all channels when the largest weight of a channel counts as 1:
+    the quantiles of what the weights then are, and 1."""
+
+    def make(w: Array, _: np.random.Generator) -> Array:
+        rows = w.reshape(w.shape[0], -1)
+        top = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-9) * np.sign(
+            rows.sum(axis=1, keepdims=True) + 1e-9
+        )
+        scaled = rows / top
+        levels = np.append(np.quantile(scaled, (np.arange(entries - 1) + 0.5) / (entries - 1)), 1.0)
+        nearest = levels[np.abs(scaled[:, :, None] - levels).argmin(axis=2)]
+        nearest[np.arange(len(rows)), np.abs(scaled).argmax(axis=1)] = 1.0
+        return np.asarray((nearest * np.abs(top)).reshape(w.shape), w.dtype)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Weights as they are, to be rounded to so many bits."""
+
+    bits: int
+
+    def __call__(self, w: Array, _: np.random.Generator) -> Array:
+        return w
+
+
 #: What makes the weights of a layer, by name.
 WEIGHTS: dict[str, Make] = {
+    **{f"{n} bits": Bits(n) for n in (2, 3, 4, 5, 6)},
+    **{f"{n} values": codebook(n) for n in (4, 8, 16)},
     **{f"unstructured {s:.0%}": unstructured(s) for s in SPARSITIES},
     **{f"unstructured {s:.0%}, 15 values": sparse_palette(s) for s in SPARSITIES},
     **{f"block4 {s:.0%}": blocks(s) for s in SPARSITIES},
@@ -104,7 +134,8 @@ def with_weights(layer: Layer, name: str, make: Make) -> Layer:
     """`layer` with other weights, by a seed of their own."""
     x, w, b = layer.inputs
     assert not isinstance(w, tuple)
-    return replace(layer, name=f"{layer.name}, {name}", inputs=(x, make(w, np.random.default_rng(0)), b))
+    made, bits = make(w, np.random.default_rng(0)), make.bits if isinstance(make, Bits) else 8
+    return replace(layer, name=f"{layer.name}, {name}", inputs=(x, made, b), bits=bits)
 
 
 def is_packed(call: Call) -> bool:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.emulate import NAME, Program
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call, equal
+from tests.sweep.layers import FAMILIES, single
+from tests.sweep.programs import TARGETS, Check, Target, checks, different, run_batch
 from tinygen.numerics import fold_bias
+from tinygen.ops import Dense, Operator
+from tinygen.ops.base import Call
+from tinygen.plan.lift import lift
+from tinygen.plan.select import candidates
 from tinygen.plan.variants import pack_palette as pack
+from tinygen.plan.variants import palette, small
 
 SEEDS = range(150)
 Layer = tuple[dict[str, Any], list[np.ndarray]]
@@ -92,3 +103,131 @@ def test_palettes(bits: int) -> None:
         more = np.append(w, np.int8(126 if 126 not in values else 124))
         wider = pack.palette(more)
         assert wider is None if bits == pack.WIDEST else wider is not None and wider[0] == bits + 1
+
+
+# ---- kernels of the sets dsp, m0 and m3, made for a number of bits ----
+
+#: Seeds of tests/sweep that have weights of few values.
+LAYERS = [k * len(FAMILIES) + i for k in range(30) for i, (name, _) in enumerate(FAMILIES) if "palette" in name]
+EMULATED = [t for t in TARGETS if t.name in ("cortex-m0", "cortex-m3", "cortex-m4")]
+MAIN = f"""
+#include <stdio.h>
+#include "{NAME}.h"
+static {NAME}_ctx_t ctx;
+int main(int argc, char **argv)
+{{
+    static int8_t input[LAYERS_INPUT_LEN];
+    static int8_t output[LAYERS_OUTPUT_LEN];
+    FILE *from = fopen(argv[argc - 2], "rb");
+    const size_t n = fread(input, 1U, sizeof input, from);
+    FILE *to = fopen(argv[argc - 1], "wb");
+    const int status = (int){NAME}_run(&ctx, input, output);
+    const size_t m = fwrite(output, 1U, sizeof output, to);
+    return (fclose(to) + fclose(from) + status) | ((n != sizeof input) || (m != sizeof output));
+}}
+"""
+
+
+def packed(sets: tuple[str, ...], seeds: list[int]) -> list[Check]:
+    """Calls of kernels that take indices, but for the portable ones."""
+    found = [c for seed in seeds for c in checks(single(seed), sets)]
+    return [c for c in found if any("_pal" in g.name for g in c.case.call.generated)]
+
+
+@pytest.mark.parametrize(("name", "compiler"), [("dsp", "gcc"), ("dsp", "clang"), ("m0", "gcc"), ("m3", "clang")])
+def test_portable_bodies(name: str, compiler: str, require_tool: Callable[[str], None], tmp_path: Path) -> None:
+    """On the host, where every array has its exact size and every sum is watched."""
+    require_tool(compiler)
+    batch = packed((name,), LAYERS)
+    assert {g.view.bits for c in batch for g in c.case.call.generated} == set(range(1 if name != "dsp" else 2, 7))
+    program = Program("native", [c.case for c in batch])
+    for file, content in program.files.items():
+        (tmp_path / file).write_bytes(content)
+    made = sorted(f"{g.name}.c" for g in program.plan.generated)
+    (tmp_path / "made.c").write_text("".join(f'#include "{file}"\n' for file in made), encoding="utf-8")
+    (tmp_path / "main.c").write_text(MAIN, encoding="utf-8")
+    (tmp_path / "in.bin").write_bytes(program.sample)
+    sources = [str(p) for p in sorted(tmp_path.glob("*.c")) if p.name not in made]
+    flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    subprocess.run([compiler, *flags, f"-I{tmp_path}", *sources, "-o", str(tmp_path / "a"), "-lm"], check=True)
+    done = subprocess.run([str(tmp_path / "a"), str(tmp_path / "in.bin"), str(tmp_path / "out.bin")],
+                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert different(batch, program, (tmp_path / "out.bin").read_bytes()) == []
+
+
+@pytest.mark.parametrize("target", EMULATED, ids=lambda t: t.name)
+def test_emulated(target: Target, require_tool: Callable[[str], None], tmp_path: Path) -> None:
+    """The assembly; on Cortex-M4 under interrupts, on the others without unaligned accesses."""
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    batch = packed(target.sets, LAYERS)
+    assert len(batch) > len(LAYERS) // 2
+    outcome = run_batch(target, batch, tmp_path / "batch", None)
+    assert not outcome.faults, "\n".join(outcome.faults)
+
+
+@pytest.mark.parametrize("sign", [-127, 127])
+@pytest.mark.parametrize("value", [-128, 127])
+def test_lanes_at_their_limit(sign: int, value: int) -> None:
+    """The longest groups for which no sum of 16 bits overflows, and not one weight more."""
+    for turn in (16, 10, 8):
+        for flush in range(2, turn + 1):
+            w = np.zeros((1, 3 * turn), np.int64)
+            w[0, :flush] = 255 // flush
+            w[0, 0] += 255 % flush
+            w = (np.sign(sign) * w).astype(np.int8) if flush > 2 else np.full_like(w, sign).astype(np.int8)
+            assert pack.lanes_flush(w, turn) >= flush
+            assert abs(int(w[0, : pack.lanes_flush(w, turn)].astype(np.int64).sum()) * value) < 2**15
+            more = w.copy()
+            more[0, flush - 1] += np.sign(sign) if flush > 2 else 0
+            assert pack.lanes_flush(more, turn) < flush or flush == 2
+
+
+def test_lift() -> None:
+    """A shift too short for the DSP kernels: the weights take over, as far as they fit int8."""
+    rng = np.random.default_rng(0)
+    for bits, shift, room in ((2, 31, True), (4, 30, True), (4, 28, False), (7, 33, True)):
+        layer = single(next(s for s in LAYERS if isinstance(single(s).graph.nodes[0].op, Dense)))
+        node = layer.graph.nodes[0]
+        assert isinstance(node.op, Operator)
+        (made,) = node.op.lower(layer.graph.ins(node), layer.graph.outs(node)[0])
+        arrays = {c.suffix: c.array for c in made.consts}
+        w = rng.choice(pack.uniform(bits), arrays["w"].shape)
+        made = replace(
+            made,
+            config=tuple({**dict(made.config), "shift": shift}.items()),
+            consts=tuple(replace(c, array=w if c.suffix == "w" else c.array % 1000) for c in made.consts),
+        )
+        lifted = lift(made)
+        assert dict(lifted.config)["shift"] == (33 if room else shift)
+        factor = 2 ** (33 - shift) if room else 1
+        for before, after in zip(made.consts, lifted.consts, strict=True):
+            assert np.array_equal(before.array.astype(np.int64) * (1 if before.suffix == "m" else factor), after.array)
+
+
+def test_what_is_offered() -> None:
+    """Palettes only where weights have few values and flash is saved; what needs a weight of 0 and has none is not."""
+
+    def ways(values: np.ndarray, in_c: int, sets: tuple[str, ...], out_c: int = 32) -> set[str]:
+        w = np.random.default_rng(1).choice(values, (out_c, 1, 1, in_c)).astype(np.int8)
+        fields = {f"{k}_{a}": 1 for k in ("k", "stride", "dil") for a in "hw"} | {"pad_top": 0, "pad_left": 0}
+        fields |= {"in_h": 4, "in_w": 4, "out_h": 4, "out_w": 4, "in_c": in_c, "out_c": out_c, "groups": 1}
+        fields |= {"in_zp": 0, "out_zp": 0, "lo": -128, "hi": 127, "shift": 40}
+        consts = {"w": w, "b": np.zeros(out_c, np.int32), "m": np.full(out_c, 768 * 1000, np.int32)}
+        reference = Call("tg_conv_s8", tuple(fields.items()), ("x",), (), "y")
+        reference = replace(reference, consts=palette.packed(reference, "", **consts).consts)
+        found = candidates(reference, sets)
+        assert all(palette.saves(c, reference) for c in found if "_pal" in c.family)
+        return {c.family or c.kernel for c in found if "_pal" in c.kernel or "_pal" in c.family}
+
+    dsp, m0 = ("dsp", "ref"), ("m0", "ref")
+    sixteen = np.arange(1, 17) * 7  # no zero among them
+    assert ways(sixteen, 32, dsp) == {"tg_tile_pal4_dsp", "tg_conv_pal_s8"}
+    assert ways(sixteen, 33, dsp) == {"tg_conv_pal_s8"}
+    assert ways(sixteen[:15], 33, dsp) == {"tg_tile_pal4_dsp", "tg_conv_pal_s8"}
+    assert ways(np.arange(-16, 16), 32, dsp) == {"tg_tile_pal5_dsp", "tg_conv_pal_s8"}
+    assert ways(np.arange(-16, 16) * 3, 32, dsp) == {"tg_conv_pal_s8"}
+    assert ways(np.arange(-60, 60), 32, dsp) == ways(np.arange(-60, 60), 32, m0) == set()
+    assert ways(sixteen, 32, m0) == {"tg_conv_pal_s8_m0", "tg_conv_pal_s8"}
+    assert set(small.variants("m0", narrow=True)) >= {"tg_conv_s8", "tg_dense_s8"}

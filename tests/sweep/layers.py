@@ -95,10 +95,10 @@ def ends(rng: Rng, w: Array) -> tuple[dict[str, Any], Array, Array]:
     return f, b, m
 
 
-def conv(rng: Rng, f: dict[str, Any], depthwise: bool = False) -> Graph:
+def conv(rng: Rng, f: dict[str, Any], depthwise: bool = False, weights: Callable[..., Array] = cases.weights) -> Graph:
     """With the geometry `f`, in tests/c/cases.py's words; over one axis now and then where there is but one."""
     groups = f["in_c"] if depthwise else f["groups"]
-    w = cases.weights(rng, f["out_c"], f["k_h"], f["k_w"], f["in_c"] // groups)
+    w = weights(rng, f["out_c"], f["k_h"], f["k_w"], f["in_c"] // groups)
     q, b, m = ends(rng, w)
     after = [
         max(0, (f[f"out_{a}"] - 1) * f[f"stride_{a}"] + (f[f"k_{a}"] - 1) * f[f"dil_{a}"] + 1 - f[f"in_{a}"] - pad)
@@ -116,11 +116,11 @@ def conv(rng: Rng, f: dict[str, Any], depthwise: bool = False) -> Graph:
     return fixed(Conv(window, groups, epilogue=Epilogue(q["shift"], q["lo"], q["hi"])), x, y, q, w, b, m)
 
 
-def dense(rng: Rng) -> Graph:
+def dense(rng: Rng, weights: Callable[..., Array] = cases.weights) -> Graph:
     c, _, _ = cases.dense_case(rng)
     if rng.integers(4) == 0:
         c["n_in"] = int(rng.integers(80, 700))
-    w = cases.weights(rng, c["n_out"], c["n_in"])
+    w = weights(rng, c["n_out"], c["n_in"])
     q, b, m = ends(rng, w)
     op = Dense(epilogue=Epilogue(q["shift"], q["lo"], q["hi"]))
     return fixed(op, (1, c["rows"], c["n_in"]), (1, c["rows"], c["n_out"]), q, w, b, m)
@@ -217,6 +217,23 @@ def grouped(rng: Rng) -> Graph:
     return conv(rng, f)
 
 
+def few_values(rng: Rng, *shape: int) -> Array:
+    """Weights of a codebook, or of few bits: kernels may store them as indices."""
+    bits = between(rng, 1, 6)
+    half = 1 << bits >> 1
+    own = rng.integers(-127, 128, 1 << bits)
+    return np.asarray(rng.choice(pick(rng, np.arange(-half, half), own), shape), np.int8)
+
+
+def palette(rng: Rng) -> Graph:
+    """With weights of few values, any window."""
+    k = pick(rng, (1, 1), (1, 1), (3, 3), (3, 3), (5, 1), (1, 4), (2, 3))
+    s, d = pick(rng, (1, 1), (1, 1), (2, 2), (1, 2)), pick(rng, (1, 1), (1, 1), (2, 1), (1, 2))
+    f = geometry(rng, (between(rng, 1, 9), between(rng, 1, 9)), k, s, d, 3)
+    in_c = pick(rng, 4, 8, 16, 24, between(rng, 1, 40))
+    return conv(rng, f | {"in_c": in_c, "out_c": between(rng, 1, 14), "groups": 1}, weights=few_values)
+
+
 # ---- the others, quantised with random ranges ----
 
 
@@ -299,4 +316,6 @@ FAMILIES: tuple[tuple[str, Callable[[Rng], Graph]], ...] = (
     ("other", others),
     ("pointwise", pointwise),
     ("windows", windows),
+    ("palette", palette),
+    ("palette, dense", lambda rng: dense(rng, few_values)),
 )

@@ -57,7 +57,13 @@ KINDS = (
     ("tg_dwplane3x3_shape", r"tg_dwplane3x3s1_"),
     ("tg_dwplane3x3_shape, s2", r"tg_dwplane3x3s2_"),
     ("tg_dwplane3x3_shape, row", r"tg_dwrow"),
+    ("tg_tile_pal", r"tg_tile_pal\d_dsp"),
+    ("tg_dense_pal", r"tg_dense_pal\d_s8_dsp"),
+    ("tg_conv_pal, lanes", r"tg_conv_pal\dx.*_s8_m"),
+    ("tg_dense_pal, lanes", r"tg_dense_pal\df.*_s8_m"),
 )
+#: Of them, those of the sets m0 and m3; the others are of the set dsp.
+LANES = frozenset(("tg_conv_pal, lanes", "tg_dense_pal, lanes"))
 
 
 def _kind(name: str) -> str:
@@ -89,7 +95,9 @@ class Target:
         """All there are for the target, templates by their names."""
         folders = [templates_dir() / "kernels" / name for name in self.sets]
         files = [p.name for folder in folders for p in folder.glob("tg_*") if p.name.endswith((".c", ".c.j2"))]
-        made = {kind for kind, _ in KINDS if "dsp" in self.sets}
+        made = {kind for kind, _ in KINDS if ("dsp" in self.sets) != (kind in LANES)}
+        if not {"dsp", "m0", "m3"} & set(self.sets):
+            made = set()
         return {f.removesuffix(".c") for f in files if f.endswith(".c")} | made | _unknown(files)
 
 

@@ -193,6 +193,8 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     pairs, size, groups = own.get("pairs", len(steps)), own.get("pixels", 4), f["groups"]
     if pairs == 0:
         return {}
+    if call.family.startswith("tg_tile_pal"):  # whose words hold more than one pair
+        pairs = own["window"] // 16
     loads = sum(len(step.loads) for step in steps) * pairs / len(steps) if steps else 4.0 * pairs
     turns = next((g.view.turns(pairs) for g in call.generated if hasattr(g.view, "turns")), 0.0)
     # four pixels of a row may share their columns

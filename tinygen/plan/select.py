@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tinygen.ops.base import Call
+from tinygen.plan.lift import lift
 from tinygen.plan.variants import PLANES, VARIANTS
 
 
 def candidates(call: Call, kernel_sets: Sequence[str]) -> tuple[Call, ...]:
     """Every way to compute `call` with `kernel_sets` (best first, "ref" last), the reference at the end; `why` says
     which set it is of, or why there is none but the reference. A call with planes may have no candidates."""
+    if "dsp" in kernel_sets:
+        call = lift(call)
     found: list[Call] = []
     planes = call.x_planes is not None or call.y_planes is not None
     reasons: list[str] = []

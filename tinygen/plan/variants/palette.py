@@ -33,7 +33,19 @@ def conv_reference(call: Call) -> Call | str:
 
 def dense_reference(call: Call) -> Call | str:
     """Portable C, any number of bits."""
-    return _reference(call, "tg_dense_pal_s8", "tg_dense_s8_cfg_t")
+    made = _reference(call, "tg_dense_pal_s8", "tg_dense_s8_cfg_t")
+    if isinstance(made, str):
+        return made
+    f = ints(call)
+    words = made.consts[0].array.size
+    features = {"once": 1, "outputs": f["rows"] * f["n_out"]}
+    for name, times in (("twos", f["rows"] // 2), ("ones", f["rows"] % 2)):  # rows, of which two share a weight
+        features |= {
+            name: times * f["n_out"],
+            f"{name}_taps": times * f["n_out"] * f["n_in"],
+            f"{name}_words": times * words,
+        }
+    return replace(made, family=made.kernel, features=tuple((name, float(v)) for name, v in features.items()))
 
 
 def _reference(call: Call, kernel: str, config: str) -> Call | str:
@@ -208,7 +220,7 @@ class PaletteDenseView:
 
     @property
     def code(self) -> int:
-        return self.hot + 480
+        return self.hot + 660
 
 
 def dense_dsp(call: Call) -> Call | str:
@@ -278,7 +290,7 @@ class PaletteLanesView:
 
     @property
     def code(self) -> int:
-        return 4 * len(self.assembly) + 700
+        return self.hot + (1830 if self.narrow else 1410)
 
     @property
     def hot(self) -> int:
@@ -356,7 +368,7 @@ def conv_lanes(pixels: int, *, narrow: bool) -> Variant:
             cfg_type="tg_conv_s8_cfg_t",
             generated=(Generated(view.name, "core/tg_conv_pal", view, view.code, view.hot),),
             family=f"tg_conv_pal_s8_{'m0' if narrow else 'm3'}",
-            features=_lanes_features(f, view, taps, quick=not narrow or bool(m[0])),
+            features=_lanes_features(f, view, taps, quick=bool(m[0]) if narrow else 32 < f["shift"] <= 54),
         )
         return made if saves(made, call) else NO
 
@@ -373,10 +385,12 @@ def _lanes_features(
     windows, kernel = tiles * view.words, f["k_h"] * f["k_w"]
     found = {
         "once": 1.0, "tiles": tiles, "window_rows": windows * f["k_h"], "window": windows * kernel * f["in_c"],
-        "window_taps": windows * kernel, f"channels_{p}": channels, f"taps_{p}": channels * taps,
-        f"flushes_{p}": channels * turns * -(-view.turn // view.flush), f"turns_{p}": channels * turns,
-        "words": channels * taps / view.count, "slow": 0.0 if quick else channels * p,
+        "window_taps": windows * kernel, "words": channels * taps / view.count, "slow": 0.0 if quick else channels * p,
     }  # fmt: skip
+    for size in (4, 8):
+        n = channels if size == p else 0
+        found |= {f"channels_{size}": n, f"taps_{size}": n * taps, f"turns_{size}": n * turns}
+        found[f"flushes_{size}"] = n * turns * -(-view.turn // view.flush)
     return tuple((name, float(v)) for name, v in found.items())
 
 
@@ -407,7 +421,7 @@ class PaletteColumnsView:
 
     @property
     def code(self) -> int:
-        return self.hot + 300
+        return self.hot + (700 if self.narrow else 540)
 
     @property
     def hot(self) -> int:
@@ -498,7 +512,7 @@ def dense_lanes(*, narrow: bool) -> Variant:
         found_features = {
             "once": 1, "rows": f["rows"], "inputs": f["rows"] * f["n_in"], "blocks": blocks, "turns": turns,
             "taps": turns * turn, "flushes": turns * -(-turn // view.flush), "outputs": f["rows"] * f["n_out"],
-            "words": turns * 4 * turn / view.count,
+            "words": turns * 4 * turn / view.count, "slow": f["rows"] * f["n_out"] if f["shift"] <= 32 else 0,
         }  # fmt: skip
         made = replace(
             made,
