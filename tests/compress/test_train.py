@@ -229,7 +229,9 @@ def test_quantised_training_keeps_given_ranges_and_wide_tensors() -> None:
     network = Network(graph, wide=frozenset([wide]))
     tuned = fine_tune(network, graph, samples, replace(SHORT, quantise=True), quants=given)
     assert tuned.graph.tensors[f"{nets.CONV}_y"].quant == given[f"{nets.CONV}_y"]
-    assert tuned.graph.tensors[wide].quant is None
+    quant = tuned.graph.tensors[wide].quant
+    assert quant is not None
+    assert quant.bits == 16
     w = tuned.graph.tensors[f"{nets.HEAD}_w"]
     assert w.quant is not None
     units = w.array / np.asarray(w.quant.scale)[:, None]

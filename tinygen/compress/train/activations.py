@@ -11,19 +11,24 @@ from torch import Tensor
 
 from tinygen.calibrate.ranges import Histogram, estimate
 from tinygen.compress.train.module import Change, GraphModule
-from tinygen.ir.types import Graph, Quant
+from tinygen.ir.types import Graph, Node, Quant
 from tinygen.ops import Add, Mul, Operator, Resize
 from tinygen.ops.broadcast import constant_quant
-from tinygen.passes.quantise import choose_quants, range_tensors
+from tinygen.passes.quantise import choose_quants, range_tensors, wide_tensors
 
 #: How ranges are found: least square error over the values seen.
 METHOD = "mse"
 
 
 def observe(
-    model: GraphModule, inputs: Sequence[Tensor], constants: Mapping[str, Tensor], given: Mapping[str, Quant]
+    model: GraphModule,
+    inputs: Sequence[Tensor],
+    constants: Mapping[str, Tensor],
+    given: Mapping[str, Quant],
+    wide: Collection[str],
 ) -> dict[str, Quant]:
-    """Quantisation of every activation, from the values that `inputs` bring about; those `given` are kept."""
+    """Quantisation of every activation, from the values that `inputs` bring about; those `given` are kept, those in
+    `wide` have int16."""
     graph = _pinned(model.graph, given)
     names = range_tensors(graph)
     values = model.run(inputs, names, constants)
@@ -32,37 +37,32 @@ def observe(
         histogram = Histogram()
         histogram.add(value.cpu().numpy())
         ranges[name] = estimate(histogram, METHOD)
-    return dict(choose_quants(graph, ranges))
+    return dict(choose_quants(graph, ranges, wide_tensors(graph, wide)))
 
 
 def _pinned(graph: Graph, given: Mapping[str, Quant]) -> Graph:
     return graph.with_(tensors=[replace(graph.tensors[n], quant=q) for n, q in given.items() if n in graph.tensors])
 
 
-def fake_quants(graph: Graph, quants: Mapping[str, Quant], wide: Collection[str]) -> dict[str, Change]:
-    """What rounds each activation to its int8 grid. Tensors in `wide` stay as they are, and so do copies of values
-    that lie on their grid already."""
+def fake_quants(graph: Graph, quants: Mapping[str, Quant]) -> dict[str, Change]:
+    """What rounds each activation to its grid. Copies of values that lie on their grid already stay as they are."""
     changes: dict[str, Change] = {}
     for name, quant in quants.items():
         node = graph.producer.get(name)
-        if name in wide:
+        if node is not None and _copies(node) and all(quants.get(t) == quant for t in node.inputs):
             continue
-        if (
-            node is not None
-            and isinstance(node.op, Operator)
-            and node.op.same_quant
-            and not isinstance(node.op, Resize)
-        ):
-            sources = graph.ins(node)
-            if all(t.const is None and t.name not in wide and quants[t.name] == quant for t in sources):
-                continue
         changes[name] = _rounding(quant)
     return changes
 
 
+def _copies(node: Node) -> bool:
+    """It moves or compares values, and makes none between them."""
+    return isinstance(node.op, Operator) and node.op.same_quant and not isinstance(node.op, Resize)
+
+
 def _rounding(quant: Quant) -> Change:
-    scale, zero_point = quant.s, quant.zero_point
-    return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -128, 127)
+    scale, zero_point, half = quant.s, quant.zero_point, 1 << quant.bits >> 1
+    return lambda x: torch.fake_quantize_per_tensor_affine(x, scale, zero_point, -half, half - 1)
 
 
 def quantised_constants(model: GraphModule) -> dict[str, Tensor]:

@@ -63,7 +63,6 @@ class Trainer:
         self.given = {t.name: t.quant for t in network.graph.tensors.values() if t.quant and t.const is None} | dict(
             quants
         )
-        self.quants: dict[str, Quant] = {}
         self.forms = self._make_forms()
         self.objective, self.data = self._prepare()
         self.adam = self._make_adam()
@@ -313,10 +312,12 @@ class Trainer:
     def _changes(self) -> dict[str, Change]:
         """Fake quantisation of the activations, at the ranges they have now."""
         with torch.inference_mode():
-            self.quants = observe(
-                self.student, [x[:OBSERVED] for x in self.data.inputs], self._constants(True), self.given
-            )
-        return fake_quants(self.network.graph, self.quants, self.network.wide)
+            quants = self._observe(self._constants(True))
+        return fake_quants(self.network.graph, quants)
+
+    def _observe(self, constants: Mapping[str, Tensor]) -> dict[str, Quant]:
+        sample = [x[:OBSERVED] for x in self.data.inputs]
+        return observe(self.student, sample, constants, self.given, self.network.wide)
 
     def _zeros(self, done: float) -> None:
         """Masks of a gradual run: the share of zeros rises with the cube, as in Zhu and Gupta 2017."""
@@ -353,9 +354,8 @@ class Trainer:
         if self.settings.quantise:
             with torch.inference_mode():
                 fixed = {n: torch.from_numpy(v).to(self.device) for n, v in values.items()}
-                sample = [x[:OBSERVED] for x in self.data.inputs]
-                quants = observe(self.student, sample, fixed | quantised_constants(self.student), self.given)
-            pinned += [replace(graph.tensors[n], quant=q) for n, q in quants.items() if n not in self.network.wide]
+                quants = self._observe(fixed | quantised_constants(self.student))
+            pinned += [replace(graph.tensors[n], quant=q) for n, q in quants.items()]
         by_node = {node.name: finished[node.inputs[1]] for node in layers(graph) if node.inputs[1] in finished}
         return replace(self.network, graph=graph.with_(tensors=pinned)).with_forms(by_node)
 
