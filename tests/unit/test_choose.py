@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from benchmarks.layers import conv, pointwise
 from tests.unit.test_cost import calls, lowered
-from tinygen.ops.base import Call, Generated
+from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan import choose as module
 from tinygen.plan.choose import HOT_BYTES, MODES, choose
 from tinygen.plan.planner import plan
@@ -92,11 +95,25 @@ def test_networks_modes() -> None:
     for mode in MODES:
         made = choose(rows, core.name, mode, activations=10_000)
         assert made == choose(rows, core.name, mode, activations=10_000)
-        options = [module._option(c, core.name, False) for c in made]
+        options = [module._option(c, core.name, "size", False, module.KIB_WORTH["size"] / 1024) for c in made]
         cycles[mode] = sum(o.cycles for o in options)
-        flash[mode] = sum(dict(c for o in options for c in o.code).values()) + sum(dict(c for o in options for c in o.constants).values())
+        flash[mode] = sum(dict(c for o in options for c in (*o.code, *o.constants)).values())
     assert cycles["speed"] == min(cycles.values()) < cycles["size"]
     assert flash["size"] == min(flash.values()) < flash["speed"]
+
+
+def test_compressed_weights_stay_compressed() -> None:
+    """Unless speed is all: a kibibyte that compression saves counts for more than one of code."""
+
+    def with_weights(kernel: str, cycles: float, size: int) -> Call:
+        return replace(way(kernel, cycles, 100), consts=(ConstArg("w", np.zeros(size, np.int8)),))
+
+    int8 = with_weights("int8", 1000, 8000)
+    ways = [int8, with_weights("tg_conv_pal_s8_dsp", 1400, 4500)]
+    assert {mode: chosen([ways], mode) for mode in MODES} == {
+        "speed": ["int8"], "balanced": ["tg_conv_pal_s8_dsp"], "size": ["tg_conv_pal_s8_dsp"]
+    }  # fmt: skip
+    assert chosen([[int8, with_weights("other", 1400, 4500)]], "balanced") == ["int8"]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -18,6 +18,11 @@ from tinygen.targets.kernel_sizes import known_bytes
 MODES = ("speed", "balanced", "size")
 #: What a kibibyte of flash is worth, as a part of the network's time.
 KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
+#: The same of weights that compression left with few values or many zeros: who compressed a network asked for flash.
+#: Only for `speed` do they count no more than others.
+COMPRESSED_WORTH = {"speed": 1e-6, "balanced": 0.25, "size": 0.25}
+#: Kernels that read weights in a form that is smaller than int8.
+COMPRESSED = ("_pal", "_sparse_")
 #: What all of the network's activations as stack again would be worth, likewise.
 STACK_WORTH = {"speed": 0.0, "balanced": 0.3, "size": 0.3}
 #: An instruction cache of a kibibyte holds loops up to so many bytes; longer ones wait for the flash. Measured in
@@ -32,9 +37,9 @@ SWEEPS = 20
 class _Option:
     call: Call
     cycles: float
-    #: Bytes of code by kernel, and of constants by content: layers share what is equal.
-    code: tuple[tuple[str, int], ...]
-    constants: tuple[tuple[bytes, int], ...]
+    #: Worth of bytes: of code by kernel, and of constants by content: layers share what is equal.
+    code: tuple[tuple[str, float], ...]
+    constants: tuple[tuple[bytes, float], ...]
 
 
 def choose(
@@ -45,17 +50,17 @@ def choose(
     Starts from the best of each by itself, then changes one call, or many, as long as the whole gets better:
     deterministic, and never worse than the start.
     """
-    rows = [_options(row, core, optimize == "balanced" and slow_loops) for row in candidates]
+    rows = [_options(row, core, optimize, slow_loops) for row in candidates]
     fastest = sum(min(o.cycles for o in row) for row in rows)
-    stack_worth = fastest * STACK_WORTH[optimize] / max(activations, 1)
-    worth = fastest * KIB_WORTH[optimize] / 1024
+    stack_worth = STACK_WORTH[optimize] / max(activations, 1)
 
     def value(chosen: Sequence[_Option]) -> float:
-        code = {name: size for o in chosen for name, size in o.code}
-        constants = {content: size for o in chosen for content, size in o.constants}
-        flash = sum(code.values()) + sum(constants.values())
+        code = {name: worth for o in chosen for name, worth in o.code}
+        constants = {content: worth for o in chosen for content, worth in o.constants}
         stack = max((o.call.stack for o in chosen), default=0)
-        return sum(o.cycles for o in chosen) + worth * flash + stack_worth * stack
+        return sum(o.cycles for o in chosen) + fastest * (
+            sum(code.values()) + sum(constants.values()) + stack_worth * stack
+        )
 
     chosen = [min(row, key=lambda o: value([o])) for row in rows]
     for _ in range(SWEEPS):
@@ -104,19 +109,23 @@ def _all_at_once(
     return best
 
 
-def _options(row: Sequence[Call], core: str, slow_loops: bool) -> list[_Option]:
+def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool) -> list[_Option]:
     """The candidates with what they cost; those that nobody measured only where there is nothing else."""
     measured = [c for c in row if cost.known(c, core)] or list(row[:1])
-    return [_option(c, core, slow_loops) for c in measured]
+    compressed = any(part in c.kernel for c in row for part in COMPRESSED)
+    constant = (COMPRESSED_WORTH if compressed else KIB_WORTH)[optimize] / 1024
+    return [_option(c, core, optimize, optimize == "balanced" and slow_loops, constant) for c in measured]
 
 
-def _option(call: Call, core: str, slow_loops: bool) -> _Option:
+def _option(call: Call, core: str, optimize: str, slow_loops: bool, constant: float) -> _Option:
+    """`constant`: what a byte of the call's constants is worth."""
     cycles = cost.cycles(call, core) if cost.known(call, core) else 0.0
     if slow_loops and any(g.hot > HOT_BYTES for g in call.generated):
         cycles *= HOT_FACTOR
-    code = [(name, known_bytes(core, name) or UNKNOWN_BYTES) for name in call.library]
-    code += [(g.name, g.code) for g in call.generated]
-    constants = [(_content(c.array), c.array.nbytes) for c in call.consts]
+    byte = KIB_WORTH[optimize] / 1024
+    code = [(name, byte * (known_bytes(core, name) or UNKNOWN_BYTES)) for name in call.library]
+    code += [(g.name, byte * g.code) for g in call.generated]
+    constants = [(_content(c.array), constant * c.array.nbytes) for c in call.consts]
     return _Option(call, cycles, tuple(code), tuple(constants))
 
 
