@@ -191,8 +191,8 @@ def _student(text: str) -> dict[str, Any]:
               help="Networks to build and report for each board.")  # fmt: skip
 @click.option("--techniques", default=",".join(space.DEFAULT), show_default=True,
               help="What may be combined; activations (of 16 bits) only where it is named.")  # fmt: skip
-@click.option("--epochs", default=3, show_default=True, type=click.IntRange(0),
-              help="Epochs of fine-tuning in each trial; 0: none.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(0),
+              help="Epochs of fine-tuning in each trial, 0: none; 3 unless given, more for few samples.")  # fmt: skip
 @click.option("--final-epochs", type=click.IntRange(1), help="Epochs for the reported networks, if more.")
 @click.option("--labels", default=0.0, show_default=True, type=click.FloatRange(0.0, 1.0),
               help="How much labels count in training beside the teacher.")  # fmt: skip
@@ -207,7 +207,7 @@ def _student(text: str) -> dict[str, Any]:
 def fit(
     model: Path, boards: tuple[str, ...], data: Path, test: Path | None, flash: str | None, ram: str | None,
     ms: float | None, min_accuracy: float | None, output: Path, trials: int, time_: str | None, jobs: int, points: int,
-    techniques: str, epochs: int, final_epochs: int | None, labels: float, optimize: str | None, seed: int,
+    techniques: str, epochs: int | None, final_epochs: int | None, labels: float, optimize: str | None, seed: int,
     storage: str | None, resume: bool, force: bool, as_json: bool, name: str | None, method: str,
     input_shapes: dict[str, tuple[int, ...]],
 ) -> None:  # fmt: skip
@@ -218,7 +218,7 @@ def fit(
         ms,
         min_accuracy,
     )
-    training = Training(epochs=epochs, label_weight=labels) if epochs else None
+    training = None if epochs == 0 else Training(epochs=epochs or 1, label_weight=labels)
     job = Job(
         model, data, tuple(dict.fromkeys(boards)), limits, MODES if optimize is None else (optimize,),
         tuple(dict.fromkeys(t.strip() for t in techniques.split(","))), training, seed, method, name, input_shapes,
@@ -226,7 +226,7 @@ def fit(
     seconds = None if time_ is None else parse_seconds("--time", time_)
     work = output.with_name(f"{output.name}.search")
     places = Places(test, storage or default_storage(work), work, output)
-    effort = Effort(trials, seconds, jobs, points, final_epochs)
+    effort = Effort(trials, seconds, jobs, points, final_epochs, enough_steps=epochs is None)
     with Bars() as bars:
         watch = FitWatch(job, bars)
         try:
@@ -270,10 +270,8 @@ class FitWatch:
         if found is None:
             return
         if isinstance(found, Failure):
-            what = "" if found.recipe is None else f"{found.recipe.describe()}: "
-            err.print(
-                f"{head}: {what}gave no network: {' '.join(found.why.split())[:200]}", highlight=False, soft_wrap=True
-            )
+            why = " ".join(found.why.split())[:200]
+            err.print(f"{head}: {found.recipe.describe()}: gave no network: {why}", highlight=False, soft_wrap=True)
             return
         err.print(f"{head}: {found.recipe.describe()}: quality {found.quality:.4f}", highlight=False, soft_wrap=True)
         for board_id, board in self._boards.items():
@@ -323,6 +321,9 @@ def figures_table(o: Outcome) -> Table:
     for title, value in _ROWS:
         a, b = value(o.before), value(o.after)
         t.add_row(title, "", _number(a), _number(b))
+    unknown = sorted({*o.before.cost.unknown, *o.after.cost.unknown})
+    if unknown:
+        t.caption = f"Without time and code of {', '.join(unknown)}, which were never measured on this core."
     return t
 
 

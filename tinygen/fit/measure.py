@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,8 +163,8 @@ def float_output(graph: Graph, samples: Samples) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Predicted, of one network on one board: bytes, milliseconds (None where cycles are not modelled), MACs, and the
-    layers with their parts, for saying what stands in the way."""
+    """Predicted, of one network on one board: bytes, milliseconds (None where cycles are not modelled, or a kernel's
+    are not known), MACs, and the layers with their parts, for saying what stands in the way."""
 
     board: str
     optimize: str
@@ -175,12 +175,18 @@ class Cost:
     macs: int
     prediction: Prediction
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Kernels whose time and size on this core were never recorded: the prediction lacks them."""
+        return self.prediction.unmeasured
+
 
 def cost(model: flow.Quantised, board: Board, optimize: str) -> Cost:
     """What `model` will take of `board`; nothing is compiled."""
     found = plan(model.fixed, board.core, optimize, slow_loops=slow_loops(board))
     p = flow.predict(found, model)
-    return Cost(board.id, optimize, p.flash, p.ram, p.milliseconds(board.f_cpu_hz), p.constants, found.macs, p)
+    ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
+    return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.macs, p)
 
 
 def read_back(content: bytes, name: str, samples: Samples, *, method: str = flow.DEFAULT_METHOD) -> flow.Quantised:
@@ -190,9 +196,3 @@ def read_back(content: bytes, name: str, samples: Samples, *, method: str = flow
         file = Path(folder) / f"{name}.onnx"
         file.write_bytes(content)
         return flow.quantise_model(file, flow.Options("", few, name, method))
-
-
-def flash_of_layers(prediction: Prediction, count: int = 3) -> Sequence[tuple[str, int]]:
-    """Layers with the most constants: (ONNX name or name, bytes)."""
-    rows = sorted(prediction.layers, key=lambda x: -x.constants)[:count]
-    return [(", ".join(x.origin[:1]) or x.name, x.constants) for x in rows]

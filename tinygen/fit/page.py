@@ -18,6 +18,8 @@ from tinygen.version import VERSION
 
 #: A plot's drawing area, in units of its SVG: left, top, width, height; and the whole.
 _LEFT, _TOP, _WIDTH, _HEIGHT = 46.0, 10.0, 280.0, 190.0
+#: Of a point's dot.
+_RADIUS = 8.0
 VIEW_BOX = f"0 0 {_LEFT + _WIDTH + 14:g} {_TOP + _HEIGHT + 40:g}"
 
 
@@ -107,6 +109,7 @@ class PointView:
     build: str
     toml: str
     techniques: tuple[Technique, ...]
+    same_as: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class BoardView:
     budget: str
     verdict: str
     met: bool
+    missed: bool
     nearest: tuple[str, ...]
     plots: tuple[Plot, ...]
     heads: tuple[str, ...]
@@ -168,8 +172,8 @@ def page_view(r: FitResult) -> PageView:
         _TOP,
         _LEFT + _WIDTH,
         _TOP + _HEIGHT,
-        tuple(_board(b, r.measure) for b in r.boards),
-        tuple(_point(p, r) for p in points),
+        tuple(_board(b, r) for b in r.boards),
+        tuple(_point(p, r, [o.name for o in points[:i]]) for i, p in enumerate(points)),
         r.failures,
         r.command,
     )
@@ -179,18 +183,28 @@ def _anchor(name: str) -> str:
     return "point-" + "".join(c if c.isalnum() else "-" for c in name)
 
 
-def _board(b: BoardResult, measure: str) -> BoardView:
+def _board(b: BoardResult, r: FitResult) -> BoardView:
+    tested = any(p.test is not None for p in b.points)
     timed = any(c.cost.milliseconds is not None for c in b.candidates)
-    heads = (measure, "flash", "RAM", "time" if timed else "instructions", "validation", "predicted flash",
-             "predicted time" if timed else "", "within budget")  # fmt: skip
+    heads = (
+        f"{r.measure}, {'test' if tested else 'validation'}",
+        "flash",
+        "RAM",
+        "time" if timed else "instructions",
+        "validation",
+        "predicted flash",
+        "predicted time" if timed else "",
+        "within budget",
+    )
     met = any(p.fits for p in b.points)
     return BoardView(
         b.board.id,
         f"board-{b.board.id}",
         f"{b.board.name}: {b.board.core.name} at {b.board.f_cpu_hz / 1e6:g} MHz",
-        budget_text(b.budget, measure),
+        budget_text(b.budget, r.measure),
         "Networks within the budget were found." if met else "No network within the budget was found; the nearest:",
         met,
+        any(not p.fits for p in b.points),
         b.nearest,
         tuple(_plots(b, timed)),
         tuple(h for h in heads if h),
@@ -227,13 +241,16 @@ def _row(p: Point, timed: bool) -> Row:
     return Row(p.name, _anchor(p.name), f"{p.recipe.describe()}; --optimize {p.optimize}", tuple(cells), p.fits)
 
 
-def _point(p: Point, r: FitResult) -> PointView:
+def _point(p: Point, r: FitResult, before: Sequence[str]) -> PointView:
+    """`before`: names of the points that the page shows above this one."""
     techniques = []
     for name, group in groupby(p.changes, key=lambda c: c.technique):
         rows = list(group)
         done = tuple(c for c in rows if c.before != c.after or c.error)
         techniques.append(Technique(name, done, len(rows) - len(done)))
-    verified = f"equal to numpy, byte for byte, on {', '.join(p.verified)}" if p.verified else "not verified: see notes"
+    verified = (
+        f"Equal to numpy, byte for byte, on {', '.join(p.verified)}" if p.verified else "Not verified: see the notes"
+    )
     make, build = r.commands[p.name]
     return PointView(
         p.name,
@@ -241,12 +258,13 @@ def _point(p: Point, r: FitResult) -> PointView:
         p.board,
         p.recipe.describe(),
         f"{verified}; sha256 of the outputs {p.outputs_sha256[:16]}" if p.outputs_sha256 else verified,
-        p.problems,
+        p.why_not,
         p.notes,
         make,
         build,
         to_toml(p.recipe),
         tuple(techniques),
+        next((o.name for b in r.boards for o in b.points if o.recipe == p.recipe and o.name in before), None),
     )
 
 
@@ -274,7 +292,7 @@ def _plot(b: BoardResult, title: str, axis: str, column: int, scale: float, most
     widest = max(all_x, default=1.0)
     shown = most if most is not None and most <= 1.6 * widest else None
     high = _nice_top(max(widest, shown or 0.0) * 1.04)
-    low_y, high_y = _quality_range(all_y, b.budget.quality)
+    low_y, high_y = _quality_range(all_y, [y for _, y in points.values()], b.budget.quality)
 
     def x(value: float) -> float:
         return _LEFT + _WIDTH * min(1.0, value / high)
@@ -289,10 +307,15 @@ def _plot(b: BoardResult, title: str, axis: str, column: int, scale: float, most
         value = c.row[column] / scale
         text = f"{c.record.recipe.describe()}; --optimize {c.cost.optimize}: {c.record.quality:.4f}, {value:.4g} {axis}"
         dots.append(Dot(_n(x(value)), _n(y(c.record.quality)), style, text, ""))
-    for p in b.points:
-        px, py = points[id(p)]
-        text = f"{p.name}: {p.recipe.describe()}; --optimize {p.optimize}: {p.validation:.4f}, {px:.4g} {axis}, built"
-        dots.append(Dot(_n(x(px)), _n(y(py)), "point" if p.fits else "missed", text, p.name.rpartition("-")[2]))
+    for group in _together([(x(points[id(p)][0]), y(points[id(p)][1]), p) for p in b.points]):
+        text = "\n".join(
+            f"{p.name}: {p.recipe.describe()}; --optimize {p.optimize}: {p.validation:.4f}, "
+            f"{points[id(p)][0]:.4g} {axis}, built"
+            for _, _, p in group
+        )
+        style = "point" if all(p.fits for *_, p in group) else "missed"
+        label = ",".join(p.name.rpartition("-")[2] for *_, p in group)
+        dots.append(Dot(_n(group[0][0]), _n(group[0][1]), style, text, label))
     below = sum(v < low_y for v in all_y)
     notes = [f"{below} dots on the lower edge lie below it." if below else ""]
     if most is not None and shown is None:
@@ -310,6 +333,19 @@ def _plot(b: BoardResult, title: str, axis: str, column: int, scale: float, most
     )
 
 
+def _together(places: Sequence[tuple[float, float, Point]]) -> list[list[tuple[float, float, Point]]]:
+    """Points whose dots would hide each other share one."""
+    groups: list[list[tuple[float, float, Point]]] = []
+    for place in places:
+        near = (g for g in groups if math.hypot(g[0][0] - place[0], g[0][1] - place[1]) < _RADIUS)
+        group = next(near, None)
+        if group is None:
+            groups.append([place])
+        else:
+            group.append(place)
+    return groups
+
+
 def _measured(p: Point, column: int) -> float:
     """The built network's flash, RAM or time: what was measured, or else predicted."""
     if column == 1:
@@ -323,11 +359,11 @@ def _measured(p: Point, column: int) -> float:
     return float(p.predicted.prediction.instructions)
 
 
-def _quality_range(found: Sequence[float], wanted: float | None) -> tuple[float, float]:
-    """What the axis shows: the better three quarters of the dots, and the least that is asked for."""
+def _quality_range(found: Sequence[float], built: Sequence[float], wanted: float | None) -> tuple[float, float]:
+    """What the axis shows: the better three quarters of the dots, all built networks, the least that is asked for."""
     ordered = sorted(found) or [0.0]
     top = max(ordered[-1], wanted or 0.0)
-    low = min(ordered[len(ordered) // 4], top if wanted is None else wanted)
+    low = min(ordered[len(ordered) // 4], top if wanted is None else wanted, *built)
     margin = max(0.06 * (top - low), 0.002)
     return low - margin, top + margin
 

@@ -28,7 +28,8 @@ class Point:
 
     Bytes as the linker and the emulator say, None without their tools; `cycles` and `milliseconds` from the emulator,
     flash waits of the part included, None where the core's cycles are not modelled. `validation` and `test` are
-    quality; `verified`: cores whose outputs equal numpy's, byte for byte. `problems`: budgets that it misses.
+    quality; `verified`: cores whose outputs equal numpy's, byte for byte. `problems`: budgets that it misses;
+    `shortfall`: that the test samples say less than the validation part did, which changes no choice any more.
     """
 
     name: str
@@ -48,11 +49,17 @@ class Point:
     verified: tuple[str, ...]
     outputs_sha256: str | None
     problems: tuple[str, ...]
+    shortfall: str | None
     notes: tuple[str, ...]
 
     @property
     def fits(self) -> bool:
-        return not self.problems
+        return not self.why_not
+
+    @property
+    def why_not(self) -> tuple[str, ...]:
+        """All that keeps it from the budget."""
+        return (*self.problems, *(() if self.shortfall is None else (self.shortfall,)))
 
     @property
     def quality(self) -> float:
@@ -107,7 +114,15 @@ class Prover:
             verified=measured.verified,
             outputs_sha256=measured.outputs_sha256,
             problems=tuple(problems),
+            shortfall=self._shortfall(made.test, budget),
             notes=measured.notes,
+        )
+
+    def _shortfall(self, test: float | None, budget: Budget) -> str | None:
+        if test is None or budget.quality is None or self.test is None or test >= budget.quality:
+            return None
+        return (
+            f"{self.test.measure}: {test:.4f} on the test samples, {budget.quality - test:.4f} below {budget.quality:g}"
         )
 
     def _make(self, recipe: Recipe, progress: Progress) -> _Made:

@@ -19,7 +19,7 @@ from tinygen.fit.measure import Progress, Source, load_source
 from tinygen.fit.page import BoardResult, FitResult, render_page
 from tinygen.fit.points import Candidate, candidates, select
 from tinygen.fit.prove import Point, Prover, commands
-from tinygen.fit.search import Job, Search, Watch, need_optuna, search
+from tinygen.fit.search import TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
 from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.fit.space import NEED_TRAINING, check_techniques
 from tinygen.targets.board import Board, load_board
@@ -28,13 +28,19 @@ from tinygen.targets.board import Board, load_board
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is done. `trials` in all, `seconds` for the search, `jobs` processes, `points` reported for a board,
-    `epochs` of their training where it is to be longer than the search's."""
+    `epochs` of their training where it is to be longer than the search's. `enough_steps`: trials train for as many
+    epochs as their number of samples needs, whatever the job says."""
 
     trials: int = 40
     seconds: float | None = None
     jobs: int = 1
     points: int = 3
     epochs: int | None = None
+    enough_steps: bool = False
+
+
+#: The least training of a trial, where the user does not say how much: epochs, and steps in them.
+LEAST_EPOCHS, LEAST_STEPS = 3, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,9 @@ def fit(
     boards = {b: load_board(b) for b in job.boards}
     job, notes = _without_torch(job)
     source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
+    if effort.enough_steps and job.training is not None:
+        steps = -(-min(source.fit.count, TRAIN_SAMPLES) // job.training.batch)
+        job = replace(job, training=replace(job.training, epochs=max(LEAST_EPOCHS, -(-LEAST_STEPS // steps))))
     check_layers(source.graph, Recipe())
     check_limits(job.limits, boards, source)
     test = None if places.test is None else read_test(source, places.test)
@@ -141,7 +150,7 @@ def _conclude(
         judge.samples.source,
         judge.float_quality,
         len(records) + len(failures),
-        tuple(("" if f.recipe is None else f.recipe.describe(), f.why) for f in failures),
+        tuple((f.recipe.describe(), f.why) for f in failures),
         tuple(results),
         command,
         texts,
@@ -163,7 +172,7 @@ def _prove(
         prove(c)
     spare = sorted((c for c in rows if c.fits and c not in chosen), key=lambda c: (max(c.over.values()), c.row))
     for c in spare[:count]:
-        if any(p.fits for p in points):
+        if any(not p.problems for p in points):
             break
         prove(c)
     return points
@@ -173,7 +182,7 @@ def _nearest(points: Sequence[Point]) -> list[str]:
     """What stands in the way, where no point is within the budget."""
     if any(p.fits for p in points):
         return []
-    return [f"{p.name} ({p.recipe.describe()}): {text}" for p in points for text in p.problems]
+    return [f"{p.name} ({p.recipe.describe()}): {text}" for p in points for text in p.why_not]
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -238,7 +247,8 @@ def _point_json(p: Point, texts: tuple[str, str]) -> dict[str, Any]:
         "measured": {"flash": p.flash, "ram": p.ram, "cycles": p.cycles, "milliseconds": p.milliseconds},
         "verified": list(p.verified),
         "outputs_sha256": p.outputs_sha256,
-        "problems": list(p.problems),
+        "fits": p.fits,
+        "problems": list(p.why_not),
         "notes": list(p.notes),
         "commands": list(texts),
         "changes": [asdict(c) for c in p.changes],

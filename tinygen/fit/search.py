@@ -9,6 +9,7 @@ once a process was killed in the middle of a line.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -21,12 +22,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinygen.compress.recipe import Recipe, to_dict
+from tinygen.compress.recipe import Recipe, from_dict, to_dict
 from tinygen.compress.split import some
 from tinygen.compress.train.settings import Training
-from tinygen.errors import MissingToolError, OutputError, TinygenError
+from tinygen.errors import MissingToolError, OutputError, RecipeError, TinygenError
 from tinygen.fit.budget import Limits
-from tinygen.fit.measure import Cost, Judge, Progress, Source, cost, load_source, read_back
+from tinygen.fit.measure import Judge, Progress, Source, cost, load_source, read_back
 from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.fit.space import starts, suggest
 from tinygen.targets.board import Board, load_board
@@ -103,7 +104,7 @@ class Record:
 class Failure:
     """A trial that gave no network, and why."""
 
-    recipe: Recipe | None
+    recipe: Recipe
     why: str
 
 
@@ -155,6 +156,19 @@ def open_storage(url: str) -> Any:
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     with storage_errors(url):
         return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+
+
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """One process of this computer at a time: SQLite has no lock on a row, so that two could take the same waiting
+    trial. Database servers have."""
+    path = url.partition("///")[2].partition("?")[0]
+    if not url.startswith("sqlite") or not path or path == ":memory:":
+        yield
+        return
+    with open(f"{path}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Search:
@@ -220,32 +234,31 @@ class Search:
                 _alive(t) for s in self.studies.values() for t in s.get_trials(deepcopy=False, states=(state.RUNNING,))
             )
 
-    def records(self) -> list[Record]:
-        """All finished trials in the order of their numbers, each recipe once."""
-        found: dict[str, Record] = {}
-        for trial in self._trials():
+    def results(self) -> list[Record | Failure]:
+        """What every finished trial gave, in the order in which they ended; each recipe once."""
+        found: dict[str, Record | Failure] = {}
+        for trial in self._finished():
             if "record" in trial.user_attrs:
                 record = decode(trial.user_attrs["record"])
                 found.setdefault(record.recipe.key, record)
+            elif "error" in trial.user_attrs:
+                recipe = from_dict(trial.user_attrs["recipe"])
+                found.setdefault(recipe.key, Failure(recipe, trial.user_attrs["error"]))
         return list(found.values())
+
+    def records(self) -> list[Record]:
+        return [r for r in self.results() if isinstance(r, Record)]
 
     def failures(self) -> list[Failure]:
-        """Trials that were tried and gave no network."""
-        found: dict[str, Failure] = {}
-        for trial in self._trials():
-            if "error" in trial.user_attrs:
-                recipe = trial.user_attrs.get("recipe")
-                found.setdefault(
-                    json.dumps(recipe), Failure(None if recipe is None else _recipe(recipe), trial.user_attrs["error"])
-                )
-        return list(found.values())
+        return [r for r in self.results() if isinstance(r, Failure)]
 
-    def _trials(self) -> list[Any]:
+    def _finished(self) -> list[Any]:
         with storage_errors(self.url):
             rows = [
-                (t.datetime_start.isoformat() if t.datetime_start else "", b, t.number, t)
+                (t.datetime_complete.isoformat(), b, t.number, t)
                 for b, s in self.studies.items()
                 for t in s.get_trials(deepcopy=False)
+                if t.datetime_complete is not None
             ]
         return [t for *_, t in sorted(rows, key=lambda row: row[:3])]
 
@@ -285,13 +298,7 @@ def encode(record: Record) -> dict[str, Any]:
 
 def decode(data: Mapping[str, Any]) -> Record:
     costs = {b: tuple(BoardCost(**c) for c in rows) for b, rows in data["costs"].items()}
-    return Record(_recipe(data["recipe"]), data["quality"], costs, data["seconds"])
-
-
-def _recipe(data: Mapping[str, Any]) -> Recipe:
-    from tinygen.compress.recipe import from_dict
-
-    return from_dict(data)
+    return Record(from_dict(data["recipe"]), data["quality"], costs, data["seconds"])
 
 
 # -- trials ----------------------------------------------------------------------------------------------------------
@@ -312,11 +319,12 @@ class Worker:
         """Ask, compress, score, tell; None when the recipe was known already."""
         search, url = self.search, self.search.url
         with storage_errors(url):
-            board = self._next_board()
-            study = search.studies[board]
-            trial = study.ask()
-            trial.set_user_attr("worker", [socket.gethostname(), os.getpid()])
-            trial.set_user_attr("beat", time.time())
+            with _alone(url):
+                board = self._next_board()
+                study = search.studies[board]
+                trial = study.ask()
+                trial.set_user_attr("worker", [socket.gethostname(), os.getpid()])
+                trial.set_user_attr("beat", time.time())
             recipe = suggest(trial, self.job.techniques, self.job.training, self.job.seed)
         known = next((r for r in search.records() if r.recipe.key == recipe.key), None)
         start = time.monotonic()
@@ -330,7 +338,8 @@ class Worker:
             return Failure(recipe, str(e))
         if known is None:
             record = Record(record.recipe, record.quality, record.costs, round(time.monotonic() - start, 1))
-        with storage_errors(url):
+        # A trial that was silent for too long was given to another worker, whose result counts.
+        with storage_errors(url), contextlib.suppress(search.optuna.exceptions.UpdateFinishedTrialError):
             self._tell(study, board, trial, record)
         return record if known is None else None
 
@@ -351,14 +360,19 @@ class Worker:
         content, _ = compressed_file(self.source, recipe, method=self.job.method, progress=progress)
         model = read_back(content, self.source.imported.graph.name, self.judge.samples)
         costs: dict[str, tuple[BoardCost, ...]] = {}
-        shared: dict[tuple[str, str], Cost] = {}
         for board in self.boards.values():
-            rows = []
-            for mode in self.job.modes:
-                found = shared[board.id, mode] = cost(model, board, mode)
-                instructions = found.prediction.instructions
-                rows.append(BoardCost(mode, found.flash, found.ram, found.milliseconds, instructions))
-            costs[board.id] = tuple(rows)
+            rows = [cost(model, board, mode) for mode in self.job.modes]
+            unknown = sorted({k for c in rows for k in c.unknown})
+            if all(c.unknown for c in rows):
+                raise RecipeError(
+                    f"no cost was ever recorded on {board.core.name} for {', '.join(unknown)}, so that this network "
+                    "cannot be compared with others."
+                )
+            costs[board.id] = tuple(
+                BoardCost(c.optimize, c.flash, c.ram, c.milliseconds, c.prediction.instructions)
+                for c in rows
+                if not c.unknown
+            )
         return Record(recipe, self.judge.quality(model.fixed), costs, 0.0)
 
     def _tell(self, study: Any, board: str, trial: Any, record: Record) -> None:
@@ -481,17 +495,19 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
     """Start workers, show what they find, and end them with ourselves."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_process, args=(job, url, trials, deadline), daemon=True) for _ in range(jobs)]
-    seen = {*(r.recipe.key for r in found.records())}
+    shown = len(found.results())
     try:
         with _threads(max(1, (os.cpu_count() or 1) // jobs)):
             for w in workers:
                 w.start()
-        while any(w.is_alive() for w in workers):
-            time.sleep(0.5)
-            for record in found.records():
-                if record.recipe.key not in seen:
-                    seen.add(record.recipe.key)
-                    watch(min(found.done(), trials), trials, record)
+        alive = True
+        while alive:
+            alive = any(w.is_alive() for w in workers)
+            time.sleep(0.5 if alive else 0.0)
+            for i, result in enumerate(results := found.results()):
+                if i >= shown:
+                    watch(i + 1, max(trials, len(results)), result)
+            shown = len(results)
     finally:
         for w in workers:
             if w.is_alive():

@@ -38,7 +38,8 @@ def suggest(trial: Trial, techniques: Sequence[str], training: Training | None, 
         width = trial.suggest_float("width", 0.25, 1.0, step=0.125)
         if width < 1.0:
             found["student"] = Student(width=width)
-    if "prune" in techniques:
+    # A student is pruned already.
+    if "prune" in techniques and "student" not in found:
         amount = trial.suggest_float("prune", 0.0, 0.9, step=0.1)
         if amount > 0.0:
             found["prune"] = Prune(round(amount, 2))
@@ -99,7 +100,7 @@ def starts(techniques: Sequence[str], *, trained: bool) -> list[dict[str, Any]]:
         if all(name in allowed or name == "sparsity" for name in row) and (
             "form" not in row or row["form"] in _forms(techniques)
         ):
-            found.append({**off, **row})
+            found.append({k: v for k, v in {**off, **row}.items() if k != "prune" or "width" not in row})
     return found
 
 
