@@ -30,7 +30,7 @@ GUARD = 16
 #: Core: QEMU machine, kernel sets, cases that its memory holds.
 CORES = {
     "cortex-m0": ("microbit", ("ref", "m0"), 90),
-    "cortex-m3": ("mps2-an385", ("ref", "m3"), 150),
+    "cortex-m3": ("mps2-an385", ("ref",), 150),
     "cortex-m4": ("mps2-an386", ("ref", "dsp"), 300),
 }
 WEIGHTS = ("unstructured", "few values", "blocks", "1:4", "2:4", "mixed channels", "far apart", "none", "last")
@@ -204,10 +204,10 @@ def kernel_files() -> list[str]:
 def test_host(compiler: str, require_tool: Require, tmp_path: Path) -> None:
     """Every array has its exact size here: reading one byte too many is found."""
     require_tool(compiler)
-    first, sets = (0, ("ref", "dsp", "m0", "m3")) if compiler == "gcc" else (1000, ("ref", "dsp"))
-    given = all_cases([*some_layers(first, 90), *extremes()], sets)
+    first, sets = (0, ("ref", "dsp", "m0")) if compiler == "gcc" else (1000, ("ref", "dsp", "m0"))
+    given = all_cases([*some_layers(first, 45), *extremes()], sets)
     (tmp_path / "main.c").write_text(program(given), encoding="utf-8")
-    flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *WARNINGS]
+    flags = ["-std=c99", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *WARNINGS]
     files = [str(tmp_path / "main.c"), *kernel_files()]
     subprocess.run([compiler, *flags, *INCLUDES, *files, "-o", str(tmp_path / "a")], check=True)
     done = subprocess.run([str(tmp_path / "a")], capture_output=True, text=True, timeout=100, check=False)
@@ -220,7 +220,7 @@ def test_emulated(core: str, level: str, require_tool: Require, tmp_path: Path) 
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     machine, sets, most = CORES[core]
-    layers = [*some_layers(2000 if level == "-O2" else 3000, 60), *extremes()]
+    layers = [*some_layers(2000 if level == "-O2" else 3000, 45), *extremes()]
     given = all_cases(layers, sets)
     given = given[:: -(-len(given) // most)]
     (tmp_path / "main.c").write_text(program(given), encoding="utf-8")
@@ -241,11 +241,13 @@ def test_what_the_layers_are() -> None:
     """Each form takes layers of each kind that it can, through both kernels."""
     kernels = Counter(
         (call.uses or (call.kernel,))[0] + (" by patches" if call.uses else "")
-        for layer in some_layers(0, 90)
+        for layer in some_layers(0, 45)
         for call in layer.ways(("ref",))
     )
     assert set(kernels) == {f"tg_sparse_{f}_s8{by}" for f in FORMS for by in ("", " by patches")}
-    assert min(kernels.values()) >= 8, kernels
+    assert min(kernels.values()) >= 3, kernels
+    odd = Counter(int(call.consts[2].array[0]) % 2 for layer in some_layers(0, 45) for call in layer.ways(("m0",)))
+    assert min(odd[0], odd[1]) >= 20, "sums of both sizes"
 
 
 def decode(form: str, data: np.ndarray, n_out: int, n_in: int) -> np.ndarray:

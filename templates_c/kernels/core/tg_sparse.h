@@ -33,39 +33,29 @@ extern "C" {
  * @return      end of the entries
  */
 typedef const int8_t *(*tg_sparse_dot_t)(const int8_t *form, const int8_t *w, int32_t n, const int8_t *x, int32_t step,
-                                         int32_t acc[TG_SPARSE_ROWS]);
+                                         int32_t acc[TG_SPARSE_MOST]);
 
 /** y[r * step] = clamp(zp + requant(acc[r], m)), r < rows: one channel. */
 static TG_NOINLINE void tg_sparse_store(const tg_output_t *out, const int32_t *acc, int32_t m, int32_t rows,
                                         int32_t step, int8_t *y)
 {
     const tg_output_t o = *out; /* y might alias it */
-    if (o.shift > 32U) {
-        /* the fast path of tg_requant, with everything that does not change moved out of the loop */
-        const int32_t rounding = (int32_t)(1UL << (o.shift - 33U));
-        for (int32_t r = 0; r < rows; ++r) {
-            const int32_t v = (tg_mul_high(acc[r], m) + rounding) >> (o.shift - 32U);
-            *y = (int8_t)tg_clamp(o.zp + v, o.lo, o.hi);
-            y += step;
-        }
-    } else {
-        for (int32_t r = 0; r < rows; ++r) {
-            *y = tg_requant_clamp(acc[r], m, o.shift, o.zp, o.lo, o.hi);
-            y += step;
-        }
+    for (int32_t r = 0; r < rows; ++r) {
+        *y = tg_requant_clamp(acc[r], m, o.shift, o.zp, o.lo, o.hi);
+        y += step;
     }
 }
 
-/** The layer; `head`: bytes of the stream before the first channel; some, one: for TG_SPARSE_ROWS rows and for one. */
+/** The layer; `head`: bytes of the stream before the first channel; some, one: for `at_once` rows and for one. */
 static TG_INLINE void tg_sparse_layer(const tg_dense_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b,
-                                      const int32_t *m, int8_t *y, int32_t head, tg_sparse_dot_t some,
+                                      const int32_t *m, int8_t *y, int32_t head, int32_t at_once, tg_sparse_dot_t some,
                                       tg_sparse_dot_t one)
 {
-    const tg_output_t out = {cfg->shift, cfg->out_zp, cfg->lo, cfg->hi};
     const int32_t rows = (int32_t)cfg->rows;
     const int32_t n_in = (int32_t)cfg->n_in;
     const int32_t n_out = (int32_t)cfg->n_out;
-    const int32_t count = (rows < TG_SPARSE_ROWS) ? 1 : TG_SPARSE_ROWS;
+    const int32_t count = (rows < at_once) ? 1 : at_once;
+    const tg_output_t out = {cfg->shift, cfg->out_zp, cfg->lo, cfg->hi};
     int32_t r = 0;
     while (r < rows) {
         const int8_t *v = &w[head];
@@ -74,8 +64,8 @@ static TG_INLINE void tg_sparse_layer(const tg_dense_s8_cfg_t *cfg, const int8_t
         }
         for (int32_t o = 0; o < n_out; ++o) {
             const int32_t n = (int32_t)((uint8_t)v[0]) + ((int32_t)((uint8_t)v[1]) << 8);
-            int32_t acc[TG_SPARSE_ROWS];
-            for (int32_t i = 0; i < TG_SPARSE_ROWS; ++i) {
+            int32_t acc[TG_SPARSE_MOST];
+            for (int32_t i = 0; i < at_once; ++i) {
                 acc[i] = b[o];
             }
             if (count == 1) {

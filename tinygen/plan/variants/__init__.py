@@ -13,7 +13,7 @@ from tinygen.plan.variants.tiles import tile_limits
 #: Kernel set: its variants. Those of the set "ref" are for every core.
 VARIANTS: dict[str, Variants] = {
     "dsp": dsp.VARIANTS,
-    "m0": small.variants("m0", narrow=True),
+    "m0": joined(small.variants("m0", narrow=True), sparse.M0),
     "m3": small.variants("m3", narrow=False),
     "mve": mve.VARIANTS,
     "ref": joined(palette.REFERENCE, sparse.REFERENCE),

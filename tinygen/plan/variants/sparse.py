@@ -43,11 +43,13 @@ FORMS: dict[str, Packer] = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel for one form; `refuses` says why it cannot take a shift and a stream, or None."""
+    """A kernel for one form; `refuses` says why it cannot take a shift and a stream, or None. `marks`: it wants to know
+    whether requantisation fits 32 bits."""
 
     name: str
     form: str
     refuses: Callable[[int, Stream], str | None] = lambda shift, stream: None
+    marks: bool = False
 
 
 def variants(kernels: Sequence[Kernel]) -> Variants:
@@ -80,7 +82,8 @@ def _streamed(call: Call, kernel: Kernel, in_c: int) -> tuple[Stream, tuple[Cons
     reason = kernel.refuses(ints(call)["shift"], stream)
     if reason is not None:
         return reason
-    return stream, (ConstArg("w", stream.data), ConstArg("b", c["b"]), ConstArg("m", c["m"]))
+    m = pack_sparse.marked(w, c["b"], c["m"], ints(call)["shift"]) if kernel.marks else c["m"]
+    return stream, (ConstArg("w", stream.data), ConstArg("b", c["b"]), ConstArg("m", m))
 
 
 @functools.lru_cache(maxsize=64)
@@ -149,6 +152,10 @@ def _by_patches(call: Call, kernel: str, f: Mapping[str, int], stream: Stream, a
 def _refused_by_dsp(shift: int, stream: Stream) -> str | None:
     if not 33 <= shift <= 54:
         return f"shift {shift} is outside 33..54"
+    return _refused_by_small(shift, stream)
+
+
+def _refused_by_small(shift: int, stream: Stream) -> str | None:
     return None if stream.in_fours else "entries of a channel are not in fours"
 
 
@@ -156,3 +163,5 @@ def _refused_by_dsp(shift: int, stream: Stream) -> str | None:
 REFERENCE = variants([Kernel(f"tg_sparse_{form}_s8", form) for form in FORMS])
 #: For the DSP extension.
 DSP = variants([Kernel(f"tg_sparse_{form}_s8_dsp", form, _refused_by_dsp) for form in FORMS])
+#: For Cortex-M0 and M0+.
+M0 = variants([Kernel(f"tg_sparse_{form}_s8_m0", form, _refused_by_small, marks=True) for form in FORMS])

@@ -1,0 +1,54 @@
+#include "tg_sparse_block_s8_m0.h"
+
+#include "tg_sparse_m0.h"
+
+#if TG_SPARSE_ASM
+
+/** Bytes of r2 entries. */
+#define TG_BLOCK_BYTES                                                                                                 \
+    "lsls r3, r2, #2\n"                                                                                                \
+    "adds r2, r2, r3\n"
+
+/** Entries of a channel, for four rows. */
+#define TG_BLOCK_FOUR                                                                                                  \
+    "ldrb r3, [r0, #0]\n"                                                                                              \
+    "adds r1, r1, r3\n" TG_SPARSE_WEIGHT("1") TG_SPARSE_MAC4 "adds r1, #1\n" TG_SPARSE_WEIGHT("2") TG_SPARSE_MAC4      \
+        "adds r1, #1\n" TG_SPARSE_WEIGHT("3") TG_SPARSE_MAC4 "adds r1, #1\n" TG_SPARSE_WEIGHT("4") TG_SPARSE_MAC4      \
+        "subs r1, #3\n" TG_SPARSE_MORE("5")
+
+/** For one row. */
+#define TG_BLOCK_ONE                                                                                                   \
+    "ldrb r3, [r0, #0]\n"                                                                                              \
+    "adds r1, r1, r3\n" TG_SPARSE_WEIGHT("1") TG_SPARSE_MAC1 "adds r1, #1\n" TG_SPARSE_WEIGHT("2") TG_SPARSE_MAC1      \
+        "adds r1, #1\n" TG_SPARSE_WEIGHT("3") TG_SPARSE_MAC1 "adds r1, #1\n" TG_SPARSE_WEIGHT("4") TG_SPARSE_MAC1      \
+        "subs r1, #3\n" TG_SPARSE_MORE("5")
+
+static TG_NOINLINE void tg_block_four(tg_sparse_job_t *job)
+{
+    TG_SPARSE_RUN(job, TG_SPARSE_BEGIN("", TG_BLOCK_BYTES) TG_SPARSE_FOUR TG_BLOCK_FOUR TG_SPARSE_END_FOUR);
+}
+
+static TG_NOINLINE void tg_block_one(tg_sparse_job_t *job)
+{
+    TG_SPARSE_RUN(job, TG_SPARSE_BEGIN("", TG_BLOCK_BYTES) TG_SPARSE_ONE TG_BLOCK_ONE TG_SPARSE_END_ONE);
+}
+
+#else
+
+static TG_NOINLINE void tg_block_four(tg_sparse_job_t *job)
+{
+    tg_sparse_channels(job, 4, tg_sparse_block);
+}
+
+static TG_NOINLINE void tg_block_one(tg_sparse_job_t *job)
+{
+    tg_sparse_channels(job, 1, tg_sparse_block);
+}
+
+#endif
+
+TG_SHARED void tg_sparse_block_s8_m0(const tg_dense_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b,
+                                     const int32_t *m, int8_t *y)
+{
+    tg_sparse_layer_m0(cfg, x, w, b, m, y, 0, tg_block_four, tg_block_one);
+}
