@@ -103,6 +103,24 @@ static TG_INLINE int32_t tg_smlatt(uint32_t a, uint32_t b, int32_t acc)
 #endif
 }
 
+/** acc + low(a) * high(b). */
+static TG_INLINE int32_t tg_smlabt(uint32_t a, uint32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smlabt %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(acc, tg_low16(a) * tg_high16(b));
+#endif
+}
+
+/** acc + high(a) * low(b). */
+static TG_INLINE int32_t tg_smlatb(uint32_t a, uint32_t b, int32_t acc)
+{
+    return tg_smlabt(b, a, acc);
+}
+
 /** Bytes 0 and 2, each extended to a signed half. */
 static TG_INLINE uint32_t tg_sxtb16(uint32_t v)
 {
@@ -229,6 +247,18 @@ static TG_INLINE int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
 static TG_INLINE int32_t tg_odd_sum(int32_t raw, int32_t even)
 {
     return (int32_t)((uint32_t)raw - (uint32_t)even) >> 8;
+}
+
+/** Clamp to -32768..32767. */
+static TG_INLINE int32_t tg_ssat16(int32_t v)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("ssat %0, #16, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return (v < -32768) ? -32768 : ((v > 32767) ? 32767 : v);
+#endif
 }
 
 /** Clamp to -128..127. */

@@ -21,6 +21,7 @@ from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow
 from tinygen.plan.variants.rows import compact_rows, whole_rows
 from tinygen.plan.variants.slides import compact_slides, whole_slides
 from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, shared_tiles, whole_tiles
+from tinygen.plan.variants.wide import WIDE
 
 
 def _conv(call: Call) -> Call | str:
@@ -106,4 +107,5 @@ VARIANTS: Variants = {
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, _dwconv),
     "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"], *sparse.DSP["tg_dense_s8"]),
     **ELEMENTWISE,
+    **WIDE,
 }
