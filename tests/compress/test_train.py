@@ -21,7 +21,7 @@ from tinygen.compress.train import Training, fine_tune, taylor_scores
 from tinygen.compress.train.augment import blend
 from tinygen.compress.train.constraints import FormModule, zero_pattern
 from tinygen.compress.train.loss import Head, find_head
-from tinygen.errors import DataError, MissingToolError, ModelError, TrainingError
+from tinygen.errors import DataError, MissingToolError, ModelError, OutputError, TrainingError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Const, Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import Array
@@ -293,6 +293,12 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"not a checkpoint")
     with pytest.raises(TrainingError, match="cannot be read"):
         fine_tune(Network(graph), graph, samples, SHORT, checkpoint=file)
+
+
+def test_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:
+    graph, samples = toy()
+    with pytest.raises(OutputError, match=r"nowhere.*cannot be written"):
+        fine_tune(Network(graph), graph, samples, SHORT, checkpoint=tmp_path / "nowhere" / "run.ckpt")
 
 
 def test_loss_that_is_no_number_is_told_and_the_checkpoint_kept(tmp_path: Path) -> None:

@@ -74,11 +74,12 @@ class GraphModule(torch.nn.Module):
         if graph.stage is not Stage.FLOAT:
             raise ValueError("only FLOAT graphs can be trained")
         self.graph = graph
-        names = trainable(graph)
+        self._trainable = trainable(graph)
+        self._plans: dict[tuple[str, ...], tuple[frozenset[int], dict[str, int]]] = {}
         self._names = {name: f"t{i}" for i, name in enumerate(t.name for t in graph.tensors.values() if t.const)}
         for name, attribute in self._names.items():
             value = torch.from_numpy(np.array(graph.tensors[name].array, np.float32))
-            if name in names:
+            if name in self._trainable:
                 self.register_parameter(attribute, torch.nn.Parameter(value))
             else:
                 self.register_buffer(attribute, value)
@@ -86,7 +87,7 @@ class GraphModule(torch.nn.Module):
 
     @property
     def weights(self) -> dict[str, torch.nn.Parameter]:
-        return {name: getattr(self, self._names[name]) for name in trainable(self.graph)}
+        return {name: getattr(self, self._names[name]) for name in self._trainable}
 
     @torch.no_grad()
     def set_weights(self, values: Mapping[str, Array]) -> None:
@@ -110,7 +111,7 @@ class GraphModule(torch.nn.Module):
         values.update(weights)
         for name, x in zip(self.graph.inputs, inputs, strict=True):
             values[name] = change[name](x) if name in change else x
-        needed, last = self._needed(wanted)
+        needed, last = self._needed(tuple(wanted))
         for i, (node, step) in enumerate(self._steps):
             if i not in needed:
                 continue
@@ -125,18 +126,20 @@ class GraphModule(torch.nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.run(inputs, self.graph.outputs))
 
-    def _needed(self, wanted: Sequence[str]) -> tuple[set[int], dict[str, int]]:
+    def _needed(self, wanted: tuple[str, ...]) -> tuple[frozenset[int], dict[str, int]]:
         """Indices of the nodes that `wanted` depends on; tensor name to the last of them that reads it."""
-        alive, needed = set(wanted), set[int]()
-        last: dict[str, int] = {}
-        for i in reversed(range(len(self._steps))):
-            node = self._steps[i][0]
-            if alive.intersection(node.outputs):
-                needed.add(i)
-                alive.update(node.inputs)
-                for name in node.inputs:
-                    last.setdefault(name, i)
-        return needed, last
+        if wanted not in self._plans:
+            alive, needed = set(wanted), set[int]()
+            last: dict[str, int] = {}
+            for i in reversed(range(len(self._steps))):
+                node = self._steps[i][0]
+                if alive.intersection(node.outputs):
+                    needed.add(i)
+                    alive.update(node.inputs)
+                    for name in node.inputs:
+                        last.setdefault(name, i)
+            self._plans[wanted] = frozenset(needed), last
+        return self._plans[wanted]
 
     def to_graph(self, values: Mapping[str, Array] | None = None) -> Graph:
         """The graph with the trained constants (or `values`) under the same names. A changed weight loses its pin."""

@@ -385,7 +385,8 @@ class Trainer:
         }
         part = path.with_name(f"{path.name}.part")
         try:
-            torch.save(state, part)
+            with part.open("wb") as stream:
+                torch.save(state, stream)
             os.replace(part, path)
         except OSError as error:
             raise OutputError(
