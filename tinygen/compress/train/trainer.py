@@ -60,9 +60,8 @@ class Trainer:
         self.student = GraphModule(network.graph).to(self.device)
         self.teacher = None if teacher is None else GraphModule(teacher).to(self.device)
         self._check_layers()
-        self.given = {t.name: t.quant for t in network.graph.tensors.values() if t.quant and t.const is None} | dict(
-            quants
-        )
+        pinned = {t.name: t.quant for t in network.graph.tensors.values() if t.quant and t.const is None}
+        self.given = {**pinned, **quants}
         self.forms = self._make_forms()
         self.objective, self.data = self._prepare()
         self.adam = self._make_adam()
@@ -144,10 +143,9 @@ class Trainer:
         other, teacher = (head, None)
         if self.teacher is not None:
             other, teacher = find_head(self.teacher.graph, self.teacher.graph.outputs[i])
-        if Head.SOFTMAX in (head, other) and head is not other:
-            # One ends in a Softmax, the other in logits: both say classes.
-            head = Head.SOFTMAX
-        elif other is not head or asked == "values":
+        if asked != "values" and {head, other} == {Head.SOFTMAX, Head.PLAIN}:
+            head = Head.SOFTMAX  # one ends in a Softmax, the other in logits: both say classes
+        elif asked == "values" or other is not head:
             head, student = Head.PLAIN, graph.outputs[i]
             teacher = None if self.teacher is None else self.teacher.graph.outputs[i]
         size, last = graph.tensors[student].size, graph.tensors[student].shape[-1]
