@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +28,7 @@ HELD_OUT = 4
 #: Pulls towards the weights before that are tried.
 STRENGTHS = (0.003, 0.03, 0.3)
 #: Least squares in a row where a clamp hides part of the sums.
-STEPS = 6
+STEPS = 4
 
 
 def reconstruct(
@@ -92,6 +93,21 @@ class _Rows:
     x: Array
     y: Array
 
+    @cached_property
+    def mean(self) -> Array:
+        """(groups, 1, K)."""
+        return np.asarray(self.x.mean(axis=1, keepdims=True, dtype=np.float64))
+
+    @cached_property
+    def centred(self) -> Array:
+        return np.asarray(self.x - self.mean.astype(np.float32))
+
+    @cached_property
+    def covariance(self) -> Array:
+        """(groups, K, K)."""
+        wide = self.centred.astype(np.float64)
+        return np.asarray(wide.transpose(0, 2, 1) @ wide / wide.shape[1])
+
     def part(self, chosen: Array) -> _Rows:
         return _Rows(self.x[:, chosen], self.y[:, chosen])
 
@@ -126,11 +142,12 @@ def _fit(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tuple
         return w.array, b.array
     rows, owner = _rows(graph, node, targets, samples)
     apart = owner % HELD_OUT == HELD_OUT - 1
-    best, strength = start.error(rows.part(apart)), None
+    judge = rows.part(apart)
+    best, strength = start.error(judge), None
     if apart.any() and not apart.all():
         known = rows.part(~apart)
         for tried in STRENGTHS:
-            error = _descend(start, known, tried).error(rows.part(apart))
+            error = _descend(start, known, tried).error(judge)
             if error < best:
                 best, strength = error, tried
     if strength is None:
@@ -150,7 +167,7 @@ class _Affine:
 
     def lacks(self, rows: _Rows) -> Array:
         """What is missing in the sums; nothing where the clamp hides the difference."""
-        y = rows.x @ self.w.transpose(0, 2, 1) + self.b
+        y = rows.x @ self.w.transpose(0, 2, 1).astype(np.float32) + self.b.astype(np.float32)
         low, high = np.minimum(self.lo - y, 0.0), np.maximum(self.hi - y, 0.0)
         lack: Array = np.where(rows.y <= self.lo, low, np.where(rows.y >= self.hi, high, rows.y - y))
         return lack
@@ -162,17 +179,16 @@ class _Affine:
 def _descend(layer: _Affine, rows: _Rows, strength: float) -> _Affine:
     """Least squares; again for what the clamp hides now, as it is not the same after each step. `strength`: of the
     pull towards the weights before, relative to the variance of what each of them multiplies."""
-    count, k = rows.x.shape[1], rows.x.shape[2]
-    mean = rows.x.mean(axis=1, keepdims=True, dtype=np.float64)
-    centred = rows.x - mean
-    c = centred.transpose(0, 2, 1) @ centred / count
-    diagonal = np.einsum("gkk->gk", c)
-    index = np.arange(k)
+    count = rows.x.shape[1]
+    c = rows.covariance.copy()
+    diagonal = np.einsum("gkk->gk", c).copy()
+    index = np.arange(c.shape[1])
     c[:, index, index] += strength * diagonal + 1e-4 * np.maximum(diagonal.mean(axis=1, keepdims=True), 1e-30)
     steps = STEPS if (layer.lo, layer.hi) != (-math.inf, math.inf) else 1
     for _ in range(steps):
         lack = layer.lacks(rows)
-        change = np.linalg.solve(c, centred.transpose(0, 2, 1) @ lack / count).transpose(0, 2, 1)
-        shift = lack.mean(axis=1, keepdims=True) - mean @ change.transpose(0, 2, 1)
+        cross = (rows.centred.transpose(0, 2, 1) @ lack).astype(np.float64) / count
+        change = np.linalg.solve(c, cross).transpose(0, 2, 1)
+        shift = lack.mean(axis=1, keepdims=True, dtype=np.float64) - rows.mean @ change.transpose(0, 2, 1)
         layer = replace(layer, w=layer.w + change, b=layer.b + shift)
     return layer
