@@ -29,7 +29,7 @@ ROWS = 16384
 #: Columns up to which all products are kept (float64: 128 MiB at the limit); above only the squares.
 FULL_COLUMNS = 4096
 #: Rows gathered before they are multiplied: one large product is faster than many small ones.
-_CHUNK = 512
+CHUNK = 512
 #: Least share of the diagonal's mean added to a covariance, so that it can be inverted.
 _DAMPING = 1e-3
 
@@ -130,7 +130,7 @@ class _Sums:
         """(groups, rows, K)."""
         self._waiting.append(rows)
         self._count += rows.shape[1]
-        if self._count >= _CHUNK:
+        if self._count >= CHUNK:
             self._flush()
 
     def _flush(self) -> None:

@@ -219,36 +219,44 @@ def _diagonal_scale(layer: _Layer) -> Array:
 
 
 def _descend(layer: _Layer, sweeps: int) -> None:
-    """Moves weights to other entries, and fits the scales again, as long as the power of the output's change falls."""
-    s = layer.statistics
-    groups = len(s.mean)
-    c = s.estimate()
-    index, scale, w, free = (
-        a.reshape(groups, -1, *a.shape[1:]) for a in (layer.index, layer.scale, layer.w, layer.free)
-    )
-    index, scale = index.copy(), scale.copy()
-    for g in range(groups):
-        diagonal = np.diagonal(c[g])
-        # Columns with the most power first: what they leave, the weaker ones can still make up for.
-        order = np.argsort(-diagonal, kind="stable")
-        for _ in range(sweeps):
-            v = scale[g][:, None] * layer.book[index[g]]
-            pull = (w[g] - v) @ c[g]
-            moved = False
-            for j in order:
-                wanted = v[:, j] + pull[:, j] / diagonal[j]
-                best = np.where(free[g][:, j], _nearest(layer.book, wanted / scale[g]), index[g][:, j])
-                step = scale[g] * layer.book[best] - v[:, j]
-                if np.any(step):
-                    pull -= step[:, None] * c[g][j]
-                    v[:, j] += step
-                    index[g][:, j] = best
-                    moved = True
-            q = layer.book[index[g]]
-            qc = q @ c[g]
-            below = (qc * q).sum(axis=1)
-            fitted = (qc * w[g]).sum(axis=1) / np.where(below > 0.0, below, 1.0)
-            scale[g] = np.where(fitted > 0.0, fitted, scale[g])
-            if not moved:
-                break
-    layer.index, layer.scale = index.reshape(layer.index.shape), scale.reshape(layer.scale.shape)
+    """Entries and scales of the layer, improved with the whole covariance."""
+    groups = len(layer.statistics.mean)
+    parts = [a.reshape(groups, -1, *a.shape[1:]) for a in (layer.w, layer.free, layer.index, layer.scale)]
+    found = [
+        descend(c, w, free, layer.book, index, scale, sweeps)
+        for c, w, free, index, scale in zip(layer.statistics.estimate(), *parts, strict=True)
+    ]
+    layer.index = np.concatenate([index for index, _ in found])
+    layer.scale = np.concatenate([scale for _, scale in found])
+
+
+def descend(
+    c: Array, w: Array, free: Array, book: Array, index: Array, scale: Array, sweeps: int
+) -> tuple[Array, Array]:
+    """Better indices (O, K) into the book, where `free`, and scales (O,): moved as long as (v - w) c (v - w)^T falls,
+    v = scale * book[index]."""
+    index = index.copy()
+    diagonal = np.diagonal(c)
+    # Columns with the most power first: what they leave, the weaker ones can still make up for.
+    order = np.argsort(-diagonal, kind="stable")
+    for _ in range(sweeps):
+        v = scale[:, None] * book[index]
+        pull = (w - v) @ c
+        moved = False
+        for j in order:
+            wanted = v[:, j] + pull[:, j] / diagonal[j]
+            best = np.where(free[:, j], _nearest(book, wanted / scale), index[:, j])
+            step = scale * book[best] - v[:, j]
+            if np.any(step):
+                pull -= step[:, None] * c[j]
+                v[:, j] += step
+                index[:, j] = best
+                moved = True
+        q = book[index]
+        qc = q @ c
+        below = (qc * q).sum(axis=1)
+        fitted = (qc * w).sum(axis=1) / np.where(below > 0.0, below, 1.0)
+        scale = np.where(fitted > 0.0, fitted, scale)
+        if not moved:
+            break
+    return index, scale

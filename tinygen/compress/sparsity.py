@@ -235,31 +235,35 @@ def _global_drops(work: list[_Layer], worth: list[Array], share: float) -> list[
 
 
 def _refitted(layer: _Layer, tolerance: float) -> Array:
-    """The weights under the mask that change the outputs least: for each output, C_SS v_S = (C w)_S on the kept set S.
-
-    Conjugate gradients on all outputs at once, with C's diagonal as preconditioner: each step is one product with C.
-    """
+    """The weights under the layer's mask that change its outputs least."""
     s = layer.statistics
     mask = layer.mask.reshape(s.split(layer.before).shape)
-    start = s.split(np.where(layer.mask, layer.now, 0.0))
-    result = []
-    for c, w, v, m in zip(layer.c, s.split(layer.before), start, mask, strict=True):
-        diagonal = np.diagonal(c)
-        r = np.where(m, (w - v) @ c, 0.0)
+    groups = zip(layer.c, s.split(layer.before), s.split(layer.now), mask, strict=True)
+    return np.stack([fit_masked(c, w, v, m, tolerance) for c, w, v, m in groups]).reshape(layer.before.shape)
+
+
+def fit_masked(c: Array, w: Array, start: Array, mask: Array, tolerance: float = _TOLERANCE) -> Array:
+    """The v (O, K), 0 where the mask is False, with the least (v - w) c (v - w)^T: for each output, with the kept set
+    S, the solution of c_SS v_S = (c w)_S.
+
+    Conjugate gradients on all outputs at once, with the diagonal of c as preconditioner: a step is one product with c.
+    """
+    diagonal = np.diagonal(c)
+    v = np.where(mask, start, 0.0)
+    r = np.where(mask, (w - v) @ c, 0.0)
+    z = r / diagonal
+    p, rz = z, (r * z).sum(axis=1)
+    stop = tolerance**2 * np.maximum(rz, 1e-300)
+    for _ in range(_STEPS):
+        if np.all(rz <= stop):
+            break
+        q = np.where(mask, p @ c, 0.0)
+        pq = (p * q).sum(axis=1)
+        step = np.where(rz > stop, rz / np.where(pq > 0.0, pq, 1.0), 0.0)[:, None]
+        v = v + step * p
+        r = r - step * q
         z = r / diagonal
-        p, rz = z, (r * z).sum(axis=1)
-        stop = tolerance**2 * np.maximum(rz, 1e-300)
-        for _ in range(_STEPS):
-            if np.all(rz <= stop):
-                break
-            q = np.where(m, p @ c, 0.0)
-            pq = (p * q).sum(axis=1)
-            step = np.where(rz > stop, rz / np.where(pq > 0.0, pq, 1.0), 0.0)[:, None]
-            v = v + step * p
-            r = r - step * q
-            z = r / diagonal
-            after = (r * z).sum(axis=1)
-            p = z + (after / np.maximum(rz, 1e-300))[:, None] * p
-            rz = after
-        result.append(v)
-    return np.asarray(np.stack(result).reshape(layer.before.shape))
+        after = (r * z).sum(axis=1)
+        p = z + (after / np.maximum(rz, 1e-300))[:, None] * p
+        rz = after
+    return np.asarray(v)
