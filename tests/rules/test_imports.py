@@ -39,8 +39,9 @@ EXTERNAL = {
     "click": ("cli",),
     "serial": ("profile",),
     "optuna": ("fit",),
+    "sqlalchemy": ("fit",),  # Optuna's own, for the errors that it lets through
 }
-OPTIONAL = ("torch", "optuna")  # an extra: imported inside the function that uses it
+OPTIONAL = ("torch", "optuna", "sqlalchemy")  # an extra: imported inside the function that uses it
 # Training needs torch throughout; its package and its settings can be imported without.
 WITH_TORCH, WITHOUT_TORCH = "compress/train/", ("compress/train/__init__.py", "compress/train/settings.py")
 PACKAGE_ROOT = ""  # tinygen/__init__.py: public names, from anywhere

@@ -62,12 +62,8 @@ def compress(
     network = work.start(own_student)
     for technique in (work.prune, work.rank, work.sparsify, work.cluster, work.bits, work.activations):
         network = technique(network)
-    network = work.train(network, "final")
-    from tinygen.compress.finish import finish
-
-    repairs = recipe.repairs.steps if recipe.repairs is not None else ()
-    done = finish(network, work.few, method=method, repairs=repairs, progress=progress)
-    return Compressed(done, network, tuple(work.log))
+    network = work.train(work.catch_up(network), "final")
+    return Compressed(work.finish(network, method), network, tuple(work.log))
 
 
 def check_layers(graph: Graph, recipe: Recipe) -> None:
@@ -264,6 +260,29 @@ class _Work:
             elif bits == 8:
                 wide -= set(node.outputs)
         return replace(network, wide=frozenset(wide))
+
+    def catch_up(self, network: Network) -> Network:
+        """Layers fitted again behind compressed ones: a better start for training, and all there is without."""
+        used = set(self.recipe.techniques)
+        if not used & {"rank", "sparsity", "cluster", "bits"} or "student" in used:
+            return network
+        from tinygen.compress.catchup import catch_up
+
+        return catch_up(network, self.original, self.few, progress=self.progress)
+
+    def finish(self, network: Network, method: str) -> Graph:
+        """Every scale pinned, after the repairs that help."""
+        steps = () if self.recipe.repairs is None else self.recipe.repairs.steps
+        if steps:
+            from tinygen.compress.repair import repair
+
+            return repair(
+                network, self.few, steps=steps, method=method, seed=self.recipe.seed, log=self.log,
+                progress=self.progress,
+            ).graph  # fmt: skip
+        from tinygen.compress.finish import finish
+
+        return finish(network, self.few, method=method, progress=self.progress)
 
     # -- training ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
 
 Pattern = Literal["unstructured", "2:4", "1:4", "block4"]
+Repair = Literal["all", "equalise", "bias", "round", "wide"]
 Measure = Literal["macs", "weights", "channels"]
 
 MAX_SEED = 2**32 - 1
@@ -132,9 +133,9 @@ class Activations:
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What is done against losses of quantisation, in this order; each is kept only where it helps."""
+    """What is tried against losses of quantisation; each step is kept only where it helps."""
 
-    steps: tuple[str, ...] = ()
+    steps: tuple[Repair, ...] = ("all",)
 
 
 @dataclass(frozen=True, slots=True)
