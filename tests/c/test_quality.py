@@ -14,6 +14,7 @@ from tests.c import tiles
 from tests.c.harness import FOLDERS, INCLUDES, KERNELS, WARNINGS, headers, sources
 from tests.c.test_dwplane import case3x3, case_row
 from tinygen.emit.env import render
+from tinygen.plan.variants import palette
 
 Require = Callable[[str], None]
 
@@ -34,6 +35,10 @@ KINDS = (
     "dwplane3x3s1",
     "dwplane3x3s2",
     "dwrow",
+    "tile_pal",
+    "conv_pal",
+    "dense_pal.*dsp",
+    "dense_pal.*m0",
 )
 COMPILERS = {
     "gcc-c99": ["gcc", "-std=c99"],
@@ -58,6 +63,12 @@ def made() -> dict[str, str]:
     for view in (make(seed).view for make in (case3x3, case_row) for seed in (2, 3)):
         if view is not None:
             kernels[view.name] = ("dsp/tg_dwplane3x3_shape", view)
+    for bits in (4, 6):
+        tile, dense = palette.PaletteTileView(bits), palette.PaletteDenseView(bits)
+        kernels |= {tile.name: ("dsp/tg_tile_pal", tile), dense.name: ("dsp/tg_dense_pal", dense)}
+    for small in (True, False):
+        lanes, columns = palette.PaletteLanesView(3, 8, 4, small), palette.PaletteColumnsView(2, 8, small)
+        kernels |= {lanes.name: ("core/tg_conv_pal", lanes), columns.name: ("core/tg_dense_pal", columns)}
     return {
         f"{name}.{end}": render(f"kernels/{template}.{end}.j2", k=view)
         for name, (template, view) in sorted(kernels.items())
