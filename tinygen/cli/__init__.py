@@ -15,11 +15,13 @@ from tinygen import report
 from tinygen.cli.commands import cli
 from tinygen.cli.compress import compress, fit
 from tinygen.cli.console import err, say
+from tinygen.cli.quantize import quantize
 from tinygen.errors import TinygenError, UnsupportedError
 from tinygen.version import VERSION
 
 cli.add_command(compress)
 cli.add_command(fit)
+cli.add_command(quantize)
 
 #: Exit code of a fault in tinygen itself (sysexits' EX_SOFTWARE).
 EXIT_FAULT = 70

@@ -7,22 +7,27 @@ settles on: the FIXED graph of the finished network and that of its file are the
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect, estimate_all
 from tinygen.compress.network import Network, WeightForm, layers, snap
-from tinygen.errors import DataError
+from tinygen.errors import DataError, VerifyError
+from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Graph, Node, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Pad, Unary
 from tinygen.ops.unary import Expr
 from tinygen.passes.base import fresh
+from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
 
 Progress = Callable[[str, int, int], None]
@@ -48,7 +53,8 @@ def finish(
 
     Scales that the graph has already are kept (quantisation-aware training). `method` estimates the ranges of the other
     activations on `samples`; `bias`: the biases make up for the mean error of rounded weights. `repairs`: steps of
-    `compress.repair` that are tried, with a part of the samples to judge them by. DataError for a method that is none, or no samples.
+    `compress.repair` that are tried, with a part of the samples to judge them by. DataError for a method that is none,
+    or no samples.
     """
     if method not in METHODS:
         raise DataError(f'no calibration method "{method}"; tinygen has {", ".join(METHODS)}')
@@ -67,6 +73,28 @@ def finish(
         pinned = corrected(pinned, before, channel_means(graph, inputs, progress))
     ranges = activation_ranges(pinned, inputs, method, progress)
     return settle(pinned, network, ranges)
+
+
+def prove(graph: Graph, content: bytes, samples: Samples) -> None:
+    """VerifyError unless the QDQ file `content`, read as `tinygen build` reads it, computes exactly what `graph`, from
+    which it was written, does in integers: on the samples, outputs with their scales."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "written.onnx"
+        path.write_bytes(content)
+        again = tidy(read_onnx(path, name=graph.name).graph)
+    open_ = range_tensors(again)
+    results = []
+    for g in (graph, again) if not open_ else ():
+        fixed = quantise(g, {})
+        ints = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
+        results.append((simulate.dequantise_outputs(fixed, ints), [fixed.tensors[o].quant for o in fixed.outputs]))
+    same = results and results[0][1] == results[1][1]
+    if not same or not all(np.array_equal(a, b) for a, b in zip(results[0][0], results[1][0], strict=True)):
+        what = f'the scale of "{open_[0]}" is lost' if open_ else "the integers differ"
+        raise VerifyError(
+            f'"{graph.name}": the quantised ONNX file does not read back as it was written: {what}. This is a fault in '
+            "tinygen: please report it with the model."
+        )
 
 
 def with_weights(graph: Graph) -> tuple[Node, ...]:

@@ -38,6 +38,9 @@ STEPS = ("equalise", "bias", "round", "wide")
 GAIN_DB, WIDE_GAIN_DB = 0.1, 0.5
 #: With labels it must not cost more than this share of right answers.
 ALLOWED_LOSS = 0.005
+#: Steps cost nothing in the C, but for "wide", which is for losses: of this share of right answers against float, or,
+#: without labels, outputs below so many dB.
+LOSS, LOSS_DB = 0.002, 25.0
 #: At most so many tensors or layers get more bits.
 MOST_WIDE = 8
 #: Samples that steps are judged by, at most, and those that the search for wide layers looks at.
@@ -97,9 +100,7 @@ class Judge:
     def __init__(self, reference: Graph, samples: Samples) -> None:
         self.reference, self.samples = reference, samples
         self._real = self._run(reference)
-        labels = class_numbers(samples)
-        single = len(reference.outputs) == 1
-        self._labels = labels if single and labels is not None and self._real[0][0].size > 1 else None
+        self._labels = _classes(reference, samples)
 
     def _run(self, graph: Graph) -> list[Array]:
         feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, self.samples.inputs, strict=True)]
@@ -122,6 +123,15 @@ class Judge:
         found = simulate.dequantise_outputs(fixed, ints)
         a, b = (np.concatenate([y.ravel() for y in outputs]) for outputs in (self._real, found))
         return Quality(sqnr_db(a, b), None if self._labels is None else accuracy(found[0], self._labels))
+
+
+def _classes(graph: Graph, samples: Samples) -> Array | None:
+    """The right class of every sample, where the network chooses among classes: not where it rebuilds its input."""
+    numbers = class_numbers(samples)
+    size, rebuilt = (graph.tensors[names[0]].size for names in (graph.outputs, graph.inputs))
+    if numbers is None or len(graph.outputs) > 1 or size in (1, rebuilt):
+        return None
+    return numbers if numbers.min() >= 0 and numbers.max() < size else None
 
 
 def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[LayerQuality, ...]:
@@ -158,6 +168,7 @@ def repair(
     steps: Sequence[str] = STEPS,
     held_out: Samples | None = None,
     bias: bool = False,
+    widen: bool = False,
     method: str = "mse",
     seed: int = 0,
     log: list[LayerChange] | None = None,
@@ -167,7 +178,8 @@ def repair(
     labels, no more than ALLOWED_LOSS of the answers.
 
     `held_out` judges; without it a part of `samples`, which then nothing is fitted to. `bias`: the biases are corrected
-    from the start, and that step is left out. ValueError for a step that is none, DataError for too few samples.
+    from the start, and that step is left out; `widen`: the step "wide" is tried where nothing was lost as well.
+    ValueError for a step that is none, DataError for too few samples.
     """
     wanted = STEPS if tuple(steps) == ("all",) else tuple(steps)
     unknown = [s for s in wanted if s not in STEPS]
@@ -200,6 +212,9 @@ def repair(
         elif step == "round":
             tried = learned_rounding(network, samples, log=changes, progress=progress)
             text = f"{len(changes)} layers"
+        elif not (widen or _loses(now, judge.float_accuracy)):
+            rows.append(Row(step, now, now, False, "not needed: nothing is lost"))
+            continue
         else:
             tried, text = _widen(
                 network, unrounded, samples, method, bias, Judge(judge.reference, few), changes, progress
@@ -222,6 +237,12 @@ def _helps(before: Quality, after: Quality) -> bool:
     if before.accuracy is not None and after.accuracy is not None and after.accuracy < before.accuracy - ALLOWED_LOSS:
         return False
     return after.sqnr_db >= before.sqnr_db + GAIN_DB
+
+
+def _loses(now: Quality, real: float | None) -> bool:
+    if now.accuracy is not None and real is not None:
+        return now.accuracy < real - LOSS
+    return now.sqnr_db < LOSS_DB
 
 
 def _first(samples: Samples, count: int) -> Samples:

@@ -20,9 +20,10 @@ from tinygen.ops.base import Operator
 #: Operator set and file version of everything we write: old enough for onnxruntime 1.14.
 OPSET = 18
 IR_VERSION = 8
-#: The first in which QuantizeLinear knows int16.
-OPSET_INT16 = 21
-IR_VERSION_INT16 = 10
+#: Where QuantizeLinear knows int16 in that operator set, as onnxruntime's own quantiser writes it. ONNX has it from
+#: opset 21 on, but there onnxruntime's default optimisation stops at int8 beside it: it puts `output_dtype` next to a
+#: zero point, which its own type inference refuses (1.31; onnxruntime issue 25526).
+MICROSOFT = "com.microsoft"
 
 #: Operators with weights as we write them, and the axis of the weights that is the output channel.
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
@@ -72,14 +73,15 @@ class _Builder:
             count = kinds[n.op_type] = kinds.get(n.op_type, 0) + 1
             n.name = node.name if n is proper else f"{node.name}/{n.op_type}{'' if count == 1 else f'_{count}'}"
 
-    def model(
-        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto], opset: int, ir: int
-    ) -> bytes:
+    def model(self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> bytes:
         """The serialised model, without initialisers that nobody reads."""
         read = {name for n in self.nodes for name in n.input}
         graph = helper.make_graph(self.nodes, name, inputs, outputs, [t for t in self.initialisers if t.name in read])
+        imports = [helper.make_opsetid("", OPSET)]
+        if any(n.domain == MICROSOFT for n in self.nodes):
+            imports.append(helper.make_opsetid(MICROSOFT, 1))
         model: ModelProto = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir, producer_name="tinygen"
+            graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="tinygen"
         )
         data: bytes = model.SerializeToString()
         return data
@@ -121,8 +123,6 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
         graph.name,
         [_value_info(name, tensors[name].shape) for name in graph.inputs],
         [_value_info(name, tensors[name].shape) for name in shown],
-        OPSET,
-        IR_VERSION,
     )
 
 
@@ -130,6 +130,10 @@ class _QdqBuilder(_Builder):
     """Writes pinned weights as int8 behind DequantizeLinear, and activations through QuantizeLinear."""
 
     weights: Tensor | None = None  # those of the node being written, where they are pinned
+
+    def __init__(self, taken: Iterable[str], domain: str) -> None:
+        super().__init__(taken)
+        self.domain = domain  # of QuantizeLinear and DequantizeLinear
 
     def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
         if self.weights is not None and op_type in _CHANNEL_AXIS:
@@ -149,7 +153,13 @@ class _QdqBuilder(_Builder):
         if np.abs(codes).max(initial=0.0) > 127.0:
             raise ValueError(f'weights "{pinned.name}" do not fit int8 at their pinned scale')
         inputs = [self.const(codes.astype(np.int8)), self.const(scale)]
-        return super().op("DequantizeLinear", inputs, axis=axis)
+        return super().op("DequantizeLinear", inputs, axis=axis, domain=self.domain)
+
+    def dequantise(self, inputs: Sequence[str], out: str) -> str:
+        """DequantizeLinear of (code, scale, zero point), as `out`."""
+        name = self.fresh("DequantizeLinear")
+        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [out], name=name, domain=self.domain))
+        return out
 
     def quantise(self, real: str, t: Tensor, code: str) -> list[str]:
         """The integers of activation `t`, whose real values are `real`, under the name `code`; what DequantizeLinear
@@ -158,8 +168,9 @@ class _QdqBuilder(_Builder):
             raise ValueError(f'tensor "{t.name}" has no scale: to_qdq writes graphs with every activation pinned')
         kind = np.int16 if t.quant.bits == 16 else np.int8
         parameters = [self.const(np.array(t.quant.s, np.float32)), self.const(np.array(t.quant.zero_point, kind))]
+        label = self.fresh("QuantizeLinear")
         self.nodes.append(
-            helper.make_node("QuantizeLinear", [real, *parameters], [code], name=self.fresh("QuantizeLinear"))
+            helper.make_node("QuantizeLinear", [real, *parameters], [code], name=label, domain=self.domain)
         )
         return [code, *parameters]
 
@@ -202,16 +213,19 @@ def _resize_attributes(op: Resize, x: Tensor, y: Tensor) -> dict[str, str] | Non
 def to_qdq(graph: Graph) -> bytes:
     """A standard quantised ONNX model (QDQ) of a FLOAT graph whose activations are all pinned.
 
-    Every activation passes QuantizeLinear and DequantizeLinear (int8; int16, and opset 21, where a pin has 16 bits),
-    pinned weights are int8 initialisers behind DequantizeLinear with a scale for each output channel, biases and other
-    constants stay float. Inputs and outputs are float, with the names, shapes and layouts of the graph's ports. Read
-    again, it gives the same integers: tidied and quantised it is the FIXED graph that `graph` is quantised to.
+    Every activation passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
+    those of domain com.microsoft), pinned weights are int8 initialisers behind DequantizeLinear with a scale for each
+    output channel, biases and other constants stay float. Inputs and outputs are float, with the names, shapes and
+    layouts of the graph's ports. Read again, it gives the same integers: tidied and quantised it is the FIXED graph that
+    `graph` is quantised to.
 
-    ValueError for an activation without a pin, or weights beyond int8 at their scale.
+    ValueError for an activation without a pin, or weights beyond int8 at their scale;
+    ModelError for a linear Resize that ONNX cannot say.
     """
     _need_float(graph)
     ports = {p.name for p in (*graph.in_ports, *graph.out_ports)}
-    b = _QdqBuilder({*graph.tensors, *(f"{name}_q" for name in ports), *ports})
+    wide = any(t.quant is not None and t.quant.bits == 16 for t in graph.tensors.values() if t.const is None)
+    b = _QdqBuilder({*graph.tensors, *(f"{name}_q" for name in ports), *ports}, MICROSOFT if wide else "")
     real: dict[str, str] = {}
     codes: dict[str, list[str]] = {}
 
@@ -219,7 +233,7 @@ def to_qdq(graph: Graph) -> bytes:
         """The real values of a tensor, as ONNX nodes may read them."""
         if name not in real:
             t = graph.tensors[name]
-            real[name] = b.const(t.array) if t.const is not None else b.op("DequantizeLinear", codes[name])
+            real[name] = b.const(t.array) if t.const is not None else b.dequantise(codes[name], b.fresh("real"))
         return real[name]
 
     def code_name(tensor: str) -> str:
@@ -244,14 +258,9 @@ def to_qdq(graph: Graph) -> bytes:
     for name, port in zip(graph.outputs, graph.out_ports, strict=True):
         code, *parameters = codes[name]
         code = moved(code, [int(i) for i in np.argsort(port.perm)], b.fresh("port"))
-        b.nodes.append(
-            helper.make_node("DequantizeLinear", [code, *parameters], [port.name], name=b.fresh("DequantizeLinear"))
-        )
-    wide = any(t.quant is not None and t.quant.bits == 16 for t in graph.tensors.values() if t.const is None)
+        b.dequantise([code, *parameters], port.name)
     return b.model(
         graph.name,
         [_value_info(p.name, p.shape) for p in graph.in_ports],
         [_value_info(p.name, p.shape) for p in graph.out_ports],
-        OPSET_INT16 if wide else OPSET,
-        IR_VERSION_INT16 if wide else IR_VERSION,
     )

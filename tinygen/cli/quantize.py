@@ -1,0 +1,164 @@
+"""The command that quantises with care: tinygen quantize."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from tinygen.calibrate.ranges import METHODS
+from tinygen.cli.compress import check_file
+from tinygen.cli.console import Bars, notes, out
+from tinygen.cli.options import name as name_option
+from tinygen.cli.options import shapes
+from tinygen.compress.finish import prove
+from tinygen.compress.pipeline import STATISTICS
+from tinygen.compress.quantisation import Quantisation, Settings, quantised
+from tinygen.compress.repair import STEPS, Judge, LayerQuality, Quality
+from tinygen.compress.split import some
+from tinygen.emit.writer import write_file
+from tinygen.fit.measure import load_source
+from tinygen.fit.single import SPLIT_SEED, read_test
+from tinygen.frontend.onnx_writer import to_qdq
+from tinygen.workflow import DEFAULT_METHOD
+
+#: Samples on which the written file is read back and proved.
+_PROOF = 8
+
+
+def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    """all, none, or names of steps with commas between."""
+    if value in ("all", "none"):
+        return STEPS if value == "all" else ()
+    steps = tuple(s.strip() for s in value.split(","))
+    for step in steps:
+        if step not in STEPS:
+            raise click.BadParameter(f'no repair "{step}"; allowed are all, none, {", ".join(STEPS)}')
+    return steps
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path),
+              help="Samples to quantise with: .npz with x, and y where there are labels.")  # fmt: skip
+@click.option("--test", type=click.Path(path_type=Path), help="Samples to judge the result by, once, at the end.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="ONNX file (QDQ) to write.")
+@click.option("--weights", default="8", show_default=True, type=click.Choice(["8", "6", "5", "4", "3", "2", "mixed"]),
+              help="Bits of the weights, or mixed: for each layer what it bears.")  # fmt: skip
+@click.option("--activations", default="8", show_default=True, type=click.Choice(["8", "16", "mixed"]),
+              help="Bits of the activations, or mixed: 16 where it helps most.")  # fmt: skip
+@click.option("--repair", "repairs", default="all", show_default=True, callback=_repairs,
+              metavar="all|none|STEP,...", help=f"Each kept only where it helps: {', '.join(STEPS)}.")  # fmt: skip
+@click.option("--max-loss", default=1.0, show_default=True, type=click.FloatRange(0.0, min_open=True),
+              help="With --weights mixed: dB of SQNR that fewer bits may cost.")  # fmt: skip
+@click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True, type=click.Choice(METHODS),
+              help="How ranges of activations are estimated.")  # fmt: skip
+@click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
+              help="Fix the shape of an input that the model leaves open.")  # fmt: skip
+@click.option("--name", callback=name_option, help="Name of the model in C; the file's name unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def quantize(
+    model: Path, data: Path, test: Path | None, output: Path, weights: str, activations: str, repairs: tuple[str, ...],
+    max_loss: float, method: str, input_shapes: dict[str, tuple[int, ...]], name: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Quantise MODEL, repair what that costs, and write an ONNX file that tinygen build takes as it is."""
+    check_file(output)
+    source = load_source(model, data, seed=SPLIT_SEED, input_shapes=input_shapes, name=name)
+    unseen = None if test is None else read_test(source, test)
+    if not as_json:
+        notes(list(source.imported.notes))
+    settings = Settings(
+        "mixed" if weights == "mixed" else int(weights),
+        "mixed" if activations == "mixed" else int(activations),
+        repairs, max_loss, method,
+    )  # fmt: skip
+    with Bars() as bars:
+        done = quantised(source.graph, some(source.fit, STATISTICS, SPLIT_SEED), source.validation, settings, bars)
+        content = to_qdq(done.repaired.graph)
+        prove(done.repaired.graph, content, some(source.validation, _PROOF, SPLIT_SEED))
+        tested = None
+        if unseen is not None:
+            judge = Judge(source.graph, unseen)
+            tested = judge.float_accuracy, judge.quality(done.repaired.graph)
+    write_file(output, content)
+    if as_json:
+        click.echo(json.dumps(_as_json(source.graph.name, done, tested) | {"output": str(output)}, indent=2))
+        return
+    out.print(_layers_table(done))
+    out.print(_ladder_table(done))
+    if tested is not None:
+        real, q = tested
+        out.print(f"On the test samples: {_quality(q)}" + ("" if real is None else f", float {real:.4f}") + ".")
+    out.print(f"Weights, packed: {done.bytes_int8:,} bytes in int8, {done.bytes_now:,} now.")
+    out.print(f"Wrote {output} ({len(content):,} bytes); tinygen build takes it without --data.")
+
+
+def _db(value: float) -> str:
+    return "exact" if math.isinf(value) and value > 0.0 else f"{value:.1f}"
+
+
+def _quality(q: Quality) -> str:
+    return f"{_db(q.sqnr_db)} dB" + ("" if q.accuracy is None else f", accuracy {q.accuracy:.4f}")
+
+
+def _layers_table(done: Quantisation) -> Table:
+    """SQNR of every layer before and after the repairs, and what its weights and output are stored in."""
+    table = Table(title="layers: signal to quantisation noise (dB)", title_justify="left")
+    for column in ("layer", "operator", "weights", "output"):
+        table.add_column(column, overflow="fold")
+    for column in ("before", "after"):
+        table.add_column(column, justify="right")
+    network = done.repaired.network
+    for a, b in zip(done.repaired.before, done.repaired.after, strict=True):
+        q = done.repaired.graph.tensors[b.tensor].quant
+        form = network.forms.get(b.layer)
+        bits = "" if form is None else f"{form.bits} bits"
+        table.add_row(b.layer, b.title, bits, f"int{q.bits}" if q else "", _db(a.sqnr_db), _db(b.sqnr_db))
+    return table
+
+
+def _ladder_table(done: Quantisation) -> Table:
+    """Each step of the ladder."""
+    table = Table(title="repairs, judged on samples held back", title_justify="left")
+    for column in ("step", "before", "after", "", "what"):
+        table.add_column(column, overflow="fold")
+    real = done.repaired.float_accuracy
+    if real is not None:
+        table.add_row("(float)", "", f"accuracy {real:.4f}", "", "")
+    for row in done.repaired.rows:
+        kept = "kept" if row.kept else "left out"
+        table.add_row(row.step, _quality(row.before), _quality(row.after), kept, row.text)
+    return table
+
+
+def _as_json(name: str, done: Quantisation, tested: tuple[float | None, Quality] | None) -> dict[str, Any]:
+    def quality(q: Quality) -> dict[str, Any]:
+        return {"sqnr_db": _number(q.sqnr_db), "accuracy": q.accuracy}
+
+    def layer(a: LayerQuality, b: LayerQuality) -> dict[str, Any]:
+        return {"layer": b.layer, "operator": b.title, "before": _number(a.sqnr_db), "after": _number(b.sqnr_db)}
+
+    r = done.repaired
+    result: dict[str, Any] = {
+        "model": name,
+        "float_accuracy": r.float_accuracy,
+        "repairs": [
+            {"step": x.step, "before": quality(x.before), "after": quality(x.after), "kept": x.kept, "what": x.text}
+            for x in r.rows
+        ],
+        "layers": [layer(a, b) for a, b in zip(r.before, r.after, strict=True)],
+        "changes": [{"layer": c.layer, "technique": c.technique, "what": c.text} for c in done.changes],
+        "weight_bytes": {"int8": done.bytes_int8, "now": done.bytes_now},
+    }
+    if tested is not None:
+        result["test"] = {"float_accuracy": tested[0], **quality(tested[1])}
+    return result
+
+
+def _number(db: float) -> float | None:
+    """JSON has no infinity: None is exact."""
+    return None if math.isinf(db) else round(db, 3)

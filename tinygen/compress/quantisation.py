@@ -1,0 +1,71 @@
+"""`tinygen quantize`: bits of weights and activations, then the ladder of repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tinygen.calibrate.data import Samples
+from tinygen.compress.bits import mixed_bits, set_bits, weight_bytes
+from tinygen.compress.log import LayerChange
+from tinygen.compress.network import Network, layers
+from tinygen.compress.repair import STEPS, Repaired, repair
+from tinygen.errors import ModelError
+from tinygen.ir.types import Graph
+
+Progress = Callable[[str, int, int], None]
+Mixed = Literal["mixed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`weights`: 2 to 8 bits, or mixed; `activations`: 8 or 16, or mixed: int16 where it helps most. `repairs`: steps
+    of the ladder. `max_loss_db`: what mixed weights may cost against int8."""
+
+    weights: int | Mixed = 8
+    activations: int | Mixed = 8
+    repairs: tuple[str, ...] = STEPS
+    max_loss_db: float = 1.0
+    method: str = "mse"
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """The result, what each technique did to each layer, and bytes of packed weights in int8 and now."""
+
+    repaired: Repaired
+    changes: tuple[LayerChange, ...]
+    bytes_int8: int
+    bytes_now: int
+
+
+def quantised(graph: Graph, fit: Samples, held_out: Samples, settings: Settings, progress: Progress) -> Quantisation:
+    """A tidied FLOAT graph with every scale pinned: calibrated on `fit`, repairs judged on `held_out`.
+
+    ModelError for a network that has no layer with weights.
+    """
+    if not layers(graph):
+        raise ModelError(
+            f'"{graph.name}" has no convolution and no dense layer with constant weights: found '
+            f"{', '.join(sorted({type(n.op).__name__ for n in graph.nodes})) or 'no operators'}. There are no weights "
+            "to quantise; tinygen build takes it as it is."
+        )
+    log: list[LayerChange] = []
+    network = Network(graph)
+    before = weight_bytes(network)
+    if settings.weights == "mixed":
+        network = mixed_bits(network, fit, max_loss_db=settings.max_loss_db, log=log, progress=progress)
+    elif settings.weights != 8:
+        network = set_bits(network, settings.weights, log=log)
+    steps: Sequence[str] = settings.repairs
+    if settings.activations == 16:
+        every = frozenset(t.name for t in graph.tensors.values() if t.const is None)
+        network = replace(network, wide=every)
+    elif settings.activations == "mixed" and "wide" not in steps:
+        steps = (*steps, "wide")
+    done = repair(
+        network, fit, steps=steps, held_out=held_out, widen=settings.activations == "mixed", method=settings.method,
+        log=log, progress=progress,
+    )  # fmt: skip
+    return Quantisation(done, tuple(log), before, weight_bytes(done.network))
