@@ -17,13 +17,19 @@ from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call, equal
 from tests.sweep.layers import FAMILIES, single
 from tests.sweep.programs import TARGETS, Check, Target, checks, different, run_batch
+from tinygen.emit.view import library_view
+from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import fold_bias
 from tinygen.ops import Dense, Operator
 from tinygen.ops.base import Call
+from tinygen.passes.quantise import quantise
+from tinygen.plan.choose import MODES
 from tinygen.plan.lift import lift
+from tinygen.plan.planner import plan
 from tinygen.plan.select import candidates
 from tinygen.plan.variants import pack_palette as pack
 from tinygen.plan.variants import palette, small
+from tinygen.targets.cores import get_core
 
 SEEDS = range(150)
 Layer = tuple[dict[str, Any], list[np.ndarray]]
@@ -231,3 +237,37 @@ def test_what_is_offered() -> None:
     assert ways(np.arange(-60, 60), 32, dsp) == ways(np.arange(-60, 60), 32, m0) == set()
     assert ways(sixteen, 32, m0) == {"tg_conv_pal_s8_m0", "tg_conv_pal_s8"}
     assert set(small.variants("m0", narrow=True)) >= {"tg_conv_s8", "tg_dense_s8"}
+
+
+# ---- through the planner ----
+
+
+def two_layers() -> Graph:
+    """Dense layers of 4 bits one behind the other, as `compress` pins them."""
+    rng = np.random.default_rng(0)
+    tensors, nodes = {"x": Tensor("x", (1, 96))}, []
+    for i, (n_in, n_out) in enumerate(((96, 64), (64, 96))):
+        w = rng.normal(size=(n_out, n_in)).astype(np.float32)
+        scale = tuple(float(v) for v in np.abs(w).max(axis=1) / 7)
+        names = (f"h{i - 1}" if i else "x", f"w{i}", f"b{i}")
+        tensors[names[1]] = replace(Tensor.constant(names[1], w), quant=Quant(scale, 0, 0))
+        tensors[names[2]] = Tensor.constant(names[2], np.zeros(n_out, np.float32))
+        tensors[f"h{i}"] = Tensor(f"h{i}", (1, n_out))
+        nodes.append(Node(f"dense{i}", Dense(), names, (f"h{i}",), (f"dense{i}",)))
+    ports = (Port.plain("x", (1, 96)),), (Port.plain("h1", (1, 96)),)
+    graph = Graph("two", Stage.FLOAT, tensors, tuple(nodes), ("x",), ("h1",), *ports)
+    return quantise(graph, {"x": (-3.0, 3.0), "h0": (-60.0, 60.0), "h1": (-900.0, 900.0)})
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0", "cortex-m3"])
+@pytest.mark.parametrize("mode", MODES)
+def test_modes(core: str, mode: str) -> None:
+    """`speed` reads int8; the others take indices, and one table serves both layers."""
+    made = plan(two_layers(), get_core(core), mode)
+    kernels = [c.call.kernel for s in made.steps for c in s.calls]
+    assert all(("_pal" in k) == (mode != "speed") for k in kernels), kernels
+    view = library_view(made, version="0", abi=0, numerics=0, build_id="0", sha256="0", model_file="two")
+    assert sum("table" in c.name for c in view.consts) == (mode != "speed")
+    weights = sum(96 * 64 for _ in kernels)
+    limit = 0.5 * weights + 4 * 2 * (96 + 64) + 1024 + 128
+    assert mode == "speed" or view.weight_bytes < limit
