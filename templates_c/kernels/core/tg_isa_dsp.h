@@ -261,6 +261,18 @@ static TG_INLINE int32_t tg_ssat16(int32_t v)
 #endif
 }
 
+/** Clamp to 0..32767. */
+static TG_INLINE int32_t tg_usat15(int32_t v)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("usat %0, #15, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return (v < 0) ? 0 : ((v > 32767) ? 32767 : v);
+#endif
+}
+
 /** Clamp to -128..127. */
 static TG_INLINE int32_t tg_ssat8(int32_t v)
 {

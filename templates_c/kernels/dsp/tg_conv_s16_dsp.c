@@ -1,10 +1,7 @@
 #include "tg_conv_s16_dsp.h"
 
-#include "tg_isa_dsp.h"
+#include "tg_epilogue_s16_dsp.h"
 #include "tg_window.h"
-
-/** How outputs are clamped and stored; bounds inside these are left to tg_conv_clamp. */
-enum { TG_BYTES = 0, TG_HALVES = 1, TG_POSITIVE_HALVES = 2 };
 
 /** The channels of two pixels, four at a time; the assembly knows the order of the members. */
 typedef struct {
@@ -141,19 +138,10 @@ static TG_NOINLINE TG_NAKED void tg_conv_blocks(tg_job16_t *job, const int16_t *
 
 #else
 
-static void tg_conv_put(const tg_job16_t *job, void *y, int32_t i, int32_t acc, int32_t m)
-{
-    const int32_t v = tg_smmla(acc, m, job->offset) >> job->shift;
-    if (job->kind == TG_BYTES) {
-        ((int8_t *)y)[i] = (int8_t)tg_ssat8(v);
-    } else {
-        ((int16_t *)y)[i] = (int16_t)(((job->kind == TG_POSITIVE_HALVES) && (v < 0)) ? 0 : tg_ssat16(v));
-    }
-}
-
 static void tg_conv_blocks(tg_job16_t *job, const int16_t *window, const int32_t *w)
 {
     const int32_t pairs = job->size / 8;
+    const tg_output16_dsp_t o = {job->offset, job->shift, job->kind, 0, 0, 0};
     for (int32_t c = 0; c < (4 * job->blocks); c += 2) {
         const int32_t *v = &w[((c / 4) * 2 * pairs) + ((c / 2) % 2)];
         int32_t acc[4] = {job->b[c], job->b[c], job->b[c + 1], job->b[c + 1]};
@@ -164,10 +152,10 @@ static void tg_conv_blocks(tg_job16_t *job, const int16_t *window, const int32_t
                 acc[2 + pixel] = tg_smlad(tg_sxtb16_ror8((uint32_t)v[2 * i]), x, acc[2 + pixel]);
             }
         }
-        tg_conv_put(job, job->y0, c, acc[0], job->m[c]);
-        tg_conv_put(job, job->y1, c, acc[1], job->m[c]);
-        tg_conv_put(job, job->y0, c + 1, acc[2], job->m[c + 1]);
-        tg_conv_put(job, job->y1, c + 1, acc[3], job->m[c + 1]);
+        tg_put_s16_dsp(&o, acc[0], job->m[c], job->y0, c);
+        tg_put_s16_dsp(&o, acc[1], job->m[c], job->y1, c);
+        tg_put_s16_dsp(&o, acc[2], job->m[c + 1], job->y0, c + 1);
+        tg_put_s16_dsp(&o, acc[3], job->m[c + 1], job->y1, c + 1);
     }
 }
 
@@ -262,73 +250,35 @@ static inline void tg_conv_fill(const tg_layer16_t *l, int32_t iy, int32_t ix, i
     }
 }
 
-/** Clamps n outputs from `at` on to the layer's own bounds: rare, a rectifier is no work. */
-static TG_NOINLINE void tg_conv_clamp(const tg_conv_s16_cfg_t *cfg, void *y, int32_t at, int32_t n)
-{
-    const int32_t lo = cfg->lo;
-    const int32_t hi = cfg->hi;
-    for (int32_t i = at; i < (at + n); ++i) {
-        if (cfg->wide != 0U) {
-            int16_t *const p = &((int16_t *)y)[i];
-            *p = (int16_t)((*p < lo) ? lo : ((*p > hi) ? hi : *p));
-        } else {
-            int8_t *const p = &((int8_t *)y)[i];
-            *p = (int8_t)((*p < lo) ? lo : ((*p > hi) ? hi : *p));
-        }
-    }
-}
-
-/** Output i of y, whose elements are int16 or int8. */
-static inline void *tg_conv_at(const tg_conv_s16_cfg_t *cfg, void *y, int32_t i)
-{
-    return (cfg->wide != 0U) ? (void *)&((int16_t *)y)[i] : (void *)&((int8_t *)y)[i];
-}
-
 /** All channels of two pixels, outputs from `at` and from `at1` (may be `at`) on. */
-static void tg_conv_pixels(const tg_conv_s16_cfg_t *cfg, int32_t pairs, const int16_t *window, const int32_t *w,
-                           const int32_t *b, const int32_t *m, void *y, int32_t at, int32_t at1)
+static void tg_conv_pixels(const tg_output16_dsp_t *o, int32_t out_c, int32_t pairs, const int16_t *window,
+                           const int32_t *w, const int32_t *b, const int32_t *m, void *y, int32_t at, int32_t at1)
 {
-    const int32_t one = (int32_t)(1UL << (cfg->shift - 32U));
-    const int32_t rectified = ((cfg->wide != 0U) && (cfg->lo == 0)) ? 1 : 0;
-    const int32_t blocks = cfg->out_c / 4;
-    const int32_t rest = cfg->out_c % 4;
-    const int32_t lowest = (cfg->wide != 0U) ? -32768 : -128;
-    const int32_t highest = (cfg->wide != 0U) ? 32767 : 127;
-    tg_job16_t job = {blocks,
-                      8 * pairs,
-                      b,
-                      m,
-                      tg_conv_at(cfg, y, at),
-                      tg_conv_at(cfg, y, at1),
-                      (one >> 1) + (cfg->out_zp * one),
-                      cfg->shift - 32U,
-                      (rectified != 0) ? TG_POSITIVE_HALVES : ((cfg->wide != 0U) ? TG_HALVES : TG_BYTES)};
-    if (blocks > 0) {
+    const int32_t whole = out_c & ~3;
+    const int32_t rest = out_c - whole;
+    tg_job16_t job = {whole / 4, 8 * pairs, b,      m, tg_at_s16_dsp(o, y, at), tg_at_s16_dsp(o, y, at1),
+                      o->offset, o->shift,  o->kind};
+    if (whole > 0) {
         tg_conv_blocks(&job, window, w);
     }
     if (rest > 0) {
-        const size_t size = (cfg->wide != 0U) ? sizeof(int16_t) : sizeof(int8_t);
+        const size_t size = (o->kind != TG_BYTES) ? sizeof(int16_t) : sizeof(int8_t);
         int16_t part[8];
         job.blocks = 1;
-        job.b = &b[4 * blocks];
-        job.m = &m[4 * blocks];
+        job.b = &b[whole];
+        job.m = &m[whole];
         job.y0 = part;
         job.y1 = &part[4];
-        tg_conv_blocks(&job, window, &w[blocks * 2 * pairs]);
-        (void)memcpy(tg_conv_at(cfg, y, at + (4 * blocks)), part, (size_t)rest * size);
-        (void)memcpy(tg_conv_at(cfg, y, at1 + (4 * blocks)), &part[4], (size_t)rest * size);
-    }
-    if (((cfg->lo > lowest) && (rectified == 0)) || (cfg->hi < highest)) {
-        tg_conv_clamp(cfg, y, at, cfg->out_c);
-        if (at1 != at) {
-            tg_conv_clamp(cfg, y, at1, cfg->out_c);
-        }
+        tg_conv_blocks(&job, window, &w[(whole / 2) * pairs]);
+        (void)memcpy(tg_at_s16_dsp(o, y, at + whole), part, (size_t)rest * size);
+        (void)memcpy(tg_at_s16_dsp(o, y, at1 + whole), &part[4], (size_t)rest * size);
     }
 }
 
 TG_SHARED void tg_conv_s16_dsp(const tg_conv_s16_cfg_t *cfg, const int16_t *x, const int32_t *w, const int32_t *b,
                                const int32_t *m, int16_t *scratch, void *y)
 {
+    const tg_output16_dsp_t o = tg_output16_dsp(cfg->shift, cfg->out_zp, cfg->lo, cfg->hi, cfg->wide);
     const int32_t cols = (cfg->dil_w == 1U) ? cfg->k_w : 1;
     const int32_t run = cols * cfg->in_c;
     const int32_t pairs = (((cfg->k_h * (cfg->k_w / cols) * ((run + 1) / 2)) + 1) / 2) * 2;
@@ -349,6 +299,9 @@ TG_SHARED void tg_conv_s16_dsp(const tg_conv_s16_cfg_t *cfg, const int16_t *x, c
                 }
             }
         }
-        tg_conv_pixels(cfg, pairs, scratch, w, b, m, y, at, ((p + 1) < pixels) ? (at + cfg->out_c) : at);
+        tg_conv_pixels(&o, cfg->out_c, pairs, scratch, w, b, m, y, at, ((p + 1) < pixels) ? (at + cfg->out_c) : at);
+    }
+    if (o.limited != 0) {
+        tg_limit_s16_dsp(&o, y, 0, pixels * cfg->out_c);
     }
 }

@@ -120,4 +120,7 @@ TG_SHARED void tg_dense_s16_dsp(const tg_dense_s16_cfg_t *cfg, const int16_t *x,
         x += n_in;
         at += n_out;
     }
+    if (o.limited != 0) {
+        tg_limit_s16_dsp(&o, y, 0, at);
+    }
 }

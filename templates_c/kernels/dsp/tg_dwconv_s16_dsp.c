@@ -30,58 +30,89 @@ static TG_INLINE void tg_dwconv_tap(tg_acc4_t *s, const int16_t *x, uint32_t w)
     TG_STAY();
 }
 
+/** Three taps of one row, `tap` bytes apart. */
 static TG_INLINE void tg_dwconv_row3(tg_acc4_t *s, const int16_t *x, int32_t tap, const int32_t *w)
 {
+#if TG_DSP_ASM
+    uint32_t cd;
+    uint32_t ef;
+    uint32_t ce;
+    uint32_t df;
+    __asm__("ldr %[cd], [%[x]]\n\t" /* loads in groups, which compilers do not make */
+            "ldr %[ef], [%[x], #4]\n\t"
+            "ldr %[ce], [%[w]]\n\t"
+            "add %[x], %[x], %[tap]\n\t"
+            "sxtb16 %[df], %[ce], ror #8\n\t"
+            "sxtb16 %[ce], %[ce]\n\t"
+            "smlabb %[c], %[cd], %[ce], %[c]\n\t"
+            "smlatb %[d], %[cd], %[df], %[d]\n\t"
+            "smlabt %[e], %[ef], %[ce], %[e]\n\t"
+            "smlatt %[f], %[ef], %[df], %[f]\n\t"
+            "ldr %[cd], [%[x]]\n\t"
+            "ldr %[ef], [%[x], #4]\n\t"
+            "ldr %[ce], [%[w], #4]\n\t"
+            "add %[x], %[x], %[tap]\n\t"
+            "sxtb16 %[df], %[ce], ror #8\n\t"
+            "sxtb16 %[ce], %[ce]\n\t"
+            "smlabb %[c], %[cd], %[ce], %[c]\n\t"
+            "smlatb %[d], %[cd], %[df], %[d]\n\t"
+            "smlabt %[e], %[ef], %[ce], %[e]\n\t"
+            "smlatt %[f], %[ef], %[df], %[f]\n\t"
+            "ldr %[cd], [%[x]]\n\t"
+            "ldr %[ef], [%[x], #4]\n\t"
+            "ldr %[ce], [%[w], #8]\n\t"
+            "sxtb16 %[df], %[ce], ror #8\n\t"
+            "sxtb16 %[ce], %[ce]\n\t"
+            "smlabb %[c], %[cd], %[ce], %[c]\n\t"
+            "smlatb %[d], %[cd], %[df], %[d]\n\t"
+            "smlabt %[e], %[ef], %[ce], %[e]\n\t"
+            "smlatt %[f], %[ef], %[df], %[f]"
+            : [c] "+r"(s->c), [d] "+r"(s->d), [e] "+r"(s->e), [f] "+r"(s->f), [x] "+r"(x), [cd] "=&r"(cd),
+              [ef] "=&r"(ef), [ce] "=&r"(ce), [df] "=&r"(df)
+            : [w] "r"(w), [tap] "r"(tap)
+            : "memory");
+#else
     tg_dwconv_tap(s, x, (uint32_t)w[0]);
-    tg_dwconv_tap(s, &x[tap], (uint32_t)w[1]);
-    tg_dwconv_tap(s, &x[2 * tap], (uint32_t)w[2]);
+    tg_dwconv_tap(s, &x[tap / 2], (uint32_t)w[1]);
+    tg_dwconv_tap(s, &x[tap], (uint32_t)w[2]);
+#endif
 }
 
 /** Outputs i..i + 3. */
 static TG_INLINE void tg_dwconv_put(const tg_output16_dsp_t *o, const tg_acc4_t *s, const int32_t *m, void *y,
                                     int32_t i)
 {
-    const int32_t c = tg_requant16_dsp(o, s->c, m[0]);
-    const int32_t d = tg_requant16_dsp(o, s->d, m[1]);
-    const int32_t e = tg_requant16_dsp(o, s->e, m[2]);
-    const int32_t f = tg_requant16_dsp(o, s->f, m[3]);
-    if (o->wide != 0U) {
-        int16_t *const p = &((int16_t *)y)[i];
-        tg_store32(p, tg_pkhbt((uint32_t)c, (uint32_t)d));
-        tg_store32(&p[2], tg_pkhbt((uint32_t)e, (uint32_t)f));
-    } else {
-        int8_t *const p = &((int8_t *)y)[i];
-        p[0] = (int8_t)c;
-        p[1] = (int8_t)d;
-        p[2] = (int8_t)e;
-        p[3] = (int8_t)f;
-    }
+    const int32_t m1 = m[1];
+    const int32_t m2 = m[2];
+    const int32_t m3 = m[3];
+    tg_put_s16_dsp(o, s->c, m[0], y, i);
+    tg_put_s16_dsp(o, s->d, m1, y, i + 1);
+    tg_put_s16_dsp(o, s->e, m2, y, i + 2);
+    tg_put_s16_dsp(o, s->f, m3, y, i + 3);
 }
 
-/** 4 * blocks channels of one pixel that has all taps of a 3 x 3 kernel: most are nothing else. */
-static TG_NOINLINE void tg_dwconv_3x3(const tg_output16_dsp_t *out, const tg_taps16_t *t, const int16_t *x,
-                                      const int32_t *w, const int32_t *b, const int32_t *m, int32_t blocks, void *y,
-                                      int32_t at)
+/** 4 * blocks channels of one pixel, kernels of three columns; `block` words of weights for each four channels. */
+static TG_NOINLINE void tg_dwconv_three(const tg_output16_dsp_t *out, const tg_taps16_t *t, const int16_t *x,
+                                        const int32_t *w, int32_t block, const int32_t *b, const int32_t *m,
+                                        int32_t blocks, void *y, int32_t at)
 {
     const tg_output16_dsp_t o = *out; /* read before the first store, which might alias it */
-    const int32_t tap = t->x_tap;
-    const int32_t row = t->x_row;
-    const int32_t *const end = &b[4 * blocks];
-    while (b != end) {
-        tg_acc4_t s = {b[0], b[1], b[2], b[3]};
-        tg_dwconv_row3(&s, x, tap, w);
-        tg_dwconv_row3(&s, &x[row], tap, &w[3]);
-        tg_dwconv_row3(&s, &x[2 * row], tap, &w[6]);
-        tg_dwconv_put(&o, &s, m, y, at);
-        x += 4;
-        w += 9;
-        b += 4;
-        m += 4;
-        at += 4;
+    const int32_t tap = 2 * t->x_tap;
+    for (int32_t i = 0; i < (4 * blocks); i += 4) {
+        const int16_t *v = &x[i];
+        const int32_t *k = w;
+        tg_acc4_t s = {b[i], b[i + 1], b[i + 2], b[i + 3]};
+        for (int32_t r = t->rows; r > 0; --r) {
+            tg_dwconv_row3(&s, v, tap, k);
+            v += t->x_row;
+            k += 3;
+        }
+        tg_dwconv_put(&o, &s, &m[i], y, at + i);
+        w += block;
     }
 }
 
-/** The same for any taps; `block` words of weights for each four channels, w those of the first tap inside. */
+/** The same for any taps; w: the weights of the first tap inside. */
 static TG_NOINLINE void tg_dwconv_any(const tg_output16_dsp_t *out, const tg_taps16_t *t, const int16_t *x,
                                       const int32_t *w, int32_t block, const int32_t *b, const int32_t *m,
                                       int32_t blocks, void *y, int32_t at)
@@ -116,8 +147,8 @@ static inline void tg_dwconv_blocks(const tg_dwconv_s16_cfg_t *cfg, const tg_out
                                     int32_t blocks, void *y, int32_t at)
 {
     const int32_t block = cfg->k_h * cfg->k_w;
-    if ((t->rows == 3) && (t->cols == 3) && (block == 9)) {
-        tg_dwconv_3x3(o, t, &x[c], w, &b[c], &m[c], blocks, y, at + c);
+    if ((t->cols == 3) && (t->w_row == 3)) {
+        tg_dwconv_three(o, t, &x[c], w, block, &b[c], &m[c], blocks, y, at + c);
     } else {
         tg_dwconv_any(o, t, &x[c], w, block, &b[c], &m[c], blocks, y, at + c);
     }
@@ -148,5 +179,8 @@ TG_SHARED void tg_dwconv_s16_dsp(const tg_dwconv_s16_cfg_t *cfg, const int16_t *
             }
             at += channels;
         }
+    }
+    if (o.limited != 0) {
+        tg_limit_s16_dsp(&o, y, 0, at);
     }
 }
