@@ -16,9 +16,10 @@ import pytest
 from tests.c import cases, oracle
 from tests.c.harness import INCLUDES, WARNINGS, sources
 from tests.c.test_dwplane import TARGET, numbers
+from tests.c.tiles import planes
 from tinygen.numerics import fold_bias
 from tinygen.ops.base import Call, ConstArg
-from tinygen.plan.variants import VARIANTS, pack_sparse
+from tinygen.plan.variants import PLANES, VARIANTS, pack_sparse
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.sparse import FORMS
 
@@ -50,6 +51,8 @@ class Layer:
         found = []
         for name in sets:
             for variant in VARIANTS[name].get(self.call.kernel, ()):
+                if self.call.y_planes is not None and variant not in PLANES:
+                    continue
                 made = variant(self.call)
                 if isinstance(made, Call) and "tg_sparse" in f"{made.kernel} {made.uses}":
                     found.append(made)
@@ -109,6 +112,8 @@ def conv_layer(seed: int) -> Layer:
     q, b, m = cases.layer(rng, w[0].size, c["out_c"])
     x = cases.int8(rng, c["in_h"], c["in_w"], c["in_c"])
     call = Call("tg_conv_s8", tuple({**c, **q}.items()), ("x",), _consts(w, b, m, q["in_zp"]), "y")
+    if seed % 4 == 0:
+        call = replace(call, y_planes=planes(rng, c))
     return Layer(f"conv_{seed}", call, x, oracle.conv({**c, **q}, x, w, b, m))
 
 
@@ -138,9 +143,12 @@ def body(layer: Layer, call: Call, way: int, unaligned: int) -> tuple[str, str]:
     """Name and C text of a function that gives 0 when output and all around are what they must be; input, output and
     weights begin `unaligned` bytes behind a word."""
     name = f"{layer.name}_{way}_{'_'.join((call.kernel, *call.uses))}"
-    want = np.full(unaligned + GUARD + layer.want.size + GUARD, 77, np.int8)
+    at, size = np.arange(layer.want.size), layer.want.size
+    if call.y_planes is not None:  # the gaps between are another kernel's
+        at, size = call.y_planes.place(layer.want).reshape(-1), call.y_planes.size
+    want = np.full(unaligned + GUARD + size + GUARD, 77, np.int8)
     first = unaligned + GUARD
-    want[first : first + layer.want.size] = layer.want.reshape(-1)
+    want[first + at] = layer.want.reshape(-1)
     x, w = (np.concatenate([np.zeros(unaligned, np.int8), a.reshape(-1)]) for a in (layer.x, call.consts[0].array))
     room = f"    int16_t scratch[{(call.scratch + 1) // 2}] TG_ALIGN(4);\n" if call.scratch else ""
     settings = ", ".join(f".{key} = {value}" for key, value in call.config)
@@ -240,12 +248,19 @@ def test_emulated(core: str, level: str, require_tool: Require, tmp_path: Path) 
 def test_what_the_layers_are() -> None:
     """Each form takes layers of each kind that it can, through both kernels."""
     kernels = Counter(
-        (call.uses or (call.kernel,))[0] + (" by patches" if call.uses else "")
+        (call.uses or (call.kernel,))[0]
+        + (" by patches" if call.uses else "")
+        + (" to planes" if call.y_planes else "")
         for layer in some_layers(0, 45)
-        for call in layer.ways(("ref",))
+        for call in layer.ways(("ref", "dsp"))
     )
-    assert set(kernels) == {f"tg_sparse_{f}_s8{by}" for f in FORMS for by in ("", " by patches")}
-    assert min(kernels.values()) >= 3, kernels
+    portable = {f"tg_sparse_{f}_s8{by}" for f in FORMS for by in ("", " by patches")}
+    assert set(kernels) == {
+        *portable,
+        *(name.replace("s8", "s8_dsp") for name in portable),
+        *(f"tg_sparse_{f}_s8_dsp by patches to planes" for f in FORMS),
+    }
+    assert min(kernels.values()) >= 2, kernels
     odd = Counter(int(call.consts[2].array[0]) % 2 for layer in some_layers(0, 45) for call in layer.ways(("m0",)))
     assert min(odd[0], odd[1]) >= 20, "sums of both sizes"
 

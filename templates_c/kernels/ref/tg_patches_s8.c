@@ -4,8 +4,8 @@
 
 #include "tg_window.h"
 
-/** The window whose tap (0, 0) is at image position (iy, ix), with the zero point where it is outside; its end. */
-static TG_NOINLINE int8_t *tg_patch(const tg_patches_s8_cfg_t *cfg, const int8_t *x, int32_t iy, int32_t ix, int8_t *to)
+/** The window whose tap (0, 0) is at image position (iy, ix), with the zero point where it is outside. */
+static TG_NOINLINE void tg_patch(const tg_patches_s8_cfg_t *cfg, const int8_t *x, int32_t iy, int32_t ix, int8_t *to)
 {
     const int32_t in_c = cfg->in_c;
     /* taps that are neighbours in the image are copied together */
@@ -28,28 +28,48 @@ static TG_NOINLINE int8_t *tg_patch(const tg_patches_s8_cfg_t *cfg, const int8_t
         }
         iy += cfg->dil_h;
     }
-    return to;
+}
+
+/** The outputs of some pixels to where each pixel's begin, channels `step` apart. */
+static TG_NOINLINE void tg_spread(const int8_t *from, int32_t pixels, int32_t channels, int32_t step,
+                                  int8_t *const to[TG_PATCHES])
+{
+    for (int32_t p = 0; p < pixels; ++p) {
+        int8_t *at = to[p];
+        for (const int8_t *const end = &from[channels]; from != end; ++from) {
+            *at = *from;
+            at += step;
+        }
+    }
 }
 
 TG_SHARED void tg_patches_s8(const tg_patches_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b,
                              const int32_t *m, int16_t *scratch, int8_t *y)
 {
     const int32_t pixels = cfg->out_h * cfg->out_w;
-    const uint32_t n_in = (uint32_t)(cfg->k_h * cfg->k_w * cfg->in_c);
+    const int32_t n_in = cfg->k_h * cfg->k_w * cfg->in_c;
     int8_t *const windows = (int8_t *)scratch;
+    int8_t *const outputs = &windows[((pixels < TG_PATCHES) ? pixels : TG_PATCHES) * n_in];
+    int8_t *to[TG_PATCHES];
     int32_t oy = 0;
     int32_t ox = 0;
     int32_t filled = 0;
+    y += cfg->y_start;
     for (int32_t p = 0; p < pixels; ++p) {
         const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
         const int32_t ix = (ox * cfg->stride_w) - cfg->pad_left;
-        (void)tg_patch(cfg, x, iy, ix, &windows[(uint32_t)filled * n_in]);
+        tg_patch(cfg, x, iy, ix, &windows[filled * n_in]);
+        to[filled] = &y[(oy * cfg->y_row) + (ox * cfg->y_col)];
         ++filled;
         if ((filled == TG_PATCHES) || (p == (pixels - 1))) {
-            const tg_dense_s8_cfg_t dense = {(uint32_t)filled, n_in,    cfg->out_c, cfg->out_zp,
-                                             cfg->lo,          cfg->hi, cfg->shift};
-            cfg->dense(&dense, windows, w, b, m, y);
-            y += filled * cfg->out_c;
+            const tg_dense_s8_cfg_t dense = {(uint32_t)filled, (uint32_t)n_in, cfg->out_c, cfg->out_zp,
+                                             cfg->lo,          cfg->hi,        cfg->shift};
+            if (cfg->y_channel == 1) {
+                cfg->dense(&dense, windows, w, b, m, to[0]);
+            } else {
+                cfg->dense(&dense, windows, w, b, m, outputs);
+                tg_spread(outputs, filled, cfg->out_c, cfg->y_channel, to);
+            }
             filled = 0;
         }
         ++ox;

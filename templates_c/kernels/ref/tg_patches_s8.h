@@ -37,7 +37,11 @@ typedef struct {
     int16_t out_zp;
     int16_t lo; /**< clamp, -128 <= lo <= hi <= 127 */
     int16_t hi;
-    uint16_t shift; /**< of the requantisation, 1..62 */
+    uint16_t shift;  /**< of the requantisation, 1..62 */
+    int32_t y_start; /**< bytes to the first output */
+    int32_t y_row;   /**< and from output row to output row, column to column, channel to channel */
+    int32_t y_col;
+    int32_t y_channel;
     tg_dense_fn_t dense;
 } tg_patches_s8_cfg_t;
 
@@ -48,8 +52,9 @@ typedef struct {
  * @param w        weights [out_c][k_h * k_w * in_c], in the form of cfg->dense
  * @param b        [out_c] with the zero point folded
  * @param m        [out_c] multipliers
- * @param scratch  room for TG_PATCHES windows of bytes, or all when there are fewer: of k_h * k_w * in_c each
- * @param y        [out_h][out_w][out_c]; must not overlap x
+ * @param scratch  room for TG_PATCHES windows of bytes, or all when there are fewer: of k_h * k_w * in_c each; and
+ *                 unless y_channel is 1, for as many pixels of out_c outputs
+ * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
  */
 void tg_patches_s8(const tg_patches_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *m,
                    int16_t *scratch, int8_t *y);

@@ -85,6 +85,7 @@ PLANES = frozenset(
         dwplane3x3_shape,
         dwrow,
         palette.conv_tiles,
+        *sparse.DSP["tg_conv_s8"],
     )
 )
 

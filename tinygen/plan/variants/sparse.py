@@ -1,7 +1,7 @@
 """Variants that skip zeros: weights stored without them, for dense layers and convolutions of one group.
 
 A pointwise convolution is a dense layer with its pixels as rows. Any other goes through tg_patches_s8, which copies
-the windows of four pixels and hands them to the kernel of a dense layer.
+the windows of four pixels and hands them to the kernel of a dense layer; it also writes planes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tinygen.ops.base import Call, Config, ConstArg, config
 from tinygen.plan.variants import pack_sparse
 from tinygen.plan.variants.base import Variant, Variants, consts, ints
 from tinygen.plan.variants.pack_sparse import Stream
+from tinygen.plan.variants.tiles import y_strides
 
 #: Takes weights [n_out][n_in] and how many of the innermost belong together; gives their stream, or why there is none.
 Packer = Callable[[Array, int], Stream | str]
@@ -110,7 +111,7 @@ def _conv(kernel: Kernel) -> Variant:
         if isinstance(made, str):
             return made
         pixels = f["out_h"] * f["out_w"]
-        if _is_pointwise(f):
+        if call.y_planes is None and _is_pointwise(f):
             own = config(
                 rows=pixels, n_in=f["in_c"], n_out=f["out_c"], out_zp=f["out_zp"], lo=f["lo"], hi=f["hi"],
                 shift=f["shift"],
@@ -136,15 +137,22 @@ def _direct(call: Call, kernel: str, own: Config, rows: int, stream: Stream, arr
 
 def _by_patches(call: Call, kernel: str, f: Mapping[str, int], stream: Stream, arrays: tuple[ConstArg, ...]) -> Call:
     pixels, window = f["out_h"] * f["out_w"], f["k_h"] * f["k_w"] * f["in_c"]
-    own: Config = (*((name, f[name]) for name in _PATCH_FIELDS), ("dense", kernel))
+    _, start, row, col, channel = y_strides(call)
+    own: Config = (
+        *((name, f[name]) for name in _PATCH_FIELDS),
+        *(("y_start", start), ("y_row", row), ("y_col", col), ("y_channel", channel), ("dense", kernel)),
+    )
     whole, rest = divmod(pixels, PATCH_ROWS)
     found = features(stream, f["out_c"], PATCH_ROWS, whole)
     for name, value in features(stream, f["out_c"], rest).items() if rest else ():
         found[name] = found.get(name, 0.0) + value
     runs = f["k_h"] * (1 if f["dil_w"] == 1 else f["k_w"])
     found |= {"pixels": pixels, "runs": pixels * runs, "copied": pixels * window, "taps": pixels * f["k_h"] * f["k_w"]}
+    spread = 0 if channel == 1 else f["out_c"]
+    found |= {"spread": pixels * spread, "spread_pixels": pixels * (spread > 0)}
+    scratch = min(PATCH_ROWS, pixels) * (window + spread)
     return replace(
-        call, kernel=PATCHES, config=own, consts=arrays, uses=(kernel,), scratch=min(PATCH_ROWS, pixels) * window,
+        call, kernel=PATCHES, config=own, consts=arrays, uses=(kernel,), scratch=scratch,
         family=f"{PATCHES} {kernel}", features=tuple(found.items()),
     )  # fmt: skip
 
