@@ -60,3 +60,12 @@ def test_nothing_to_catch_up_with() -> None:
         np.testing.assert_allclose(weights(after.graph, node).array, want, atol=1e-4 * np.abs(want).max())
     a, b = (catch_up(_techniques("sparse"), GRAPH, SAMPLES, layers=[CONV]) for _ in range(2))
     assert a.graph.tensors == b.graph.tensors
+
+
+def test_samples_that_say_nothing_do_no_harm() -> None:
+    """Inputs that are all the same leave every weight free; none may run away."""
+    blank = type(SAMPLES)((np.zeros_like(SAMPLES.inputs[0][:20]),), None, "", "zeros")
+    after = catch_up(sparsify(Network(GRAPH), blank, amount=0.5), GRAPH, blank)
+    for node in layers(GRAPH):
+        assert np.abs(weights(after.graph, node).array).max() < 10 * np.abs(weights(GRAPH, node).array).max()
+    assert sparsify(Network(GRAPH), SAMPLES, layers=[]).graph == GRAPH

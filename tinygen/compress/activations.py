@@ -74,7 +74,8 @@ class Statistics:
         k = c.shape[1]
         diagonal = np.einsum("gkk->gk", c).copy()
         c = c * (self.rows / (self.rows + k))
-        damping = _DAMPING * np.maximum(diagonal.mean(axis=1, keepdims=True), 1e-30)
+        # Inputs that do not vary leave rounding, which must not look like a variance.
+        damping = np.maximum(_DAMPING * diagonal.mean(axis=1), 1e-9 * self.power.mean(axis=1) + 1e-20)[:, None]
         index = np.arange(k)
         c[:, index, index] = np.maximum(diagonal, 0.0) + damping
         return np.asarray(c)
