@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -108,13 +109,19 @@ def _untrained(job: Job) -> Job:
 
 def _check_storage(job: Job, source: Source, places: Places, *, resume: bool) -> None:
     """The storage's folder is made; OutputError for a search that is there and is not to be resumed."""
+    new = not places.work.exists()
     try:
         places.work.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise OutputError(
             f"cannot create {places.work} for the state of the search: {e.strerror or e}. Choose another --output."
         ) from e
-    done = Search(job, source, places.storage).done()
+    try:
+        done = Search(job, source, places.storage).done()
+    except OutputError:
+        if new:
+            shutil.rmtree(places.work)
+        raise
     if done and not resume:
         raise OutputError(
             f"a search for this model, data, boards and budget is on {places.storage} with {done} trials. Go on with "
