@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.errors import broken_data, broken_models, broken_profiles, broken_surroundings
+from tests.errors import broken_compression, broken_data, broken_models, broken_profiles, broken_surroundings
 from tests.errors.cases import SCREEN_LINES, Case, contents, make_place, run
 
-CASES = (*broken_models.CASES, *broken_data.CASES, *broken_surroundings.CASES, *broken_profiles.CASES)
+CASES = (
+    *broken_models.CASES,
+    *broken_data.CASES,
+    *broken_surroundings.CASES,
+    *broken_profiles.CASES,
+    *broken_compression.CASES,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
