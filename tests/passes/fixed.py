@@ -13,20 +13,23 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense
+from tinygen.ops.base import int_range, is_wide
 from tinygen.passes.channels import width
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors
 
 
-def fixed_graph(graph: Graph, samples: int = 4, seed: int = 0) -> Graph:
-    """Tidied and quantised; ranges are those of random inputs."""
+def fixed_graph(graph: Graph, samples: int = 4, seed: int = 0, wide: float = 0.0) -> Graph:
+    """Tidied and quantised, a share of its activations in int16; ranges are those of random inputs."""
     graph = tidy(graph)
     rng = np.random.default_rng(seed)
     ins = [(2 * rng.normal(size=(samples, *graph.tensors[n].shape))).astype(np.float32) for n in graph.inputs]
     inner = [o for n in graph.nodes for o in n.outputs if o not in graph.outputs]
     model = FloatModel(to_onnx(graph, inner))
     values = dict(zip(model.output_names, model.run_many(ins), strict=True)) | dict(zip(graph.inputs, ins, strict=True))
-    return quantise(graph, {n: (float(values[n].min()), float(values[n].max())) for n in range_tensors(graph)})
+    chosen = [name for name in values if rng.random() < wide]
+    ranges = {n: (float(values[n].min()), float(values[n].max())) for n in range_tensors(graph)}
+    return quantise(graph, ranges, wide=chosen)
 
 
 def spoil(graph: Graph, share: float, seed: int = 0) -> Graph:
@@ -38,7 +41,8 @@ def spoil(graph: Graph, share: float, seed: int = 0) -> Graph:
         if not isinstance(node.op, Conv | ConvTranspose | Dense):
             continue
         w, b = graph.tensors[node.inputs[1]], graph.tensors[node.inputs[2]]
-        room = 2**31 - 1 - 256 * np.abs(w.array.astype(np.int64)).reshape(len(w.array), -1).sum(axis=1)
+        reach = 2**15 if is_wide(graph.tensors[node.inputs[0]]) else 256
+        room = 2**31 - 1 - reach * np.abs(w.array.astype(np.int64)).reshape(len(w.array), -1).sum(axis=1)
         large = np.where(rng.random(len(room)) < 0.5, room, -room)
         bias = np.where(rng.random(len(room)) < share, large, b.array)
         weights = w.array.copy()
@@ -53,10 +57,11 @@ def extremes(graph: Graph, count: int = 12, seed: int = 0) -> list[Array]:
     found = []
     for name in graph.inputs:
         shape = (count, *graph.tensors[name].shape)
-        x = rng.integers(-128, 128, shape)
-        x[: count // 2] = rng.choice([-128, 127], (count // 2, *shape[1:]))
-        x[0], x[1] = -128, 127
-        found.append(x.astype(np.int8))
+        low, high = int_range(graph.tensors[name])
+        x = rng.integers(low, high + 1, shape)
+        x[: count // 2] = rng.choice([low, high], (count // 2, *shape[1:]))
+        x[0], x[1] = low, high
+        found.append(x.astype(graph.tensors[name].dtype.value))
     return found
 
 

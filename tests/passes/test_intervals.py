@@ -37,10 +37,11 @@ def test_every_operator_is_sound(case: Case) -> None:
         assert_sound(fixed, extremes(fixed, 16, seed))
 
 
+@pytest.mark.parametrize("wide", [0.0, 0.5])
 @pytest.mark.parametrize("share", [0.0, 0.5])
 @pytest.mark.parametrize("name", ONNX)
-def test_networks_are_sound(name: str, share: float) -> None:
-    fixed = spoil(fixed_graph(graph(name)), share)
+def test_networks_are_sound(name: str, share: float, wide: float) -> None:
+    fixed = spoil(fixed_graph(graph(name), wide=wide), share)
     assert_sound(fixed, extremes(fixed))
 
 

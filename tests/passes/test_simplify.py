@@ -64,6 +64,14 @@ def separable(pads: int = 1) -> ModelProto:
     return n.model(n.dense(n.op("Flatten", x), 6 * size * size, 4, name="/head/Gemm"))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("name", ONNX)
+def test_int16_among_int8(name: str, share: float) -> None:
+    before = spoil(fixed_graph(graph(name), wide=0.5), share)
+    after = simplified(before)
+    assert all(bound < 2**31 for bound in largest_sums(after).values())
+
+
 def fixed_with(model: ModelProto, *dead: tuple[str, list[int], float]) -> Graph:
     """Quantised first, then the biases in the accumulators' own unit: ranges stay those of a healthy network."""
     g = fixed_graph(read(model))

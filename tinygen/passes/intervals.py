@@ -92,19 +92,19 @@ def reach(graph: Graph) -> dict[str, Range]:
 
 
 def all_int8(graph: Graph, node: Node) -> bool:
-    """No activation that the node reads or writes is wider: what the rules below are for."""
+    """No activation that the node reads or writes is wider: what the rules for arithmetic are for."""
     return all(t.dtype is DType.INT8 for t in (*graph.ins(node), *graph.outs(node)) if t.const is None)
 
 
 def output_range(graph: Graph, node: Node, known: Mapping[str, Range]) -> Range:
     """The range of a node's output from those of its inputs."""
     ins, out = graph.ins(node), graph.outs(node)[0]
-    if len(node.outputs) > 1 or not all_int8(graph, node):
+    if len(node.outputs) > 1:
         return full(out)
     ranges = [known[t.name] if t.const is None else _constant(t) for t in ins]
     if isinstance(node.op, Conv | ConvTranspose | Dense):
         return layer_range(node.op, ins, out, sums(node.op, ins, out, ranges[0]))
-    arithmetic = _arithmetic(node.op, ins, out, ranges)
+    arithmetic = _arithmetic(node.op, ins, out, ranges) if all_int8(graph, node) else None
     return arithmetic if arithmetic is not None else _moved(node.op, ins, out, ranges)
 
 
@@ -221,9 +221,6 @@ def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Ran
         else:
             d = Range(d.lo * n, d.hi * n)
         return _requant(d, op.m, op.shift, need_quant(out)[1], -128, 127)
-    if isinstance(op, ReduceExtreme) and len(ins[0].shape) - 1 in op.axes:
-        pick = np.max if op.largest else np.min
-        return Range(np.full(m, pick(x.lo)), np.full(m, pick(x.hi)))
     if isinstance(op, ArgMax):
         return Range(np.full(m, -128), np.full(m, width(ins[0]) - 129))
     return None
@@ -289,6 +286,9 @@ def _moved(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Range]) 
         return _padded(op, x, last, op.fill(out))
     if isinstance(op, Expand):
         return x if n == m else x.whole(m)
+    if isinstance(op, ReduceExtreme) and last in op.axes:
+        pick = np.max if op.largest else np.min
+        return Range(np.full(m, pick(x.lo)), np.full(m, pick(x.hi)))
     if isinstance(op, Resize | ReduceExtreme):  # linear: weights add up to one, so nothing leaves the range
         return x
     return full(out)

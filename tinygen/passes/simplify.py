@@ -19,7 +19,7 @@ import numpy as np
 from tinygen.ir.types import Graph, Node, Stage, Tensor
 from tinygen.numerics import Array, requant
 from tinygen.ops import Add, Concat, Conv, ConvTranspose, Dense, Extreme, Gather, Mul, Unary
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import int_range, need_quant
 from tinygen.passes.base import Pass, Promise, drop_dead, replace_nodes, rewire, until_stable
 from tinygen.passes.channels import Channels, couple, groups, is_depthwise, joins_channels, keep, width
 from tinygen.passes.intervals import Range, all_int8, largest_sum, layer_range, reach, sums, taps_inside
@@ -79,7 +79,7 @@ def _settle(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
     nodes: list[Node] = []
     changed: dict[str, Tensor] = {}
     for node in graph.nodes:
-        if isinstance(node.op, Conv | ConvTranspose | Dense) and all_int8(graph, node):
+        if isinstance(node.op, Conv | ConvTranspose | Dense):
             node, made = _settle_layer(graph, node, ranges[node.inputs[0]])
             changed |= {t.name: t for t in made}
         nodes.append(node)
@@ -103,8 +103,9 @@ def _settle_layer(graph: Graph, node: Node, x: Range) -> tuple[Node, tuple[Tenso
         b[channel], m[channel] = _steady_constants(op, out, value, int(acc.lo[channel]), int(m[channel]))
     end = op.epilogue
     free = layer_range(replace(op, epilogue=replace(end, lo=-(2**31), hi=2**31 - 1)), ins, out, acc)
-    lo = -128 if (free.lo >= end.lo).all() else end.lo
-    hi = 127 if (free.hi <= end.hi).all() else end.hi
+    low, high = int_range(out)
+    lo = low if (free.lo >= end.lo).all() else end.lo
+    hi = high if (free.hi <= end.hi).all() else end.hi
     if (lo, hi) != (end.lo, end.hi):
         node = replace(node, op=replace(op, epilogue=replace(end, lo=lo, hi=hi)))
     made = []
