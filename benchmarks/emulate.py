@@ -12,7 +12,7 @@ from tinygen.emit.view import library_view
 from tinygen.ir.types import Graph, Port, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Operator
-from tinygen.ops.base import Call, ConstArg, Planes, need_quant
+from tinygen.ops.base import Call, ConstArg, Planes, bits_of, int_range, need_quant
 from tinygen.plan.layout import plane_layouts
 from tinygen.plan.memory import align
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
@@ -82,7 +82,9 @@ def chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
     chunk: list[Case] = []
     total = 0
     for case in cases:
-        size = sum(t.size for t in (*_activations(case), _output(case))) + sum(c.array.nbytes for c in case.call.consts)
+        size = sum(t.nbytes for t in (*_activations(case), _output(case))) + sum(
+            c.array.nbytes for c in case.call.consts
+        )
         if chunk and total + size > CHUNK_BYTES:
             yield chunk
             chunk, total = [], 0
@@ -101,10 +103,16 @@ def _output(case: Case) -> Tensor:
     return case.layer.outs(case.layer.nodes[0])[0]
 
 
+def random_values(rng: np.random.Generator, t: Tensor) -> Array:
+    """Integers over all of an activation's range."""
+    low, high = int_range(t)
+    return rng.integers(low, high + 1, t.shape).astype(t.dtype.value)
+
+
 def lay(x: Array, planes: Planes | None, zero_point: int) -> Array:
     """A tensor's bytes as they lie in memory."""
     if planes is None:
-        return x.ravel()
+        return np.ascontiguousarray(x).ravel().view(np.int8)
     laid = np.full(planes.size, zero_point, np.int8)
     laid[planes.place(x).ravel()] = x.ravel()
     return laid
@@ -121,8 +129,7 @@ class Program:
         self.cases = cases
         rng = np.random.default_rng(0)
         self.values: list[Mapping[str, Array]] = [
-            c.values or {t.name: rng.integers(-128, 128, t.shape).astype(np.int8) for t in _activations(c)}
-            for c in cases
+            c.values or {t.name: random_values(rng, t) for t in _activations(c)} for c in cases
         ]
         steps, sample, self.at = [], [], []
         in_len = out_len = 16
@@ -135,12 +142,14 @@ class Program:
             known: dict[str, Place] = {}
             for t in _activations(case):
                 laid = lay(values[t.name], case.call.x_planes, need_quant(t)[1])
-                known[t.name] = Place("input", 0, in_len, laid.size)
+                in_len += in_len % (bits_of(t) // 8)
+                known[t.name] = Place("input", 0, in_len, laid.size, bits_of(t))
                 sample.append((in_len, laid))
                 in_len = align(in_len + laid.size) + shift // 16 % 4
             in_len = align(in_len)
-            size = case.call.y_planes.size if case.call.y_planes else out.size
-            target = Place("output", 0, out_len, size)
+            size = case.call.y_planes.size if case.call.y_planes else out.nbytes
+            out_len += out_len % (bits_of(out) // 8)
+            target = Place("output", 0, out_len, size, bits_of(out))
             self.at.append(out_len)
             out_len = align(out_len + size + (4 if shifted else 0))
             start = (arena - case.call.scratch) // 4 * 4 if shifted else 0
@@ -187,8 +196,11 @@ class Program:
             arrays = [values[t.name][None] if t.const is None else t.array for t in graph.ins(node)]
             y = node.op.run_fixed(graph.ins(node), arrays, _output(case))[0][0]
             planes = case.call.y_planes
-            places = np.arange(y.size).reshape(y.shape) if planes is None else planes.place(y)
-            if not np.array_equal(found[at + places], y):
+            if planes is None:
+                equal = found[at : at + y.nbytes].tobytes() == np.ascontiguousarray(y).tobytes()
+            else:
+                equal = np.array_equal(found[at + planes.place(y)], y)
+            if not equal:
                 yield case
 
 

@@ -37,7 +37,7 @@ from benchmarks.layers import (
     softmax,
 )  # fmt: skip
 from benchmarks.packed import Bits, blocks, codebook, is_packed, n_of_four, sparse_palette, unstructured, with_weights
-from tinygen.ops import Operator
+from tinygen.ops import Operator, Unary
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.layout import pad_call
@@ -153,6 +153,21 @@ def training_layers() -> list[Layer]:
         layers += [softmax(rng.choice((2, 3, 5, 10, 12, 35, 100)), rng.choice((1, 1, 4, 16))),
                    *other_layers(rng, h + 1, w + 1, c)]  # fmt: skip
     return layers
+
+
+def wide_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """Some of `layers` with int16 inputs, and what stands between int8 and int16."""
+    rng = random.Random(2)
+    found = []
+    for layer in layers:
+        if layer.op.takes_int16() and rng.random() < 0.4:
+            both = not layer.op.narrows or rng.random() < 0.7
+            names = layer.float_graph().inputs
+            found.append(replace(layer, name=f"{layer.name} int16", wide=(*names, "y") if both else names))
+    for n in (1, 10, 64, 100, 490, 2000, 5000):
+        convert = Layer(f"convert {n}", Unary("x"), ((1, n),))
+        found += [replace(convert, wide=("x0",)), replace(convert, wide=("y",)), replace(convert, wide=("x0", "y"))]
+    return found
 
 
 def packed_layers() -> list[Layer]:
@@ -280,6 +295,7 @@ def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tup
 
     cases = cases_of(core, training_layers(), lambda c: wanted(c) and not is_packed(c))
     cases += cases_of(core, packed_layers(), lambda c: wanted(c) and is_packed(c))
+    cases += cases_of(core, wide_layers(training_layers()), wanted)
     faults: list[str] = []
     counted = count_cases(core, cases, faults)
     table: Table = {}

@@ -47,12 +47,13 @@ Pair = tuple[int, int]
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A FLOAT operator; `inputs` are shapes (activations) or arrays (constants). `bits`: of the weights, the second
-    input, which keep their scales for it when there are fewer than 8."""
+    input, which keep their scales for it when there are fewer than 8. `wide`: tensors ("x0", "y") in int16."""
 
     name: str
     op: Operator
     inputs: tuple[Shape | Array, ...]
     bits: int = 8
+    wide: tuple[str, ...] = ()
 
     def float_graph(self) -> Graph:
         """Inputs x0, x1, ..., output y."""
@@ -85,7 +86,7 @@ class Layer:
         ranges = dict.fromkeys(range_tensors(graph), (-3.0, 3.0))
         if "y" in ranges and relu:
             ranges["y"] = (0.0, top)
-        return quantise(graph, ranges)
+        return quantise(graph, ranges, wide=self.wide)
 
 
 def _weights(name: str, *shape: int) -> Array:

@@ -50,9 +50,9 @@ def missing_tools() -> list[str]:
     return [t for t in ("arm-none-eabi-gcc", "arm-none-eabi-nm", "qemu-system-arm") if shutil.which(t) is None]
 
 
-def run_batch(seeds: Sequence[int], folder: Path, *, emulate: bool = True) -> Outcome:
+def run_batch(seeds: Sequence[int], folder: Path, *, emulate: bool = True, int16: bool = False) -> Outcome:
     """Numpy, this computer under sanitizers, and the emulated M4: one program each for all seeds."""
-    networks = [prepare(seed, folder) for seed in seeds]
+    networks = [prepare(seed, folder, int16=int16) for seed in seeds]
     failures = [n.report() for n in networks if n.problems]
     usable = [n for n in networks if n.usable]
     if usable:

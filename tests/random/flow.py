@@ -20,7 +20,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph
 from tinygen.numerics import dequantise
-from tinygen.ops.base import Operator, need_quant
+from tinygen.ops.base import Operator, int_range, need_quant
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
@@ -34,7 +34,7 @@ CHECKED = 4
 REF, M4 = "native", "cortex-m4"
 
 #: What int8 arithmetic cannot hold is refused with these words (docs/NUMERICS.md); no sane network meets them.
-DOCUMENTED_REFUSALS = ("at most 32767 can be added", "is too large: the output scale", "an accumulator may reach")
+DOCUMENTED_REFUSALS = ("can be added", "can be converted", "is too large: the output scale", "an accumulator may reach")
 
 
 def _simplify(net: Network) -> list[str]:
@@ -49,6 +49,14 @@ def _simplify(net: Network) -> list[str]:
 
 def reproduce(seed: int) -> str:
     return f"python -m tests.random {seed}"
+
+
+def wide_for(seed: int, graph: Graph) -> tuple[str, ...]:
+    """Activations that a seed keeps in int16: all, or some."""
+    rng = np.random.default_rng([seed, 16])
+    names = sorted(t.name for t in graph.tensors.values() if t.const is None)
+    share = float(rng.choice([0.2, 0.5, 1.0]))
+    return tuple(n for n in names if rng.random() < share)
 
 
 @dataclass
@@ -92,8 +100,9 @@ class Network:
         return "\n".join(lines)
 
 
-def prepare(seed: int, folder: Path) -> Network:
-    """Run the line for one seed. Problems are collected, not raised: a batch goes on with its other networks."""
+def prepare(seed: int, folder: Path, *, int16: bool = False) -> Network:
+    """Run the line for one seed; `int16`: with some activations in int16. Problems are collected, not raised: a batch
+    goes on with its other networks."""
     model = generate(seed)
     net = Network(seed, model, tuple(operators(model)))
     path = folder / f"{net.name}.onnx"
@@ -121,7 +130,8 @@ def prepare(seed: int, folder: Path) -> Network:
         wanted = range_tensors(net.tidy)
         ranges = {n: (float(reals[n].min()), float(reals[n].max())) for n in wanted}
         stage = "quantise"
-        net.fixed = quantise(net.tidy, ranges)
+        wide = wide_for(seed, net.tidy) if int16 else ()
+        net.fixed = quantise(net.tidy, ranges, wide=wide)
         stage = "simulate"
         net.problems += _covers(net, reals, wanted)
         net.real_inputs = tuple(feeds[p.name] for p in net.tidy.in_ports)
@@ -132,7 +142,8 @@ def prepare(seed: int, folder: Path) -> Network:
         net.real_outputs = simulate.dequantise_outputs(net.fixed, [y[-1:] for y in net.expected])
         stage = "layers"
         ints = {n: np.concatenate(v) for n, v in values.items()}
-        net.problems += check_layers(net.tidy, net.fixed, ints)
+        if not int16:  # their conversions are nodes of their own
+            net.problems += check_layers(net.tidy, net.fixed, ints)
         net.sqnr = _sqnr(net, reals)
         stage = "simplify"
         net.problems += _simplify(net)
@@ -180,7 +191,8 @@ def _covers(net: Network, reals: dict[str, Array], wanted: Sequence[str]) -> lis
         if name not in net.fixed.tensors or any(net.tidy.tensors[member].quant is not None for member in tied[name]):
             continue
         s, z = need_quant(net.fixed.tensors[name])
-        low, high = s * (-128 - z), s * (127 - z)
+        least, most = int_range(net.fixed.tensors[name])
+        low, high = s * (least - z), s * (most - z)
         lo, hi = float(reals[name].min()), float(reals[name].max())
         steps = 1.01 if any(_decided(net.tidy, member) for member in tied[name]) else 0.51
         if lo < low - steps * s or hi > high + steps * s:

@@ -36,8 +36,8 @@ class Entry:
 
     name: str
     prefix: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[tuple[str, str], ...]  # (macro of the length, C type)
+    outputs: tuple[tuple[str, str], ...]
     offset: int
 
 
@@ -55,7 +55,11 @@ class Part:
     @property
     def entry(self) -> Entry:
         m = _model(self.plan)
-        return Entry(m.name, m.prefix, m.input_macros, m.output_macros, self.network.seed % 4)
+        ins, outs = (
+            tuple((macro, port.ctype) for macro, port in zip(macros, ports, strict=True))
+            for macros, ports in ((m.input_macros, m.inputs), (m.output_macros, m.outputs))
+        )
+        return Entry(m.name, m.prefix, ins, outs, self.network.seed % 4)
 
     @property
     def given(self) -> bytes:
@@ -165,12 +169,12 @@ def _where(part: Part, have: bytes, want: bytes) -> str:
     """What kind of result differs first."""
     first = next((i for i, (a, b) in enumerate(zip(have, want, strict=False)) if a != b), min(len(have), len(want)))
     ints = len(verify.sample_bytes(part.network.expected))
-    quantised = sum(q[0].size for q in part.network.quantised_inputs)
+    quantised = sum(q[0].nbytes for q in part.network.quantised_inputs)
     if first < ints:
         per = ints // len(part.network.inputs[0])
         return f"outputs differ, first at sample {first // per}, byte {first % per}"
     if first < ints + quantised:
-        return f"<model>_quantize_input differs at value {first - ints}"
+        return f"<model>_quantize_input differs at byte {first - ints}"
     return f"<model>_dequantize_output differs at value {(first - ints - quantised) // 4}"
 
 
@@ -220,5 +224,5 @@ def symbol_problems(parts: Sequence[Part], program: Program, core: Core) -> list
     wanted = {k for p in parts for k in p.plan.kernels}
     found += [f"kernel {k} is in the program {inside.count(k)} times" for k in sorted(wanted) if inside.count(k) != 1]
     brought = {Path(f).stem for p in parts for f in kernel_files(p.plan.kernels, p.plan.generated)}
-    extra = {name for name in inside if name.startswith("tg_") and name.endswith(("_s8", "_dsp"))} - brought
+    extra = {name for name in inside if name.startswith("tg_") and name.endswith(("_s8", "_s16", "_dsp"))} - brought
     return found + [f"kernel {k} is there, but no model uses it" for k in sorted(extra)]

@@ -28,11 +28,11 @@ NOT_GENERATED: dict[str, str] = {}
 LEAST = 3
 
 
-def _run(first: int, count: int, folder: Path) -> None:
+def _run(first: int, count: int, folder: Path, *, int16: bool = False) -> None:
     tools = missing_tools()
     if tools and os.environ.get("CI"):
         pytest.fail(f"not on PATH: {', '.join(tools)}")
-    outcome = run_batch(range(first, first + count), folder, emulate=not tools)
+    outcome = run_batch(range(first, first + count), folder, emulate=not tools, int16=int16)
     print(outcome.table())
     assert not outcome.failures, "\n\n".join(outcome.failures)
     # A refusal for numerical reasons is legitimate, but never usual.
@@ -44,6 +44,19 @@ def _run(first: int, count: int, folder: Path) -> None:
 def test_networks(first: int, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
     require_tool("gcc")
     _run(first, BATCH, tmp_path)
+
+
+def test_networks_with_int16(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """Some of their activations, or all."""
+    require_tool("gcc")
+    _run(0, BATCH, tmp_path, int16=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, ALL, SLOW_BATCH))
+def test_many_networks_with_int16(first: int, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    require_tool("gcc")
+    _run(first, SLOW_BATCH, tmp_path, int16=True)
 
 
 @pytest.mark.slow

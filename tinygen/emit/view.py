@@ -200,12 +200,22 @@ class _Names:
             "input": [_argument("input", i, len(plan.inputs)) for i in range(len(plan.inputs))],
             "output": [_argument("output", i, len(plan.outputs)) for i in range(len(plan.outputs))],
         }
+        self.bits = {
+            "input": [e.quant.bits for e in plan.inputs],
+            "output": [e.quant.bits for e in plan.outputs],
+        }
 
     def __call__(self, place: Place) -> str:
         if place.space == "arena":
             return self.pointers[place.offset, place.bits]
         name = self.ports[place.space][place.index]
-        return f"&{name}[{place.offset * 8 // place.bits}]" if place.offset else name
+        bits = self.bits[place.space][place.index]
+        where = f"&{name}[{place.offset * 8 // bits}]" if place.offset else name
+        if bits == place.bits:
+            return where
+        # Layers that lie in one buffer, in programs that measure them.
+        constant = "const " if place.space == "input" else ""
+        return f"({constant}int{place.bits}_t *)({constant}void *){where}"
 
     def views(self) -> tuple[PointerView, ...]:
         """The pointers into the arena, in order."""
