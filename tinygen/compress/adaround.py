@@ -86,9 +86,9 @@ def round_weights(
     split = statistics.split(w)
     mask = np.ones(split.shape, bool) if form.mask is None else form.mask.array.reshape(split.shape)
     project = _projection(form)
-    target = np.where(mask, split, 0.0) if form.mask is not None else split
+    split = np.where(mask, split, 0.0)
     if scale is None:
-        scales = _best_scales(target, np.einsum("gkk->gk", c), mask, form, project)
+        scales = _best_scales(split, np.einsum("gkk->gk", c), mask, form, project)
     else:
         scales = scale.reshape(split.shape[:2])
     scales = scales.astype(np.float32).astype(np.float64)

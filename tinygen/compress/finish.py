@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Pad, Unary
 from tinygen.ops.unary import Expr
 from tinygen.passes.base import fresh
 from tinygen.passes.pipeline import tidy
-from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs
+from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs, wide_tensors
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,6 +64,34 @@ def finish(
         from tinygen.compress.repair import repair
 
         return repair(network, samples, steps=tuple(repairs), bias=bias, method=method, progress=progress).graph
+    network, pinned, ranges = prepared(network, samples, method=method, bias=bias, progress=progress)
+    return settle(pinned, network, ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """(lo, hi) of activations by tensor name: `best` in int8, as the method of calibration has it, and `whole`, from
+    the smallest to the largest value, for int16, which has steps enough not to cut anything off."""
+
+    best: Mapping[str, tuple[float, float]]
+    whole: Mapping[str, tuple[float, float]]
+
+    def of(self, wide: Collection[str]) -> dict[str, tuple[float, float]]:
+        """For `wide` tensors in int16, the others in int8."""
+        return {**self.best, **{name: r for name, r in self.whole.items() if name in wide}}
+
+
+def prepared(
+    network: Network,
+    samples: Samples,
+    *,
+    method: str = "mse",
+    bias: bool = True,
+    ranges: Ranges | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Network, Graph, Ranges]:
+    """What `settle` takes: the network as a file can hold it, its graph with weights rounded and pinned, and the ranges
+    of its activations; `ranges`: those, where they are known already."""
     graph = storable(separated(network.graph))
     network = replace(network, graph=graph)
     before = {n.name: graph.tensors[n.inputs[1]].array for n in with_weights(graph)}
@@ -71,8 +99,9 @@ def finish(
     inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
     if bias:
         pinned = corrected(pinned, before, channel_means(graph, inputs, progress))
-    ranges = activation_ranges(pinned, inputs, method, progress)
-    return settle(pinned, network, ranges)
+    if ranges is None:
+        ranges = activation_ranges(pinned, inputs, method, progress)
+    return network, pinned, ranges
 
 
 def prove(graph: Graph, content: bytes, samples: Samples) -> None:
@@ -185,14 +214,12 @@ def channel_means(graph: Graph, inputs: list[Array], progress: Progress = no_pro
     return {name: m.mean for name, m in means.items()}
 
 
-def activation_ranges(
-    graph: Graph, inputs: list[Array], method: str, progress: Progress = no_progress
-) -> dict[str, tuple[float, float]]:
-    """Ranges of the activations that no pin and no operator decides, on samples in the tensors' layout."""
+def activation_ranges(graph: Graph, inputs: list[Array], method: str, progress: Progress = no_progress) -> Ranges:
+    """Of the activations that no pin and no operator decides, on samples in the tensors' layout."""
     names = range_tensors(graph)
     model = FloatModel(to_onnx(graph, [n for n in names if n not in graph.outputs]))
     histograms = collect(model, names, inputs, lambda d, t: progress("calibrating", d, t))
-    return dict(estimate_all(histograms, method))
+    return Ranges(estimate_all(histograms, method), estimate_all(histograms, "minmax"))
 
 
 def corrected(graph: Graph, before: Mapping[str, Array], means: Mapping[str, Array]) -> Graph:
@@ -223,15 +250,16 @@ def corrected(graph: Graph, before: Mapping[str, Array], means: Mapping[str, Arr
 _ROUNDS = 6
 
 
-def settle(graph: Graph, network: Network, ranges: Mapping[str, tuple[float, float]]) -> Graph:
+def settle(graph: Graph, network: Network, ranges: Ranges) -> Graph:
     """`graph`, weights pinned, with the activations pinned as well.
 
     A scale that `quantise` must enlarge (room for a large bias, a channel far below the others, long sums of int16) is
     pinned so: the weights, as they are in `graph`, are then snapped anew to their form, which a scale enlarged later
     would leave. `network`: the forms, and what is wide.
     """
+    found = ranges.of(wide_tensors(graph, network.wide))
     for _ in range(_ROUNDS):
-        fixed = quantise(graph, ranges, wide=network.wide)
+        fixed = quantise(graph, found, wide=network.wide)
         made = {n.name: n for n in fixed.nodes}
         grown = [
             t for node in with_weights(graph) if (t := _grown(graph, node, fixed, made[node.name], network)) is not None

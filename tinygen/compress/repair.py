@@ -18,7 +18,7 @@ from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, sqnr_db
 from tinygen.compress.adaround import learned_rounding
 from tinygen.compress.equalise import equalise
-from tinygen.compress.finish import finish, separated
+from tinygen.compress.finish import finish, prepared, separated, settle
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
 from tinygen.compress.split import class_numbers, split
@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 #: The steps, in the order in which they are tried.
 STEPS = ("equalise", "bias", "round", "wide")
-#: A step must bring so many dB, and one more wide tensor or layer so many.
+#: A step must bring so many dB, and more bits so many.
 GAIN_DB, WIDE_GAIN_DB = 0.1, 0.5
 #: With labels it must not cost more than this share of right answers.
 ALLOWED_LOSS = 0.005
@@ -72,19 +72,23 @@ class LayerQuality:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step of the ladder. `after` is what the step gives, kept or not; `text` says what it did."""
+    """One step of the ladder. `after` is what the step gives, kept or not, in `graph`, finished; `text` says what it
+    did."""
 
     step: str
     before: Quality
     after: Quality
     kept: bool
     text: str
+    graph: Graph
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """`graph`: FLOAT with every scale pinned; `network`: what it was finished from; `layers` before and after."""
+    """`graph`: FLOAT with every scale pinned, `plain`: the same before all repairs; `network` and `bias`: what it was
+    finished from; layers `before` and `after`."""
 
+    plain: Graph
     graph: Graph
     network: Network
     bias: bool
@@ -198,7 +202,7 @@ def repair(
     network = replace(network, graph=separated(network.graph))
     rows, unrounded = [], network.graph
     ladder = [s for s in STEPS if s in wanted and not (bias and s == "bias")]
-    graph = finished(network, bias)
+    graph = plain = finished(network, bias)
     now = judge.quality(graph)
     start = layer_qualities(graph, network.graph, few)
     for i, step in enumerate(ladder):
@@ -213,7 +217,7 @@ def repair(
             tried = learned_rounding(network, samples, log=changes, progress=progress)
             text = f"{len(changes)} layers"
         elif not (widen or _loses(now, judge.float_accuracy)):
-            rows.append(Row(step, now, now, False, "not needed: nothing is lost"))
+            rows.append(Row(step, now, now, False, "not needed: nothing is lost", graph))
             continue
         else:
             tried, text = _widen(
@@ -222,7 +226,7 @@ def repair(
         candidate = finished(tried, tried_bias)
         after = judge.quality(candidate)
         kept = _helps(now, after)
-        rows.append(Row(step, now, after, kept, text))
+        rows.append(Row(step, now, after, kept, text, candidate))
         if kept:
             network, bias, graph, now = tried, tried_bias, candidate, after
             unrounded = unrounded if step == "round" else network.graph
@@ -230,7 +234,7 @@ def repair(
                 log.extend(changes)
         progress("repairs", i + 1, len(ladder))
     end = layer_qualities(graph, unrounded, few)
-    return Repaired(graph, network, bias, tuple(rows), judge.float_accuracy, start, end)
+    return Repaired(plain, graph, network, bias, tuple(rows), judge.float_accuracy, start, end)
 
 
 def _helps(before: Quality, after: Quality) -> bool:
@@ -271,12 +275,15 @@ def _widen(
 ) -> tuple[Network, str]:
     """More bits where they bring most: int8 for weights of fewer, int16 for activations.
 
-    Each alone is tried first; then they are taken in the order of what they brought, each only if it brings
-    WIDE_GAIN_DB more, at most MOST_WIDE.
+    Each alone is tried first; then they are taken in the order of what they brought, at most MOST_WIDE, and no more
+    than come within WIDE_GAIN_DB of the best.
     """
 
+    _, _, ranges = prepared(network, samples, method=method, bias=bias)
+
     def quality(candidate: Network) -> float:
-        return judge.quality(finish(candidate, samples, method=method, bias=bias)).sqnr_db
+        own, pinned, _ = prepared(candidate, samples, bias=bias, ranges=ranges)
+        return judge.quality(settle(pinned, own, ranges)).sqnr_db
 
     options = _options(network, unrounded)
     start, gains = quality(network), []
@@ -284,18 +291,18 @@ def _widen(
         gains.append((quality(candidate(network)) - start, name, kind, candidate))
         progress("wider layers", i + 1, len(options))
     gains.sort(key=lambda g: (-g[0], g[1]))
-    best = start
-    taken: list[str] = []
-    for gain, name, kind, candidate in gains[: 2 * MOST_WIDE]:
-        if len(taken) == MOST_WIDE or gain < WIDE_GAIN_DB / 2.0:
-            break
-        tried = candidate(network)
-        found = quality(tried)
-        if found >= best + WIDE_GAIN_DB:
-            network, best = tried, found
-            taken.append(f"{name} {kind}")
-            changes.append(LayerChange(name, "wide", f"{kind}: {found - start:+.1f} dB with those before", 0, 0))
-    return network, ", ".join(taken) or "nothing brings enough"
+    # Noise of several layers adds up: one of them alone may bring little, and all of them much.
+    tried, steps = network, []
+    for _, name, kind, candidate in gains[:MOST_WIDE]:
+        tried = candidate(tried)
+        steps.append((quality(tried), tried, name, kind))
+    best = max((found for found, *_ in steps), default=start)
+    if best < start + WIDE_GAIN_DB:
+        return network, "nothing brings enough"
+    last = next(k for k, (found, *_) in enumerate(steps) if found >= best - WIDE_GAIN_DB)
+    for found, _, name, kind in steps[: last + 1]:
+        changes.append(LayerChange(name, "wide", f"{kind}: {found - start:+.1f} dB with those before", 0, 0))
+    return steps[last][1], ", ".join(f"{name} {kind}" for _, _, name, kind in steps[: last + 1])
 
 
 _Change = Callable[[Network], Network]

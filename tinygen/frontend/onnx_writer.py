@@ -216,8 +216,8 @@ def to_qdq(graph: Graph) -> bytes:
     Every activation passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
     those of domain com.microsoft), pinned weights are int8 initialisers behind DequantizeLinear with a scale for each
     output channel, biases and other constants stay float. Inputs and outputs are float, with the names, shapes and
-    layouts of the graph's ports. Read again, it gives the same integers: tidied and quantised it is the FIXED graph that
-    `graph` is quantised to.
+    layouts of the graph's ports. Read again, it gives the same integers: tidied and quantised it is the FIXED graph
+    that `graph` is quantised to.
 
     ValueError for an activation without a pin, or weights beyond int8 at their scale;
     ModelError for a linear Resize that ONNX cannot say.
