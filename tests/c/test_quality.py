@@ -66,6 +66,8 @@ def made() -> dict[str, str]:
     for bits in (4, 6):
         tile, dense = palette.PaletteTileView(bits), palette.PaletteDenseView(bits)
         kernels |= {tile.name: ("dsp/tg_tile_pal", tile), dense.name: ("dsp/tg_dense_pal", dense)}
+    plain = palette.PaletteDenseView(4, plain=True)
+    kernels[plain.name] = ("dsp/tg_dense_pal", plain)
     for small in (True, False):
         lanes, columns = palette.PaletteLanesView(3, 8, 4, small), palette.PaletteColumnsView(2, 8, small)
         kernels |= {lanes.name: ("core/tg_conv_pal", lanes), columns.name: ("core/tg_dense_pal", columns)}

@@ -58,7 +58,7 @@ KINDS = (
     ("tg_dwplane3x3_shape, s2", r"tg_dwplane3x3s2_"),
     ("tg_dwplane3x3_shape, row", r"tg_dwrow"),
     ("tg_tile_pal", r"tg_tile_pal\d_dsp"),
-    ("tg_dense_pal", r"tg_dense_pal\d_s8_dsp"),
+    ("tg_dense_pal", r"tg_dense_pal\dp?_s8_dsp"),
     ("tg_conv_pal, lanes", r"tg_conv_pal\dx.*_s8_m"),
     ("tg_dense_pal, lanes", r"tg_dense_pal\df.*_s8_m"),
 )

@@ -106,14 +106,24 @@ def pack_tile(rows: Array, bits: int, zero: int | None, b: Array, m: Array, orde
 
 #: The taps of an octet of inputs as pairs of halves.
 _OCTET = (0, 2, 1, 3, 4, 6, 5, 7)
+#: The same, the lower halves of all pairs first.
+_HALVES = (0, 1, 4, 5, 2, 3, 6, 7)
 
 
-def pack_dense(rows: Array, bits: int, b: Array, m: Array) -> Array:
-    """Stream of tg_dense_pal*_s8_dsp from indices [n_out][n_in]: layout in its header. What fills up meets zeros."""
+def plain_supported(w: Array, b: Array, table: Array) -> bool:
+    """Are the weights [n_out][n_in] numbers of 4 bits, and no sum of them + 8 leaves int32?"""
+    most = int(np.abs(b.astype(np.int64)).max()) + 2 * 15 * 128 * w.shape[1]
+    return most < 2**31 and np.array_equal(table, uniform(4))
+
+
+def pack_dense(rows: Array, bits: int, b: Array, m: Array, *, plain: bool = False) -> Array:
+    """Stream of tg_dense_pal*_s8_dsp from indices [n_out][n_in], or, when `plain`, from weights of 4 bits + 8: layout
+    in its header. What fills up meets zeros."""
     n_out = len(rows)
     fill = -n_out % 4
     filled = np.pad(rows, ((0, fill), (0, -rows.shape[1] % 8))).astype(np.int64)
-    octets = filled.reshape(len(filled) // 4, 4, -1, 8)[..., _OCTET].transpose(0, 2, 1, 3)
+    octets = filled.reshape(len(filled) // 4, 4, -1, 8)[..., _HALVES if plain else _OCTET]
+    octets = octets.transpose(0, 2, 1, 3)
     stream = pack_stream(octets.reshape(len(octets), -1), bits)
     ends = [np.pad(v, (0, fill)).reshape(-1, 4) for v in (b, m)]
     flat: Array = np.concatenate([ends[0], stream, ends[1]], axis=1).astype(np.int32).ravel()

@@ -172,23 +172,27 @@ def conv_tiles(call: Call) -> Call | str:
 
 @dataclass(frozen=True, slots=True)
 class PaletteDenseView:
-    """One row by four channels, weights as indices of so many bits."""
+    """One row by four channels, weights as indices of so many bits; `plain`: of 4, and they are the weights + 8."""
 
     bits: int
+    plain: bool = False
 
     @property
     def name(self) -> str:
-        return f"tg_dense_pal{self.bits}_s8_dsp"
+        return f"tg_dense_pal{self.bits}{'p' if self.plain else ''}_s8_dsp"
 
     @property
     def table(self) -> bool:
-        return self.bits <= PAIRED
+        return self.bits <= PAIRED and not self.plain
 
     @property
     def decode(self) -> tuple[str, ...]:
         """Eight inputs of one channel; ACC is its sum."""
         n = self.bits
         sums = tuple(f"smlad ACC, r{i}, r{4 + i}, ACC" for i in range(4))
+        if self.plain:  # r12 is the mask of an index in both halves
+            fields = tuple(f"and r{i}, r12, r0, lsr #{4 * i}" for i in (1, 2, 3))
+            return ("ldr r0, [lr], #4", *fields, "and r0, r12, r0", *sums)
         if not self.table:
             return (*self._signed(0), *self._signed(1))
         lookups = tuple(f"ldr r{i}, [r12, r{i}, lsl #2]" for i in range(4))
@@ -230,12 +234,13 @@ def dense_dsp(call: Call) -> Call | str:
     if found is None:
         return NO
     bits, table = found
-    view = PaletteDenseView(bits)
+    view = PaletteDenseView(bits, bits == PAIRED and pack.plain_supported(c["w"], c["b"], table))
+    rows = (c["w"] + 8).astype(np.uint8) if view.plain else pack.indices(c["w"], table)
     made = packed(
         call,
         view.name,
         pack.dense_scratch(f["n_in"]),
-        w=pack.pack_dense(pack.indices(c["w"], table), bits, c["b"], c["m"]),
+        w=pack.pack_dense(rows, bits, c["b"], c["m"], plain=view.plain),
         table=_pairs(view.table, table, bits),
     )
     made = replace(
@@ -243,8 +248,19 @@ def dense_dsp(call: Call) -> Call | str:
         cfg_type="tg_dense_s8_cfg_t",
         generated=(Generated(view.name, "dsp/tg_dense_pal", view, view.code, view.hot),),
         family=view.name,
+        features=_dense_features(f),
     )
     return made if saves(made, call) else NO
+
+
+def _dense_features(f: dict[str, int]) -> tuple[tuple[str, float], ...]:
+    """What a call does how often."""
+    octets, blocks = -(-f["n_in"] // 8), f["rows"] * -(-f["n_out"] // 4)
+    found = {
+        "once": 1, "rows": f["rows"], "octets": f["rows"] * octets, "blocks": blocks, "block_octets": blocks * octets,
+        "cut": f["rows"] * (f["n_out"] % 4 > 0), "narrow": f["rows"] * f["n_out"] * (f["lo"] > -128 or f["hi"] < 127),
+    }  # fmt: skip
+    return tuple((name, float(v)) for name, v in found.items())
 
 
 def _pairs(used: bool, table: Array, bits: int) -> Array:
