@@ -327,7 +327,7 @@ def quantise_weights(
 
     A pinned weight quantisation (pre-quantised models) is kept. Otherwise a channel's scale is max|w| / 127, enlarged
     where the bias, or many weights on int16 inputs, would not leave the accumulator below 2^31 (NUMERICS sections 1
-    and 6).
+    and 8).
     """
     s_x, _ = need_quant(x)
     reach = 2.0 ** bits_of(x) if bits_of(x) == 8 else 2.0**15  # of |x - zero point|

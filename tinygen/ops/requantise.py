@@ -1,6 +1,6 @@
 """The same real value in other integers: between int8 and int16, or from one int16 scale to another. FIXED graphs only.
 
-From int8 to int8 a table does it (Unary "x"). NUMERICS section 6.
+From int8 to int8 a table does it (Unary "x"). NUMERICS section 8.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any function of one value: a table of 256 entries in C; for int16 one of 513, with lines between. NUMERICS 2 and 6.
+"""Any function of one value: a table of 256 entries in C; for int16 one of 513, with lines between. NUMERICS 2 and 8.
 
 The function is an expression: "x", a number, or a tuple (function name, argument, ...). Chains of element-wise nodes
 with scalar constants (hard-swish, GELU by Erf, x * sigmoid(x)) become one expression, so one table.

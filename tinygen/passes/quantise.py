@@ -4,7 +4,7 @@ Tensors that an operator must keep in the same integers (pools, reshapes, concat
 get one quantisation: the pinned one if a member is pinned, otherwise the union of their ranges. Where two pins
 disagree, a table that changes the scale is put between.
 
-Activations are int8 unless they are asked for in int16 (NUMERICS section 6). A node that reads or writes int16 computes
+Activations are int8 unless they are asked for in int16 (NUMERICS section 8). A node that reads or writes int16 computes
 in int16 where it can; conversions stand where the width changes.
 """
 
