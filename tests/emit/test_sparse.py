@@ -22,12 +22,16 @@ OPTIONS = flow.Options(board="", method="minmax")
 
 
 def network(zeros: float) -> ModelProto:
-    """Two convolutions, a pointwise one and a dense layer; so many of the smallest weights of each are zero."""
+    """Two convolutions, a pointwise one and a dense layer."""
     n = Net(3)
     x = n.op("Relu", n.conv(n.input("image", 1, 3, 10, 9), 3, 16, (3, 3), pads=[1, 1, 1, 1], name="/stem/Conv"))
     x = n.op("Relu", n.conv(x, 16, 24, (3, 3), strides=[2, 2], name="/middle/Conv"))
     x = n.op("Relu", n.conv(x, 24, 32, (1, 1), name="/pointwise/Conv"))
-    model = n.model(n.dense(n.op("Flatten", x), 32 * 16, 40, name="/dense/Gemm"))
+    return with_zeros(n.model(n.dense(n.op("Flatten", x), 32 * 16, 40, name="/dense/Gemm")), zeros)
+
+
+def with_zeros(model: ModelProto, zeros: float) -> ModelProto:
+    """So many of the smallest weights of each layer become zero."""
     for tensor in model.graph.initializer:
         w = numpy_helper.to_array(tensor)
         if w.ndim > 1:
@@ -56,7 +60,7 @@ def test_same_bits(core: str, require_tool: Need) -> None:
 @pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"])
 @pytest.mark.parametrize("optimize", MODES)
 def test_chosen_only_for_zeros(core: str, optimize: str) -> None:
-    """Never without zeros; with nearly nothing but zeros, in every mode, except where vectors are faster all the same."""
+    """Never without zeros; with nearly nothing but zeros, in every mode, unless vectors are faster."""
     assert sparse_steps(plan(quantised(network(0.0), "full").fixed, get_core(core), optimize)) == []
     some = sparse_steps(plan(quantised(network(0.97), "empty").fixed, get_core(core), optimize))
     assert bool(some) == (core != "cortex-m55" or optimize != "speed")
@@ -71,3 +75,18 @@ def test_weights_take_less_flash() -> None:
 
     full, sparse = constants(0.0), constants(0.9)
     assert sparse < 0.35 * full
+
+
+def test_planes_for_a_depthwise_layer(require_tool: Need) -> None:
+    """A sparse convolution writes them as any other does."""
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    n = Net(5)
+    x = n.op("Relu", n.conv(n.input("image", 1, 64, 9, 8), 64, 64, (1, 1), name="/pointwise/Conv"))
+    x = n.op("Relu", n.conv(x, 64, 64, (3, 3), groups=64, pads=[1, 1, 1, 1], name="/depthwise/Conv"))
+    q = quantised(with_zeros(n.model(n.conv(x, 64, 8, (1, 1), name="/last/Conv")), 0.9), "planes")
+    made = plan(q.fixed, get_core("cortex-m4"))
+    assert made.steps[0].planes is not None
+    assert made.steps[0].name in sparse_steps(made)
+    inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
+    flow.verify_plan(q, made, "cortex-m4", OPTIONS, inputs, simulate.run(q.fixed, inputs))

@@ -122,16 +122,22 @@ def _conv(kernel: Kernel) -> Variant:
     return variant
 
 
+def _slow(call: Call, arrays: tuple[ConstArg, ...], rows: int) -> dict[str, float]:
+    """Outputs whose requantisation is not the quick one."""
+    m, outputs = arrays[2].array, float(rows * arrays[2].array.size)
+    return {"low_shift": outputs * (ints(call)["shift"] <= 32), "marked": outputs * float(m[0] % 2)}
+
+
 def _is_pointwise(f: Mapping[str, int]) -> bool:
     one = f["k_h"] == f["k_w"] == f["stride_h"] == f["stride_w"] == 1
     return one and f["pad_top"] == f["pad_left"] == 0 and (f["in_h"], f["in_w"]) == (f["out_h"], f["out_w"])
 
 
 def _direct(call: Call, kernel: str, own: Config, rows: int, stream: Stream, arrays: tuple[ConstArg, ...]) -> Call:
-    n_out = arrays[1].array.size
+    found = features(stream, arrays[1].array.size, rows) | _slow(call, arrays, rows)
     return replace(
         call, kernel=kernel, config=own, cfg_type="tg_dense_s8_cfg_t", consts=arrays, family=kernel,
-        features=tuple(features(stream, n_out, rows).items()),
+        features=tuple(found.items()),
     )  # fmt: skip
 
 
@@ -148,6 +154,7 @@ def _by_patches(call: Call, kernel: str, f: Mapping[str, int], stream: Stream, a
         found[name] = found.get(name, 0.0) + value
     runs = f["k_h"] * (1 if f["dil_w"] == 1 else f["k_w"])
     found |= {"pixels": pixels, "runs": pixels * runs, "copied": pixels * window, "taps": pixels * f["k_h"] * f["k_w"]}
+    found |= _slow(call, arrays, pixels)
     spread = 0 if channel == 1 else f["out_c"]
     found |= {"spread": pixels * spread, "spread_pixels": pixels * (spread > 0)}
     scratch = min(PATCH_ROWS, pixels) * (window + spread)
