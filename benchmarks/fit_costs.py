@@ -42,7 +42,6 @@ from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.layout import pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.steady import settle
 from tinygen.profile import Counts
 from tinygen.profile.timing import TIMINGS
 from tinygen.targets.cores import get_core
@@ -226,7 +225,7 @@ def cases_of(core: str, layers: Sequence[Layer], wanted: Callable[[Call], bool] 
         node = graph.nodes[0]
         assert isinstance(node.op, Operator)
         lowered = node.op.lower(graph.ins(node), graph.outs(node)[0])
-        for call in map(settle, lowered):
+        for call in lowered:
             ways = filter(wanted, candidates(call, sets))
             found += [Case(layer.name, graph, c, len(lowered) == 1) for c in ways]
             both = layouts(call)
@@ -325,8 +324,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--left-out", action="store_true", help="errors of layers left out of the fit, in five folds")
     parser.add_argument("--only", nargs="+", default=[], help="parts of names of kernels; all others stay as they are")
     options = parser.parse_args(argv)
-    known = json.loads(cost.TABLE.read_text(encoding="utf-8")) if cost.TABLE.is_file() else {}
-    table = {core: part for core, part in known.items() if core in RECORDED}
+    parts: dict[str, Table] = {}
     with ThreadPoolExecutor(2) as pool:
         for core, (text, part) in zip(
             options.cores,
@@ -334,7 +332,12 @@ def main(argv: Sequence[str]) -> int:
             strict=True,
         ):
             print(text, flush=True)
-            table[core] = {**table.get(core, {}), **part} if options.only else part
+            parts[core] = part
+    # read only now: another run may have written meanwhile
+    known = json.loads(cost.TABLE.read_text(encoding="utf-8")) if cost.TABLE.is_file() else {}
+    table = {core: part for core, part in known.items() if core in RECORDED}
+    for core, part in parts.items():
+        table[core] = {**table.get(core, {}), **part} if options.only else part
     cost.TABLE.write_text(json.dumps(table, indent=0, sort_keys=True) + "\n", encoding="utf-8")
     return 0
 
