@@ -33,7 +33,6 @@ from tinygen.ops.base import Call, Operator, need_quant
 from tinygen.passes.pipeline import tidy
 from tinygen.plan import cost
 from tinygen.plan.planner import plan
-from tinygen.plan.steady import settle
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_lanes import sums
 from tinygen.targets.cores import get_core
@@ -99,7 +98,7 @@ def lowered(graph: Graph) -> Iterator[Call]:
     """The reference calls, as the planner gives them to variants."""
     for node in graph.nodes:
         assert isinstance(node.op, Operator)
-        yield from map(settle, node.op.lower(graph.ins(node), graph.outs(node)[0]))
+        yield from node.op.lower(graph.ins(node), graph.outs(node)[0])
 
 
 def run_float(graph: Graph, x: Array) -> Array:

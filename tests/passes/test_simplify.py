@@ -16,7 +16,7 @@ from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Tensor
 from tinygen.ops import Conv, Dense
 from tinygen.passes.base import apply
-from tinygen.passes.simplify import PASS, largest_sums, size_of
+from tinygen.passes.simplify import PASS, STEADY_MULTIPLIER, largest_sums, size_of
 
 
 def assert_same_bits(before: Graph, after: Graph, count: int = 12) -> None:
@@ -114,6 +114,25 @@ def test_constants_that_stay_lose_their_weights() -> None:
     assert after.tensors[after.outputs[0]].shape == (1, 3)
     last = after.nodes[-1]
     assert not after.ins(last)[1].array.any()
+
+
+def test_constants_that_stay_are_small() -> None:
+    """Their sums stay in the range of packed kernels: the bias is what the output needs, the multiplier one that every
+    kernel takes."""
+    n = Net(41)
+    model = n.model(n.conv(n.input("x", 1, 3, 4, 4), 3, 4, (3, 3), pads=[1] * 4, name="/a/Conv"))
+    after = simplified(fixed_with(model, ("/a/Conv", [0, 2], 1)))
+    (node,) = after.nodes
+    _, w, b, m = after.ins(node)
+    assert isinstance(node.op, Conv)
+    assert node.op.epilogue is not None
+    for channel in (0, 2):
+        assert not w.array[channel].any()
+        assert m.array[channel] == STEADY_MULTIPLIER
+        assert abs(int(b.array[channel])) * STEADY_MULTIPLIER <= 256 << node.op.epilogue.shift
+    assert w.array[1].any()
+    assert STEADY_MULTIPLIER % 768 == 0
+    assert STEADY_MULTIPLIER // 768 == 1 << 20
 
 
 def test_residual_channels_go_together_or_stay() -> None:

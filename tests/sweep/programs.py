@@ -25,7 +25,6 @@ from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes, need_quant
 from tinygen.plan.layout import pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.steady import settle
 from tinygen.plan.variants import limits
 from tinygen.profile.measure import model_view
 from tinygen.targets.cores import KIB, MIB, Core, get_core
@@ -154,7 +153,7 @@ def checks(layer: Single, sets: Sequence[str]) -> list[Check]:
     found: list[Check] = []
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
-    lowered = [settle(c) for c in node.op.lower(graph.ins(node), graph.outs(node)[0])]
+    lowered = node.op.lower(graph.ins(node), graph.outs(node)[0])
     zero_point = need_quant(graph.outs(node)[0])[1]
 
     def add(call: Call, wanted: Array, more: tuple[Call, ...] = ()) -> None:

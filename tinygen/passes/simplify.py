@@ -96,8 +96,7 @@ def _settle_layer(graph: Graph, node: Node, x: Range) -> tuple[Node, tuple[Tenso
     w, b = fold_inputs(w, b, x, need_quant(ins[0])[1], groups(op), padded=not taps_inside(op, ins[0], out).all())
     acc = sums(op, ins, out, x)
     y = layer_range(op, ins, out, acc)
-    idle = y.steady & (w.reshape(len(w), -1) != 0).any(axis=1)
-    for channel in np.flatnonzero(idle):
+    for channel in np.flatnonzero(y.steady):
         value = int(y.lo[channel])
         w[channel] = 0
         b[channel], m[channel] = _steady_constants(op, out, value, int(acc.lo[channel]), int(m[channel]))

@@ -10,7 +10,6 @@ from tinygen.ir.types import Graph, Node
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes
 from tinygen.plan.select import candidates
-from tinygen.plan.steady import settle
 from tinygen.plan.variants.base import ints
 from tinygen.plan.variants.pack_dwplane import Shape, planes_for
 
@@ -42,7 +41,7 @@ def _call(graph: Graph, node: Node) -> Call | None:
     """The one call of a node; None when it has several, or none."""
     assert isinstance(node.op, Operator)
     calls = node.op.lower(graph.ins(node), graph.outs(node)[0])
-    return settle(calls[0]) if len(calls) == 1 else None
+    return calls[0] if len(calls) == 1 else None
 
 
 def plane_layouts(f: Mapping[str, int]) -> list[Planes]:

@@ -13,7 +13,6 @@ from tinygen.plan import memory, schedule
 from tinygen.plan.choose import choose
 from tinygen.plan.layout import choose_planes, pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.steady import settle
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
 from tinygen.plan.variants import limits
 from tinygen.targets.cores import Core
@@ -152,7 +151,7 @@ class _Layout:
             for alias in node.op.aliases(ins, out)
             if self._view(alias, external)
         }
-        calls = [c for c in map(settle, node.op.lower(ins, out)) if skipped.isdisjoint(c.inputs[:1])]
+        calls = [c for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1])]
         for call in calls:
             _check_sizes(call, node)
         return tuple(replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls)
