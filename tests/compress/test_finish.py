@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
 
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, chain, correlated, mixed
 from tests.shared.test_models import feed_forward, models
@@ -314,3 +316,58 @@ def test_shared_models(path: Path, tmp_path: Path) -> None:
     samples = synthetic(graph.in_ports, 4, seed=0, quants=[graph.tensors[n].quant for n in graph.inputs])
     content = round_trip(finish(Network(graph), samples), samples, tmp_path)
     ort.InferenceSession(content)
+
+
+# Models quantised in part, as training with fake quantisation leaves them -------------------------------------------------
+
+
+def without(content: bytes, dropped: str) -> bytes:
+    """A QDQ file without the quantisation of its "weights", or of its "activations"."""
+    model = onnx.ModelProto.FromString(content)
+    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    renamed: dict[str, str] = {}
+    nodes = []
+    for n in model.graph.node:
+        n.input[:] = [renamed.get(i, i) for i in n.input]
+        if n.op_type == "DequantizeLinear" and n.input[0] in arrays and dropped == "weights":
+            codes, scale = arrays[n.input[0]], arrays[n.input[1]]
+            axis = next(a.i for a in n.attribute if a.name == "axis")
+            real = codes * scale.reshape([-1 if i == axis else 1 for i in range(codes.ndim)])
+            model.graph.initializer.append(numpy_helper.from_array(real.astype(np.float32), n.output[0]))
+        elif n.op_type in ("QuantizeLinear", "DequantizeLinear") and n.input[0] not in arrays:
+            if dropped == "weights":
+                nodes.append(n)
+            elif n.output[0] == "out":
+                nodes.append(onnx.helper.make_node("Identity", [n.input[0]], ["out"]))
+            else:
+                renamed[n.output[0]] = n.input[0]
+        else:
+            nodes.append(n)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def test_weights_alone(tmp_path: Path) -> None:
+    """Their integers and scales are kept; ranges of activations are found on the samples."""
+    finished = finish(set_bits(Network(GRAPH), 4, [CONV, POINTWISE]), SAMPLES)
+    path = tmp_path / "w.onnx"
+    path.write_bytes(without(to_qdq(finished), "activations"))
+    graph = tidy(read_onnx(path).graph)
+    assert len(range_tensors(graph)) > len(layers(GRAPH))
+    fixed = flow.quantise_model(path, flow.Options("", SAMPLES)).fixed
+    ours = quantise(finished, {})
+    found = [[g.tensors[n.inputs[1]] for n in g.nodes if isinstance(n.op, Conv | Dense)] for g in (ours, fixed)]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a.array, b.array)
+        assert a.quant == b.quant
+
+
+def test_activations_alone(tmp_path: Path) -> None:
+    """Their scales are kept, and no data is needed."""
+    finished = finish(Network(GRAPH), SAMPLES)
+    fixed = fixed_of(without(to_qdq(finished), "weights"), tmp_path)
+    ours = quantise(finished, {})
+    pins = [[g.tensors[o].quant for n in g.nodes for o in n.outputs] for g in (ours, fixed)]
+    assert pins[0] == pins[1]
