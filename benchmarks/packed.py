@@ -126,6 +126,7 @@ class Row:
     kernel: str
     zeros: float
     bytes_per_weight: float
+    table_bytes: int
     cycles_per_mac: float
     cycles_per_kept_mac: float
 
@@ -163,24 +164,26 @@ def measure(core: str, weights: Sequence[str], layers: Sequence[Layer] = LAYERS)
     for (layer_name, name, case, w), counted in zip(cases, count_cases(core, [c for _, _, c, _ in cases]), strict=True):
         zeros = 1 - np.count_nonzero(w) / w.size
         cycles = (counted.cycles or counted.instructions) / case.macs
-        # biases and multipliers, which every form has, are no part of it
-        size = sum(c.array.nbytes for c in case.call.consts if c.suffix not in "bm")
+        # less biases and multipliers, which every form has; a table is one for all layers whose values are the same
+        table = sum(c.array.nbytes for c in case.call.consts if c.suffix == "table")
+        size = sum(c.array.nbytes for c in case.call.consts) - table - 8 * w.shape[0]
         kernel = cost.line(case.call) if is_packed(case.call) else "int8"
-        rows.append(Row(core, layer_name, name, kernel, zeros, size / w.size, cycles, cycles / max(1 - zeros, 1e-9)))
+        kept = cycles / max(1 - zeros, 1e-9)
+        rows.append(Row(core, layer_name, name, kernel, zeros, size / w.size, table, cycles, kept))
     return rows
 
 
 def table(rows: Sequence[Row]) -> str:
     lines = []
     for core in dict.fromkeys(r.core for r in rows):
-        lines += [f"{core}", f"  {'weights':28s} {'kernel':36s} bytes/weight  cycles/MAC  cycles/kept MAC"]
+        lines += [f"{core}", f"  {'weights':28s} {'kernel':36s} bytes/weight  table  cycles/MAC  cycles/kept MAC"]
         for layer in dict.fromkeys(r.layer for r in rows):
             lines.append(f"  {layer}")
             for r in rows:
                 if (r.core, r.layer) == (core, layer):
                     lines.append(
-                        f"  {r.weights:28s} {r.kernel:36s} {r.bytes_per_weight:12.3f} {r.cycles_per_mac:11.2f} "
-                        f"{r.cycles_per_kept_mac:16.2f}"
+                        f"  {r.weights:28s} {r.kernel:36s} {r.bytes_per_weight:12.3f} {r.table_bytes:6d} "
+                        f"{r.cycles_per_mac:11.2f} {r.cycles_per_kept_mac:16.2f}"
                     )
     return "\n".join(lines)
 

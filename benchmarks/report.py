@@ -166,6 +166,26 @@ def build_time() -> str:
     return table(["model", "MACs", "constants", *phases, "total, native", "total, with M4", "peak MiB"], rows)
 
 
+def packed() -> str:
+    """Of each form of weights the smallest kernel that was measured and the fastest, beside int8."""
+    found: dict[tuple[str, str], dict[str, list[Any]]] = {}
+    for r in load("packed"):
+        found.setdefault((r["layer"], r["weights"]), {}).setdefault(r["core"], []).append(r)
+    rows = []
+    for (layer, weights), cores in found.items():
+        row = [layer, weights]
+        for core in ("cortex-m4", "cortex-m0"):
+            plain = next(r for r in cores[core] if r["kernel"] == "int8")
+            forms = [r for r in cores[core] if r is not plain]
+            picked = [min(forms, key=lambda r: r[k]) for k in ("bytes_per_weight", "cycles_per_mac")] if forms else []
+            for r in (plain, *picked):
+                row.append(f"{r['bytes_per_weight']:.2f} / {r['cycles_per_mac']:.2f}")
+            row += ["-"] * (2 - len(picked))
+        rows.append(row)
+    ways = ("int8", "smallest", "fastest")
+    return table(["layer", "weights", *(f"{core}, {way}" for core in ("M4", "M0") for way in ways)], rows)
+
+
 def page() -> str:
     return f"""# Benchmarks
 
@@ -196,6 +216,14 @@ Layers on Cortex-M4, balanced and for speed; counted with a call between layers 
 kernel of each core; on Cortex-M4 cycles as well. Counted by tinygen's own plug-in.
 
 {single_layers()}
+
+## Weights in other forms than int8
+
+`python -m benchmarks.packed`: bytes for each weight (without biases and multipliers; a table of up to 1 KiB, which
+layers share, is not counted) / cycles for each MAC of the plain layer. The fastest kernel for int8, then of those that
+store indices or leave zeros out, the smallest and the fastest. "n bits": numbers of n bits; "n values": a codebook.
+
+{packed()}
 
 ## The cost model
 
