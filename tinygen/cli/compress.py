@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from tinygen.calibrate.ranges import METHODS
-from tinygen.cli.console import Bars, err, notes, out
+from tinygen.cli.console import Bars, err, notes, out, say
 from tinygen.cli.options import name as name_option
 from tinygen.cli.options import shapes
 from tinygen.compress import recipe as r
@@ -235,10 +235,8 @@ def fit(
                 progress=bars, watch=watch,
             )  # fmt: skip
         except KeyboardInterrupt:
-            err.print(
-                f"Stopped. The trials so far are kept on {places.storage}: the same command with --resume goes on."
-            )
-            raise
+            say("stopped:", "bold red", f"the trials so far are kept on {places.storage}; go on with --resume.")
+            sys.exit(130)
     if as_json:
         click.echo(json.dumps(fit_json(result), indent=2))
     else:
