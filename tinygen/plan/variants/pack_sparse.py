@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.numerics import Array
+from tinygen.plan.variants.pack_lanes import sums
 from tinygen.plan.variants.pack_small import NARROW_LIMIT, NARROW_SHIFTS
 
 #: Largest gap of a byte and of half a byte.
@@ -112,9 +113,10 @@ def pack_nm(w: Array) -> Stream | str:
 def marked(w: Array, b: Array, m: Array, shift: int) -> Array:
     """Multipliers of the kernels for Cortex-M0: the first odd where the products of its halves with a sum may not fit
     32 bits. b is folded."""
-    most = np.abs(b.astype(np.int64)) + 128 * np.abs(w.astype(np.int64)).sum(axis=1)
+    least, most = sums(w, b)
     low, high = NARROW_SHIFTS
-    narrow = low <= shift <= high and int(most.max()) < NARROW_LIMIT and not np.any(m % 256)
+    fits = int(least.min()) > -NARROW_LIMIT and int(most.max()) < NARROW_LIMIT
+    narrow = low <= shift <= high and fits and not np.any(m % 256)
     assert not np.any(m % 2)  # NUMERICS section 1: multiples of 768
     found = m.astype(np.int32)
     found[0] |= not narrow
