@@ -40,7 +40,10 @@ def split(samples: Samples, seed: int, share: float = VALIDATION) -> tuple[Sampl
     for group in _classes(samples, order):
         judges[group[: _count(len(group), share)]] = True
     fit, validation = order[~judges[order]], order[judges[order]]
-    return take(samples, fit, f"{samples.source}, to fit"), take(samples, validation, f"{samples.source}, to judge")
+    return (
+        take(samples, fit, f"{len(fit)} of {samples.source}, to fit"),
+        take(samples, validation, f"{len(validation)} of {samples.source}, held back"),
+    )
 
 
 def some(samples: Samples, count: int, seed: int) -> Samples:
