@@ -318,7 +318,7 @@ def test_shared_models(path: Path, tmp_path: Path) -> None:
     ort.InferenceSession(content)
 
 
-# Models quantised in part, as training with fake quantisation leaves them -------------------------------------------------
+# Models quantised in part, as training with fake quantisation leaves them
 
 
 def without(content: bytes, dropped: str) -> bytes:
