@@ -22,8 +22,12 @@ NO = ""
 
 
 def saves(made: Call, call: Call) -> bool:
-    """Fewer bytes of constants than the reference call, but for the table, which layers may share."""
-    return sum(c.array.nbytes for c in made.consts if c.suffix != "table") < sum(c.array.nbytes for c in call.consts)
+    """Fewer bytes of constants than the reference call. A table that a kernel makes of the values is not counted, since
+    layers may share it, but the values are, unless they are the same everywhere."""
+    found = pack.palette(consts(call)["w"])
+    values = 0 if found is None or np.array_equal(found[1], pack.uniform(found[0])) else len(found[1])
+    size = sum(c.array.nbytes for c in made.consts if c.suffix != "table") + values
+    return size < sum(c.array.nbytes for c in call.consts)
 
 
 def conv_reference(call: Call) -> Call | str:
