@@ -112,7 +112,7 @@ def _all_at_once(
 def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool) -> list[_Option]:
     """The candidates with what they cost; those that nobody measured only where there is nothing else."""
     measured = [c for c in row if cost.known(c, core)] or list(row[:1])
-    compressed = any(part in c.kernel for c in row for part in COMPRESSED)
+    compressed = any(part in name for c in row for name in (c.kernel, *c.uses) for part in COMPRESSED)
     constant = (COMPRESSED_WORTH if compressed else KIB_WORTH)[optimize] / 1024
     return [_option(c, core, optimize, optimize == "balanced" and slow_loops, constant) for c in measured]
 

@@ -19,6 +19,8 @@ BYTE, NIBBLE = 255, 15
 #: Weights that tell apart in half a byte.
 PALETTE = 16
 BLOCK = 4
+#: Of the bytes as int8: a layer that nobody pruned has some zeros too, and no kernel for them is worth having.
+MOST_BYTES = 0.8
 #: What two bytes count.
 MOST_ENTRIES = 2**16 - 1
 
@@ -138,7 +140,7 @@ def _fill(positions: Array, row: Array | None, top: int) -> tuple[Array, Array]:
 
 
 def _stream(w: Array, head: tuple[int, ...] | list[int], channels: list[tuple[int, Array]], width: int) -> Stream | str:
-    """`head`, then of each channel its number of entries and their bytes; or why that is no gain."""
+    """`head`, then of each channel its number of entries and their bytes; or why that is not worth it."""
     entries = [n for n, _ in channels]
     if max(entries) > MOST_ENTRIES:
         return f"{max(entries)} entries in a channel"
@@ -146,6 +148,6 @@ def _stream(w: Array, head: tuple[int, ...] | list[int], channels: list[tuple[in
     for n, data in channels:
         parts += [np.array([n & 255, n >> 8]), data.reshape(-1)]
     data = (np.concatenate(parts) & 255).astype(np.uint8).view(np.int8)
-    if data.size >= w.size:
+    if data.size > MOST_BYTES * w.size:
         return f"{data.size} bytes, as int8 {w.size}"
     return Stream(data, sum(entries), sum(entries) * width)

@@ -22,8 +22,8 @@ from tinygen.plan.variants.tiles import y_strides
 #: Takes weights [n_out][n_in] and how many of the innermost belong together; gives their stream, or why there is none.
 Packer = Callable[[Array, int], Stream | str]
 
-#: Fewer zeros never pay: no form takes less than 1.25 bytes a weight but those of half a byte.
-LEAST_ZEROS = 0.15
+#: With fewer zeros no form is smaller by much (pack_sparse.MOST_BYTES), and nothing needs to be packed to know.
+LEAST_ZEROS = 0.2
 PATCHES = "tg_patches_s8"
 #: Windows that it copies at a time: TG_PATCHES.
 PATCH_ROWS = 4
