@@ -48,6 +48,11 @@ def weights(net: Net, shape: Shape, fan_in: int, axis: int = 0) -> Array:
             w = np.sign(w) * np.float32(0.25)
         case 6:
             w = np.zeros_like(w) if net.chance(0.3) else w
+        case 7:  # a codebook: few values, when the largest of a channel counts as 1
+            levels = np.append(net.rng.uniform(-1, 1, net.pick([1, 3, 7, 15, 40])), 1)
+            largest = tuple(slice(None) if i == axis else 0 for i in range(len(shape)))
+            w = net.rng.choice(levels, shape) / np.sqrt(max(fan_in, 1))
+            w[largest] = 1 / np.sqrt(max(fan_in, 1))
         case _:
             pass
     return w.astype(np.float32)
