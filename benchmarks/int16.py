@@ -53,7 +53,7 @@ def measure(stem: str, bits: str) -> dict[str, Any]:
         real = run_float(built.model.tidy, data.test[0])
         outputs = simulate.run(built.model.fixed, simulate.quantise_inputs(built.model.fixed, [data.test[0]]))
         (y,) = simulate.dequantise_outputs(built.model.fixed, outputs)
-        found["metric"], found["float"] = data.metric, round(score(data, real), 4)
+        found["metric"], found["float"] = data.metric, round(score(data, real, real), 4)
         found["value"], found["sqnr_db"] = round(score(data, y, real), 4), round(float(sqnr_db(real, y)), 2)
     return found
 
