@@ -88,7 +88,7 @@ class Sparsity:
     amount: float = 0.5
     pattern: Pattern = "unstructured"
     criterion: Literal["magnitude", "activation", "obs"] = "activation"
-    distribution: Literal["uniform", "global"] = "uniform"
+    distribution: Literal["uniform", "global"] = "global"
 
     def __post_init__(self) -> None:
         _share("sparsity.amount", self.amount)
