@@ -1,6 +1,6 @@
 """What lossless simplification takes from every feed-forward network of ../shared/models.
 
-    python -m benchmarks.lossless [NAME ...]      table; writes benchmarks/results/lossless.json when no names are given
+    python -m benchmarks.lossless [NAME ...]      table; benchmarks/results/lossless.json (rows of those names renewed)
 
 MACs, weights and channels before and after; cycles on a Cortex-M4 and flash as the cost model predicts them for
 "balanced", and, where something went, as the emulator counts and the linker says them. Outputs of both graphs are
@@ -115,9 +115,11 @@ def main(names: list[str]) -> int:
         print(f"{path.stem}: {a['macs'] - b['macs']:,} MACs, {a['weights'] - b['weights']:,} weights gone",
               file=sys.stderr, flush=True)  # fmt: skip
     Console(width=250).print(show(rows))
-    if not names:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "lossless.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    target = RESULTS / "lossless.json"
+    known = json.loads(target.read_text(encoding="utf-8")) if names and target.is_file() else []
+    all_rows = {r["model"]: r for r in (*known, *rows)}
+    RESULTS.mkdir(exist_ok=True)
+    target.write_text(json.dumps([all_rows[k] for k in sorted(all_rows)], indent=1) + "\n", encoding="utf-8")
     return 0
 
 
