@@ -145,6 +145,19 @@ def _without_password(url: str) -> str:
     return f"{head.rpartition(':')[0]}:...@{tail}" if at and head.count(":") > 1 else url
 
 
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """One process of this computer at a time: two that begin at once would both make SQLite's tables, and, as it has no
+    lock on a row, take the same waiting trial."""
+    path = url.partition("///")[2].partition("?")[0]
+    if not url.startswith("sqlite") or not path or not Path(path).parent.is_dir():
+        yield
+        return
+    with Path(f"{path}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def open_storage(url: str) -> Any:
     """Optuna's storage at a database URL; OutputError when there is none."""
     optuna = need_optuna()
@@ -154,21 +167,8 @@ def open_storage(url: str) -> Any:
             "several machines."
         )
     arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    with storage_errors(url):
+    with storage_errors(url), _alone(url):
         return optuna.storages.RDBStorage(url, engine_kwargs=arguments)
-
-
-@contextlib.contextmanager
-def _alone(url: str) -> Iterator[None]:
-    """One process of this computer at a time: SQLite has no lock on a row, so that two could take the same waiting
-    trial. Database servers have."""
-    path = url.partition("///")[2].partition("?")[0]
-    if not url.startswith("sqlite") or not path or path == ":memory:":
-        yield
-        return
-    with open(f"{path}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Search:
@@ -179,7 +179,7 @@ class Search:
         self.optuna = need_optuna()
         storage = open_storage(url)
         self.studies: dict[str, Any] = {}
-        with storage_errors(url):
+        with storage_errors(url), _alone(url):
             for board in job.boards:
                 self.studies[board] = self.optuna.create_study(
                     storage=storage,
@@ -198,7 +198,7 @@ class Search:
 
     def begin(self, trials: int) -> None:
         """Ask for the starting combinations first, spread over the boards; take up what a killed process left."""
-        with storage_errors(self.url):
+        with storage_errors(self.url), _alone(self.url):
             rows = starts(self.job.techniques, trained=self.job.training is not None)
             studies = list(self.studies.values())
             for i, row in enumerate(rows[: max(1, trials)]):
@@ -322,6 +322,8 @@ class Worker:
             with _alone(url):
                 board = self._next_board()
                 study = search.studies[board]
+                if search.running():
+                    study.sampler.reseed_rng()  # or processes of one seed would all ask for the same
                 trial = study.ask()
                 trial.set_user_attr("worker", [socket.gethostname(), os.getpid()])
                 trial.set_user_attr("beat", time.time())
@@ -469,8 +471,6 @@ def _process(job: Job, url: str, trials: int, deadline: float | None) -> None:
     try:
         source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
         found = Search(job, source, url)
-        for study in found.studies.values():
-            study.sampler.reseed_rng()
         watch: Watch = lambda done, total, result: progress("", done, total)  # noqa: E731
         _work(Worker(job, source, found), found, trials, deadline, progress, watch)
     except KeyboardInterrupt:
