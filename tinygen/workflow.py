@@ -443,6 +443,7 @@ def certificate_of(
             "board": built.board.id,
             "core": built.board.core.name,
             "calibration": "scales of the model" if m.imported.quantised else options.method,
+            "activations": options.activations,
             "calibration_data_sha256": None if m.synthetic else m.samples.sha256,
             "calibration_samples": len(m.samples.inputs[0]),
             "arena": "static" if options.static_arena else "caller",

@@ -23,7 +23,7 @@ from tinygen.build.toolchain import (
     write_linker_script,
 )
 from tinygen.emit.view import float_literal
-from tinygen.numerics import Array
+from tinygen.numerics import Array, quantise
 from tinygen.targets.cores import Core, get_core
 
 Need = Callable[[str], None]
@@ -364,7 +364,10 @@ def test_quantise_rounds_half_to_even_and_nan_to_the_bottom() -> None:
     """The twin in numpy, by hand: zero point 3, scale 1/2."""
     x = np.array([0.25, 0.75, 1.25, -0.25, -0.75, np.nan, np.inf, -np.inf, 1e9, -1e9], np.float32)
     want = [3, 5, 5, 3, 1, -128, 127, -128, 127, -128]
-    assert simulate.quantise(x, 0.5, 3).tolist() == want
+    assert quantise(x, 0.5, 3).tolist() == want
+    x = np.array([0.25, 0.75, -0.75, np.nan, np.inf, -np.inf, 16383.25, 16384, -16384, 1e9], np.float32)
+    want = [0, 2, -2, -32768, 32767, -32768, 32766, 32767, -32768, 32767]
+    assert quantise(x, 0.5, 0, 16).tolist() == want
 
 
 @pytest.mark.parametrize("target", ["cortex-m0", "cortex-m4"])
