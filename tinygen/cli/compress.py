@@ -230,9 +230,9 @@ def fit(
     with Bars() as bars:
         watch = FitWatch(job, bars)
         try:
-            result, said = run_fit(
+            result = run_fit(
                 job, effort, places, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume, force=force,
-                progress=bars, watch=watch,
+                progress=bars, watch=watch, tell=notes,
             )  # fmt: skip
         except KeyboardInterrupt:
             say("stopped:", "bold red", f"the trials so far are kept on {places.storage}; go on with --resume.")
@@ -240,7 +240,6 @@ def fit(
     if as_json:
         click.echo(json.dumps(fit_json(result), indent=2))
     else:
-        notes(said)
         for board in result.boards:
             out.print(points_table(result, board))
         out.print(f"Wrote {output}/: report.html, and every point with its recipe.toml and small.onnx.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tinygen.errors import MissingToolError
 from tinygen.fit.budget import Budget, blame
 from tinygen.fit.measure import Cost, Judge, Progress, Source, cost, read_back
 from tinygen.fit.points import Candidate
+from tinygen.fit.search import Job
 from tinygen.fit.single import compressed_file
 from tinygen.profile.folder import profile_folder
 from tinygen.targets.board import Board
@@ -189,10 +189,12 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
     )  # fmt: skip
 
 
-def commands(point: Point, model: Path, data: Path, folder: str, shapes: Sequence[str] = ()) -> tuple[str, str]:
-    """What makes a point anew, and what builds it: run where `fit` ran, in the report's folder."""
-    options = [o for shape in shapes for o in ("--input-shape", shape)]
+def commands(point: Point, job: Job, folder: str) -> tuple[str, str]:
+    """What makes a point anew, and what builds it: run where `fit` ran."""
+    options = [o for k, v in job.input_shapes.items() for o in ("--input-shape", f"{k}={','.join(map(str, v))}")]
+    options += ["--name", job.name] if job.name is not None else []
+    options += ["--calibration", job.method] if job.method != flow.DEFAULT_METHOD else []
     recipe, file = f"{folder}/recipe.toml", f"{folder}/small.onnx"
-    make = ["tinygen", "compress", str(model), "--data", str(data), "--recipe", recipe, *options, "-o", file]
+    make = ["tinygen", "compress", str(job.model), "--data", str(job.data), "--recipe", recipe, *options, "-o", file]
     build = ["tinygen", "build", file, "--board", point.board, "--optimize", point.optimize]
     return shlex.join(make), shlex.join(build)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from typing import Any
 from tinygen.calibrate.data import Samples
 from tinygen.compress.pipeline import check_layers
 from tinygen.compress.recipe import Recipe, to_dict, to_toml
+from tinygen.compress.split import some
 from tinygen.compress.train import need_torch
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError, OutputError, RecipeError
 from tinygen.fit.budget import Budget, check_limits
-from tinygen.fit.measure import Progress, Source, load_source
+from tinygen.fit.measure import Judge, Progress, Source, load_source
 from tinygen.fit.page import BoardResult, FitResult, render_page
 from tinygen.fit.points import Candidate, candidates, select
 from tinygen.fit.prove import Point, Prover, commands
-from tinygen.fit.search import TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
+from tinygen.fit.search import JUDGE_SAMPLES, TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
 from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.fit.space import NEED_TRAINING, check_techniques
 from tinygen.targets.board import Board, load_board
@@ -60,9 +61,9 @@ def default_storage(work: Path) -> str:
 
 def fit(
     job: Job, effort: Effort, places: Places, *, command: str, resume: bool, force: bool, progress: Progress,
-    watch: Watch,
-) -> tuple[FitResult, list[str]]:  # fmt: skip
-    """Search, build and prove what was found, and write the report; also gives notes.
+    watch: Watch, tell: Callable[[list[str]], None],
+) -> FitResult:  # fmt: skip
+    """Search, build and prove what was found, and write the report; `tell` gets notes before the search begins.
 
     RecipeError for what makes no sense, OutputError for a storage or folder that cannot be used, or for a search that
     is there already and was not to be resumed.
@@ -78,6 +79,7 @@ def fit(
         job = replace(job, training=replace(job.training, epochs=max(LEAST_EPOCHS, -(-LEAST_STEPS // steps))))
     check_layers(source.graph, Recipe())
     check_limits(job.limits, boards, source)
+    tell([*source.imported.notes, *notes, *_above_float(source, job.limits.quality)])
     test = None if places.test is None else read_test(source, places.test)
     _check_storage(job, source, places, resume=resume)
     found = search(
@@ -86,7 +88,7 @@ def fit(
     )  # fmt: skip
     result = _conclude(job, source, found, effort, places, test, boards, command, progress)
     write_folder(places.out, _files(result), force=force)
-    return result, notes
+    return result
 
 
 def _without_torch(job: Job) -> tuple[Job, list[str]]:
@@ -98,6 +100,19 @@ def _without_torch(job: Job) -> tuple[Job, list[str]]:
     except MissingToolError as e:
         return _untrained(job), [f"searched without fine-tuning: {e}"]
     return job, []
+
+
+def _above_float(source: Source, wanted: float | None) -> list[str]:
+    """A note, where more is asked for than the float network gives."""
+    if wanted is None:
+        return []
+    judge = Judge(source.graph, some(source.validation, JUDGE_SAMPLES, SPLIT_SEED))
+    if judge.float_quality >= wanted:
+        return []
+    return [
+        f"--min-accuracy {wanted:g} is more than the float network has: {judge.measure} {judge.float_quality:.4f} on "
+        "the validation part."
+    ]
 
 
 def _untrained(job: Job) -> Job:
@@ -146,9 +161,8 @@ def _conclude(
         budget = job.limits.on(board)
         rows = candidates(records, board_id, budget)
         points = _prove(prover, rows, board, budget, effort.points, progress)
-        shapes = [f"{k}={','.join(map(str, v))}" for k, v in job.input_shapes.items()]
         for p in points:
-            texts[p.name] = commands(p, job.model, job.data, f"{places.out}/{folder_of(p)}", shapes)
+            texts[p.name] = commands(p, job, f"{places.out}/{folder_of(p)}")
         results.append(BoardResult(board, budget, tuple(rows), tuple(points), tuple(_nearest(points))))
     judge = prover.test or prover.validation
     return FitResult(

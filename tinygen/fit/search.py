@@ -38,6 +38,7 @@ TRAIN_SAMPLES, JUDGE_SAMPLES = 4000, 1000
 #: Without a sign of life for so many seconds, a trial of another machine counts as lost.
 LOST_AFTER = 900.0
 _BEAT = 30.0
+_FAULTS = (ValueError, ArithmeticError, RuntimeError, MemoryError)
 DIRECTIONS = ("maximize", "minimize", "minimize", "minimize")
 
 
@@ -332,12 +333,14 @@ class Worker:
         start = time.monotonic()
         try:
             record = known or self._score(recipe, _beating(trial, progress, url))
-        except TinygenError as e:
+        except (TinygenError, *_FAULTS) as e:
+            # A fault of ours, or of a library, in one combination is shown with it and does not end the others.
+            why = str(e) if isinstance(e, TinygenError) else f"{type(e).__name__}: {e}"
             with storage_errors(url):
                 trial.set_user_attr("recipe", to_dict(recipe))
-                trial.set_user_attr("error", " ".join(str(e).split())[:500])
+                trial.set_user_attr("error", " ".join(why.split())[:500])
                 study.tell(trial, state=search.optuna.trial.TrialState.PRUNED)
-            return Failure(recipe, str(e))
+            return Failure(recipe, why)
         if known is None:
             record = Record(record.recipe, record.quality, record.costs, round(time.monotonic() - start, 1))
         # A trial that was silent for too long was given to another worker, whose result counts.
