@@ -18,9 +18,9 @@ from tinygen.targets.kernel_sizes import known_bytes
 MODES = ("speed", "balanced", "size")
 #: What a kibibyte of flash is worth, as a part of the network's time.
 KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
-#: The same of weights that compression left with few values or many zeros: who compressed a network asked for flash.
-#: Only for `speed` do they count no more than others.
-COMPRESSED_WORTH = {"speed": 1e-6, "balanced": 0.25, "size": 0.25}
+#: What all constants of the network are worth where compression left them few values or many zeros: who compressed it
+#: asked for flash, so halving them may cost 1.5 times the network's time, whatever its size. Not for `speed`.
+COMPRESSED_WORTH = {"speed": 0.0, "balanced": 3.0, "size": 3.0}
 #: Kernels that read weights in a form that is smaller than int8.
 COMPRESSED = ("_pal", "_sparse_")
 #: What all of the network's activations as stack again would be worth, likewise.
@@ -50,7 +50,8 @@ def choose(
     Starts from the best of each by itself, then changes one call, or many, as long as the whole gets better:
     deterministic, and never worse than the start.
     """
-    rows = [_options(row, core, optimize, slow_loops) for row in candidates]
+    total = sum(k.array.nbytes for row in candidates for k in row[-1].consts)
+    rows = [_options(row, core, optimize, slow_loops, total) for row in candidates]
     fastest = sum(min(o.cycles for o in row) for row in rows)
     stack_worth = STACK_WORTH[optimize] / max(activations, 1)
 
@@ -109,11 +110,13 @@ def _all_at_once(
     return best
 
 
-def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool) -> list[_Option]:
-    """The candidates with what they cost; those that nobody measured only where there is nothing else."""
+def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool, total: int) -> list[_Option]:
+    """The candidates with what they cost; those that nobody measured only where there is nothing else. `total`: bytes
+    of the network's constants."""
     measured = [c for c in row if cost.known(c, core)] or list(row[:1])
-    compressed = any(part in name for c in row for name in (c.kernel, *c.uses) for part in COMPRESSED)
-    constant = (COMPRESSED_WORTH if compressed else KIB_WORTH)[optimize] / 1024
+    constant = KIB_WORTH[optimize] / 1024
+    if any(part in name for c in row for name in (c.kernel, *c.uses) for part in COMPRESSED):
+        constant = max(constant, COMPRESSED_WORTH[optimize] / max(total, 1))
     return [_option(c, core, optimize, optimize == "balanced" and slow_loops, constant) for c in measured]
 
 
