@@ -76,7 +76,7 @@ def test_a_wrong_bit_fails_and_so_does_a_broken_build(tmp_path: Path) -> None:
     assert not result.ok
     assert [(case.status, case.message) for case in result.cases] == [
         ("PASSED", ""),
-        ("FAILED", "output0 differs at 7"),
+        ("FAILED", "output0 differs at byte 7"),
         ("PASSED", ""),
     ]
     source.write_text("#error broken\n")
