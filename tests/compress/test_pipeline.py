@@ -85,6 +85,8 @@ def test_each_technique_does_its_own(source: Source) -> None:
     assert len(np.unique(integers(clustered, WIDE_LAYER))) <= 8
     narrow = run(source, Recipe(bits=Bits(4)))
     assert np.abs(integers(narrow, WIDE_LAYER)).max() == 7
+    mixed = [run(source, Recipe(bits=Bits("mixed", max_loss_db=db))) for db in (0.1, 40.0)]
+    assert [np.abs(integers(m, WIDE_LAYER)).max() for m in mixed] == [127, 7]
     wide = run(source, Recipe(activations=Activations(16)))
     kinds = {t.quant.bits for t in wide.graph.tensors.values() if t.const is None and t.quant is not None}
     assert kinds == {16}

@@ -237,8 +237,8 @@ class _Work:
             if value == "mixed":
                 assert settings is not None
                 network = mixed_bits(
-                    network, self.few, candidates=settings.candidates, layers=names, log=self.log,
-                    progress=self.progress,
+                    network, self.few, candidates=settings.candidates, max_loss_db=settings.max_loss_db,
+                    layers=names, log=self.log, progress=self.progress,
                 )  # fmt: skip
             else:
                 network = set_bits(network, value, names, log=self.log)

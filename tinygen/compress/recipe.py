@@ -107,12 +107,15 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Bits:
-    """Weights of fewer bits: one number for all, or "mixed", chosen per layer by what each number costs."""
+    """Weights of fewer bits: one number for all; or "mixed", of `candidates` for each layer the fewest, as long as the
+    outputs' noise stays within `max_loss_db` of that of int8."""
 
     weights: int | Literal["mixed"] = 4
     candidates: tuple[int, ...] = (8, 6, 5, 4)
+    max_loss_db: float = 6.0
 
     def __post_init__(self) -> None:
+        _within("bits.max_loss_db", self.max_loss_db, 0.1, 60.0)
         if self.weights != "mixed":
             _one_of("bits.weights", self.weights, (*BITS, "mixed"))
         for bits in self.candidates:

@@ -17,6 +17,8 @@ NEED_TRAINING = ("student",)
 _PATTERNS = ("unstructured", "2:4", "1:4", "block4")
 _CLUSTERS = (64, 32, 16, 8, 4)
 _BITS = (6, 5, 4)
+#: Noise that mixed bits may add: fine-tuning takes most of it back.
+_MIXED_DB = 12.0
 _ENERGIES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7)
 #: What every parameter means when it is off: the network as it is.
 _OFF: dict[str, Any] = {"width": 1.0, "prune": 0.0, "energy": 1.0, "pattern": "dense", "form": "int8", "wide": False}
@@ -60,7 +62,7 @@ def suggest(trial: Trial, techniques: Sequence[str], training: Training | None, 
     if kind == "cluster":
         found["cluster"] = Cluster(int(number))
     elif kind == "bits":
-        found["bits"] = Bits("mixed" if number == "mixed" else int(number))
+        found["bits"] = Bits("mixed", max_loss_db=_MIXED_DB) if number == "mixed" else Bits(int(number))
     if "activations" in techniques and trial.suggest_categorical("wide", (False, True)):
         found["activations"] = Activations(16)
     if training is not None and found:
