@@ -31,6 +31,7 @@ from tinygen.compress.recipe import Bits, Cluster, Prune, Rank, Recipe, Sparsity
 from tinygen.compress.split import split
 from tinygen.compress.train.settings import Training
 from tinygen.emit.library import render_library
+from tinygen.errors import TargetError, TinygenError
 from tinygen.fit.measure import Source
 from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.frontend.onnx_reader import read_onnx
@@ -51,22 +52,22 @@ TECHNIQUES: dict[str, Recipe] = {
     "2:4": Recipe(sparsity=Sparsity(pattern="2:4")),
     "blocks 50 %": Recipe(sparsity=Sparsity(0.5, "block4")),
     "channels -50 %": Recipe(prune=Prune(0.5)),
-    "rank -40 %": Recipe(rank=Rank(amount=0.4, measure="macs")),
+    "rank, 95 % energy": Recipe(rank=Rank(energy=0.95, measure="macs")),
     "student 1/2": Recipe(student=Student(width=0.5), training=Training()),
 }
 #: Techniques of the table of pairs, one of a kind.
-PAIRED = ("4 bits", "zeros 75 %", "channels -50 %", "rank -40 %", "student 1/2")
+PAIRED = ("4 bits", "zeros 75 %", "channels -50 %", "rank, 95 % energy", "student 1/2")
 
 
-def source_of(network: str, data: Dataset) -> Source:
-    """The network and its training data, split as `tinygen compress` does."""
+def source_of(network: str, data: Dataset, *, hold_back: bool = True) -> Source:
+    """The network and its training data, split as `tinygen compress` does, or whole as with --all-data."""
     assert data.train is not None
     path = shared_dir() / "models" / f"{network}_pt_legacy.onnx"
     imported = read_onnx(path, name=network)
     x, labels = data.train
     samples = Samples((np.ascontiguousarray(x),), labels, "0" * 64, "../shared")
     fit, validation = split(samples, SPLIT_SEED)
-    return Source(path, samples.sha256, imported, tidy(imported.graph), fit, validation)
+    return Source(path, samples.sha256, imported, tidy(imported.graph), fit if hold_back else samples, validation)
 
 
 def measured(network: str, data: Dataset, model: Path, recipe: Recipe | None, calibration: Samples) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def measured(network: str, data: Dataset, model: Path, recipe: Recipe | None, ca
             try:
                 built = flow.build(model, Path(folder) / "out", options)
                 break
-            except flow.TargetError:
+            except TargetError:
                 if board == BOARDS[-1]:
                     raise
     assert built.sizes is not None
@@ -97,10 +98,10 @@ def measured(network: str, data: Dataset, model: Path, recipe: Recipe | None, ca
     }
 
 
-def row(network: str, recipe: Recipe | None) -> dict[str, Any]:
+def row(network: str, recipe: Recipe | None, *, hold_back: bool = True) -> dict[str, Any]:
     """One row: the network as it is (None), or what a recipe makes of it."""
     data = dataset_for(f"{network}_pt_legacy")
-    source = source_of(network, data)
+    source = source_of(network, data, hold_back=hold_back)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
         model = source.path
@@ -140,7 +141,7 @@ def technique_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
         for pair in combinations(PAIRED, 2):
             rows[f"{network}: {' + '.join(pair)}, trained"] = trained(merged(TECHNIQUES[p] for p in pair), epochs)
         everything = merged(TECHNIQUES[p] for p in PAIRED)
-        mild = replace(everything, student=None, prune=Prune(0.3), sparsity=Sparsity(0.5), rank=Rank(amount=0.2))
+        mild = replace(everything, student=None, prune=Prune(0.3), sparsity=Sparsity(0.5), rank=Rank(energy=0.98))
         rows[f"{network}: all, trained"] = trained(everything, epochs)
         rows[f"{network}: all, milder, trained"] = trained(mild, epochs)
     return rows
@@ -196,8 +197,8 @@ def main(arguments: Sequence[str]) -> int:
         if name in load():
             continue
         try:
-            found = row(name.split(":")[0], recipe)
-        except flow.TinygenError as e:
+            found = row(name.split(":")[0], recipe, hold_back=arguments[0] == "techniques")
+        except TinygenError as e:
             found = {"refused": str(e)}
         record(name, found)
         print(f"{i + 1}/{len(rows)} {name}: {found}", file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ from tinygen.cli.options import shapes
 from tinygen.compress import recipe as r
 from tinygen.compress.train.settings import Training
 from tinygen.emit.writer import write_file
-from tinygen.errors import OutputError, RecipeError, TargetError
+from tinygen.errors import DataError, OutputError, RecipeError, TargetError
 from tinygen.fit import space
 from tinygen.fit.budget import Limits, parse_seconds, parse_size
 from tinygen.fit.measure import load_source
@@ -54,7 +54,8 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--data", required=True, type=click.Path(path_type=Path),
               help="Samples to compress with: .npz with x, and y where there are labels.")  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path),
-              help="Samples to judge the result by, once; a fifth of --data is held back unless given.")  # fmt: skip
+              help="Samples to judge the result by, once; else a fifth of --data, held back, does.")  # fmt: skip
+@click.option("--all-data", is_flag=True, help="Hold nothing back: fit with all of --data. Needs --test.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="ONNX file (QDQ) to write.")
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path),
               help="TOML file with the techniques; options change what it says.")  # fmt: skip
@@ -82,8 +83,8 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @source_options
 def compress(
-    model: Path, data: Path, test: Path | None, output: Path, recipe_file: Path | None, save_recipe: Path | None,
-    checkpoints: Path | None, board: str, optimize: str, as_json: bool, name: str | None, method: str,
+    model: Path, data: Path, test: Path | None, all_data: bool, output: Path, recipe_file: Path | None,
+    save_recipe: Path | None, checkpoints: Path | None, board: str, optimize: str, as_json: bool, name: str | None, method: str,
     input_shapes: dict[str, tuple[int, ...]], **options: Any,
 ) -> None:  # fmt: skip
     """Make MODEL smaller by the techniques asked for, and write it as an ONNX file that tinygen build takes."""
@@ -94,10 +95,14 @@ def compress(
             "nothing to do: found no technique; allowed are --prune, --rank, --sparsity, --cluster, --bits, "
             "--activations, --student, --epochs, --repair, or a --recipe with any of them."
         )
+    if all_data and test is None:
+        raise DataError("--all-data: found no --test; without it nothing is left to judge the result by. Give both.")
     for path in (output, save_recipe):
         check_file(path)
     target = load_board(board)
-    source = load_source(model, data, seed=SPLIT_SEED, input_shapes=input_shapes, name=name)
+    source = load_source(
+        model, data, seed=SPLIT_SEED, input_shapes=input_shapes, name=name, hold_back=not all_data
+    )  # fmt: skip
     if not as_json:
         notes(list(source.imported.notes))
     with Bars() as bars:

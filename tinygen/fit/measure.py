@@ -45,15 +45,19 @@ class Source:
 
 
 def load_source(
-    path: Path, data: Path, *, seed: int, input_shapes: Mapping[str, tuple[int, ...]], name: str | None = None
-) -> Source:
-    """Model and samples from their files. DataError for data that does not fit, labels too, or is too little."""
+    path: Path, data: Path, *, seed: int, input_shapes: Mapping[str, tuple[int, ...]], name: str | None = None,
+    hold_back: bool = True,
+) -> Source:  # fmt: skip
+    """Model and samples from their files. DataError for data that does not fit, labels too, or is too little.
+
+    Without `hold_back` the part to fit with is all of them: for when other samples judge.
+    """
     imported = read_onnx(path, name=flow.model_name(name or path.stem), input_shapes=input_shapes)
     graph = tidy(imported.graph)
     samples = flow.read_samples(data, imported, graph, None)
     check_labels(graph, samples)
     fit, validation = split(samples, seed)
-    return Source(path, samples.sha256, imported, graph, fit, validation)
+    return Source(path, samples.sha256, imported, graph, fit if hold_back else samples, validation)
 
 
 # -- quality ---------------------------------------------------------------------------------------------------------
