@@ -56,7 +56,7 @@ CASES = [
     Case("compress_nothing", _compress(), RECIPE, "no technique", "nothing to do", "--cluster"),
     Case("compress_data_missing", lambda p: (*_compress("--cluster", "8")(p)[:3], "no.npz", "-o", "o", "--rank", "0.5"),
          DATA, "no.npz", "does not exist", "Give a .npz"),
-    Case("compress_nothing_to_judge_by", _compress("--cluster", "8", "--all-data"), DATA, "--all-data", "no --test"),
+    Case("compress_nothing_to_judge_by", _compress("--cluster", "8", "--all-data"), DATA, "--all-data", "no --test", "Give both"),
     Case("compress_too_few", _compress("--cluster", "8", x=X[:6]), DATA, "data.npz", "found 6 samples",
          "at least 10 are needed"),
     Case("compress_label_beyond", _compress("--cluster", "8", y=LABELS + 30), DATA, "label 0 is 30", "data.npz",

@@ -83,7 +83,8 @@ def test_c_equals_integers(name: str, case: Case, core: str, require_tool: Calla
     fixed, xs, _ = fixed_case(case)
     target = get_core({"native-dsp": "cortex-m4", "native-mve": "cortex-m55"}.get(core, core))
     planned = plan(fixed, target)
-    ports = [tuple(PortView(e.name, e.length, e.quant.bits) for e in ends) for ends in (planned.inputs, planned.outputs)]
+    ends = (planned.inputs, planned.outputs)
+    ports = [tuple(PortView(e.name, e.length, e.quant.bits) for e in each) for each in ends]
     model = ModelView("case", "CASE", "0", *ports)
 
     def render(trace: bool) -> Mapping[str, bytes]:

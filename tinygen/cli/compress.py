@@ -84,8 +84,8 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @source_options
 def compress(
     model: Path, data: Path, test: Path | None, all_data: bool, output: Path, recipe_file: Path | None,
-    save_recipe: Path | None, checkpoints: Path | None, board: str, optimize: str, as_json: bool, name: str | None, method: str,
-    input_shapes: dict[str, tuple[int, ...]], **options: Any,
+    save_recipe: Path | None, checkpoints: Path | None, board: str, optimize: str, as_json: bool, name: str | None,
+    method: str, input_shapes: dict[str, tuple[int, ...]], **options: Any,
 ) -> None:  # fmt: skip
     """Make MODEL smaller by the techniques asked for, and write it as an ONNX file that tinygen build takes."""
     recipe = r.read_recipe(recipe_file) if recipe_file is not None else r.Recipe()
