@@ -28,7 +28,7 @@ from benchmarks.datasets import Dataset, dataset_for, score, shared_dir
 from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.compress.recipe import Bits, Cluster, Prune, Rank, Recipe, Sparsity, Student, read_recipe
-from tinygen.compress.split import split
+from tinygen.compress.split import some, split
 from tinygen.compress.train.settings import Training
 from tinygen.emit.library import render_library
 from tinygen.errors import TargetError, TinygenError
@@ -43,11 +43,13 @@ RESULTS = Path(__file__).parent / "results" / "compression.json"
 RECIPES = Path(__file__).parent / "recipes"
 BOARDS = ("nucleo_f446re", "disco_f407vg")  # the second where the uncompressed teachers do not fit the first
 
-#: Networks of the table of techniques, and how long each trains.
-NETWORKS = {"fm_lenet_bn": 4, "fsdd_dscnn": 12, "imu_cnn1d": 12}
+#: Networks of the table of techniques, and how many epochs each trains; and on how many of its samples, if not all.
+NETWORKS = {"fm_lenet_bn": 6, "fsdd_dscnn": 12, "imu_cnn1d": 12}
+TRAINING_SAMPLES = {"fm_lenet_bn": 6000}
 TECHNIQUES: dict[str, Recipe] = {
     "4 bits": Recipe(bits=Bits(4)),
     "codebook 16": Recipe(cluster=Cluster(16)),
+    "codebook 16, shared": Recipe(cluster=Cluster(16, shared=True)),
     "zeros 75 %": Recipe(sparsity=Sparsity(0.75)),
     "2:4": Recipe(sparsity=Sparsity(pattern="2:4")),
     "blocks 50 %": Recipe(sparsity=Sparsity(0.5, "block4")),
@@ -102,6 +104,8 @@ def row(network: str, recipe: Recipe | None, *, hold_back: bool = True) -> dict[
     """One row: the network as it is (None), or what a recipe makes of it."""
     data = dataset_for(f"{network}_pt_legacy")
     source = source_of(network, data, hold_back=hold_back)
+    if hold_back and network in TRAINING_SAMPLES:
+        source = replace(source, fit=some(source.fit, TRAINING_SAMPLES[network], SPLIT_SEED))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
         model = source.path
