@@ -30,13 +30,13 @@ def test_commands_are_found() -> None:
     text = "```console\n$ tinygen a \\\n  b\nmake x\n```\n| `tinygen c d` | `other` |\n"
     assert commands(text) == [["a", "b"], ["c", "d"]]
     assert {c[0] for c in commands((ROOT / "README.md").read_text())} == {
-        *("inspect", "build", "eval", "verify", "profile", "boards", "ops"),
+        *("inspect", "build", "eval", "quantize", "compress", "fit", "verify", "profile", "boards", "ops"),
     }
 
 
 @pytest.mark.parametrize("example", [None, *EXAMPLES])
 def test_readme_commands_run(example: str | None, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
-    """The project's own README speaks of model.onnx, calib.npz and test.npz: those of an example stand in."""
+    """The project's own README speaks of model.onnx, calib.npz, train.npz and test.npz: those of an example stand in."""
     for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
         require_tool(tool)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -44,15 +44,17 @@ def test_readme_commands_run(example: str | None, tmp_path: Path, require_tool: 
     for source, name in (
         ("digits.onnx", "model.onnx"),
         ("digits_calib.npz", "calib.npz"),
+        ("digits_calib.npz", "train.npz"),
         ("digits_test.npz", "test.npz"),
     ):
         shutil.copy(digits / source, tmp_path / name)
     path = ROOT / "README.md" if example is None else ROOT / "examples" / example / "README.md"
     found = commands(path.read_text(encoding="utf-8"))
     assert found, f"{path} shows no command"
-    order = ["boards", "ops", "inspect", "build", "eval", "verify", "profile"]
+    order = ["boards", "ops", "inspect", "quantize", "compress", "fit", "build", "eval", "verify", "profile"]
     for command in sorted(found, key=lambda c: order.index(c[0])):
-        ok(*command, cwd=tmp_path)
+        short = ("--trials", "2", "--epochs", "1") if command[0] == "fit" else ()
+        ok(*command, *short, cwd=tmp_path)
 
 
 def test_readme_c_code_compiles(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
