@@ -72,10 +72,10 @@ def source_of(network: str, data: Dataset, *, hold_back: bool = True) -> Source:
     return Source(path, samples.sha256, imported, tidy(imported.graph), fit if hold_back else samples, validation)
 
 
-def measured(network: str, data: Dataset, model: Path, recipe: Recipe | None, calibration: Samples) -> dict[str, Any]:
+def measured(network: str, data: Dataset, model: Path, calibration: Samples, optimize: str) -> dict[str, Any]:
     """Figures of a model file, built and proved for a board."""
     for board in BOARDS:
-        options = flow.Options(board, calibration, name=network)
+        options = flow.Options(board, calibration, name=network, optimize=optimize)
         with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
             try:
                 built = flow.build(model, Path(folder) / "out", options)
@@ -101,7 +101,7 @@ def measured(network: str, data: Dataset, model: Path, recipe: Recipe | None, ca
 
 
 def row(network: str, recipe: Recipe | None, *, hold_back: bool = True) -> dict[str, Any]:
-    """One row: the network as it is (None), or what a recipe makes of it."""
+    """One row: the network as it is (None), or what a recipe makes of it; with all data also for --optimize size."""
     data = dataset_for(f"{network}_pt_legacy")
     source = source_of(network, data, hold_back=hold_back)
     if hold_back and network in TRAINING_SAMPLES:
@@ -115,7 +115,9 @@ def row(network: str, recipe: Recipe | None, *, hold_back: bool = True) -> dict[
             model.write_bytes(content)
         seconds = time.perf_counter() - start
         few = Samples(tuple(x[:200] for x in source.fit.inputs), None, "0" * 64, "../shared")
-        found = measured(network, data, model, recipe, few)
+        found = measured(network, data, model, few, "balanced")
+        if not hold_back:
+            found["size"] = measured(network, data, model, few, "size")
     return {"float": data.float_reference, **found, "seconds": round(seconds)}
 
 

@@ -210,8 +210,10 @@ def compression(network: str) -> str:
         if "refused" in r:
             rows.append([name, "refused", *[""] * 5])
             continue
-        rows.append([name, f"{r['accuracy']:.4f}", *(number(r[k]) for k in ("constants", "flash", "cycles", "arena")),
-                     number(r["macs"])])  # fmt: skip
+        for way, f in ((name, r), (f"{name}, size", r.get("size"))):
+            if f is not None:
+                figures = (number(f[k]) for k in ("constants", "flash", "cycles", "arena", "macs"))
+                rows.append([way, f"{f['accuracy']:.4f}", *figures])
     return table(["", "accuracy", "constants", "flash", "M4 cycles", "arena", "MACs"], rows)
 
 
@@ -309,7 +311,7 @@ for zeros and few values that this version chooses by itself; without those, vww
 teachers for disco_f407vg) with `balanced`, proved equal on this computer and the emulated Cortex-M4, and judged on test
 half "a". "Trained": fine-tuned with the original as teacher, without labels: {training()}. "Constants" are weights,
 biases, multipliers and tables as stored; flash is the model with its kernels, without start-up code. "Recipe" rows are
-benchmarks/recipes/NETWORK.NAME.toml, fitted to all training data.
+benchmarks/recipes/NETWORK.NAME.toml, fitted to all training data; "size" is the same file built with `--optimize size`.
 
 {compressions()}
 
