@@ -36,7 +36,7 @@ def test_commands_are_found() -> None:
 
 @pytest.mark.parametrize("example", [None, *EXAMPLES])
 def test_readme_commands_run(example: str | None, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
-    """The project's own README speaks of model.onnx, calib.npz, train.npz and test.npz: those of an example stand in."""
+    """The project's own README speaks of model.onnx, calib.npz, train.npz, test.npz: those of an example stand in."""
     for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
         require_tool(tool)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
