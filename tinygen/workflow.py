@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ from tinygen.plan.planner import identifier, plan
 from tinygen.plan.predict import Prediction
 from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
+from tinygen.progress import Progress, no_progress
 from tinygen.targets.board import Board, all_boards, load_board
 from tinygen.targets.cores import get_core
 from tinygen.targets.flash import slow_loops
@@ -54,8 +55,6 @@ SYNTHETIC_SAMPLES = 32
 #: Samples over which the accuracy of every layer is measured.
 SQNR_SAMPLES = 32
 GOLDEN_SAMPLES = 2
-
-Progress = Callable[[str, int, int], None]
 
 
 #: What a model cannot be called in C: words of C and C++, headers that its own would hide, and files that stand beside
@@ -79,10 +78,6 @@ def model_name(text: str) -> str:
     """What a model is called in C: `text` as an identifier, and none that C or tinygen uses itself."""
     name = identifier(text)[:MAX_NAME].rstrip("_")
     return f"m_{name}" if name in RESERVED_NAMES or f"{name}_".startswith("tg_") else name
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """For callers that show none."""
 
 
 @dataclass(frozen=True, slots=True)

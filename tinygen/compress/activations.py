@@ -7,7 +7,7 @@ its constant part, D mean, is the bias's to make up for (`Statistics.bias_shift`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,7 @@ from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv
 from tinygen.ops.spatial import patches, two_d_shape
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress, no_progress
 
 #: Rows of a layer that are looked at, about: of larger images a random choice of positions.
 ROWS = 16384
@@ -32,10 +31,6 @@ FULL_COLUMNS = 4096
 CHUNK = 512
 #: Least share of the diagonal's mean added to a covariance, so that it can be inverted.
 _DAMPING = 1e-3
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """The Progress that says nothing."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -23,18 +23,14 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
+from tinygen.progress import Progress, no_progress
 
-Progress = Callable[[str, int, int], None]
 Project = Callable[[Array], Array]
 
 #: Scales that are tried, as shares of the one at which the largest weight is the largest integer.
 _SHARES = np.linspace(0.4, 1.0, 25)
 #: Sweeps of coordinate descent over all columns, at most.
 _SWEEPS = 8
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """The Progress that says nothing."""
 
 
 def learned_rounding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,15 +16,10 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, weights
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress, no_progress
 
 #: Numbers of bits that a weight may have.
 LEAST, MOST = 2, 8
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """The Progress that says nothing."""
 
 
 def set_bits(

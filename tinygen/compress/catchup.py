@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.compress.activations import CHUNK, FULL_COLUMNS, ROWS, Progress, Statistics, input_rows, no_progress
+from tinygen.compress.activations import CHUNK, FULL_COLUMNS, ROWS, Statistics, input_rows
 from tinygen.compress.change import set_weights
 from tinygen.compress.cluster import descend
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
@@ -22,6 +22,7 @@ from tinygen.compress.sparsity import fit_masked
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array
+from tinygen.progress import Progress, no_progress
 
 _SWEEPS = 2
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.activations import Progress, Statistics, gather, no_progress
+from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import choose_layers, set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, weights
 from tinygen.ir.types import Node, Quant
 from tinygen.numerics import Array
+from tinygen.progress import Progress, no_progress
 
 SIZES = (2, 4, 8, 16, 32, 64)
 #: Bins that the exact k-means works on, and rounds of Lloyd's algorithm on the weights themselves after it.

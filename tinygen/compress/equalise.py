@@ -12,7 +12,6 @@ out equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +26,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array
 from tinygen.ops import AvgPool, Conv, Dense, MaxPool, ReduceExtreme, ReduceSum, Reshape
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress
 
 #: A channel's factor stays within this of the geometric mean: dead channels are not blown up to the size of others.
 _LARGEST = 2.0**8

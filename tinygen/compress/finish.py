@@ -8,7 +8,7 @@ settles on: the FIXED graph of the finished network and that of its file are the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,15 +29,10 @@ from tinygen.ops.unary import Expr
 from tinygen.passes.base import fresh
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs, wide_tensors
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress, no_progress
 
 #: The scale of a channel whose weights are all zero, before `quantise` makes it large enough for the bias.
 _SMALL = 2.0**-40
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """The Progress that says nothing."""
 
 
 def finish(

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.activations import FULL_COLUMNS, Progress, Statistics, gather, no_progress
+from tinygen.compress.activations import FULL_COLUMNS, Statistics, gather
 from tinygen.compress.change import choose_layers
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import PLAIN, Network, weights
@@ -32,6 +32,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Conv, Dense
 from tinygen.ops.spatial import Window
 from tinygen.passes.base import fresh, replace_nodes
+from tinygen.progress import Progress, no_progress
 
 Method = Literal["lowrank", "tucker", "cp", "spatial", "depthwise"]
 Measure = Literal["weights", "macs"]

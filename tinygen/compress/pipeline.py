@@ -7,7 +7,7 @@ may take), fine-tuning under all of these, then `finish`, which pins every scale
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,10 @@ from tinygen.compress.split import some
 from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
 from tinygen.ir.types import Graph
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress, no_progress
 
 #: Samples that statistics of layers and ranges of activations are gathered over.
 STATISTICS = 512
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """For callers that show none."""
 
 
 @dataclass(frozen=True, slots=True)

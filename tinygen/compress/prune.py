@@ -17,7 +17,7 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import accuracy, sqnr_db
-from tinygen.compress.activations import Progress, Statistics, gather, no_progress
+from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
@@ -28,6 +28,7 @@ from tinygen.ir.types import Const, Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense
 from tinygen.passes.channels import Channels, couple, groups, is_depthwise, keep, weight_masks, width
+from tinygen.progress import Progress, no_progress
 
 CRITERIA = ("activation", "magnitude")
 MEASURES = ("macs", "weights", "channels")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,8 +13,8 @@ from tinygen.compress.network import Network, layers
 from tinygen.compress.repair import STEPS, Repaired, repair
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph
+from tinygen.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Mixed = Literal["mixed"]
 
 

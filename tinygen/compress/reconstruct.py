@@ -16,12 +16,13 @@ import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.compress.activations import FULL_COLUMNS, ROWS, Progress, input_rows, no_progress
+from tinygen.compress.activations import FULL_COLUMNS, ROWS, input_rows
 from tinygen.compress.change import set_weights
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv, Dense
+from tinygen.progress import Progress, no_progress
 
 #: One sample of so many judges the fit of the others.
 HELD_OUT = 4

@@ -29,8 +29,7 @@ from tinygen.numerics import Array, dequantise
 from tinygen.ops import Operator
 from tinygen.ops.base import need_quant
 from tinygen.passes.quantise import quantise, wide_tensors
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress, no_progress
 
 #: The steps, in the order in which they are tried.
 STEPS = ("equalise", "bias", "round", "wide")
@@ -45,10 +44,6 @@ LOSS, LOSS_DB = 0.002, 25.0
 MOST_WIDE = 8
 #: Samples that steps are judged by, at most, and those that the search for wide layers looks at.
 JUDGES, FEW = 256, 48
-
-
-def no_progress(phase: str, done: int, total: int) -> None:
-    """The Progress that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

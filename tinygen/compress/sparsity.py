@@ -16,7 +16,7 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import sqnr_db
-from tinygen.compress.activations import Progress, Statistics, gather, no_progress
+from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import choose_layers, set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, weights
@@ -24,6 +24,7 @@ from tinygen.errors import ModelError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Node
 from tinygen.numerics import Array
+from tinygen.progress import Progress, no_progress
 
 Pattern = Literal["unstructured", "2:4", "1:4", "block4"]
 Criterion = Literal["magnitude", "activation", "obs"]

@@ -26,8 +26,6 @@ from tinygen.plan.predict import Prediction
 from tinygen.targets.board import Board
 from tinygen.targets.flash import slow_loops
 
-Progress = Callable[[str, int, int], None]
-
 #: Samples that read a QDQ file back; its scales are all in it, so they decide nothing.
 _FEW = 2
 

@@ -13,11 +13,12 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.recipe import Recipe, with_training
 from tinygen.errors import MissingToolError
 from tinygen.fit.budget import Budget, blame
-from tinygen.fit.measure import Cost, Judge, Progress, Source, cost, read_back
+from tinygen.fit.measure import Cost, Judge, Source, cost, read_back
 from tinygen.fit.points import Candidate
 from tinygen.fit.search import Job
 from tinygen.fit.single import compressed_file
 from tinygen.profile.folder import profile_folder
+from tinygen.progress import Progress
 from tinygen.targets.board import Board
 from tinygen.targets.cores import get_core
 

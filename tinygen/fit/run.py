@@ -17,13 +17,14 @@ from tinygen.compress.train import need_torch
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError, OutputError, RecipeError
 from tinygen.fit.budget import Budget, check_limits
-from tinygen.fit.measure import Judge, Progress, Source, load_source
+from tinygen.fit.measure import Judge, Source, load_source
 from tinygen.fit.page import BoardResult, FitResult, render_page
 from tinygen.fit.points import Candidate, candidates, select
 from tinygen.fit.prove import Point, Prover, commands
 from tinygen.fit.search import JUDGE_SAMPLES, TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
 from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.fit.space import NEED_TRAINING, check_techniques
+from tinygen.progress import Progress
 from tinygen.targets.board import Board, load_board
 
 

@@ -27,9 +27,10 @@ from tinygen.compress.split import some
 from tinygen.compress.train.settings import Training
 from tinygen.errors import MissingToolError, OutputError, RecipeError, TinygenError
 from tinygen.fit.budget import Limits
-from tinygen.fit.measure import Judge, Progress, Source, cost, load_source, read_back
+from tinygen.fit.measure import Judge, Source, cost, load_source, read_back
 from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.fit.space import starts, suggest
+from tinygen.progress import Progress
 from tinygen.targets.board import Board, load_board
 from tinygen.version import VERSION
 

@@ -12,11 +12,12 @@ from tinygen.compress.pipeline import STATISTICS, compress
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.split import some
 from tinygen.errors import DataError, ModelError
-from tinygen.fit.measure import Cost, Judge, Progress, Source, check_labels, cost, read_back
+from tinygen.fit.measure import Cost, Judge, Source, check_labels, cost, read_back
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.simplify import size_of
+from tinygen.progress import Progress, no_progress
 from tinygen.targets.board import Board
 
 #: The seed of the split into parts to fit with and to judge by: that of the data, not of a recipe.
@@ -68,7 +69,7 @@ def _ports(ports: list[tuple[str, tuple[int, ...]]]) -> str:
 
 
 def compressed_file(
-    source: Source, recipe: Recipe, *, method: str = flow.DEFAULT_METHOD, progress: Progress = flow.no_progress,
+    source: Source, recipe: Recipe, *, method: str = flow.DEFAULT_METHOD, progress: Progress = no_progress,
     workdir: Path | None = None,
 ) -> tuple[bytes, tuple[LayerChange, ...]]:  # fmt: skip
     """The QDQ ONNX file that `recipe` makes of the network, and what each technique did."""
@@ -99,7 +100,7 @@ def figures(model: flow.Quantised, judge: Judge, board: Board, optimize: str) ->
 
 def run(
     source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Path | None = None,
-    method: str = flow.DEFAULT_METHOD, progress: Progress = flow.no_progress, workdir: Path | None = None,
+    method: str = flow.DEFAULT_METHOD, progress: Progress = no_progress, workdir: Path | None = None,
 ) -> Outcome:  # fmt: skip
     """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""
     samples = source.validation if test is None else read_test(source, test)

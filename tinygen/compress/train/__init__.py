@@ -5,7 +5,7 @@ Importing this package needs no torch; calling its functions does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,13 +15,7 @@ from tinygen.compress.train.settings import Training
 from tinygen.errors import MissingToolError
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array
-
-#: Called with (phase, done, total).
-Progress = Callable[[str, int, int], None]
-
-
-def _silent(phase: str, done: int, total: int) -> None:
-    """The Progress that says nothing."""
+from tinygen.progress import Progress, no_progress
 
 
 def fine_tune(
@@ -30,7 +24,7 @@ def fine_tune(
     samples: Samples,
     settings: Training,
     *,
-    progress: Progress = _silent,
+    progress: Progress = no_progress,
     checkpoint: Path | None = None,
     quants: Mapping[str, Quant] = MappingProxyType({}),
 ) -> Network:
@@ -50,7 +44,7 @@ def fine_tune(
 
 
 def taylor_scores(
-    network: Network, teacher: Graph | None, samples: Samples, settings: Training, *, progress: Progress = _silent
+    network: Network, teacher: Graph | None, samples: Samples, settings: Training, *, progress: Progress = no_progress
 ) -> Mapping[str, Array]:
     """How much each channel of each activation matters: tensor name to (channels,), of the last axis.
 

@@ -119,7 +119,6 @@ class FormModule(torch.nn.Module):
             self.book = torch.nn.Parameter(entries, requires_grad=learn_entries and len(entries) > 1)
         mask = None if form.mask is None else torch.from_numpy(form.mask.array.reshape(len(w), -1).copy())
         self.register_buffer("mask", mask)
-        self._shape = w.shape
         self._pattern = None if form.mask is None else zero_pattern(form.mask.array)
         self._kept = 0 if mask is None else int(mask.sum())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,8 +13,7 @@ from tinygen.compress.train.module import Change, GraphModule
 from tinygen.compress.train.settings import Training
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress
 
 #: Answers drawn for each sample.
 _DRAWS = 2

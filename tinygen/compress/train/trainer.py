@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +27,7 @@ from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, OutputError, TrainingError
 from tinygen.ir.types import Graph, Quant
 from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
-
-Progress = Callable[[str, int, int], None]
+from tinygen.progress import Progress
 
 #: Samples whose activations give the layers' ranges and units.
 OBSERVED = 256
