@@ -187,6 +187,11 @@ class Graph:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
 
     @cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        """The nodes."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
     def producer(self) -> Mapping[str, Node]:
         """Tensor name to the node that writes it."""
         return {out: node for node in self.nodes for out in node.outputs}

@@ -9,35 +9,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinygen.ir.types import Graph
+from tinygen.ir.types import Node
 from tinygen.ops import Operator, Unary
-from tinygen.passes.base import Pass, Promise, merge_origin, replace_nodes, rewire, until_stable
+from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        if not (isinstance(node.op, Unary) and node.op.expr == "x"):
-            continue
-        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-        if y.quant in (None, x.quant) and y.name not in graph.outputs:
-            return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
-        if graph.sole_consumer(x.name) is None:
-            continue
-        producer = graph.producer.get(x.name)
-        if producer is None:
-            if x.quant is None and y.name not in graph.outputs:
-                pinned = replace(x, quant=y.quant)
-                return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()}, (pinned,))
-            continue
-        if len(producer.outputs) != 1:
-            continue
-        assert isinstance(producer.op, Operator)
-        own = x.quant if x.quant is not None else producer.op.fixed_quant()
-        if own is None or own == y.quant or y.quant is None:
-            quant = y.quant if y.quant is not None else x.quant
-            merged = replace(producer, outputs=(y.name,), origin=merge_origin(producer, node))
-            return replace_nodes(graph, {producer.name: (merged,), node.name: ()}, (replace(y, quant=quant),))
-    return None
+def _step(graph: Draft, node: Node) -> bool:
+    if not (isinstance(node.op, Unary) and node.op.expr == "x"):
+        return False
+    x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+    if y.quant in (None, x.quant) and y.name not in graph.outputs:
+        return graph.bypass(node, x.name)
+    if graph.sole_consumer(x.name) is None:
+        return False
+    producer = graph.producer.get(x.name)
+    if producer is None:
+        if x.quant is None and y.name not in graph.outputs:
+            pinned = replace(x, quant=y.quant)
+            return graph.bypass(node, x.name, (pinned,))
+        return False
+    if len(producer.outputs) != 1:
+        return False
+    assert isinstance(producer.op, Operator)
+    own = x.quant if x.quant is not None else producer.op.fixed_quant()
+    if own is None or own == y.quant or y.quant is None:
+        quant = y.quant if y.quant is not None else x.quant
+        merged = replace(producer, outputs=(y.name,), origin=merge_origin(producer, node))
+        return graph.replace({producer.name: (merged,), node.name: ()}, (replace(y, quant=quant),))
+    return False
 
 
 PASS = Pass("absorb_pins", until_stable(_step), Promise.EXACT)

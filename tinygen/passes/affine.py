@@ -6,24 +6,25 @@ import math
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Tensor
+from tinygen.ir.types import Node, Tensor
 from tinygen.ops import Add, Conv, Mul
 from tinygen.ops.spatial import Window
-from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, until_stable
+from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 from tinygen.passes.fold_scale import channel_constant
 
 
-def _affine(graph: Graph, node: Node) -> Graph | None:
+def _affine(graph: Draft, node: Node) -> bool:
     """Mul by a per-channel constant, and the Add of one behind it."""
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     assert isinstance(node.op, Mul)
     scale = channel_constant(graph, node)
     if scale is None or len(y.shape) not in (3, 4) or y.shape[-1] == 1 or np.unique(scale).size == 1:
-        return None
+        return False
     activation = node.inputs[0] if graph.tensors[node.inputs[1]].const is not None else node.inputs[1]
     x = graph.tensors[activation]
     if x.shape != y.shape or x.shape[0] != 1:
-        return None
+        return False
     nodes, last = [node], node
     bias = np.zeros_like(scale)
     lo, hi = node.op.lo, node.op.hi
@@ -41,14 +42,11 @@ def _affine(graph: Graph, node: Node) -> Graph | None:
     conv = Node(
         node.name, Conv(window, x.shape[-1], lo, hi), (activation, w.name, b.name), last.outputs, merge_origin(*nodes)
     )
-    return replace_nodes(graph, {**{n.name: () for n in nodes}, last.name: (conv,)}, (w, b))
+    return graph.replace({**{n.name: () for n in nodes}, last.name: (conv,)}, (w, b))
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        if isinstance(node.op, Mul) and (found := _affine(graph, node)) is not None:
-            return found
-    return None
+def _step(graph: Draft, node: Node) -> bool:
+    return isinstance(node.op, Mul) and _affine(graph, node)
 
 
 PASS = Pass("affine", until_stable(_step), Promise.CLOSE)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Stage, Tensor
+from tinygen.passes.draft import Draft, Place
 
 
 class Promise(enum.Enum):
@@ -41,19 +43,86 @@ def apply(p: Pass, graph: Graph) -> Graph:
     return result
 
 
-def until_stable(step: Callable[[Graph], Graph | None]) -> Callable[[Graph], Graph]:
-    """A `run` that repeats `step` (None: nothing found) until nothing changes, then drops what nobody reads."""
+#: Looks at one node, and changes the draft where it finds what it wants: True then.
+Rule = Callable[[Draft, Node], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The same, of a draft as a whole."""
+
+    find: Callable[[Draft], bool]
+
+
+def until_stable(*rules: Rule | Whole) -> Callable[[Graph], Graph]:
+    """A `run` that applies rules until nothing changes, then drops what nobody reads.
+
+    Always the first node in order of execution that the first rule wants; a later rule where no earlier one finds
+    anything. After a change only nodes near it are looked at again, and all of them once more before the end, so the
+    time grows with the number of nodes and changes, not with their product.
+    """
 
     def run(graph: Graph) -> Graph:
-        changed = False
-        for _ in range(20 * len(graph.nodes) + 200):
-            after = step(graph)
-            if after is None:
-                return drop_dead(graph) if changed else graph
-            graph, changed = after, True
-        raise invariants.InvariantError("a rewrite does not come to rest")
+        draft = Draft(graph)
+        left = 20 * len(graph.nodes) + 200
+        changes = found = _sweep(draft, rules, left)
+        while found:
+            found = _sweep(draft, rules, left - changes)
+            changes += found
+        return draft.freeze() if changes else graph
 
     return run
+
+
+def _sweep(draft: Draft, rules: Sequence[Rule | Whole], most: int) -> int:
+    """The rules on every node, and again on those near a change; the number of changes."""
+    everybody = [n.name for n in draft.nodes]
+    queues = [_Queue(draft, everybody) for _ in rules]
+    changes = 0
+    while any(_apply(draft, rule, queue) for rule, queue in zip(rules, queues, strict=True)):
+        changes += 1
+        if changes > most:
+            raise invariants.InvariantError("a rewrite does not come to rest")
+        for queue in queues:
+            queue.add(draft.touched)
+        draft.touched.clear()
+    return changes
+
+
+def _apply(draft: Draft, rule: Rule | Whole, queue: _Queue) -> bool:
+    """Apply a rule once; False when nobody who waits matches."""
+    if isinstance(rule, Whole):
+        return rule.find(draft)
+    while (node := queue.pop()) is not None:
+        if rule(draft, node):
+            return True
+    return False
+
+
+class _Queue:
+    """Nodes of a draft that a rule has yet to look at, first to execute first."""
+
+    def __init__(self, draft: Draft, names: Iterable[str]) -> None:
+        self._draft = draft
+        self._heap: list[tuple[Place, str]] = []
+        self._waiting: set[tuple[Place, str]] = set()
+        self.add(names)
+
+    def add(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._draft.by_name and (entry := (self._draft.place(name), name)) not in self._waiting:
+                self._waiting.add(entry)
+                heappush(self._heap, entry)
+
+    def pop(self) -> Node | None:
+        """The first; what has gone or moved since it was added is passed over."""
+        while self._heap:
+            entry = heappop(self._heap)
+            self._waiting.discard(entry)
+            place, name = entry
+            if name in self._draft.by_name and self._draft.place(name) == place:
+                return self._draft.by_name[name]
+        return None
 
 
 def drop_dead(graph: Graph) -> Graph:
@@ -89,10 +158,9 @@ def merge_origin(*nodes: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for n in nodes for name in n.origin))
 
 
-def fresh(graph: Graph, stem: str) -> str:
+def fresh(graph: Graph | Draft, stem: str) -> str:
     """A name no tensor or node has yet."""
-    taken = graph.tensors.keys() | {n.name for n in graph.nodes}
     name, k = stem, 1
-    while name in taken:
+    while name in graph.tensors or name in graph.by_name:
         name, k = f"{stem}_{k}", k + 1
     return name

@@ -8,43 +8,43 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinygen.ir.types import Graph, Node, Tensor
+from tinygen.ir.types import Node, Tensor
 from tinygen.ops import AvgPool, Conv, Dense, ReduceSum, Reshape
-from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, rewire, until_stable
+from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 
 
-def _reshape(graph: Graph, node: Node) -> Graph | None:
+def _reshape(graph: Draft, node: Node) -> bool:
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     if x.shape == y.shape and y.name not in graph.outputs and (y.quant is None or y.quant == x.quant):
-        return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
+        return graph.bypass(node, x.name)
     before = graph.producer.get(x.name)
     if before is not None and isinstance(before.op, Reshape) and (x.quant is None or x.quant == y.quant):
         merged = replace(node, inputs=before.inputs, origin=merge_origin(before, node))
-        return replace_nodes(graph, {node.name: (merged,)})
-    return None
+        return graph.replace({node.name: (merged,)})
+    return False
 
 
-def _pool(graph: Graph, node: Node) -> Graph | None:
+def _pool(graph: Draft, node: Node) -> bool:
     assert isinstance(node.op, AvgPool)
     window, x = node.op.window, graph.ins(node)[0]
     if window.kernel != x.shape[1:-1] or any(window.pads):
-        return None
+        return False
     axes = tuple(range(1, len(x.shape) - 1))
-    return replace_nodes(graph, {node.name: (replace(node, op=ReduceSum(axes, keepdims=True)),)})
+    return graph.replace({node.name: (replace(node, op=ReduceSum(axes, keepdims=True)),)})
 
 
-def _conv(graph: Graph, node: Node) -> Graph | None:
+def _conv(graph: Draft, node: Node) -> bool:
     op = node.op
     assert isinstance(op, Conv)
     x, w, _ = graph.ins(node)
     y = graph.outs(node)[0]
     if op.groups != 1 or op.window.kernel != x.shape[1:-1] or any(op.window.pads):
-        return None
+        return False
     flat = Tensor(fresh(graph, f"{x.name}_flat"), (1, x.size))
     row = Tensor(fresh(graph, f"{y.name}_row"), (1, y.size), quant=y.quant)
     weights = Tensor.constant(fresh(graph, f"{w.name}_flat"), w.array.reshape(w.shape[0], -1), w.quant)
-    return replace_nodes(
-        graph,
+    return graph.replace(
         {
             node.name: (
                 Node(fresh(graph, f"{node.name}_in"), Reshape(flat.shape), (x.name,), (flat.name,), node.origin),
@@ -58,18 +58,12 @@ def _conv(graph: Graph, node: Node) -> Graph | None:
     )
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        found = None
-        if isinstance(node.op, Reshape):
-            found = _reshape(graph, node)
-        elif isinstance(node.op, AvgPool):
-            found = _pool(graph, node)
-        elif isinstance(node.op, Conv):
-            found = _conv(graph, node)
-        if found is not None:
-            return found
-    return None
+def _step(graph: Draft, node: Node) -> bool:
+    if isinstance(node.op, Reshape):
+        return _reshape(graph, node)
+    if isinstance(node.op, AvgPool):
+        return _pool(graph, node)
+    return isinstance(node.op, Conv) and _conv(graph, node)
 
 
 PASS = Pass("canonical", until_stable(_step), Promise.CLOSE)

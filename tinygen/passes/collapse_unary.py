@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinygen.ir.types import Graph, Node
+from tinygen.ir.types import Node
 from tinygen.ops import Add, Extreme, Mul, Unary
 from tinygen.ops.unary import Expr, clip_expr, substitute
-from tinygen.passes.base import Pass, Promise, merge_origin, replace_nodes, until_stable
+from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 
 
 def _expression(op: Add | Mul | Extreme, a: Expr, b: Expr) -> Expr:
@@ -21,7 +22,7 @@ def _expression(op: Add | Mul | Extreme, a: Expr, b: Expr) -> Expr:
     return substitute(clip_expr(op.lo, op.hi), (name, a, b))
 
 
-def _as_function(graph: Graph, node: Node) -> tuple[str, Expr] | None:
+def _as_function(graph: Draft, node: Node) -> tuple[str, Expr] | None:
     """(root tensor, expression) of a node that computes a function of one tensor; None otherwise."""
     if isinstance(node.op, Unary):
         return node.inputs[0], node.op.expr
@@ -42,7 +43,7 @@ def _as_function(graph: Graph, node: Node) -> tuple[str, Expr] | None:
     return roots[0], _expression(node.op, *args)
 
 
-def _through(graph: Graph, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
+def _through(graph: Draft, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
     """A tensor as a function of its nearest root: through one Unary, unless a pinned scale forbids it."""
     node = graph.producer.get(tensor)
     if node is None or not isinstance(node.op, Unary) or graph.tensors[tensor].quant is not None:
@@ -50,7 +51,7 @@ def _through(graph: Graph, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
     return node.inputs[0], node.op.expr, (node,)
 
 
-def _binary(graph: Graph, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | None:
+def _binary(graph: Draft, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | None:
     """Two operands that are functions of the same root."""
     if not isinstance(node.op, Add | Mul | Extreme) or any(t.const is not None for t in graph.ins(node)):
         return None
@@ -65,27 +66,25 @@ def _binary(graph: Graph, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | No
     return None
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        if (
-            isinstance(node.op, Add | Mul | Extreme)
-            and graph.ins(node)[0].shape == graph.ins(node)[-1].shape
-            and (found := _binary(graph, node)) is not None
-        ):
-            root, expr, via = found
-        elif (single := _as_function(graph, node)) is not None:
-            above, own = single
-            root, inner, via = _through(graph, above)
-            if isinstance(node.op, Unary) and (not via or own == "x" or inner == "x"):
-                continue
-            expr = substitute(own, inner)
-        else:
-            continue
-        labels = dict.fromkeys(n.op.label for n in (*via, node) if isinstance(n.op, Unary))
-        label = " ".join(labels) or type(node.op).__name__.lower()
-        merged = replace(node, op=Unary(expr, label), inputs=(root,), origin=merge_origin(*via, node))
-        return replace_nodes(graph, {node.name: (merged,)})
-    return None
+def _step(graph: Draft, node: Node) -> bool:
+    if (
+        isinstance(node.op, Add | Mul | Extreme)
+        and graph.ins(node)[0].shape == graph.ins(node)[-1].shape
+        and (found := _binary(graph, node)) is not None
+    ):
+        root, expr, via = found
+    elif (single := _as_function(graph, node)) is not None:
+        above, own = single
+        root, inner, via = _through(graph, above)
+        if isinstance(node.op, Unary) and (not via or own == "x" or inner == "x"):
+            return False
+        expr = substitute(own, inner)
+    else:
+        return False
+    labels = dict.fromkeys(n.op.label for n in (*via, node) if isinstance(n.op, Unary))
+    label = " ".join(labels) or type(node.op).__name__.lower()
+    merged = replace(node, op=Unary(expr, label), inputs=(root,), origin=merge_origin(*via, node))
+    return graph.replace({node.name: (merged,)})
 
 
 PASS = Pass("collapse_unary", until_stable(_step), Promise.CLOSE)

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Tensor
+from tinygen.ir.types import Node, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul
-from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, until_stable
+from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 
 
-def channel_constant(graph: Graph, node: Node) -> Array | None:
+def channel_constant(graph: Draft, node: Node) -> Array | None:
     """The constant operand of a two-operand node as one value for each channel (last axis), or None."""
     consts = [t for t in graph.ins(node) if t.const is not None]
     if len(consts) != 1:
@@ -29,47 +30,45 @@ def channel_constant(graph: Graph, node: Node) -> Array | None:
     return np.broadcast_to(consts[0].array.reshape(-1).astype(np.float64), (channels,)).copy()
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        if not isinstance(node.op, Add | Mul):
-            continue
-        k = channel_constant(graph, node)
-        if k is None:
-            continue
-        activation = next(i for i in node.inputs if graph.tensors[i].const is None)
-        layer = graph.producer.get(activation)
-        if layer is None or not isinstance(layer.op, Conv | ConvTranspose | Dense):
-            continue
-        if graph.sole_consumer(activation) is None or graph.tensors[activation].quant is not None:
-            continue
-        if graph.tensors[activation].shape != graph.outs(node)[0].shape:
-            continue
-        if (layer.op.lo, layer.op.hi) != (-math.inf, math.inf):
-            continue
-        w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
-        weights, bias = w.array.astype(np.float64), b.array.astype(np.float64)
-        quant = w.quant
-        if isinstance(node.op, Mul):
-            weights = weights * k.reshape(-1, *(1,) * (weights.ndim - 1))
-            bias, quant = bias * k, None
-        elif node.op.sign > 0:
-            bias = bias + k
-        elif node.inputs[0] == activation:
-            bias = bias - k
-        else:  # constant - layer
-            weights, bias, quant = -weights, k - bias, None
-        stem = layer.outputs[0]
-        new_w = Tensor.constant(fresh(graph, f"{stem}_w"), weights.astype(np.float32), quant) if quant is None else w
-        new_b = Tensor.constant(fresh(graph, f"{stem}_b"), bias.astype(np.float32))
-        folded = replace(
-            layer,
-            op=replace(layer.op, lo=node.op.lo, hi=node.op.hi),
-            inputs=(layer.inputs[0], new_w.name, new_b.name),
-            outputs=node.outputs,
-            origin=merge_origin(layer, node),
-        )
-        return replace_nodes(graph, {layer.name: (folded,), node.name: ()}, (new_w, new_b))
-    return None
+def _step(graph: Draft, node: Node) -> bool:
+    if not isinstance(node.op, Add | Mul):
+        return False
+    k = channel_constant(graph, node)
+    if k is None:
+        return False
+    activation = next(i for i in node.inputs if graph.tensors[i].const is None)
+    layer = graph.producer.get(activation)
+    if layer is None or not isinstance(layer.op, Conv | ConvTranspose | Dense):
+        return False
+    if graph.sole_consumer(activation) is None or graph.tensors[activation].quant is not None:
+        return False
+    if graph.tensors[activation].shape != graph.outs(node)[0].shape:
+        return False
+    if (layer.op.lo, layer.op.hi) != (-math.inf, math.inf):
+        return False
+    w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
+    weights, bias = w.array.astype(np.float64), b.array.astype(np.float64)
+    quant = w.quant
+    if isinstance(node.op, Mul):
+        weights = weights * k.reshape(-1, *(1,) * (weights.ndim - 1))
+        bias, quant = bias * k, None
+    elif node.op.sign > 0:
+        bias = bias + k
+    elif node.inputs[0] == activation:
+        bias = bias - k
+    else:  # constant - layer
+        weights, bias, quant = -weights, k - bias, None
+    stem = layer.outputs[0]
+    new_w = Tensor.constant(fresh(graph, f"{stem}_w"), weights.astype(np.float32), quant) if quant is None else w
+    new_b = Tensor.constant(fresh(graph, f"{stem}_b"), bias.astype(np.float32))
+    folded = replace(
+        layer,
+        op=replace(layer.op, lo=node.op.lo, hi=node.op.hi),
+        inputs=(layer.inputs[0], new_w.name, new_b.name),
+        outputs=node.outputs,
+        origin=merge_origin(layer, node),
+    )
+    return graph.replace({layer.name: (folded,), node.name: ()}, (new_w, new_b))
 
 
 PASS = Pass("fold_scale", until_stable(_step), Promise.CLOSE)

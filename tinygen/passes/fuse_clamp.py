@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tinygen.ir.types import Graph, Tensor
+from tinygen.ir.types import Node, Tensor
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, MaxPool, Mul, Reshape, Slice, Transpose, Unary
 from tinygen.ops.unary import Expr
-from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, until_stable
+from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 
 
 def clamp_of(expr: Expr) -> tuple[float, float] | None:
@@ -32,30 +33,29 @@ def clamp_of(expr: Expr) -> tuple[float, float] | None:
     return pick(below[0], edge), pick(below[1], edge)
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        if not isinstance(node.op, Unary) or node.op.expr == "x":
-            continue
-        bounds = clamp_of(node.op.expr)
-        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-        before = graph.producer.get(x.name)
-        if bounds is None or before is None or graph.sole_consumer(x.name) is None or x.quant not in (None, y.quant):
-            continue
-        if isinstance(before.op, Conv | ConvTranspose | Dense | Add | Mul):
-            lo, hi = (min(max(old, bounds[0]), bounds[1]) for old in (before.op.lo, before.op.hi))
-            fused = replace(
-                before, op=replace(before.op, lo=lo, hi=hi), outputs=node.outputs, origin=merge_origin(before, node)
-            )
-            return replace_nodes(graph, {before.name: (fused,), node.name: ()})
-        if isinstance(before.op, MaxPool | Reshape | Slice | Transpose) and bounds[0] <= 0 <= bounds[1]:
-            source = graph.tensors[before.inputs[0]]
-            if graph.sole_consumer(source.name) is None or source.quant not in (None, y.quant):
-                continue
-            clamped = Tensor(fresh(graph, f"{source.name}_clamped"), source.shape, quant=source.quant)
-            first = replace(node, inputs=(source.name,), outputs=(clamped.name,))
-            second = replace(before, inputs=(clamped.name,), outputs=node.outputs)
-            return replace_nodes(graph, {before.name: (first, second), node.name: ()}, (clamped,))
-    return None
+def _step(graph: Draft, node: Node) -> bool:
+    if not isinstance(node.op, Unary) or node.op.expr == "x":
+        return False
+    bounds = clamp_of(node.op.expr)
+    x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+    before = graph.producer.get(x.name)
+    if bounds is None or before is None or graph.sole_consumer(x.name) is None or x.quant not in (None, y.quant):
+        return False
+    if isinstance(before.op, Conv | ConvTranspose | Dense | Add | Mul):
+        lo, hi = (min(max(old, bounds[0]), bounds[1]) for old in (before.op.lo, before.op.hi))
+        fused = replace(
+            before, op=replace(before.op, lo=lo, hi=hi), outputs=node.outputs, origin=merge_origin(before, node)
+        )
+        return graph.replace({before.name: (fused,), node.name: ()})
+    if isinstance(before.op, MaxPool | Reshape | Slice | Transpose) and bounds[0] <= 0 <= bounds[1]:
+        source = graph.tensors[before.inputs[0]]
+        if graph.sole_consumer(source.name) is None or source.quant not in (None, y.quant):
+            return False
+        clamped = Tensor(fresh(graph, f"{source.name}_clamped"), source.shape, quant=source.quant)
+        first = replace(node, inputs=(source.name,), outputs=(clamped.name,))
+        second = replace(before, inputs=(clamped.name,), outputs=node.outputs)
+        return graph.replace({before.name: (first, second), node.name: ()}, (clamped,))
+    return False
 
 
 PASS = Pass("fuse_clamp", until_stable(_step), Promise.EXACT)

@@ -39,6 +39,7 @@ from tinygen.ops import (
 from tinygen.ops.base import need_quant
 from tinygen.ops.spatial import Window, two_d_shape
 from tinygen.passes.channels import groups, joins_channels, width
+from tinygen.passes.draft import Draft
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def reach(graph: Graph) -> dict[str, Range]:
     return found
 
 
-def all_int8(graph: Graph, node: Node) -> bool:
+def all_int8(graph: Graph | Draft, node: Node) -> bool:
     """No activation that the node reads or writes is wider: what the rules for arithmetic are for."""
     return all(t.dtype is DType.INT8 for t in (*graph.ins(node), *graph.outs(node)) if t.const is None)
 

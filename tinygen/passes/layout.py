@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Port, Tensor
+from tinygen.ir.types import Node, Port, Tensor
 from tinygen.ops import (
     Add,
     Concat,
@@ -34,7 +34,8 @@ from tinygen.ops import (
 )
 from tinygen.ops.base import Shape
 from tinygen.ops.reduce import block
-from tinygen.passes.base import Pass, Promise, fresh, merge_origin, replace_nodes, rewire, until_stable
+from tinygen.passes.base import Pass, Promise, Whole, fresh, merge_origin, until_stable
+from tinygen.passes.draft import Draft
 
 
 def _inverse(perm: Shape) -> Shape:
@@ -46,103 +47,98 @@ def is_view(shape: Shape, perm: Shape) -> bool:
     return [p for p in perm if shape[p] != 1] == sorted(p for p in perm if shape[p] != 1)
 
 
-def _transpose_of(graph: Graph, tensor: str) -> Node | None:
+def _transpose_of(graph: Draft, tensor: str) -> Node | None:
     node = graph.producer.get(tensor)
     return node if node is not None and isinstance(node.op, Transpose) else None
 
 
-def _simplify(graph: Graph, node: Node) -> Graph | None:
+def _simplify(graph: Draft, node: Node) -> bool:
     """Transpose of a transpose; the transpose that changes nothing."""
     assert isinstance(node.op, Transpose)
     perm = node.op.perm
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     if perm == tuple(range(len(perm))):
         if y.name not in graph.outputs and y.quant in (None, x.quant):
-            return replace_nodes(rewire(graph, y.name, x.name), {node.name: ()})
+            return graph.bypass(node, x.name)
         # What stays is another scale, or a second name for a network output.
-        return replace_nodes(graph, {node.name: (replace(node, op=Unary("x", "requantise")),)})
+        return graph.replace({node.name: (replace(node, op=Unary("x", "requantise")),)})
     above = _transpose_of(graph, x.name)
     if above is not None:
         assert isinstance(above.op, Transpose)
         both = Transpose(tuple(above.op.perm[p] for p in perm))
         merged = replace(node, op=both, inputs=above.inputs, origin=merge_origin(above, node))
-        return replace_nodes(graph, {node.name: (merged,)})
-    return None
+        return graph.replace({node.name: (merged,)})
+    return False
 
 
-def _raise_to_input(graph: Graph, node: Node) -> Graph | None:
+def _raise_to_input(graph: Draft) -> bool:
     """A transpose behind a padded (sliced, scaled) network input: let the input arrive in the order wanted.
 
     The input's port takes the permutation over and a transpose back is put behind it, which then sinks and meets this
     one.
     """
+    found = [(i, node) for i in range(len(graph.inputs)) if (node := _transpose_below(graph, i)) is not None]
+    if not found:
+        return False
+    i, node = min(found, key=lambda f: graph.place(f[1].name))
     assert isinstance(node.op, Transpose)
-    name = node.inputs[0]
-    rank = len(node.op.perm)
-    while graph.sole_consumer(name) is not None and name not in graph.inputs:
-        above = graph.producer[name]
-        sources = [i for i in above.inputs if graph.tensors[i].const is None]
-        if not isinstance(above.op, Unary | Pad | Slice | Add | Mul) or len(sources) != 1:
-            return None
-        name = sources[0]
-        if len(graph.tensors[name].shape) != rank:
-            return None
-    if name not in graph.inputs or graph.sole_consumer(name) is None or name == node.inputs[0]:
-        return None
-    i, x, perm = graph.inputs.index(name), graph.tensors[name], node.op.perm
-    port = graph.in_ports[i]
-    assert rank == len(x.shape)
+    perm, name = node.op.perm, graph.inputs[i]
+    x = graph.tensors[name]
     moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
     back = Node(fresh(graph, f"{name}_back"), Transpose(_inverse(perm)), (moved.name,), (name,), node.origin)
-    return graph.with_(
-        nodes=(back, *graph.nodes),
-        tensors=(moved,),
-        inputs=(*graph.inputs[:i], moved.name, *graph.inputs[i + 1 :]),
-        in_ports=(
-            *graph.in_ports[:i],
-            Port(port.name, port.shape, tuple(port.perm[p] for p in perm)),
-            *graph.in_ports[i + 1 :],
-        ),
-    )
+    _set_input(graph, i, moved, perm)
+    return graph.put_first(back)
 
 
-def _view(graph: Graph, node: Node) -> Graph | None:
+def _transpose_below(graph: Draft, index: int) -> Node | None:
+    """The transpose that an input reaches through one operator or more that act on each element, and on no other
+    activation."""
+    name = graph.inputs[index]
+    rank, steps = len(graph.tensors[name].shape), 0
+    while (node := graph.sole_consumer(name)) is not None:
+        if isinstance(node.op, Transpose):
+            return node if steps else None
+        sources = [i for i in node.inputs if graph.tensors[i].const is None]
+        if not isinstance(node.op, Unary | Pad | Slice | Add | Mul) or len(sources) != 1:
+            return None
+        name, steps = node.outputs[0], steps + 1
+        if len(graph.tensors[name].shape) != rank:
+            return None
+    return None
+
+
+def _set_input(graph: Draft, index: int, moved: Tensor, perm: Shape) -> None:
+    """Let a network input be the tensor `moved`: the old one permuted."""
+    port = graph.in_ports[index]
+    graph.set_input(index, moved, Port(port.name, port.shape, tuple(port.perm[p] for p in perm)))
+
+
+def _view(graph: Draft, node: Node) -> bool:
     """A transpose that only moves axes of length 1 is a reshape."""
-    assert isinstance(node.op, Transpose)
-    if not is_view(graph.ins(node)[0].shape, node.op.perm):
-        return None
-    return replace_nodes(graph, {node.name: (replace(node, op=Reshape(graph.outs(node)[0].shape)),)})
+    if not isinstance(node.op, Transpose) or not is_view(graph.ins(node)[0].shape, node.op.perm):
+        return False
+    return graph.replace({node.name: (replace(node, op=Reshape(graph.outs(node)[0].shape)),)})
 
 
-def _absorb_edges(graph: Graph) -> Graph | None:
+def _absorb_edges(graph: Draft) -> bool:
     """A transpose of a graph input, or into a graph output, becomes the port's business."""
     for i, name in enumerate(graph.inputs):
-        readers = graph.consumers[name]
+        readers = graph.readers(name)
         perms = {n.op.perm for n in readers if isinstance(n.op, Transpose)}
         if name in graph.outputs or len(perms) != 1 or not all(isinstance(n.op, Transpose) for n in readers):
             continue
+        if any(n.outputs[0] in graph.outputs for n in readers):
+            continue
         (perm,) = perms
-        port = graph.in_ports[i]
         x = graph.tensors[name]
         moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
-        kept = [n for n in graph.nodes if n not in readers]
-        targets = {n.outputs[0] for n in readers}
-        kept = [replace(n, inputs=tuple(moved.name if t in targets else t for t in n.inputs)) for n in kept]
-        if targets & set(graph.outputs):
-            continue
-        return graph.with_(
-            nodes=kept,
-            tensors=(moved,),
-            inputs=(*graph.inputs[:i], moved.name, *graph.inputs[i + 1 :]),
-            in_ports=(
-                *graph.in_ports[:i],
-                Port(port.name, port.shape, tuple(port.perm[p] for p in perm)),
-                *graph.in_ports[i + 1 :],
-            ),
-        )
+        _set_input(graph, i, moved, perm)
+        for n in readers:
+            graph.rewire(n.outputs[0], moved.name)
+        return graph.replace({n.name: () for n in readers})
     for i, name in enumerate(graph.outputs):
         node = graph.producer.get(name)
-        if node is None or not isinstance(node.op, Transpose) or graph.consumers[name]:
+        if node is None or not isinstance(node.op, Transpose) or graph.readers(name):
             continue
         source, port = node.inputs[0], graph.out_ports[i]
         if source in graph.outputs or source in graph.inputs or graph.outputs.count(name) != 1:
@@ -151,20 +147,18 @@ def _absorb_edges(graph: Graph) -> Graph | None:
         quant = graph.tensors[name].quant or x.quant
         # tensor = onnx.transpose(port.perm) was for the output; its source is one inverse permutation earlier.
         perm = tuple(port.perm[p] for p in _inverse(node.op.perm))
-        return replace_nodes(graph, {node.name: ()}, (replace(x, quant=quant),)).with_(
-            outputs=(*graph.outputs[:i], source, *graph.outputs[i + 1 :]),
-            out_ports=(*graph.out_ports[:i], Port(port.name, port.shape, perm), *graph.out_ports[i + 1 :]),
-        )
-    return None
+        graph.set_output(i, replace(x, quant=quant), Port(port.name, port.shape, perm))
+        return graph.replace({node.name: ()})
+    return False
 
 
-def _is_free(graph: Graph, name: str, perm: Shape) -> bool:
+def _is_free(graph: Draft, name: str, perm: Shape) -> bool:
     """Can `name` be had in the order `perm` (the inverse of a sinking transpose) at no cost?"""
     t = graph.tensors[name]
     if t.const is not None or is_view(t.shape, perm):
         return True
     if name in graph.inputs:
-        return len(graph.consumers[name]) == 1
+        return len(graph.readers(name)) == 1
     node = _transpose_of(graph, name)
     return (
         node is not None
@@ -173,9 +167,10 @@ def _is_free(graph: Graph, name: str, perm: Shape) -> bool:
     )
 
 
-def _sink(graph: Graph, node: Node) -> Graph | None:
+def _sink(graph: Draft, node: Node) -> bool:
     """Move the transposes that feed `node` behind it."""
     op = node.op
+    tried: set[Shape] = set()
     for name in node.inputs:
         above = _transpose_of(graph, name)
         if above is None or len(node.outputs) != 1:
@@ -185,9 +180,9 @@ def _sink(graph: Graph, node: Node) -> Graph | None:
         back = _inverse(perm)
         y = graph.outs(node)[0]
         if isinstance(op, Add | Mul | Extreme | Concat):
-            found = _sink_many(graph, node, perm, back)
-            if found is not None:
-                return found
+            if perm not in tried and _sink_many(graph, node, perm, back):
+                return True
+            tried.add(perm)
             continue
         moved: Operator | None = None
         extra = node.inputs[1:]
@@ -214,25 +209,23 @@ def _sink(graph: Graph, node: Node) -> Graph | None:
                 if not op.keepdims:
                     left = [p for p in perm if p not in axes]
                     after = tuple(sorted(left).index(p) for p in left)
-        elif isinstance(op, Reshape):
-            found = _sink_reshape(graph, node, above)
-            if found is not None:
-                return found
+        elif isinstance(op, Reshape) and _sink_reshape(graph, node, above):
+            return True
         if moved is None:
             continue
         shapes = (source.shape, *(graph.tensors[e].shape for e in extra))
         middle = Tensor(fresh(graph, f"{y.name}_last"), moved.infer(*shapes)[0], quant=y.quant)
         first = replace(node, op=moved, inputs=(source.name, *extra), outputs=(middle.name,))
         second = Node(fresh(graph, f"{node.name}_t"), Transpose(after), (middle.name,), (y.name,), above.origin)
-        return replace_nodes(graph, {node.name: (first, second)}, (middle,))
-    return None
+        return graph.replace({node.name: (first, second)}, (middle,))
+    return False
 
 
-def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | None:
+def _sink_many(graph: Draft, node: Node, perm: Shape, back: Shape) -> bool:
     """Add, Mul, Extreme, Concat: all operands move together, each at no cost."""
     y = graph.outs(node)[0]
     if len(y.shape) != len(perm):
-        return None
+        return False
     tensors: list[Tensor] = []
     before: list[Node] = []
     inputs: list[str] = []
@@ -240,10 +233,10 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
         t = graph.tensors[name]
         if len(t.shape) != len(perm):
             if t.const is None:
-                return None
+                return False
             padded = t.array.reshape((1,) * (len(perm) - len(t.shape)) + t.shape)
         elif not _is_free(graph, name, back):
-            return None
+            return False
         elif t.const is not None:
             padded = t.array
         else:
@@ -264,10 +257,10 @@ def _sink_many(graph: Graph, node: Node, perm: Shape, back: Shape) -> Graph | No
     middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(y.shape[b] for b in back), quant=y.quant)
     first = replace(node, op=op, inputs=tuple(inputs), outputs=(middle.name,))
     second = Node(fresh(graph, f"{node.name}_t"), Transpose(perm), (middle.name,), (y.name,), node.origin)
-    return replace_nodes(graph, {node.name: (*before, first, second)}, (*tensors, middle))
+    return graph.replace({node.name: (*before, first, second)}, (*tensors, middle))
 
 
-def _sink_reshape(graph: Graph, node: Node, above: Node) -> Graph | None:
+def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
     """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer."""
     assert isinstance(above.op, Transpose)
     assert isinstance(node.op, Reshape)
@@ -291,17 +284,17 @@ def _sink_reshape(graph: Graph, node: Node, above: Node) -> Graph | None:
         second = Node(
             fresh(graph, f"{node.name}_t"), Transpose(tuple(new_perm)), (middle.name,), (y.name,), above.origin
         )
-        return replace_nodes(graph, {node.name: (first, second)}, (middle,))
+        return graph.replace({node.name: (first, second)}, (middle,))
     after = graph.sole_consumer(y.name)
     if after is None or y.shape[-1] != y.size:
-        return None
+        return False
     if isinstance(after.op, Unary):  # reshape last, so that the transpose may pass
         moved = Tensor(fresh(graph, f"{y.name}_{after.op.label}"), t.shape, quant=graph.outs(after)[0].quant)
         first = replace(after, inputs=(t.name,), outputs=(moved.name,))
         second = replace(node, inputs=(moved.name,), outputs=after.outputs)
-        return replace_nodes(graph, {node.name: (), after.name: (first, second)}, (moved,))
+        return graph.replace({node.name: (), after.name: (first, second)}, (moved,))
     if not isinstance(after.op, Dense):
-        return None
+        return False
     where = np.arange(source.size).reshape(source.shape).transpose(perm).ravel()
     w = graph.tensors[after.inputs[1]]
     weights = np.empty_like(w.array)
@@ -310,26 +303,24 @@ def _sink_reshape(graph: Graph, node: Node, above: Node) -> Graph | None:
     flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape, quant=y.quant)
     first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
     dense = replace(after, inputs=(flat.name, new_w.name, after.inputs[2]))
-    return replace_nodes(graph, {node.name: (first,), after.name: (dense,)}, (new_w, flat))
+    return graph.replace({node.name: (first,), after.name: (dense,)}, (new_w, flat))
 
 
-def _absorb_in_dense_above(graph: Graph, node: Node) -> Graph | None:
+def _absorb_in_dense_above(graph: Draft, node: Node) -> bool:
     """Dense, Reshape, Transpose: the dense layer writes its outputs in the order wanted (decoders)."""
     assert isinstance(node.op, Transpose)
-    chain: list[Node] = []
     reshape = graph.producer.get(node.inputs[0])
     if reshape is None or not isinstance(reshape.op, Reshape) or graph.sole_consumer(node.inputs[0]) is None:
-        return None
+        return False
     below = reshape.inputs[0]
     layer = graph.producer.get(below)
     while layer is not None and isinstance(layer.op, Unary) and graph.sole_consumer(below) is not None:
-        chain.append(layer)
         below = layer.inputs[0]
         layer = graph.producer.get(below)
     if layer is None or not isinstance(layer.op, Dense) or graph.sole_consumer(below) is None:
-        return None
+        return False
     if graph.tensors[below].shape[-1] != graph.tensors[below].size:
-        return None
+        return False
     w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     where = np.arange(x.size).reshape(x.shape).transpose(node.op.perm).ravel()
@@ -338,24 +329,14 @@ def _absorb_in_dense_above(graph: Graph, node: Node) -> Graph | None:
     new_b = Tensor.constant(fresh(graph, f"{b.name}_last"), b.array[where])
     dense = replace(layer, inputs=(layer.inputs[0], new_w.name, new_b.name))
     shaped = replace(reshape, op=Reshape(y.shape), outputs=(y.name,), origin=merge_origin(reshape, node))
-    return replace_nodes(graph, {layer.name: (dense,), reshape.name: (shaped,), node.name: ()}, (new_w, new_b))
+    return graph.replace({layer.name: (dense,), reshape.name: (shaped,), node.name: ()}, (new_w, new_b))
 
 
-def _step(graph: Graph) -> Graph | None:
-    for node in graph.nodes:
-        found = None
-        if isinstance(node.op, Transpose):
-            found = _simplify(graph, node) or _absorb_in_dense_above(graph, node)
-        else:
-            found = _sink(graph, node)
-        if found is not None:
-            return found
-    # Only where nothing sinks any more: a transpose that became a reshape stops there.
-    for rule in (_raise_to_input, _view):
-        for node in graph.nodes:
-            if isinstance(node.op, Transpose) and (found := rule(graph, node)) is not None:
-                return found
-    return _absorb_edges(graph)
+def _step(graph: Draft, node: Node) -> bool:
+    if isinstance(node.op, Transpose):
+        return _simplify(graph, node) or _absorb_in_dense_above(graph, node)
+    return _sink(graph, node)
 
 
-PASS = Pass("layout", until_stable(_step), Promise.CLOSE)
+# Only where nothing sinks any more: a transpose that became a reshape stops there.
+PASS = Pass("layout", until_stable(_step, Whole(_raise_to_input), _view, Whole(_absorb_edges)), Promise.CLOSE)

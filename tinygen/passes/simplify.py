@@ -11,17 +11,20 @@ Each step uncovers work for the others, so they repeat until nothing changes. Po
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinygen.ir.invariants import InvariantError
 from tinygen.ir.types import Graph, Node, Stage, Tensor
 from tinygen.numerics import Array, requant
 from tinygen.ops import Add, Concat, Conv, ConvTranspose, Dense, Extreme, Gather, Mul, Unary
 from tinygen.ops.base import int_range, need_quant
-from tinygen.passes.base import Pass, Promise, drop_dead, replace_nodes, rewire, until_stable
+from tinygen.passes.base import Pass, Promise, drop_dead
 from tinygen.passes.channels import Channels, couple, groups, is_depthwise, joins_channels, keep, width
+from tinygen.passes.draft import Draft
 from tinygen.passes.intervals import Range, all_int8, largest_sum, layer_range, reach, sums, taps_inside
 
 #: Multiplier of a cleared channel: a multiple of 768 that can be halved 28 times, so that every kernel takes it.
@@ -59,6 +62,16 @@ def largest_sums(graph: Graph) -> dict[str, int]:
     }
 
 
+def _simplify(graph: Graph) -> Graph:
+    """Until nothing changes: each step does all of its kind that it finds."""
+    for _ in range(20 * len(graph.nodes) + 200):
+        after = _step(graph)
+        if after is None:
+            return graph
+        graph = after
+    raise InvariantError("simplification does not come to rest")
+
+
 def _step(graph: Graph) -> Graph | None:
     graph_alive = drop_dead(graph)
     if graph_alive is not graph:
@@ -78,9 +91,10 @@ def _settle(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
     """Every layer with weights: constant inputs into the bias, constant outputs without weights, idle clamps."""
     nodes: list[Node] = []
     changed: dict[str, Tensor] = {}
+    reads = Counter(i for n in graph.nodes for i in n.inputs)
     for node in graph.nodes:
         if isinstance(node.op, Conv | ConvTranspose | Dense):
-            node, made = _settle_layer(graph, node, ranges[node.inputs[0]])
+            node, made = _settle_layer(graph, node, ranges[node.inputs[0]], reads)
             changed |= {t.name: t for t in made}
         nodes.append(node)
     if not changed and all(a is b for a, b in zip(nodes, graph.nodes, strict=True)):
@@ -88,7 +102,7 @@ def _settle(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
     return graph.with_(nodes=nodes, tensors=changed.values())
 
 
-def _settle_layer(graph: Graph, node: Node, x: Range) -> tuple[Node, tuple[Tensor, ...]]:
+def _settle_layer(graph: Graph, node: Node, x: Range, reads: Mapping[str, int]) -> tuple[Node, tuple[Tensor, ...]]:
     op, ins, out = node.op, graph.ins(node), graph.outs(node)[0]
     assert isinstance(op, Conv | ConvTranspose | Dense)
     assert op.epilogue is not None
@@ -111,16 +125,14 @@ def _settle_layer(graph: Graph, node: Node, x: Range) -> tuple[Node, tuple[Tenso
     inputs = list(node.inputs)
     for i, new in ((1, w), (2, b), (3, m)):
         if not np.array_equal(new, ins[i].array):
-            name = _own_name(graph, ins[i].name)
+            name = ins[i].name if reads[ins[i].name] == 1 else _own_name(graph, ins[i].name)
             made.append(Tensor.constant(name, new.astype(ins[i].array.dtype), ins[i].quant))
             inputs[i] = name
     return (replace(node, inputs=tuple(inputs)), tuple(made)) if made else (node, ())
 
 
 def _own_name(graph: Graph, name: str) -> str:
-    """The name of a constant that only one node reads, or another."""
-    if sum(n.inputs.count(name) for n in graph.nodes) == 1:
-        return name
+    """A name for a changed copy of a constant that others read as well."""
     k = 2
     while f"{name}_{k}" in graph.tensors:
         k += 1
@@ -157,17 +169,18 @@ def _steady_constants(
 
 
 def _without_effect(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
-    """Remove one node whose output is its input."""
-    for node in graph.nodes:
-        source = _same_as(graph, node, ranges)
+    """Remove the nodes whose output is their input."""
+    draft, found = Draft(graph), False
+    for name in graph.by_name:
+        node = draft.by_name[name]
+        source = _same_as(draft, node, ranges)
         out = node.outputs[0]
-        if source is None or out in graph.outputs or source.quant != graph.tensors[out].quant:
-            continue
-        return replace_nodes(rewire(graph, out, source.name), {node.name: ()})
-    return None
+        if source is not None and out not in graph.outputs and source.quant == draft.tensors[out].quant:
+            found = draft.bypass(node, source.name)
+    return draft.freeze() if found else None
 
 
-def _same_as(graph: Graph, node: Node, ranges: Mapping[str, Range]) -> Tensor | None:
+def _same_as(graph: Draft, node: Node, ranges: Mapping[str, Range]) -> Tensor | None:
     """The input that the node only hands on, whatever the other is."""
     ins, out, op = graph.ins(node), graph.outs(node)[0], node.op
     x = ins[0]
@@ -197,7 +210,8 @@ def _range(t: Tensor, ranges: Mapping[str, Range]) -> Range:
 
 
 def _constant_operand(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
-    """Give an element-wise node a constant for an operand that is one: what made it may then go."""
+    """Give element-wise nodes a constant for an operand that is one: what made it may then go."""
+    draft, found = Draft(graph), False
     for node in graph.nodes:
         if not isinstance(node.op, Add | Mul | Extreme) or any(t.const is not None for t in graph.ins(node)):
             continue
@@ -206,16 +220,17 @@ def _constant_operand(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None
             if not r.steady.all() or node.inputs.count(t.name) > 1:
                 continue
             value = r.lo.astype(t.dtype.value).reshape((1,) * (len(t.shape) - 1) + (-1,))
-            k = Tensor.constant(_constant_name(graph, t.name), value.reshape(value.shape if t.shape else ()), t.quant)
+            k = Tensor.constant(_constant_name(draft, t.name), value.reshape(value.shape if t.shape else ()), t.quant)
             shapes = [k.shape if i.name == t.name else i.shape for i in graph.ins(node)]
             if node.op.infer(*shapes) != (graph.outs(node)[0].shape,):
                 continue
             inputs = tuple(k.name if i == t.name else i for i in node.inputs)
-            return replace_nodes(graph, {node.name: (replace(node, inputs=inputs),)}, (k,))
-    return None
+            found = draft.replace({node.name: (replace(node, inputs=inputs),)}, (k,))
+            break
+    return draft.freeze() if found else None
 
 
-def _constant_name(graph: Graph, stem: str) -> str:
+def _constant_name(graph: Draft, stem: str) -> str:
     name, k = f"{stem}_constant", 2
     while name in graph.tensors:
         name, k = f"{stem}_constant_{k}", k + 1
@@ -255,4 +270,4 @@ def _needed(graph: Graph, channels: Channels) -> Array:
             return needed
 
 
-PASS = Pass("simplify", until_stable(_step), Promise.EXACT, Stage.FIXED, Stage.FIXED)
+PASS = Pass("simplify", _simplify, Promise.EXACT, Stage.FIXED, Stage.FIXED)
