@@ -22,7 +22,7 @@ from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
 from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect, estimate_all
 from tinygen.emit import summary
-from tinygen.emit.library import render_library
+from tinygen.emit.library import kernel_files, render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.emit.writer import check_output, write_folder
@@ -71,12 +71,16 @@ _FILES = """
     arduino harness main startup test
 """
 RESERVED_NAMES = frozenset((*_WORDS.split(), *_FILES.split()))
+#: Endings of a model's own files: kws_io.c of kws and kws_io.c of a kws_io could not lie in one folder.
+OWN_ENDINGS = ("_io", "_weights")
 MAX_NAME = 40
 
 
 def model_name(text: str) -> str:
     """What a model is called in C: `text` as an identifier, and none that C or tinygen uses itself."""
     name = identifier(text)[:MAX_NAME].rstrip("_")
+    if name.endswith(OWN_ENDINGS):
+        name = f"{name[: MAX_NAME - 4]}_net"
     return f"m_{name}" if name in RESERVED_NAMES or f"{name}_".startswith("tg_") else name
 
 
@@ -382,8 +386,9 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
             model_view(main_plan), board, golden, stack_bytes=max(2048, _round_up((stack or 0) + 1024, 512))
         )
         files = render_project(view)
-        files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in render_library(library).items()}
-        files[summary.FILE] = summary.render_summary(main_plan, board.id, model.before, model.after)
+        sources = render_library(library)
+        files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in sources.items()}
+        files[summary.FILE] = summary.render_summary(main_plan, board.id, model.before, model.after, tuple(sources))
         built = Built(
             model, board, main_plan, library, files, tuple(results), sizes, stack, tuple(notes), clock.seconds
         )
@@ -571,7 +576,7 @@ class Estimate:
 def predict(plan_: Plan, model: Quantised) -> Prediction:
     """A plan's cost from the cost model, recorded code sizes and its own arrays; nothing is compiled."""
     library = make_library(plan_, model, Options(""))
-    return predict_plan(plan_, render_library(library), library.weight_bytes)
+    return predict_plan(plan_, kernel_files(plan_.kernels, plan_.generated), library.weight_bytes)
 
 
 def estimate(model: Quantised, board_id: str | None = None, optimize: str = "balanced") -> Estimate:

@@ -18,6 +18,7 @@ from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import compile_program, find_toolchain
 from tinygen.emit.library import render_library
 from tinygen.emit.project import render_harness
+from tinygen.emit.stamp import plain
 from tinygen.errors import VerifyError
 from tinygen.plan import layout
 from tinygen.plan.planner import plan
@@ -161,7 +162,7 @@ def test_kernels_in_ram(tmp_path: Path, require_tool: Need) -> None:
     result = run_qemu(core.machine, program.elf, tmp_path)
     assert (result.exit_code, result.fault) == (0, None), result.stdout + result.stderr
     assert (tmp_path / "out.bin").read_bytes() == verify.sample_bytes(simulate.run(q.fixed, inputs))
-    where = link_symbols(program.elf)
+    where = {plain(name): address for name, address in link_symbols(program.elf).items()}
     ram = where["tg_data_start"]
     kernels = [*made.kernels, *(g.name for g in made.generated)]
     assert len(kernels) > 5

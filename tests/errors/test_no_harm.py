@@ -287,6 +287,8 @@ def test_verify_of_a_sound_folder(place: Place, require_tool: Callable[[str], No
         ("string", "m_string"),
         ("harness", "m_harness"),
         ("tg_dense_s8", "m_tg_dense_s8"),
+        ("kws_io", "kws_io_net"),
+        ("kws_weights", "kws_weights_net"),
         ("9 lives (copy)", "n9_lives_copy"),
         ("größe", "gr_e"),
         ("ネット", "x"),

@@ -18,6 +18,7 @@ from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
 from tinygen.emit.library import kernel_files, render_library
 from tinygen.emit.project import ModelView, PortView
+from tinygen.emit.stamp import plain
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.errors import VerifyError
 from tinygen.plan.types import Plan
@@ -220,7 +221,7 @@ def symbol_problems(parts: Sequence[Part], program: Program, core: Core) -> list
             found.append(f"{where}: {name} is global")
         if kind == "U" and name not in defined and not name.startswith(ALLOWED_CALLS):
             found.append(f"{where}: calls {name}")
-    inside = [name for kind, name in _symbols(program.elf, core) if kind in "TW"]
+    inside = [plain(name) for kind, name in _symbols(program.elf, core) if kind in "TW"]
     wanted = {k for p in parts for k in p.plan.kernels}
     found += [f"kernel {k} is in the program {inside.count(k)} times" for k in sorted(wanted) if inside.count(k) != 1]
     brought = {Path(f).stem for p in parts for f in kernel_files(p.plan.kernels, p.plan.generated)}

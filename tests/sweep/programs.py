@@ -20,6 +20,7 @@ from tinygen.build.toolchain import TRAP_UNALIGNED, compile_program, find_arm, f
 from tinygen.emit.library import kernel_files
 from tinygen.emit.project import render_harness
 from tinygen.emit.resources import templates_dir
+from tinygen.emit.stamp import plain
 from tinygen.numerics import Array
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes, need_quant
@@ -270,7 +271,8 @@ def _compile(target: Target, program: Program, folder: Path) -> Path:
     model = model_view(plan.name, *([(e.length, e.quant.bits) for e in ends] for ends in (plan.inputs, plan.outputs)))
     for name, content in {**program.files, "harness.c": render_harness(model)}.items():
         (src / name).write_bytes(content)
-    made = [f"{g.name}.c" for g in plan.generated]
+    names = {g.name for g in plan.generated}
+    made = [p.name for p in sorted(src.glob("*.c")) if plain(p.stem) in names]
     for i in range(0, len(made), TOGETHER):
         lines = "".join(f'#include "{name}"\n' for name in made[i : i + TOGETHER])
         (src / f"together{i}.c").write_text(lines, encoding="ascii")

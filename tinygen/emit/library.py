@@ -2,52 +2,76 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 
 from tinygen.emit.env import render
 from tinygen.emit.resources import templates_dir
+from tinygen.emit.stamp import Stamps, included, stamped
 from tinygen.emit.view import LibraryView
 from tinygen.ops.base import Generated
 
-_INCLUDE = re.compile(r'#include "(tg_\w+\.h)"')
+
+class _Kernels:
+    """Every kernel file by its plain name: the library's, and those made for a network."""
+
+    def __init__(self, generated: tuple[Generated, ...]) -> None:
+        folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "m3", "mve")]
+        self._paths: dict[str, Path] = {
+            p.name: p for f in folders if f.is_dir() for p in sorted(f.iterdir()) if p.suffix in (".c", ".h")
+        }
+        self._made = {
+            f"{g.name}{end}": (f"kernels/{g.template}{end}.j2", g.view) for g in generated for end in (".h", ".c")
+        }
+        self._texts: dict[str, str] = {}
+
+    def __call__(self, name: str) -> str | None:
+        """Text of a file; None when there is none of that name."""
+        if name not in self._texts:
+            if name in self._made:
+                template, view = self._made[name]
+                self._texts[name] = render(template, k=view)
+            elif name in self._paths:
+                self._texts[name] = self._paths[name].read_text(encoding="ascii")
+        return self._texts.get(name)
 
 
-def kernel_files(kernels: tuple[str, ...], generated: tuple[Generated, ...] = ()) -> dict[str, bytes]:
-    """Sources and headers of the named kernels, of those made for the network, and of all they include, by file
-    name."""
-    folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "m3", "mve")]
-    paths = {
-        p.name: p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.suffix in (".c", ".h")
-    }
-    wanted = ["tg_platform.h", *(f"{k}{end}" for k in kernels for end in (".h", ".c"))]
-    found: dict[str, bytes] = {}
-    made = {
-        f"{g.name}{end}": render(f"kernels/{g.template}{end}.j2", k=g.view).encode()
-        for g in generated
-        for end in (".h", ".c")
-    }
-    wanted += made
+def _used(source: _Kernels, units: list[str]) -> dict[str, str]:
+    """Files of the named kernels and of all they include, by plain name."""
+    found: dict[str, str] = {}
+    wanted = ["tg_platform.h", *(f"{u}{end}" for u in units for end in (".h", ".c"))]
     while wanted:
         name = wanted.pop()
         if name in found:
             continue
-        found[name] = made[name] if name in made else paths[name].read_bytes()
-        included = _INCLUDE.findall(found[name].decode())
-        wanted += included
+        text = source(name)
+        if text is None:
+            raise KeyError(f"no kernel file is called {name}")
+        found[name] = text
+        wanted += [f"{u}.h" for u in included(text)]
         # A source calls what it includes, so that comes along; a header only needs the types.
         if name.endswith(".c"):
-            wanted += [source for h in included if (source := h.removesuffix(".h") + ".c") in paths]
-    return dict(sorted(found.items()))
+            wanted += [f"{u}.c" for u in included(text) if source(f"{u}.c") is not None]
+    return found
+
+
+def kernel_files(kernels: tuple[str, ...], generated: tuple[Generated, ...] = ()) -> dict[str, bytes]:
+    """Sources and headers of the named kernels, of those made for the network, and of all they include, by file name:
+    as they were written, without stamps."""
+    found = _used(_Kernels(generated), [*kernels, *(g.name for g in generated)])
+    return {name: found[name].encode() for name in sorted(found)}
 
 
 def render_library(view: LibraryView) -> dict[str, bytes]:
-    """All files of the library, by name."""
-    texts = {
+    """All files of the library, by name; kernels with their stamps (emit/stamp.py)."""
+    templates = {
         f"{view.name}.h": "model/model.h.j2",
         f"{view.name}.c": "model/model.c.j2",
         f"{view.name}_io.c": "model/io.c.j2",
         f"{view.name}_weights.h": "model/weights.h.j2",
         f"{view.name}_weights.c": "model/weights.c.j2",
     }
-    files = {name: render(template, m=view).encode() for name, template in texts.items()}
-    return dict(sorted({**files, **kernel_files(view.kernels, view.generated)}.items()))
+    source = _Kernels(view.generated)
+    files = {name: render(template, m=view) for name, template in templates.items()}
+    files |= _used(source, [*view.kernels, *(g.name for g in view.generated)])
+    out = stamped(files, Stamps(source).of(files))
+    return {name: out[name].encode() for name in sorted(out)}

@@ -6,9 +6,11 @@ Names and numbers only; sizes in bytes. `tinygen profile` reads it, and it is th
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from tinygen.emit.stamp import plain
 from tinygen.emit.view import ConstTable
 from tinygen.ops.base import ConstArg
 from tinygen.passes.simplify import Size
@@ -19,16 +21,17 @@ FILE = "plan.json"
 FORMAT = 1
 
 
-def render_summary(plan: Plan, board: str, before: Size, after: Size) -> bytes:
-    """The file's content, the same for the same plan.
+def render_summary(plan: Plan, board: str, before: Size, after: Size, sources: Collection[str]) -> bytes:
+    """The file's content, the same for the same plan. `sources`: names of the library's files.
 
     `inputs` and `outputs` are `length` integers of `bits`. `layers` are in order of execution; `output` is where a
-    layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls, `constants` names of arrays in
-    <model>_weights.c with their bytes (an array that several layers share is named by each). `simplified` says what the
-    network had before parts without any effect were removed, and after. `buffers` are pieces of the arena, in use from
-    layer `first` to layer `last`.
+    layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file of each,
+    `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is named by
+    each). `simplified` says what the network had before parts without any effect were removed, and after. `buffers` are
+    pieces of the arena, in use from layer `first` to layer `last`.
     """
     consts = ConstTable(plan.name)
+    files = {plain(name.removesuffix(".c")): name for name in sources if name.endswith(".c")}
     data = {
         "format": FORMAT,
         "model": plan.name,
@@ -42,7 +45,7 @@ def render_summary(plan: Plan, board: str, before: Size, after: Size) -> bytes:
         "buffers": [
             {"name": b.name, "offset": b.offset, "size": b.size, "first": b.first, "last": b.last} for b in plan.buffers
         ],
-        "layers": [_layer(s, consts) for s in plan.steps],
+        "layers": [_layer(s, consts, files) for s in plan.steps],
     }
     return (json.dumps(data, indent=2) + "\n").encode()
 
@@ -51,7 +54,7 @@ def _port(e: Endpoint) -> dict[str, Any]:
     return {"name": e.port.name, "length": e.length, "bits": e.quant.bits, "shape": list(e.port.shape)}
 
 
-def _layer(step: Step, consts: ConstTable) -> dict[str, Any]:
+def _layer(step: Step, consts: ConstTable, files: Mapping[str, str]) -> dict[str, Any]:
     constants: dict[str, int] = {}
     for call in step.calls:
         for const in _constants(call):
@@ -64,7 +67,7 @@ def _layer(step: Step, consts: ConstTable) -> dict[str, Any]:
         "shape": list(step.out_shape),
         "macs": step.macs,
         "output": {"space": step.output.space, "offset": step.output.offset, "size": step.output.size},
-        "calls": [{"kernel": c.call.kernel, "why": c.call.why} for c in step.calls],
+        "calls": [{"kernel": c.call.kernel, "file": files[c.call.kernel], "why": c.call.why} for c in step.calls],
         "constants": constants,
     }
 

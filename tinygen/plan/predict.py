@@ -63,7 +63,7 @@ class Prediction:
 
 
 def predict(plan: Plan, files: Mapping[str, bytes], constants: int) -> Prediction:
-    """Every layer's cost and their sum. `files`: the library's; `constants`: bytes of its arrays."""
+    """Every layer's cost and their sum. `files`: of the kernels, by plain name; `constants`: bytes of its arrays."""
     layers = tuple(_layer(step, plan.core) for step in plan.steps)
     timed = plan.core in cost.TIMED
     return Prediction(

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinygen.build.toolchain import Piece
 from tinygen.emit import summary
+from tinygen.emit.stamp import plain
 from tinygen.emit.writer import check_generated
 from tinygen.errors import OutputError, TargetError, VerifyError
 from tinygen.profile.measure import Measured, model_view, profile_library
@@ -169,7 +170,7 @@ def flash_use(pieces: Sequence[Piece], build: Build) -> FlashUse:
         if source == f"{name}_weights.c":
             weights += piece.size
         elif source in build.files and source.startswith("tg_"):
-            kernel = source.rsplit(".", 1)[0]
+            kernel = plain(source.rsplit(".", 1)[0])
             kernels[kernel] = kernels.get(kernel, 0) + piece.size
         elif source in build.files:
             model += piece.size

@@ -13,13 +13,13 @@
 #include "edge.h"
 
 #include "edge_weights.h"
-#include "tg_add_s8_dsp.h"
-#include "tg_conv_s8_dsp.h"
-#include "tg_dense_s8.h"
-#include "tg_dwconv_s8_dsp.h"
-#include "tg_reduce_sum_s8.h"
-#include "tg_rows_s8_dsp.h"
-#include "tg_row_1x4s4_t6_y4x1u1_dsp.h"
+#include "tg_add_s8_dsp_9ad1ada4.h"
+#include "tg_conv_s8_dsp_32848f75.h"
+#include "tg_dense_s8_4cc3c8bf.h"
+#include "tg_dwconv_s8_dsp_0e959c49.h"
+#include "tg_reduce_sum_s8_39184872.h"
+#include "tg_rows_s8_dsp_f085d461.h"
+#include "tg_row_1x4s4_t6_y4x1u1_dsp_a4b296fa.h"
 
 #if EDGE_BUILD_ID != 0xFDD6AE2DU
 #error "edge.c and edge.h come from different runs of tinygen"

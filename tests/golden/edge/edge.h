@@ -13,10 +13,23 @@
 #ifndef EDGE_H_INCLUDED
 #define EDGE_H_INCLUDED
 
-#include "tg_platform.h" /* TG_ALIGN, TG_MUST_CHECK, stdint */
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* This header includes none of the kernels': those of another version of tinygen may stand beside it. */
+#if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)
+#define EDGE_ALIGN(n) __attribute__((aligned(n)))
+#define EDGE_MUST_CHECK __attribute__((warn_unused_result))
+#elif defined(__cplusplus)
+#define EDGE_ALIGN(n) alignas(n)
+#define EDGE_MUST_CHECK
+#else
+#define EDGE_ALIGN(n) _Alignas(n)
+#define EDGE_MUST_CHECK
 #endif
 
 #define EDGE_ABI 1 /* changes when this header changes meaning */
@@ -40,13 +53,13 @@ typedef enum {
 
 /** Working memory: yours to place. Needs no set-up, keeps nothing between calls. */
 typedef struct {
-    TG_ALIGN(16) int8_t arena[EDGE_ARENA_LEN];
+    EDGE_ALIGN(16) int8_t arena[EDGE_ARENA_LEN];
 } edge_ctx_t;
 
 /**
  * Run the network once. `ctx` is not shared with another call in progress; no output overlaps an input or `ctx`.
  */
-TG_MUST_CHECK
+EDGE_MUST_CHECK
 edge_status_t edge_run(edge_ctx_t *ctx, const int8_t input[EDGE_INPUT_LEN],
     int8_t output[EDGE_OUTPUT_LEN]);
 

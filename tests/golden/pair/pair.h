@@ -15,10 +15,23 @@
 #ifndef PAIR_H_INCLUDED
 #define PAIR_H_INCLUDED
 
-#include "tg_platform.h" /* TG_ALIGN, TG_MUST_CHECK, stdint */
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* This header includes none of the kernels': those of another version of tinygen may stand beside it. */
+#if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)
+#define PAIR_ALIGN(n) __attribute__((aligned(n)))
+#define PAIR_MUST_CHECK __attribute__((warn_unused_result))
+#elif defined(__cplusplus)
+#define PAIR_ALIGN(n) alignas(n)
+#define PAIR_MUST_CHECK
+#else
+#define PAIR_ALIGN(n) _Alignas(n)
+#define PAIR_MUST_CHECK
 #endif
 
 #define PAIR_ABI 1 /* changes when this header changes meaning */
@@ -54,13 +67,13 @@ typedef enum {
 
 /** Working memory: yours to place. Needs no set-up, keeps nothing between calls. */
 typedef struct {
-    TG_ALIGN(16) int8_t arena[PAIR_ARENA_LEN];
+    PAIR_ALIGN(16) int8_t arena[PAIR_ARENA_LEN];
 } pair_ctx_t;
 
 /**
  * Run the network once. `ctx` is not shared with another call in progress; no output overlaps an input or `ctx`.
  */
-TG_MUST_CHECK
+PAIR_MUST_CHECK
 pair_status_t pair_run(pair_ctx_t *ctx, const int8_t input0[PAIR_INPUT0_LEN],
     const int8_t input1[PAIR_INPUT1_LEN], int8_t output0[PAIR_OUTPUT0_LEN],
     int8_t output1[PAIR_OUTPUT1_LEN]);

@@ -13,10 +13,23 @@
 #ifndef TINY_H_INCLUDED
 #define TINY_H_INCLUDED
 
-#include "tg_platform.h" /* TG_ALIGN, TG_MUST_CHECK, stdint */
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* This header includes none of the kernels': those of another version of tinygen may stand beside it. */
+#if defined(__GNUC__) || defined(__clang__) || defined(__ICCARM__)
+#define TINY_ALIGN(n) __attribute__((aligned(n)))
+#define TINY_MUST_CHECK __attribute__((warn_unused_result))
+#elif defined(__cplusplus)
+#define TINY_ALIGN(n) alignas(n)
+#define TINY_MUST_CHECK
+#else
+#define TINY_ALIGN(n) _Alignas(n)
+#define TINY_MUST_CHECK
 #endif
 
 #define TINY_ABI 1 /* changes when this header changes meaning */
@@ -40,13 +53,13 @@ typedef enum {
 
 /** Working memory: yours to place. Needs no set-up, keeps nothing between calls. */
 typedef struct {
-    TG_ALIGN(16) int8_t arena[TINY_ARENA_LEN];
+    TINY_ALIGN(16) int8_t arena[TINY_ARENA_LEN];
 } tiny_ctx_t;
 
 /**
  * Run the network once. `ctx` is not shared with another call in progress; no output overlaps an input or `ctx`.
  */
-TG_MUST_CHECK
+TINY_MUST_CHECK
 tiny_status_t tiny_run(tiny_ctx_t *ctx, const int8_t input[TINY_INPUT_LEN],
     int8_t output[TINY_OUTPUT_LEN]);
 

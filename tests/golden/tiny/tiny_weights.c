@@ -4,7 +4,7 @@
  */
 #include "tiny_weights.h"
 
-#include "tg_platform.h"
+#include "tg_platform_fb38f717.h"
 
 #if TINY_WEIGHTS_ID != 0x95035D76U
 #error "tiny_weights.c and tiny_weights.h come from different runs of tinygen"
