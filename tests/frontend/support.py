@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
+from onnx import ModelProto, TensorProto, helper, parser
 
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph
-from tinygen.ops import Unary
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -69,26 +68,8 @@ def random_feeds(imported: Imported, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def with_rounding(imported: Imported) -> bytes:
-    """Our float graph with a real QuantizeLinear and DequantizeLinear at every pinned requantisation."""
-    g = imported.graph
-    model = onnx.load_from_string(to_onnx(g))
-    pinned = {n.outputs[0] for n in g.nodes if isinstance(n.op, Unary) and n.op.expr == "x"}
-    nodes = []
-    for n in model.graph.node:
-        name = n.output[0]
-        if name not in pinned:
-            nodes.append(n)
-            continue
-        quant = g.tensors[name].quant
-        assert quant is not None
-        args = [f"{name}__scale", f"{name}__zero"]
-        model.graph.initializer.append(numpy_helper.from_array(np.float32(quant.s), args[0]))
-        model.graph.initializer.append(numpy_helper.from_array(np.int8(quant.zero_point), args[1]))
-        nodes.append(helper.make_node("QuantizeLinear", [n.input[0], *args], [f"{name}__q"]))
-        nodes.append(helper.make_node("DequantizeLinear", [f"{name}__q", *args], [name]))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    return model.SerializeToString()
+    """Our float graph with a real QuantizeLinear and DequantizeLinear at every pin."""
+    return to_onnx(imported.graph, rounded=True)
 
 
 def arr_like(shape: Sequence[int], seed: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Quant
-from tinygen.ops import Conv, ConvTranspose, Dense, Unary
+from tinygen.ops import Conv, ConvTranspose, Dense
 
 F = np.float32
 
@@ -112,13 +112,6 @@ def test_static_quantisation(form: str, act: str, weight: str, per_channel: bool
         np.testing.assert_allclose(codes, np.rint(codes), atol=1e-3)
     if weight == "QUInt8" and form == "QDQ":
         assert any("zero point" in n for n in imported.notes)
-
-
-def test_dropped_relu_comes_back_as_a_clamp(tmp_path: Path) -> None:
-    graph = read_onnx(quantise(tmp_path, "QDQ", "QInt8", "QInt8", False)).graph
-    clamps = [n.op for n in graph.nodes if isinstance(n.op, Unary) and n.op.label == "saturate"]
-    assert clamps
-    assert all(isinstance(c.expr, tuple) and c.expr[0] == "Min" for c in clamps)
 
 
 def qdq(scale: float, zero: int, kind: type[np.generic]) -> dict[str, np.ndarray]:

@@ -30,10 +30,9 @@ from tinygen.ops import (
     Unary,
 )
 from tinygen.ops.spatial import Window
-from tinygen.ops.unary import evaluate
+from tinygen.ops.unary import clamp_of, evaluate
 from tinygen.passes import absorb_pins, affine, canonical, fold_scale, fuse_clamp, fuse_pad, layout
 from tinygen.passes.base import Pass, apply
-from tinygen.passes.fuse_clamp import clamp_of
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -46,12 +47,12 @@ def _moved_quant(node: NodeProto, attrs: Mapping[str, object], x: Known, out: Ar
         return q
     if node.op_type == "Transpose":
         perm = list(attrs.get("perm", range(x.array.ndim - 1, -1, -1)))  # type: ignore[call-overload]
-        return Quant(q.scale, q.zero_point, perm.index(q.axis))
+        return replace(q, axis=perm.index(q.axis))
     # A reshape keeps the axis when as many values lie before it, and it is as long.
     before = int(np.prod(x.array.shape[: q.axis], dtype=np.int64))
     for axis, d in enumerate(out.shape):
         if int(np.prod(out.shape[:axis], dtype=np.int64)) == before and d == x.array.shape[q.axis]:
-            return Quant(q.scale, q.zero_point, axis)
+            return replace(q, axis=axis)
     return None
 
 

@@ -88,9 +88,9 @@ def weight_quant(b: Builder, w: Known, out_channels: int, axis: int, repeat: int
         b.note(f'weights "{w.name}" have zero point {q.zero_point}; tinygen\'s are symmetric, they are quantised again')
         return None
     if q.axis is None:
-        return Quant(q.scale * out_channels, 0, 0)
+        return Quant(q.scale * out_channels, 0, 0, pin=q.pin)
     if q.axis == axis and len(q.scale) * repeat == out_channels:
-        return Quant(q.scale * repeat, 0, 0)
+        return Quant(q.scale * repeat, 0, 0, pin=q.pin)
     b.note(f'weights "{w.name}" have a scale for each slice of axis {q.axis}, not for each output; quantised again')
     return None
 

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from tinygen.errors import ModelError
 from tinygen.frontend.handlers_spatial import resize_axis
-from tinygen.ir.types import Graph, Node, Stage, Tensor
+from tinygen.ir.types import Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense, Resize
 from tinygen.ops.base import Operator
@@ -96,16 +96,41 @@ def _need_float(graph: Graph) -> None:
         raise ValueError("only FLOAT graphs have a float meaning")
 
 
-def to_onnx(graph: Graph, extra_outputs: Sequence[str] = ()) -> bytes:
-    """A serialised ONNX model with the same float meaning.
+def _pin(b: _Builder, q: Quant, real: str, out: str, rounded: bool) -> None:
+    """What a pin does to a value: it saturates at the ends of the code; `rounded`: and is one of its steps."""
+    if not rounded:
+        ends = [b.const(np.array(q.s * (code - q.zero_point), np.float32)) for code in (q.low, q.high)]
+        b.nodes.append(helper.make_node("Clip", [real, *ends], [out], name=b.fresh("Clip")))
+        return
+    kind = np.int16 if q.bits == 16 else np.int8
+    domain = MICROSOFT if q.bits == 16 else ""
+    parameters = [b.const(np.array(q.s, np.float32)), b.const(np.array(q.zero_point, kind))]
+    code = b.fresh("QuantizeLinear")
+    b.nodes.append(helper.make_node("QuantizeLinear", [real, *parameters], [code], name=code, domain=domain))
+    name = b.fresh("DequantizeLinear")
+    b.nodes.append(helper.make_node("DequantizeLinear", [code, *parameters], [out], name=name, domain=domain))
+
+
+def to_onnx(graph: Graph, extra_outputs: Sequence[str] = (), *, rounded: bool = False) -> bytes:
+    """A serialised ONNX model with the same float meaning. A pinned activation saturates where its code ends;
+    `rounded`: and passes QuantizeLinear and DequantizeLinear, as in the pre-quantised model that pinned it.
 
     Inputs, outputs and `extra_outputs` (any tensors of the graph) carry the names, shapes and layout of the IR tensors.
     """
     _need_float(graph)
     b = _Builder({*graph.tensors, *(n.name for n in graph.nodes)})
+    pinned: dict[str, str] = {}  # inputs of the graph, by name: what their readers read
+    for name in graph.inputs:
+        if (q := graph.tensors[name].quant) is not None:
+            pinned[name] = b.fresh("input")
+            _pin(b, q, name, pinned[name], rounded)
     for node in graph.nodes:
         start = len(b.nodes)
-        written = b.write(graph, node, node.inputs)
+        written = list(b.write(graph, node, [pinned.get(i, i) for i in node.inputs]))
+        for i, out in enumerate(node.outputs):
+            if (q := graph.tensors[out].quant) is not None:
+                real, written[i] = written[i], b.fresh("pinned")
+                _pin(b, q, real, written[i], rounded)
         mine = {n.output[0]: n for n in b.nodes[start:]}
         for name, want in zip(written, node.outputs, strict=True):
             last = mine.get(name)

@@ -14,11 +14,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, View
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Unary
-from tinygen.ops.unary import clip_expr
-
-#: The operators whose output a quantising exporter leaves unclamped because the integers saturate anyway.
-_ACCUMULATING = (Add, Conv, ConvTranspose, Dense, Mul)
+from tinygen.ops import Unary
 
 #: Operators that move or compare integer codes without regard to their scale.
 MOVES_CODES = (
@@ -69,12 +65,7 @@ def quantize_linear(b: Builder, n: View) -> Result:
     z, kind = zero_point(n, 2)
     if len(scales) != 1:
         raise Unsupported("an activation with a scale for each channel", "Quantise activations per tensor.")
-    q = Quant.per_tensor(scales[0], int(z[0]), _bits(kind))
-    maker = next((m for m in reversed(b.nodes) if x.name in m.outputs), None)
-    if maker is not None and isinstance(maker.op, _ACCUMULATING):
-        # onnxruntime's quantiser drops a Relu or Clip where the code's range does its work: say it in real numbers.
-        lo, hi = (q.s * (edge - q.zero_point) for edge in (q.low, q.high))
-        x = b.emit(Unary(clip_expr(lo, hi), "saturate"), x)
+    q = Quant.per_tensor(scales[0], int(z[0]), _bits(kind), n.outs[0])
     y = b.emit(Unary("x", "requantise"), x, quant=q)
     return Act(y, kind, q)
 
@@ -89,7 +80,7 @@ def dequantize_linear(b: Builder, n: View) -> Result:
         raise Unsupported(f"DequantizeLinear of {value.elem} that no QuantizeLinear made")
     if len(scales) != 1:
         raise Unsupported("an activation with a scale for each channel", "Quantise activations per tensor.")
-    q, old = Quant.per_tensor(scales[0], int(z[0]), _bits(kind)), value.code
+    q, old = Quant.per_tensor(scales[0], int(z[0]), _bits(kind), n.outs[0]), value.code
     if q == old:
         return Act(value.tensor)
     # The same code read under another scale: a linear function of the real value.
@@ -122,7 +113,7 @@ def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known
     if len(set(view.tolist())) > 1:
         return Known(real, value.name)
     full = scales * (z.size if len(scales) == 1 and axis is not None else 1)
-    return Known(real, value.name, Quant(full, int(view[0]), axis))
+    return Known(real, value.name, Quant(full, int(view[0]), axis, pin=value.name))
 
 
 QUANTISED: dict[str, Handler] = {
@@ -291,7 +282,7 @@ def input_code(
                 scale = constants[node.input[1]]
                 if zero is not None and scale.size == 1 and float(scale.reshape(-1)[0]) > 0:
                     s = float(np.float32(scale.reshape(-1)[0]))
-                    return Quant.per_tensor(s, int(zero.reshape(-1)[0]) - shift)
+                    return Quant.per_tensor(s, int(zero.reshape(-1)[0]) - shift, pin=name)
             elif node.op_type in MOVES_CODES:
                 waiting.extend(node.output)
-    return Quant.per_tensor(1.0, -shift)
+    return Quant.per_tensor(1.0, -shift, pin=name)

@@ -38,20 +38,25 @@ class Stage(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Quant:
     """real = scale * (q - zero_point); one scale, or one for each slice along `axis`. `bits` of an activation: 8, or
-    16 with zero point 0."""
+    16 with zero point 0.
+
+    `pin`: the ONNX value that a pre-quantised model quantised so. It goes wherever the quantisation goes, says
+    where it came from, and does not count in comparisons.
+    """
 
     scale: tuple[float, ...]
     zero_point: int = 0
     axis: int | None = None
     bits: int = 8
+    pin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.bits not in (8, 16) or (self.bits == 16 and self.zero_point != 0):
             raise ValueError(f"{self.bits} bits with zero point {self.zero_point}: activations have 8, or 16 and 0")
 
     @staticmethod
-    def per_tensor(scale: float, zero_point: int, bits: int = 8) -> Quant:
-        return Quant((float(scale),), int(zero_point), None, bits)
+    def per_tensor(scale: float, zero_point: int, bits: int = 8, pin: str = "") -> Quant:
+        return Quant((float(scale),), int(zero_point), None, bits, pin)
 
     @property
     def s(self) -> float:
@@ -100,7 +105,7 @@ class Const:
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A value: `shape` includes the batch of 1; `const` is set for weights. In a FLOAT graph, `quant` on a tensor
-    without `const` is a pin: the scale a pre-quantised model asked for."""
+    without `const` is a pin: the value is rounded and saturated as a pre-quantised model asked for."""
 
     name: str
     shape: tuple[int, ...]

@@ -122,6 +122,24 @@ def clip_expr(lo: float, hi: float) -> Expr:
     return expr
 
 
+def clamp_of(expr: Expr) -> tuple[float, float] | None:
+    """(lo, hi) when the expression is nested Max and Min of x with numbers, else None."""
+    if expr == "x":
+        return -math.inf, math.inf
+    if not (isinstance(expr, tuple) and expr[0] in ("Max", "Min") and len(expr) == 3):
+        return None
+    numbers = [e for e in expr[1:] if isinstance(e, int | float)]
+    inner = [e for e in expr[1:] if not isinstance(e, int | float)]
+    if len(numbers) != 1 or len(inner) != 1:
+        return None
+    below = clamp_of(inner[0])
+    if below is None:
+        return None
+    edge = float(numbers[0])
+    pick = max if expr[0] == "Max" else min
+    return pick(below[0], edge), pick(below[1], edge)
+
+
 def interpolate(table: Array, x: Array) -> Array:
     """The int16 output for each int16 input: the line between the table's entries on either side."""
     at = x.astype(np.int32) + 2**15

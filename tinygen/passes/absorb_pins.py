@@ -2,17 +2,19 @@
 
 A requantise node (Unary "x" with a pinned output) directly behind its producer says how that producer's output is
 stored: the producer then writes the pinned tensor itself; behind a network input, in which integers it arrives. Where
-the tensor before it is pinned otherwise, or read by others as well, the node stays and becomes a table.
+the tensor before it is pinned otherwise, or read by others as well, the node stays and becomes a table. A transpose or
+reshape in between takes no part in this (`pins.settle`).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tinygen.ir.types import Node
+from tinygen.ir.types import Graph, Node
 from tinygen.ops import Operator, Unary
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
+from tinygen.passes.pins import settle
 
 
 def _step(graph: Draft, node: Node) -> bool:
@@ -40,4 +42,13 @@ def _step(graph: Draft, node: Node) -> bool:
     return False
 
 
-PASS = Pass("absorb_pins", until_stable(_step), Promise.EXACT)
+_absorb = until_stable(_step)
+
+
+def _run(graph: Graph) -> Graph:
+    while (after := _absorb(settle(graph))) is not graph:
+        graph = after
+    return graph
+
+
+PASS = Pass("absorb_pins", _run, Promise.EXACT)

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Stage, Tensor
+from tinygen.passes import pins
 from tinygen.passes.draft import Draft, Place
 
 
@@ -32,7 +33,7 @@ class Pass:
 
 
 def apply(p: Pass, graph: Graph) -> Graph:
-    """Run one pass; its stages and the graph's rules are checked."""
+    """Run one pass; its stages and the graph's rules are checked, and that no pinned scale is lost."""
     if graph.stage is not p.needs:
         raise invariants.InvariantError(f"pass {p.name} needs a {p.needs.value} graph")
     result = p.run(graph)
@@ -40,6 +41,8 @@ def apply(p: Pass, graph: Graph) -> Graph:
         raise invariants.InvariantError(f"pass {p.name} promised a {p.gives.value} graph")
     if result is not graph:
         invariants.check(result, p.name)
+        if p.gives is Stage.FLOAT:
+            pins.check(graph, result, p.name)
     return result
 
 

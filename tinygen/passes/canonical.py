@@ -54,7 +54,7 @@ def _conv(graph: Draft, node: Node) -> bool:
                 Node(fresh(graph, f"{node.name}_out"), Reshape(y.shape), (row.name,), (y.name,), node.origin),
             )
         },
-        (flat, row, weights),
+        (flat, row, weights, replace(y, quant=None)),
     )
 
 

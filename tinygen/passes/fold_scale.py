@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ir.types import Node, Tensor
+from tinygen.ir.types import Node, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
@@ -30,6 +30,18 @@ def channel_constant(graph: Draft, node: Node) -> Array | None:
     return np.broadcast_to(consts[0].array.reshape(-1).astype(np.float64), (channels,)).copy()
 
 
+def _scaled(w: Tensor, factor: Array) -> Quant | None:
+    """The quantisation of pinned weights times a factor for each output: the same integers, some with their signs
+    changed. None where they have none, or where that is no int8."""
+    q = w.quant
+    if q is None or not factor.all():
+        return None
+    codes = np.rint(w.array.reshape(len(factor), -1).astype(np.float64) / np.reshape(q.scale, (-1, 1)))
+    if (codes * np.sign(factor)[:, None]).max(initial=0.0) > 127:
+        return None
+    return replace(q, scale=tuple((np.asarray(q.scale) * np.abs(factor)).tolist()))
+
+
 def _step(graph: Draft, node: Node) -> bool:
     if not isinstance(node.op, Add | Mul):
         return False
@@ -48,18 +60,22 @@ def _step(graph: Draft, node: Node) -> bool:
         return False
     w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
     weights, bias = w.array.astype(np.float64), b.array.astype(np.float64)
-    quant = w.quant
+    factor = np.ones_like(k)
     if isinstance(node.op, Mul):
-        weights = weights * k.reshape(-1, *(1,) * (weights.ndim - 1))
-        bias, quant = bias * k, None
+        factor, bias = k, bias * k
     elif node.op.sign > 0:
         bias = bias + k
     elif node.inputs[0] == activation:
         bias = bias - k
     else:  # constant - layer
-        weights, bias, quant = -weights, k - bias, None
+        factor, bias = -factor, k - bias
+    quant = _scaled(w, factor)
+    if quant is None and w.quant is not None:
+        return False
+    weights = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
     stem = layer.outputs[0]
-    new_w = Tensor.constant(fresh(graph, f"{stem}_w"), weights.astype(np.float32), quant) if quant is None else w
+    stays = quant is not None and bool(np.all(factor == 1.0))
+    new_w = w if stays else Tensor.constant(fresh(graph, f"{stem}_w"), weights.astype(np.float32), quant)
     new_b = Tensor.constant(fresh(graph, f"{stem}_b"), bias.astype(np.float32))
     folded = replace(
         layer,

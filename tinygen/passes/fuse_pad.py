@@ -14,6 +14,8 @@ def _step(graph: Draft, node: Node) -> bool:
     if not isinstance(node.op, Pad) or node.op.value != 0.0:
         return False
     y = graph.tensors[node.outputs[0]]
+    if y.quant not in (None, graph.ins(node)[0].quant):
+        return False  # a rounding between the padding and its reader
     after = graph.sole_consumer(y.name)
     rank = len(y.shape)
     pads = node.op.pads

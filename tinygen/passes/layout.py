@@ -3,6 +3,9 @@
 The reader wraps every spatial operator in transposes from and to the ONNX layout. Here each transpose sinks towards the
 outputs, through whatever does not care about the order of axes, until it meets its inverse, becomes a mere reshape, is
 absorbed in the weights of a dense layer, or reaches the edge of the graph, where the input and output helpers do it.
+
+Transposes and reshapes carry no pin here (`pins.settle`): that of an operator's output goes with the value, in front of
+the transpose behind it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ir.types import Node, Port, Tensor
+from tinygen.ir.types import Graph, Node, Port, Tensor
 from tinygen.ops import (
     Add,
     Concat,
@@ -36,6 +39,7 @@ from tinygen.ops.base import Shape
 from tinygen.ops.reduce import block
 from tinygen.passes.base import Pass, Promise, Whole, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
+from tinygen.passes.pins import settle
 
 
 def _inverse(perm: Shape) -> Shape:
@@ -58,9 +62,9 @@ def _simplify(graph: Draft, node: Node) -> bool:
     perm = node.op.perm
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     if perm == tuple(range(len(perm))):
-        if y.name not in graph.outputs and y.quant in (None, x.quant):
+        if y.name not in graph.outputs:
             return graph.bypass(node, x.name)
-        # What stays is another scale, or a second name for a network output.
+        # What stays is a second name for a network output.
         return graph.replace({node.name: (replace(node, op=Unary("x", "requantise")),)})
     above = _transpose_of(graph, x.name)
     if above is not None:
@@ -87,7 +91,8 @@ def _raise_to_input(graph: Draft) -> bool:
     moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
     back = Node(fresh(graph, f"{name}_back"), Transpose(_inverse(perm)), (moved.name,), (name,), node.origin)
     _set_input(graph, i, moved, perm)
-    return graph.put_first(back)
+    graph.put_first(back)
+    return graph.replace({}, (replace(x, quant=None),))
 
 
 def _transpose_below(graph: Draft, index: int) -> Node | None:
@@ -143,11 +148,9 @@ def _absorb_edges(graph: Draft) -> bool:
         source, port = node.inputs[0], graph.out_ports[i]
         if source in graph.outputs or source in graph.inputs or graph.outputs.count(name) != 1:
             continue
-        x = graph.tensors[source]
-        quant = graph.tensors[name].quant or x.quant
         # tensor = onnx.transpose(port.perm) was for the output; its source is one inverse permutation earlier.
         perm = tuple(port.perm[p] for p in _inverse(node.op.perm))
-        graph.set_output(i, replace(x, quant=quant), Port(port.name, port.shape, perm))
+        graph.set_output(i, graph.tensors[source], Port(port.name, port.shape, perm))
         return graph.replace({node.name: ()})
     return False
 
@@ -217,7 +220,7 @@ def _sink(graph: Draft, node: Node) -> bool:
         middle = Tensor(fresh(graph, f"{y.name}_last"), moved.infer(*shapes)[0], quant=y.quant)
         first = replace(node, op=moved, inputs=(source.name, *extra), outputs=(middle.name,))
         second = Node(fresh(graph, f"{node.name}_t"), Transpose(after), (middle.name,), (y.name,), above.origin)
-        return graph.replace({node.name: (first, second)}, (middle,))
+        return graph.replace({node.name: (first, second)}, (middle, replace(y, quant=None)))
     return False
 
 
@@ -240,7 +243,7 @@ def _sink_many(graph: Draft, node: Node, perm: Shape, back: Shape) -> bool:
         elif t.const is not None:
             padded = t.array
         else:
-            moved = Tensor(fresh(graph, f"{name}_{node.name}_last"), tuple(t.shape[b] for b in back), quant=t.quant)
+            moved = Tensor(fresh(graph, f"{name}_{node.name}_last"), tuple(t.shape[b] for b in back))
             if moved.name not in {m.name for m in tensors}:
                 tensors.append(moved)
                 # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in
@@ -257,7 +260,7 @@ def _sink_many(graph: Draft, node: Node, perm: Shape, back: Shape) -> bool:
     middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(y.shape[b] for b in back), quant=y.quant)
     first = replace(node, op=op, inputs=tuple(inputs), outputs=(middle.name,))
     second = Node(fresh(graph, f"{node.name}_t"), Transpose(perm), (middle.name,), (y.name,), node.origin)
-    return graph.replace({node.name: (*before, first, second)}, (*tensors, middle))
+    return graph.replace({node.name: (*before, first, second)}, (*tensors, middle, replace(y, quant=None)))
 
 
 def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
@@ -279,7 +282,7 @@ def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
         for slot, p in zip(places, real, strict=True):
             new_perm[slot] = places[order.index(p)]
         assert sorted(squeezed) == sorted(d for d in shape if d != 1)
-        middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(shape), quant=y.quant)
+        middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(shape))
         first = replace(node, op=Reshape(tuple(shape)), inputs=(source.name,), outputs=(middle.name,))
         second = Node(
             fresh(graph, f"{node.name}_t"), Transpose(tuple(new_perm)), (middle.name,), (y.name,), above.origin
@@ -289,10 +292,11 @@ def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
     if after is None or y.shape[-1] != y.size:
         return False
     if isinstance(after.op, Unary):  # reshape last, so that the transpose may pass
-        moved = Tensor(fresh(graph, f"{y.name}_{after.op.label}"), t.shape, quant=graph.outs(after)[0].quant)
+        end = graph.outs(after)[0]
+        moved = Tensor(fresh(graph, f"{y.name}_{after.op.label}"), t.shape, quant=end.quant)
         first = replace(after, inputs=(t.name,), outputs=(moved.name,))
         second = replace(node, inputs=(moved.name,), outputs=after.outputs)
-        return graph.replace({node.name: (), after.name: (first, second)}, (moved,))
+        return graph.replace({node.name: (), after.name: (first, second)}, (moved, replace(end, quant=None)))
     if not isinstance(after.op, Dense):
         return False
     where = np.arange(source.size).reshape(source.shape).transpose(perm).ravel()
@@ -300,7 +304,7 @@ def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
     weights = np.empty_like(w.array)
     weights[:, where] = w.array
     new_w = Tensor.constant(fresh(graph, f"{w.name}_last"), weights, w.quant)
-    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape, quant=y.quant)
+    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape)
     first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
     dense = replace(after, inputs=(flat.name, new_w.name, after.inputs[2]))
     return graph.replace({node.name: (first,), after.name: (dense,)}, (new_w, flat))
@@ -339,4 +343,11 @@ def _step(graph: Draft, node: Node) -> bool:
 
 
 # Only where nothing sinks any more: a transpose that became a reshape stops there.
-PASS = Pass("layout", until_stable(_step, Whole(_raise_to_input), _view, Whole(_absorb_edges)), Promise.CLOSE)
+_sink_all = until_stable(_step, Whole(_raise_to_input), _view, Whole(_absorb_edges))
+
+
+def _run(graph: Graph) -> Graph:
+    return _sink_all(settle(graph))
+
+
+PASS = Pass("layout", _run, Promise.CLOSE)
