@@ -8,6 +8,7 @@ makes no sense ends with 2, as click has it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class TinygenError(Exception):
@@ -22,19 +23,47 @@ class ModelError(TinygenError):
     exit_code = 2
 
 
+class Problem(NamedTuple):
+    """One reason why a model cannot be built. `where`: a node's name, or 'input "x"', or "the file"; `operator`: of a
+    node, or what else is at fault; `what` is not supported; `help`: what would help."""
+
+    where: str
+    operator: str
+    what: str
+    help: str
+
+
 class UnsupportedError(ModelError):
-    """Nodes that tinygen cannot build, all of them: a heading and a row (node, operator, what, help) for each."""
+    """Everything that keeps tinygen from building a model, in one table under a heading. The text fits one screen:
+    problems that differ in the node alone share a row, and of many rows the rest is counted. `problems` has all."""
 
-    COLUMNS = ("node", "operator", "what is not supported", "what would help")
+    COLUMNS = ("where", "operator", "what is not supported", "what would help")
+    MAX_ROWS = 12
+    _NAMED = 3  # nodes named in one row
 
-    def __init__(self, heading: str, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    def __init__(self, heading: str, problems: Sequence[Problem]) -> None:
         self.heading = heading
-        self.rows = tuple(tuple(" ".join(cell.split()) for cell in row) for row in rows)
+        self.problems = tuple(Problem(*(" ".join(cell.split()) or "-" for cell in p)) for p in problems)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for where, *rest in self.problems:
+            groups.setdefault(tuple(rest), []).append(where)
+        rows = [Problem(self._names(list(dict.fromkeys(names))), *rest) for rest, names in groups.items()]
+        self.rows, self.left_out = rows[: self.MAX_ROWS], rows[self.MAX_ROWS :]
         table = [self.COLUMNS, *self.rows]
         widths = [max(len(row[i]) for row in table) for i in range(3)]
         lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in table]
         lines.insert(1, "  ".join("-" * w for w in (*widths, len(self.COLUMNS[3]))))
-        super().__init__("\n".join([heading, "", *lines]))
+        super().__init__("\n".join([heading, "", *lines, *([self.more] if self.more else [])]))
+
+    @property
+    def more(self) -> str:
+        """What is said of the rows that are not shown; nothing when all are."""
+        kinds = dict.fromkeys(p.operator for p in self.left_out)
+        return f"... and {len(self.left_out)} more ({self._names(list(kinds))}); --json has all." if kinds else ""
+
+    def _names(self, names: list[str]) -> str:
+        rest = len(names) - self._NAMED
+        return ", ".join(names[: self._NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 class DataError(TinygenError):

@@ -127,8 +127,8 @@ def layer_table(layers: Iterable[LayerAccuracy]) -> Table:
 
 
 def refusals_table(error: UnsupportedError) -> Table:
-    """Nodes that cannot be built, as wide as the terminal."""
-    t = Table()
+    """What cannot be built, as wide as the terminal."""
+    t = Table(caption=error.more or None, caption_justify="left")
     for name in error.COLUMNS:
         t.add_column(name, overflow="fold")
     for row in error.rows:

@@ -165,7 +165,7 @@ def _x(elem: int) -> Callable[[Place], Command]:
 
 
 DAMAGED = [
-    Case("opset_10", _model(lambda: m.dense(opset=10)), MODEL, "net.onnx", "opset 10", "version_converter"),
+    Case("opset_6", _model(lambda: m.dense(opset=6)), MODEL, "net.onnx", "opset 6", "version_converter"),
     Case("opset_999", _model(lambda: m.dense(opset=999)), MODEL, "net.onnx", "opset 999", "pip install -U onnx"),
     Case("opset_missing", _edit(_no_opset), MODEL, "net.onnx", "names no operator set", "Export it again"),
     Case("domain_unknown", _edit(_domain("acme.com", "Fast")), MODEL, "/relu", 'domain "acme.com"', "standard ONNX"),
@@ -220,7 +220,7 @@ DAMAGED = [
     Case("weights_sparse", _edit(_sparse), MODEL, '"sparse_w"', "sparse", "Store them dense"),
     Case("input_text", _x(TensorProto.STRING), MODEL, 'input "x"', "string", "takes float"),
     Case("input_complex", _x(TensorProto.COMPLEX128), MODEL, 'input "x"', "complex128", "takes float"),
-    Case("input_int64", _x(TensorProto.INT64), MODEL, 'input "x"', "int64", "Do the conversion before"),
+    Case("input_int64", _x(TensorProto.INT64), MODEL, 'input "x"', "int64", "make it a constant"),
     Case("input_sequence", _edit(_sequence_input), MODEL, 'input "x"', "sequence", "dense tensors"),
     Case("no_nodes", _edit(_no_nodes), MODEL, "net.onnx", "no nodes", "nothing to build"),
     Case("no_outputs", _edit(_no_outputs), MODEL, "net.onnx", "no outputs", "Export the model again"),

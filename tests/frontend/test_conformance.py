@@ -159,10 +159,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "test_size_example",
         "test_slice_start_out_of_bounds",
     ),
-    "opset 9": (
-        "test_shrink_hard",
-        "test_shrink_soft",
-    ),
     "softmax written out: division of two activations": (
         "test_softmax_axis_0_expanded",
         "test_softmax_axis_0_expanded_ver18",

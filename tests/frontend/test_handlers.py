@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from tests.frontend.support import check, import_model, one_node, ops_of, parse
 from tinygen.errors import ModelError
-from tinygen.frontend.load import MAX_OPSET, runtime_opset
+from tinygen.frontend.opsets import MAX_OPSET, runtime_opset
 from tinygen.ops import Conv, Extreme, MaxPool, Unary
 
 RNG = np.random.default_rng(7)

@@ -20,12 +20,14 @@ FLOAT_TYPES = ("float32", "float16", "float64", "bfloat16")
 
 
 class Unsupported(Exception):
-    """One node cannot be imported: what is not supported, and what would help."""
+    """One node cannot be imported: what is not supported, and what would help. `of_sizes`: with other dimensions of
+    the inputs it might be."""
 
-    def __init__(self, what: str, help_: str = "") -> None:
+    def __init__(self, what: str, help_: str = "", *, of_sizes: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.help = help_
+        self.of_sizes = of_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +180,9 @@ class Builder:
         try:
             (shape,) = op.infer(*(t.shape for t in inputs))
         except ValueError as e:
-            raise Unsupported(str(e)) from e
+            raise Unsupported(str(e), of_sizes=True) from e
         if 0 in shape:
-            raise Unsupported(f"the output is empty, shape {shape}")
+            raise Unsupported(f"the output is empty, shape {shape}", of_sizes=True)
         out = Tensor(self.fresh(f"{self._base}/{type(op).__name__.lower()}"), tuple(int(d) for d in shape), quant=quant)
         self.tensors[out.name] = out
         self._pending.append(Node(out.name, op, tuple(t.name for t in inputs), (out.name,)))

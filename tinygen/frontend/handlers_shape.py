@@ -16,9 +16,9 @@ def take(b: Builder, x: Tensor, axis: int, index: Sequence[int]) -> Tensor:
     """Pick `index` along `axis`: nothing, a Slice where the steps are even, otherwise a Gather."""
     index = tuple(int(i) for i in index)
     if any(not 0 <= i < x.shape[axis] for i in index):
-        raise Unsupported(f"index outside 0..{x.shape[axis] - 1} on axis {axis}")
+        raise Unsupported(f"index outside 0..{x.shape[axis] - 1} on axis {axis}", of_sizes=True)
     if not index:
-        raise Unsupported(f"nothing is taken from axis {axis}")
+        raise Unsupported(f"nothing is taken from axis {axis}", of_sizes=True)
     if index == tuple(range(x.shape[axis])):
         return x
     steps = set(np.diff(index).tolist())
@@ -37,6 +37,14 @@ def normal(axis: int, rank: int) -> int:
     return axis % rank
 
 
+def _misfit(x: Tensor, want: Sequence[int]) -> Unsupported:
+    return Unsupported(
+        f"{x.shape} cannot become {list(want)}",
+        "A fixed batch in the model's own Reshape? Export with batch 1, or edit the constant that holds the shape.",
+        of_sizes=True,
+    )
+
+
 def reshape(b: Builder, n: View) -> Result:
     x = n.act()
     want = list(n.int_list(1, "the new shape") or ())
@@ -45,14 +53,10 @@ def reshape(b: Builder, n: View) -> Result:
     if want.count(-1) == 1:
         rest = int(np.prod([d for d in want if d != -1], dtype=np.int64))
         if rest == 0 or x.size % rest:
-            raise Unsupported(
-                f"{x.shape} cannot become {want}", "A fixed batch in the model's own Reshape? Export with batch 1."
-            )
+            raise _misfit(x, want)
         want[want.index(-1)] = x.size // rest
     if int(np.prod(want, dtype=np.int64)) != x.size or min(want, default=1) < 1:
-        raise Unsupported(
-            f"{x.shape} cannot become {want}", "A fixed batch in the model's own Reshape? Export with batch 1."
-        )
+        raise _misfit(x, want)
     return b.reshape(x, want)
 
 
@@ -68,7 +72,7 @@ def squeeze(b: Builder, n: View) -> Result:
     axes = n.ints("axes") if "axes" in n.attrs else n.int_list(1, "the axes")
     drop = {normal(a, len(x.shape)) for a in axes} if axes else {i for i, d in enumerate(x.shape) if d == 1}
     if any(x.shape[a] != 1 for a in drop):
-        raise Unsupported(f"axes {sorted(drop)} of {x.shape} are not all 1")
+        raise Unsupported(f"axes {sorted(drop)} of {x.shape} are not all 1", of_sizes=True)
     return b.reshape(x, [d for i, d in enumerate(x.shape) if i not in drop])
 
 
@@ -122,7 +126,7 @@ def split(b: Builder, n: View) -> Result:
         each = -(-x.shape[axis] // parts)
         sizes = (each,) * (parts - 1) + (x.shape[axis] - each * (parts - 1),)
     if sum(sizes) != x.shape[axis] or len(sizes) != len(n.outs):
-        raise Unsupported(f"split of {x.shape[axis]} values into {sizes} for {len(n.outs)} outputs")
+        raise Unsupported(f"split of {x.shape[axis]} values into {sizes} for {len(n.outs)} outputs", of_sizes=True)
     starts = np.cumsum([0, *sizes])[:-1]
     return [
         take(b, x, axis, range(int(s), int(s) + k)) if used and k else _empty(x, axis)
@@ -206,7 +210,7 @@ def expand(b: Builder, n: View) -> Result:
     try:
         want: Shape = tuple(np.broadcast_shapes(x.shape, n.int_list(1, "the shape") or ()))
     except ValueError as e:
-        raise Unsupported(str(e)) from e
+        raise Unsupported(str(e), of_sizes=True) from e
     if x.size == int(np.prod(want, dtype=np.int64)):
         return b.reshape(x, want)
     return b.emit(Expand(want), x)

@@ -232,7 +232,8 @@ def batch_normalization(b: Builder, n: View) -> Result:
     x = n.act()
     scale, bias, mean, var = (n.array(i, "statistics").astype(np.float64).reshape(-1) for i in range(1, 5))
     factor = scale / np.sqrt(var + n.real("epsilon", 1e-5))
-    shape = (1, -1, *(1,) * (len(x.shape) - 2))
+    # Opset 7 and 8 have statistics for each element as well: spatial = 0.
+    shape = (1, -1, *(1,) * (len(x.shape) - 2)) if n.integer("spatial", 1) else (1, *x.shape[1:])
     y = b.emit(Mul(), x, b.const(factor.reshape(shape), f"{n.name}/scale"))
     return b.emit(Add(), y, b.const((bias - mean * factor).reshape(shape), f"{n.name}/shift"))
 
@@ -346,8 +347,11 @@ def resize(b: Builder, n: View) -> Result:
     if min(out) < 1:
         raise Unsupported(f"output shape {out}")
     linear = n.text("mode", "nearest") == "linear"
-    how = n.text("coordinate_transformation_mode", "half_pixel"), n.text("nearest_mode", "round_prefer_floor"), linear
-    tables = {a: resize_axis(*how, x.shape[a], out[a], scale[a]) for a in range(rank)}
+    where = n.text("coordinate_transformation_mode", "half_pixel")
+    rounding = [n.text("nearest_mode", "round_prefer_floor")] * rank
+    if rounding[0] == "simple":  # opset 10 and before (opsets.py)
+        rounding = ["ceil" if s < 1 else "floor" for s in scale]
+    tables = {a: resize_axis(where, rounding[a], linear, x.shape[a], out[a], scale[a]) for a in range(rank)}
     moved = [a for a in range(rank) if tables[a] != _identity(x.shape[a])]
     if not moved:
         return x

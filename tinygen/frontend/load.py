@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import (
     AttributeProto,
@@ -20,16 +18,10 @@ from onnx import (
     checker,
     helper,
     numpy_helper,
-    version_converter,
 )
 
 from tinygen.errors import ModelError
-
-MIN_OPSET = 11
-#: Newest default-domain operator set the installed onnx package knows.
-MAX_OPSET = onnx.defs.onnx_opset_version()
-
-_STANDARD = ("", "ai.onnx")
+from tinygen.frontend.opsets import opset_of
 
 #: (offset, bytes, what the file is, what to do). Formats people confuse with ONNX.
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
@@ -93,64 +85,6 @@ def _parse(path: Path, data: bytes) -> ModelProto:
     if not all(isinstance(w, str) for w in words):  # protobuf gives bytes where the text is not UTF-8
         raise ModelError(f"{path}: holds names that are not text: the file is damaged. Copy or export it again.")
     return model
-
-
-def opset_of(model: ModelProto) -> int:
-    """Version of the default operator set."""
-    return max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
-
-
-@cache
-def runtime_opset() -> int:
-    """Newest operator set the installed onnxruntime executes; it trails the onnx package by a release or two."""
-    for version in range(MAX_OPSET, MIN_OPSET, -1):
-        info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
-        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", info[:1], info[1:])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=10)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except Exception:  # noqa: BLE001 - onnxruntime raises bare exceptions of its own
-            continue
-        return version
-    return MIN_OPSET
-
-
-def for_runtime(path: Path, model: ModelProto) -> ModelProto:
-    """The model in an operator set that onnxruntime executes."""
-    newest, found = runtime_opset(), opset_of(model)
-    if found <= newest:
-        return model
-    known = [n for n in model.graph.node if not n.domain and onnx.defs.has(n.op_type)]
-    if all(onnx.defs.get_schema(n.op_type, found).since_version <= newest for n in known):
-        for o in model.opset_import:
-            if o.domain == "":
-                o.version = newest
-        return model
-    try:
-        return version_converter.convert_version(model, newest)
-    except Exception as e:
-        raise ModelError(
-            f"{path}: opset {found}; the installed onnxruntime {onnxruntime.__version__} knows up to {newest}, and the "
-            "model cannot be converted. pip install -U onnxruntime, or export with an older opset_version."
-        ) from e
-
-
-def _check_opset(path: Path, model: ModelProto) -> None:
-    found = opset_of(model)
-    if found == 0:
-        raise ModelError(f"{path}: names no operator set (opset_import is empty). Export it again.")
-    if found < MIN_OPSET:
-        raise ModelError(
-            f"{path}: opset {found}; tinygen reads {MIN_OPSET} to {MAX_OPSET}. "
-            "Export with opset_version=13 or later, or use onnx.version_converter."
-        )
-    if found > MAX_OPSET:
-        raise ModelError(
-            f"{path}: opset {found}; the installed onnx {onnx.__version__} knows up to {MAX_OPSET}. "
-            "pip install -U onnx onnxruntime, or export with an older opset_version."
-        )
 
 
 def external_files(model: ModelProto) -> list[tuple[TensorProto, str, int, int | None]]:
@@ -364,7 +298,8 @@ def load(path: Path) -> tuple[ModelProto, str, tuple[str, ...]]:
     data = _read(path)
     model = _parse(path, data)
     digest = hashlib.sha256(data)
-    _check_opset(path, model)
+    if opset_of(model) == 0:
+        raise ModelError(f"{path}: names no operator set (opset_import is empty). Export it again.")
     graph = model.graph
     # Newer than 10 adds only types we refuse; older than 4 wants weights among the inputs.
     model.ir_version = min(max(model.ir_version, 4), 10)

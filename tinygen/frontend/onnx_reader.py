@@ -8,26 +8,25 @@ quantised.py). All refusals are collected and raised together, before any other 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
 
-from tinygen.errors import ModelError, UnsupportedError
-from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Known, Unsupported, Value, View, check_limits
+from tinygen.errors import ModelError, Problem, UnsupportedError
+from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
 from tinygen.frontend.load import (
     check_nodes,
     constants_to_initialisers,
-    for_runtime,
     load,
-    opset_of,
     reads,
     sort_and_prune,
     subgraphs,
     type_name,
 )
+from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import MOVES_CODES, QLINEAR, input_code, rewrite_qlinear
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
@@ -50,14 +49,6 @@ class Imported:
     notes: tuple[str, ...]
     input_types: tuple[str, ...]
     output_types: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Offender:
-    node: str
-    operator: str
-    what: str
-    help: str
 
 
 class _Missing:
@@ -89,9 +80,25 @@ def _dims(v: ValueInfoProto) -> list[int | str] | None:
     return [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in t.shape.dim]
 
 
-def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Give every input a static shape; returns notes."""
-    notes = []
+#: What an open dimension is taken for while the nodes are judged all the same.
+_ASSUMED = 32
+
+
+def _batch_axis(model: ModelProto, name: str) -> int:
+    """The axis of an input that counts samples: 0, or 1 for what a recurrent layer reads as ONNX lays it out, time or
+    directions first."""
+    for n in model.graph.node:
+        if n.op_type in ("LSTM", "GRU", "RNN") and name in (n.input[:1] + n.input[5:7]):
+            return 0 if any(a.name == "layout" and a.i for a in n.attribute) else 1
+    return 0
+
+
+def _freeze_inputs(
+    path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
+) -> tuple[list[str], list[Problem]]:
+    """Give every input a static shape; returns notes, and problems. With problems the shapes are stand-ins."""
+    notes: list[str] = []
+    problems: list[Problem] = []
     names = [i.name for i in model.graph.input]
     unknown = [k for k in given if k not in names]
     if unknown:
@@ -99,9 +106,7 @@ def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int,
             f'{path}: a shape is given for input "{unknown[0]}"; the model\'s inputs are {", ".join(names)}.'
         )
     for v in model.graph.input:
-        dims = _dims(v)
-        want = given.get(v.name)
-        option = f"--input-shape {v.name}=" + ",".join(str(d) if isinstance(d, int) else "N" for d in dims or ["N"])
+        dims, want = _dims(v), given.get(v.name)
         if want is not None:
             fits = dims is None or (
                 len(dims) == len(want)
@@ -113,33 +118,57 @@ def _freeze_inputs(path: Path, model: ModelProto, given: Mapping[str, tuple[int,
             if min(shape, default=1) < 1:
                 raise ModelError(f'{path}: input "{v.name}": the given shape {shape} is empty.')
         else:
+            shape, said, problem = _static(v.name, dims, _batch_axis(model, v.name))
+            notes += said
+            problems += problem
             if dims is None:
-                raise ModelError(f'{path}: input "{v.name}" has no shape. Give it: --input-shape {v.name}=1,...')
-            shape = []
-            for i, d in enumerate(dims):
-                if isinstance(d, int):
-                    shape.append(d)
-                elif i == 0:
-                    notes.append(f'input "{v.name}": batch dimension {d} set to 1')
-                    shape.append(1)
-                else:
-                    raise ModelError(
-                        f'{path}: input "{v.name}" is {dims}: dimension {i} is not fixed, but memory is '
-                        f"planned offline. Export with fixed sizes, or say which: {option}"
-                    )
-            if shape and shape[0] != 1:
-                raise ModelError(
-                    f'{path}: input "{v.name}" is {shape}: a batch of {shape[0]}; the C runs one sample at a time. '
-                    f"Export with batch 1, or give the whole shape: {option}"
-                )
-            if min(shape, default=1) < 1:
-                raise ModelError(f'{path}: input "{v.name}" is {shape}: it is empty.')
+                continue
         t = v.type.tensor_type
         del t.shape.dim[:]
         t.shape.SetInParent()
         for d in shape:
             t.shape.dim.add().dim_value = d
-    return notes
+    return notes, problems
+
+
+def _static(name: str, dims: list[int | str] | None, batch: int) -> tuple[list[int], list[str], list[Problem]]:
+    """The shape of an input nobody gave, notes, and at most one problem."""
+    where, notes = f'input "{name}"', []
+    if dims is None:
+        help_ = f"Give it: --input-shape {name}=1,..."
+        return [], [], [Problem(where, "shape", "has no shape; memory is planned offline", help_)]
+    shape: list[int] = []
+    open_ = []
+    for i, d in enumerate(dims):
+        if isinstance(d, int):
+            shape.append(d)
+        elif i == batch:
+            notes.append(f'input "{name}": batch dimension {d} set to 1')
+            shape.append(1)
+        else:
+            open_.append(str(i))
+            shape.append(_ASSUMED)
+    option = f"--input-shape {name}=" + ",".join("N" if isinstance(d, str) and i != batch else str(shape[i])
+                                                 for i, d in enumerate(dims))  # fmt: skip
+    problem = None
+    if open_:
+        which = f"dimensions {', '.join(open_)} are" if len(open_) > 1 else f"dimension {open_[0]} is"
+        what = f"{dims}: {which} not fixed, but memory is planned offline"
+        problem = Problem(where, "shape", what, f"Say which: {option}")
+    elif min(shape, default=1) < 1:
+        problem = Problem(where, "shape", f"{shape}: it is empty", "Export with the real size.")
+        shape = [max(d, 1) for d in shape]
+    elif len(shape) > batch and shape[batch] != 1:
+        what = f"{shape}: a batch of {shape[batch]}; the C runs one sample at a time"
+        fixed = [1 if i == batch else d for i, d in enumerate(shape)]
+        option = f"--input-shape {name}="
+        help_ = f"Take one: {option}{_commas(fixed)}; where it is no batch: {option}{_commas(shape)}"
+        problem = Problem(where, "shape", what, help_)
+    return shape, notes, [] if problem is None else [problem]
+
+
+def _commas(shape: list[int]) -> str:
+    return ",".join(map(str, shape))
 
 
 def _drop_unused_inputs(path: Path, model: ModelProto) -> list[str]:
@@ -157,10 +186,13 @@ def _drop_unused_inputs(path: Path, model: ModelProto) -> list[str]:
 
 
 def _evaluation_mode(model: ModelProto) -> list[str]:
-    """BatchNormalization as in evaluation, in the reference as well; returns notes."""
+    """Dropout and BatchNormalization as in evaluation, in the reference as well; returns notes."""
     notes = []
     read = {i for n in model.graph.node for i in n.input} | {o.name for o in model.graph.output}
     for n in model.graph.node:
+        if n.op_type == "Dropout" and not n.domain and len(n.input) > 2 and n.input[2]:
+            notes.append(f'Dropout "{n.name or n.output[0]}" is left out, as in evaluation')
+            n.input[2] = ""
         if n.op_type == "BatchNormalization" and not n.domain and not any(o in read for o in n.output[1:]):
             training = any(a.name == "training_mode" and a.i for a in n.attribute)
             if training or len(n.output) > 1:
@@ -173,9 +205,13 @@ def _evaluation_mode(model: ModelProto) -> list[str]:
     return notes
 
 
-def _prepare(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]) -> tuple[ModelProto, list[str]]:
-    """Frozen, inlined, in evaluation mode, with shapes inferred: the reference model."""
-    notes = _freeze_inputs(path, model, given) + _drop_unused_inputs(path, model)
+def _prepare(
+    path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
+) -> tuple[ModelProto, list[str], list[Problem]]:
+    """Frozen, inlined, in evaluation mode, with shapes inferred: the reference model; notes and problems."""
+    notes = _evaluation_mode(model)
+    more, problems = _freeze_inputs(path, model, given)
+    notes += more + _drop_unused_inputs(path, model)
     # Shapes recorded for another batch would contradict the inference.
     del model.graph.value_info[:]
     for v in model.graph.output:
@@ -185,8 +221,8 @@ def _prepare(path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
         sort_and_prune(path, model.graph)
         check_nodes(path, model)
         constants_to_initialisers(path, model.graph)
-    notes += _evaluation_mode(model)
-    return _infer(model), notes
+        notes += _evaluation_mode(model)
+    return _infer(model), notes, problems
 
 
 def _infer(model: ModelProto) -> ModelProto:
@@ -196,14 +232,27 @@ def _infer(model: ModelProto) -> ModelProto:
         return model  # our own operators know their shapes; this is for refused nodes only
 
 
+def _help_for_input(name: str, consumers: Mapping[str, list[NodeProto]]) -> str:
+    """What to do about an input that is no real number, by what reads it."""
+    by = {n.op_type for n in consumers.get(name, ())}
+    if "Gather" in by:
+        return "It looks up rows of a table: do that in the application, and give the network the rows."
+    cut = "or cut the model behind it: onnx.utils.extract_model"
+    if by == {"Cast"}:
+        return f"Make its type float in the file (onnx.load, elem_type = 1), {cut}."
+    return f"Where it is always the same, make it a constant (an initialiser of that name); {cut}."
+
+
 class _Walk:
     """The nodes in order, each to its importer."""
 
-    def __init__(self, path: Path, model: ModelProto) -> None:
+    def __init__(self, path: Path, model: ModelProto, certain: bool) -> None:
+        """`certain`: the shapes of the inputs are the real ones, no stand-ins."""
         self.path, self.graph = path, model.graph
         self.opsets = {o.domain: o.version for o in model.opset_import}
         self.values: dict[str, Value | _Missing] = {}
-        self.offenders: list[_Offender] = []
+        self.problems: list[Problem] = []
+        self.certain = certain
         self.inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
         names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
         self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
@@ -232,10 +281,11 @@ class _Walk:
                 code = input_code(v.name, elem, consumers, arrays)
             elif elem not in FLOAT_TYPES:
                 kind = type_name(v.type.tensor_type.elem_type)
-                raise ModelError(
-                    f'{self.path}: input "{v.name}" is {kind}; tinygen takes float, int8 and uint8 inputs. '
-                    "Do the conversion before the network."
-                )
+                what = f"is {kind}; tinygen takes float, int8 and uint8 inputs"
+                self.problems.append(Problem(f'input "{v.name}"', kind, what, _help_for_input(v.name, consumers)))
+            if _dims(v) is None:
+                self.values[v.name] = _Missing()
+                continue
             t = Tensor(v.name, shape, quant=code)
             self.builder.tensors[v.name] = t
             self.values[v.name] = Act(t, elem, code)
@@ -244,14 +294,17 @@ class _Walk:
 
     def refuse(self, base: str, node: NodeProto, what: str, help_: str) -> None:
         operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
-        self.offenders.append(_Offender(base, operator, what, help_))
+        self.problems.append(Problem(base, operator, what, help_))
+
+    def stand_in(self, node: NodeProto) -> None:
+        """Values for the outputs of a refused node, so that the nodes after it are judged too. The graph is never
+        used."""
         for out in node.output:
             v = self.inferred.get(out)
             dims = _dims(v) if v is not None and v.type.HasField("tensor_type") else None
             if dims is None or not all(isinstance(d, int) and d > 0 for d in dims):
                 self.values[out] = _Missing()
                 continue
-            # A stand-in, so that the nodes after it are judged too. The graph is never used.
             t = Tensor(out, tuple(int(d) for d in dims))
             self.builder.tensors[out] = t
             self.values[out] = Act(t)
@@ -261,6 +314,11 @@ class _Walk:
         ins = [self.values[i] if i else None for i in node.input]
         if node.op_type == "If" and not node.domain and isinstance(ins[0], Known) and ins[0].array.size == 1:
             self.branch(node, bool(ins[0].array.reshape(-1)[0]))
+            return
+        if self._importer(node) is None and not self._foldable(node, ins):
+            self.refuse(base, node, *why_not(node.domain, node.op_type))
+            self.inside(node)
+            self.stand_in(node)
             return
         if any(isinstance(v, _Missing) for v in ins):
             for out in node.output:
@@ -278,17 +336,27 @@ class _Walk:
         )
         self.builder.begin(base)
         try:
-            results = self._import(node, view)
-        except (Unsupported, ModelError) as e:
-            self.builder.abandon()
-            self.refuse(base, node, str(e), e.help if isinstance(e, Unsupported) else "")
+            self.values.update(self._import(node, view))
             return
+        except (Unsupported, ModelError) as e:
+            if self.certain or not (isinstance(e, Unsupported) and e.of_sizes):
+                self.refuse(base, node, str(e), e.help if isinstance(e, Unsupported) else "")
         except (ValueError, TypeError, LookupError, ArithmeticError) as e:
             # Attributes that contradict each other, in a form no exporter writes: the file's fault, said as such.
-            self.builder.abandon()
-            self.refuse(base, node, f"its attributes or inputs make no sense ({e})", "Export the model again.")
-            return
-        self.values.update(results)
+            if self.certain:
+                what = f"its attributes or inputs make no sense ({str(e) or type(e).__name__})"
+                self.refuse(base, node, what, "Export the model again.")
+        self.builder.abandon()
+        self.stand_in(node)
+
+    def inside(self, node: NodeProto) -> None:
+        """Refuse what the graphs inside a refused node (If, Loop, Scan) hold and tinygen does not read at all."""
+        for graph in subgraphs(node):
+            for index, inner in enumerate(graph.node):
+                if self._importer(inner) is None and inner.op_type != "Constant":
+                    base = f"{node.name or node.op_type}/{inner.name or f'{inner.op_type}_{index}'}"
+                    self.refuse(base, inner, *why_not(inner.domain, inner.op_type))
+                self.inside(inner)
 
     def branch(self, node: NodeProto, taken: bool) -> None:
         """An If whose condition is known: the nodes of the branch taken, in place."""
@@ -304,16 +372,24 @@ class _Walk:
         for name, out in zip(node.output, graph.output, strict=False):
             self.values[name] = self.values[out.name]
 
+    @staticmethod
+    def _importer(node: NodeProto) -> Handler | None:
+        table = HANDLERS if node.domain == "" else MICROSOFT if node.domain == "com.microsoft" else {}
+        return table.get(node.op_type)
+
+    @staticmethod
+    def _foldable(node: NodeProto, ins: Sequence[Value | _Missing | None]) -> bool:
+        """Is it a node of constants, to be computed here and now?"""
+        known = all(v is None or isinstance(v, Known) for v in ins) and not subgraphs(node)
+        return known and node.op_type not in (*RANDOM, "Constant", "DequantizeLinear")
+
     def _import(self, node: NodeProto, view: View) -> Mapping[str, Value]:
-        foldable = all(v is None or isinstance(v, Known) for v in view.ins) and not subgraphs(node)
-        if foldable and node.op_type not in (*RANDOM, "DequantizeLinear"):
+        if self._foldable(node, view.ins):
             constants = [v if isinstance(v, Known) else None for v in view.ins]
             folded = fold(node, constants, self.opsets)
             return {name: v for name, v in zip(node.output, folded, strict=True) if name}
-        table = HANDLERS if node.domain == "" else MICROSOFT if node.domain == "com.microsoft" else {}
-        handler = table.get(node.op_type)
-        if handler is None:
-            raise Unsupported(*why_not(node.domain, node.op_type))
+        handler = self._importer(node)
+        assert handler is not None
         code = self._code(view)
         check_limits(handler, view)
         result = handler.build(self.builder, view)
@@ -376,6 +452,14 @@ def _reachable(nodes: list[Node], outputs: list[str]) -> list[Node]:
     return kept[::-1]
 
 
+def _counted(problems: Sequence[Problem]) -> str:
+    """ "1 input and 3 nodes": where the problems are."""
+    kinds = {"operator set": 0, "input": 0, "node": 0}
+    for where in dict.fromkeys(p.where for p in problems):
+        kinds["input" if where.startswith('input "') else "operator set" if where == "the file" else "node"] += 1
+    return " and ".join(f"{k} {kind}{'s' if k > 1 else ''}" for kind, k in kinds.items() if k)
+
+
 def read_onnx(
     path: Path, *, name: str | None = None, input_shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Imported:
@@ -384,22 +468,28 @@ def read_onnx(
     path = Path(path)
     loaded, sha256, notes = load(path)
     opset = opset_of(loaded)
-    reference, more = _prepare(path, for_runtime(path, loaded), input_shapes or {})
+    problem = opset_problem(loaded)
+    problems = [] if problem is None else [problem]
+    runnable, more, problem = for_runtime(loaded)
+    if not problems and problem is not None:
+        problems.append(problem)
+    reference, said, of_shapes = _prepare(path, runnable, input_shapes or {})
     original = reference.SerializeToString()
+    problems += of_shapes
 
     model = ModelProto.FromString(original)
+    more += [*said, *modernised(model)]
     quantised = any(n.op_type == "QuantizeLinear" or (n.domain, n.op_type) in QLINEAR for n in model.graph.node)
     if rewrite_qlinear(model.graph, opset_of(model)):
         model = _infer(model)
 
-    walk = _Walk(path, model)
+    walk = _Walk(path, model, certain=not problems)
     ports_in = walk.inputs()
     for index, node in enumerate(model.graph.node):
         walk.node(index, node)
-    if walk.offenders:
-        count = f"{len(walk.offenders)} node{'s' if len(walk.offenders) > 1 else ''}"
-        rows = [(o.node, o.operator, o.what, o.help or "-") for o in walk.offenders]
-        raise UnsupportedError(f"{path}: {count} tinygen cannot build:", rows)
+    problems += walk.problems
+    if problems:
+        raise UnsupportedError(f"{path}: {_counted(problems)} tinygen cannot build:", problems)
     ports_out = walk.outputs()
     all_notes = (*notes, *more, *walk.builder.notes)
     graph = Graph(

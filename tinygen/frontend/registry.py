@@ -10,7 +10,7 @@ from tinygen.frontend.context import Handler, limit_text
 from tinygen.frontend.handlers_math import MATH
 from tinygen.frontend.handlers_shape import SHAPE
 from tinygen.frontend.handlers_spatial import SPATIAL
-from tinygen.frontend.load import MIN_OPSET
+from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED
 
 #: Default domain.
@@ -95,5 +95,6 @@ def supported_ops() -> tuple[SupportedOp, ...]:
         )
         for domain, name in QLINEAR
     ]
+    rows += [SupportedOp("Upsample", (7, 9), ("opset 7 to 9; read as Resize",))]
     rows += [SupportedOp("Constant", _versions("Constant"), ("folded, like every node of constants",))]
     return tuple(sorted(rows, key=lambda r: r.onnx_name))
