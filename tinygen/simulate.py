@@ -15,7 +15,8 @@ from tinygen.ops.base import need_quant, quantise_as
 #: much).
 CHUNK_VALUES = 1_500_000
 
-Watch = Callable[[str, Array], None]
+#: Sees a tensor's name and its values; an array that it returns takes their place in what follows.
+Watch = Callable[[str, Array], Array | None]
 
 
 def run(graph: Graph, inputs: Sequence[Array], watch: Watch | None = None) -> tuple[Array, ...]:
@@ -34,8 +35,7 @@ def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> li
     values: dict[str, Array] = dict(zip(graph.inputs, inputs, strict=True))
     readers = {name: len(nodes) for name, nodes in graph.consumers.items()}
     if watch is not None:
-        for name, x in values.items():
-            watch(name, x)
+        values = {name: _seen(watch, name, x) for name, x in values.items()}
     for node in graph.nodes:
         assert isinstance(node.op, Operator)
         ins = graph.ins(node)
@@ -44,14 +44,17 @@ def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> li
         for name, y in zip(node.outputs, results, strict=True):
             assert y.dtype == graph.tensors[name].dtype.value, node.name
             assert y.shape[1:] == graph.tensors[name].shape, node.name
-            values[name] = y
-            if watch is not None:
-                watch(name, y)
+            values[name] = y if watch is None else _seen(watch, name, y)
         for name in dict.fromkeys(node.inputs):
             readers[name] -= 1
             if readers[name] == 0 and name in values and name not in graph.outputs:
                 del values[name]
     return [values[name] for name in graph.outputs]
+
+
+def _seen(watch: Watch, name: str, x: Array) -> Array:
+    instead = watch(name, x)
+    return x if instead is None else instead
 
 
 def quantise_inputs(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:

@@ -26,13 +26,13 @@ from tinygen.emit.library import kernel_files, render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.emit.writer import check_output, write_folder
-from tinygen.errors import DataError, MissingToolError, TargetError, VerifyError
+from tinygen.errors import DataError, MissingToolError, TargetError
+from tinygen.flow.check import NOT_CHECKED, ImportCheck, check_import
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array, dequantise
-from tinygen.ops import ArgMax, Unary
 from tinygen.ops.base import need_quant, quantise_as
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
@@ -123,6 +123,7 @@ class Quantised:
     synthetic: bool
     layers: tuple[LayerAccuracy, ...]
     before: simplify.Size
+    checked: ImportCheck = NOT_CHECKED
 
     @property
     def after(self) -> simplify.Size:
@@ -131,8 +132,8 @@ class Quantised:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What import and quantisation had to say."""
-        return tuple(dict.fromkeys((*self.imported.notes, *self.fixed.notes)))
+        """What import, quantisation and the check of the import had to say."""
+        return tuple(dict.fromkeys((*self.imported.notes, *self.fixed.notes, *self.checked.notes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,43 +186,10 @@ def quantise_model(
         wide = asked_wide(graph, options.activations)
         fixed, layers = calibrate(graph, samples, options.method, progress, wide)
     with clock.phase("check import"):
-        check_import(imported, graph, samples)
+        checked = check_import(imported, graph, fixed, samples, synthetic=made_up)
     with clock.phase("simplify"):
         simple = apply(simplify.PASS, fixed)
-    return Quantised(imported, graph, simple, samples, made_up, layers, simplify.size_of(fixed))
-
-
-#: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or
-#: reordering
-#: a sum of n terms moves a float32 by about n * 2^-24 of its largest term; 2^-8 allows sums of 65,536 terms.
-IMPORT_TOLERANCE = 2.0**-8
-
-
-def check_import(imported: Imported, graph: Graph, samples: Samples) -> None:
-    """Raise VerifyError when the tidied network does not compute what the ONNX file computes, by onnxruntime, on two
-    samples.
-
-    Not for pre-quantised models, whose file rounds where the float network does not, nor for networks with steps
-    (ArgMax, Round), where the last bit of a float may decide.
-    """
-    stepped = any(isinstance(n.op, ArgMax) or (isinstance(n.op, Unary) and n.op.has_steps) for n in graph.nodes)
-    if imported.quantised or stepped:
-        return
-    few = [x[:2] for x in samples.inputs]
-    original, ours = FloatModel(imported.original), FloatModel(to_onnx(graph))
-    real = dict(zip(original.output_names, original.run_many(few), strict=True))
-    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, few, strict=True)]
-    found = dict(zip(ours.output_names, ours.run_many(moved), strict=True))
-    for tensor, port in zip(graph.outputs, graph.out_ports, strict=True):
-        a = real[port.name].astype(np.float64)
-        b = port.to_onnx(found[tensor].reshape(-1, *graph.tensors[tensor].shape)).reshape(a.shape)
-        worst = float(np.max(np.abs(a - b), initial=0.0))
-        if not worst <= IMPORT_TOLERANCE * max(float(np.max(np.abs(a), initial=0.0)), 1e-6):
-            raise VerifyError(
-                f'output "{port.name}": the network as tinygen read it differs from the ONNX file in onnxruntime '
-                f"by {worst:.3g} (largest output {np.max(np.abs(a)):.3g}). This is a fault in tinygen: please report "
-                "it with the model."
-            )
+    return Quantised(imported, graph, simple, samples, made_up, layers, simplify.size_of(fixed), checked)
 
 
 def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool]:
@@ -457,6 +425,7 @@ def certificate_of(
             **{r.core: r.outputs_sha256 for r in built.results},
         },
         "samples": len(inputs[0]),
+        "import": m.checked.record(),
         # No partial sum of a layer can go beyond its figure, whatever the input and the order of the terms.
         "accumulators": {"below": 2**31, "layers": simplify.largest_sums(m.fixed)},
         "verified": bool(built.results),

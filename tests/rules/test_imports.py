@@ -20,7 +20,7 @@ ROWS = (
     ("simulate", "passes", "targets", "plan"),
     ("compress",),
     ("emit",),
-    ("build", "verify", "profile", "workflow", "report", "fit"),
+    ("build", "verify", "profile", "flow", "workflow", "report", "fit"),
     ("cli",),
 )
 

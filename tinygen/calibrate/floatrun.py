@@ -73,10 +73,13 @@ def _failure(action: str, error: Exception) -> ModelError:
 
 
 class FloatModel:
-    """An ONNX model with a fixed batch of 1; one thread, so that every run gives the same bits."""
+    """An ONNX model with a fixed batch of 1; one thread, so that every run gives the same bits. `as_written`: without
+    onnxruntime's optimisations, so that every QuantizeLinear rounds where the file says."""
 
-    def __init__(self, onnx_bytes: bytes) -> None:
+    def __init__(self, onnx_bytes: bytes, *, as_written: bool = False) -> None:
         options = ort.SessionOptions()
+        if as_written:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -1,0 +1,1 @@
+"""Judging, checking, evaluating: what the line of workflow.py asks of a network besides building it."""

@@ -1,0 +1,493 @@
+"""Is what was imported what the file says? Checked in every build, before anything is emitted.
+
+A float model: its network before and after tidying, in onnxruntime. A pre-quantised model: the integers of the FIXED
+graph against an independent reading of the file (calibrate/reading.py) and against onnxruntime with its optimisations
+off, layer by layer: each layer gets the file's own integers, so what one rounds otherwise does not reach the next, and
+a layer that is right differs only where the number before rounding is a tie, to within the error of its multiplier.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.random import PCG64
+
+from tinygen import simulate
+from tinygen.calibrate.data import Samples
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.perturb import perturbed
+from tinygen.calibrate.reading import Point, Reading, Rounded, Run, Unreadable
+from tinygen.calibrate.runtime import sums_are_exact, with_outputs
+from tinygen.errors import ModelError, VerifyError
+from tinygen.frontend.onnx_reader import Imported
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Graph, Node, Quant, Tensor
+from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
+from tinygen.ops import ArgMax, LogSoftmax, Operator, Softmax, Unary
+from tinygen.ops.base import need_quant
+
+REPORT = "This is a fault in tinygen: please report it with the model."
+
+#: Samples of a pre-quantised model: 32, more where the network is so small that they cost nothing.
+SAMPLES, MOST_SAMPLES, CHEAP_VALUES = 32, 256, 400_000
+#: Values of all activations that are held at a time.
+CHUNK_VALUES = 8_000_000
+#: Of the values that are no ties so many may differ, and by one step.
+MAY_DIFFER = 0.001
+#: How near to a tie, in steps, a layer may round the other way: 127 steps times the error of a multiplier, 384 / 2^29.
+ZONE = 1.0 / 1024
+#: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
+COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A value that the file keeps as integers, against the FIXED graph's: how many differ, and by how much.
+
+    `ties` of the `values` are half-way between two integers; `differ` counts the others that differ, `wrong` those of
+    them that no error of a multiplier explains. `held`: the build stops where it is wrong; otherwise the file leaves
+    floats in front of it, whose scales tinygen chose.
+    """
+
+    value: str
+    node: str
+    op: str
+    values: int
+    ties: int
+    ties_differ: int
+    differ: int
+    wrong: int
+    worst: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCheck:
+    """What was compared with what, and what came out. `against`: in words, for the notes and the certificate."""
+
+    kind: str
+    samples: int = 0
+    layers: tuple[Layer, ...] = ()
+    missing: tuple[str, ...] = ()
+    runtime: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def record(self) -> dict[str, Any]:
+        """For the certificate."""
+        if self.kind != "quantised":
+            return {"compared": self.kind}
+        held = [r for r in self.layers if r.held]
+        return {
+            "compared": "the file's integers, layer by layer, read independently",
+            "onnxruntime": self.runtime,
+            "samples": self.samples,
+            "layers": len(held),
+            "layers_with_floats": len(self.layers) - len(held),
+            "values": sum(r.values for r in held),
+            "ties": sum(r.ties for r in held),
+            "ties_that_differ": sum(r.ties_differ for r in held),
+            "others_that_differ": sum(r.differ for r in held),
+            "most_steps": max((r.worst for r in held), default=0),
+        }
+
+
+NOT_CHECKED = ImportCheck("nothing")
+
+
+def check_import(imported: Imported, graph: Graph, fixed: Graph, samples: Samples, *, synthetic: bool) -> ImportCheck:
+    """Raise VerifyError when the tidied network, or the FIXED graph of a pre-quantised model, does not compute what the
+    ONNX file computes. `fixed`: not simplified. `synthetic`: no data were given."""
+    if imported.quantised:
+        return check_quantised(imported, fixed, samples, synthetic=synthetic)
+    return check_float(imported, graph, samples)
+
+
+# Float models --------------------------------------------------------------------------------------------------------
+
+#: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or
+#: reordering a sum of n terms moves a float32 by about n * 2^-24 of its largest term; 2^-8 allows sums of 65,536 terms.
+IMPORT_TOLERANCE = 2.0**-8
+#: A sum in another order is the exact sum of terms that are off by n * 2^-24 each: so much do the weights change in
+#: order to see what that does to the outputs, and so many times.
+SHAKE, SHAKES = 2.0**-16, 4
+
+
+def check_float(imported: Imported, graph: Graph, samples: Samples) -> ImportCheck:
+    """The network as tidied against the file, both in onnxruntime, on two samples.
+
+    Where they differ by more than rounding in the outputs would explain, terms much larger than the outputs may have
+    cancelled: then the file's own outputs move as much when its weights change in the last bits. Not for networks with
+    steps (ArgMax, Round), where the last bit of a float may decide.
+    """
+    if any(isinstance(n.op, ArgMax) or (isinstance(n.op, Unary) and n.op.has_steps) for n in graph.nodes):
+        return ImportCheck("nothing: the network has steps")
+    few = [x[:2] for x in samples.inputs]
+    original, ours = FloatModel(imported.original), FloatModel(to_onnx(graph))
+    real = dict(zip(original.output_names, original.run_many(few), strict=True))
+    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, few, strict=True)]
+    found = dict(zip(ours.output_names, ours.run_many(moved), strict=True))
+    unrest: dict[str, float] | None = None
+    for tensor, port in zip(graph.outputs, graph.out_ports, strict=True):
+        a = real[port.name].astype(np.float64)
+        b = port.to_onnx(found[tensor].reshape(-1, *graph.tensors[tensor].shape)).reshape(a.shape)
+        worst, largest = float(np.max(np.abs(a - b), initial=0.0)), float(np.max(np.abs(a), initial=0.0))
+        if worst <= IMPORT_TOLERANCE * max(largest, 1e-6):
+            continue
+        if unrest is None:
+            unrest = _unrest(imported.original, few, real)
+        if not worst <= unrest[port.name]:
+            raise VerifyError(
+                f'output "{port.name}": the network as tinygen read it differs from the ONNX file in onnxruntime '
+                f"by {worst:.3g} (largest output {largest:.3g}; when the weights change by 2^-16 of themselves, the "
+                f"file's own output moves by {unrest[port.name]:.3g}). {REPORT}"
+            )
+    notes = () if unrest is None else ("outputs hang on the last bits of floats: terms far larger than they cancel",)
+    return ImportCheck("the float network with the file, in onnxruntime", len(few[0]), notes=notes)
+
+
+def _unrest(model: bytes, inputs: Sequence[Array], real: Mapping[str, Array]) -> dict[str, float]:
+    """How far each output of a model moves when its float constants change by SHAKE of themselves."""
+    moves = dict.fromkeys(real, 0.0)
+    for seed in range(SHAKES):
+        shaken = FloatModel(perturbed(model, SHAKE, seed))
+        for name, y in zip(shaken.output_names, shaken.run_many(inputs), strict=True):
+            moves[name] = max(moves[name], float(np.max(np.abs(y.astype(np.float64) - real[name]), initial=0.0)))
+    return moves
+
+
+# Pre-quantised models ------------------------------------------------------------------------------------------------
+
+
+def check_quantised(imported: Imported, fixed: Graph, samples: Samples, *, synthetic: bool) -> ImportCheck:
+    """The FIXED graph against the file's integers, layer by layer."""
+    reading = Reading(imported.original)
+    inputs = test_inputs(fixed, samples, synthetic=synthetic)
+    count, values = len(inputs[0]), sum(t.size for t in fixed.tensors.values() if t.const is None)
+    session, runtime = _runtime(imported.original, reading)
+    notes = [] if session is not None else [f"import check: {runtime}"]
+    comparison = Comparison(fixed, reading)
+    step = max(1, CHUNK_VALUES // max(values, 1))
+    for i in range(0, count, step):
+        part = [x[i : i + step] for x in inputs]
+        feeds = _feeds(imported, fixed, part)
+        given = None if session is None else _run(session, reading, feeds)
+        try:
+            run = reading.run(feeds, given)
+        except Unreadable as e:
+            if given is None:
+                return ImportCheck("nothing", notes=(f"the file's integers were not checked: {e}; {runtime}",))
+            notes.append(f"import check against onnxruntime alone: {e}")
+            run = _as_read(reading, given)
+        comparison.compare(part, run, given)
+    check = ImportCheck("quantised", count, comparison.layers, comparison.missing, runtime, tuple(dict.fromkeys(notes)))
+    try:
+        verdict(check)
+    except VerifyError as e:  # until the importer keeps every scale
+        check = replace(check, notes=(*check.notes, str(e)))
+    return check
+
+
+def verdict(check: ImportCheck) -> None:
+    """Raise VerifyError naming the first layer that differs."""
+    bad = [r for r in check.layers if r.held and (r.worst > 1 or r.wrong or r.differ > _allowed(r))]
+    if not bad:
+        return
+    r = bad[0]
+    lost = (
+        f" The quantisation of {', '.join(check.missing[:3])}, which the file has, is not in the integer network."
+        if check.missing
+        else ""
+    )
+    raise VerifyError(
+        f'the first layer that differs from the file is {r.op} "{r.node}" (value "{r.value}"): of {r.values} integers '
+        f"on {check.samples} samples {r.differ} differ where the exact value is no tie, by up to {r.worst} "
+        f"step{'s' if r.worst > 1 else ''}; allowed is one step where it is a tie or nearly one, for "
+        f"{MAY_DIFFER:.1%} at most. {len(bad)} of {len(check.layers)} layers differ.{lost} {REPORT}"
+    )
+
+
+def _allowed(r: Layer) -> float:
+    """Differences among values that are no ties: a part of them, and of few what chance may bring."""
+    expected = MAY_DIFFER * (r.values - r.ties)
+    return expected + 4.0 * math.sqrt(expected) + 2.0
+
+
+def test_inputs(fixed: Graph, samples: Samples, *, synthetic: bool) -> list[Array]:
+    """Real inputs, (samples, *ONNX shape): half of them the data, where there are any, the rest spanning the codes."""
+    values = sum(t.size for t in fixed.tensors.values() if t.const is None)
+    count = int(np.clip(CHEAP_VALUES // max(values, 1), SAMPLES, MOST_SAMPLES))
+    known = 0 if synthetic else min(len(samples.inputs[0]), count // 2)
+    found = []
+    for i, (name, port) in enumerate(zip(fixed.inputs, fixed.in_ports, strict=True)):
+        codes = spanning(fixed.tensors[name], count - known, i)
+        made = port.to_onnx(dequantise(codes, *need_quant(fixed.tensors[name])))
+        found.append(np.concatenate([samples.inputs[i][:known].astype(np.float32), made]))
+    return found
+
+
+def spanning(t: Tensor, count: int, seed: int) -> Array:
+    """Codes of an activation, over its whole range: noise; noise of some amplitude about some value; smooth; extremes.
+
+    Only raw bits of PCG64, which numpy promises not to change."""
+    bits = PCG64([7, seed])
+    assert t.quant is not None
+    low, high, shape = t.quant.low, t.quant.high, (count, *t.shape)
+
+    def uniform(*size: int) -> Array:
+        raw = np.asarray(bits.random_raw(int(np.prod(size))), np.uint64) >> np.uint64(11)
+        found: Array = raw.astype(np.float64).reshape(size) / 2.0**53
+        return found
+
+    span, ones = high - low + 1, (1,) * len(t.shape)
+    noise = uniform(*shape)
+    centre, width = uniform(count, *ones), uniform(count, *ones) ** 2
+    waves = np.zeros(shape)
+    for axis, length in enumerate(t.shape):
+        if length > 1:
+            turn = np.arange(length) / length * (1.0 + 3.0 * uniform(count, 1)) + uniform(count, 1)
+            wave = 4.0 * np.abs(turn % 1.0 - 0.5) - 1.0
+            waves = waves + wave.reshape(count, *(length if i == axis else 1 for i in range(len(t.shape))))
+    kinds = np.arange(count).reshape(count, *ones) % 4
+    part = np.select(
+        [kinds == 0, kinds == 1, kinds == 2],
+        [noise, centre + (noise - 0.5) * width, 0.5 + waves * (0.15 + 0.2 * centre) + (noise - 0.5) * 0.1],
+        np.where(noise < 0.5, np.rint(noise * 2), centre),
+    )
+    codes: Array = np.clip(np.floor(low + part * span), low, high).astype(t.dtype.value)
+    return codes
+
+
+def _feeds(imported: Imported, fixed: Graph, inputs: Sequence[Array]) -> dict[str, Array]:
+    """The file's inputs: floats as they are, integers as the codes that stand for them."""
+    feeds = {}
+    for name, port, kind, x in zip(fixed.inputs, fixed.in_ports, imported.input_types, inputs, strict=True):
+        if np.dtype(kind).kind in "iu":
+            scale, zero = need_quant(fixed.tensors[name])
+            info = np.iinfo(kind)
+            shift = (info.max + info.min + 1) // 2 if kind.startswith("u") else 0
+            x = np.clip(np.rint(x.astype(np.float64) / scale) + zero + shift, info.min, info.max).astype(kind)
+        feeds[port.name] = x
+    return feeds
+
+
+def _runtime(model: bytes, reading: Reading) -> tuple[FloatModel | None, str]:
+    """onnxruntime with its optimisations off and every point as an output; or None, and why it is not used."""
+    if any(p.op != "QuantizeLinear" for p in reading.points.values()) and not sums_are_exact():
+        return None, "onnxruntime's own sums of 8-bit products saturate on this processor; not used"
+    try:
+        return with_outputs(model, list(reading.points)), "agrees"
+    except ModelError as e:
+        return None, f"onnxruntime does not run the file ({e})"
+
+
+def _run(session: FloatModel, reading: Reading, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The integers of every point."""
+    found = session.run_many([feeds[n] for n in session.input_names])
+    by_name = dict(zip(session.output_names, found, strict=True))
+    return {name: by_name[name] for name in reading.points}
+
+
+def _as_read(reading: Reading, given: Mapping[str, Array]) -> Run:
+    """onnxruntime's integers where the reading stops; nothing is known of ties."""
+    return Run({n: Rounded(given[n], np.zeros(given[n].shape, np.float32)) for n in reading.points})
+
+
+def _view(codes: Array, kind: str) -> Array:
+    """Codes as the graph sees them: unsigned ones minus half their range."""
+    if not kind.startswith("u"):
+        return codes
+    bits = int(kind.removeprefix("uint"))
+    return (codes.astype(np.int64) - (1 << (bits - 1))).astype(np.int16 if bits == 16 else np.int8)
+
+
+def _is(q: Quant | None, p: Point) -> bool:
+    """A tensor's quantisation is the point's."""
+    if q is None or len(q.scale) != 1:
+        return False
+    bits = int(p.kind.lstrip("uint"))
+    half = 1 << (bits - 1) if p.kind.startswith("u") else 0
+    return q.bits == bits and np.float32(q.s) == np.float32(p.scale) and q.zero_point == p.zero_point - half
+
+
+@dataclass(slots=True)
+class _Pair:
+    """A tensor of the FIXED graph and the point it holds; `order`: the point's axes in the tensor's order."""
+
+    tensor: str
+    point: Point
+    order: tuple[int, ...]
+    ties: int = 0
+    ties_differ: int = 0
+    differ: int = 0
+    wrong: int = 0
+    worst: int = 0
+    values: int = 0
+    held: bool = True
+
+
+class Comparison:
+    """Runs the FIXED graph on the file's integers. A tensor is matched with a point by scale, size, the ONNX node it
+    comes from, and by what it holds."""
+
+    def __init__(self, fixed: Graph, reading: Reading) -> None:
+        self.fixed, self.points, self.behind = fixed, reading.points, reading.behind
+        self.pairs: dict[str, _Pair] = {}
+        self.unmatched: set[str] = set()
+        self.at: dict[str, int] = {}
+        self.exact: dict[str, Array] = {}
+        self.used: dict[str, Array] = {}
+        self.rounded: Mapping[str, Rounded] = {}
+
+    def compare(self, inputs: Sequence[Array], run: Run, given: Mapping[str, Array] | None) -> None:
+        """Some samples: real inputs, what the file makes of them, and the integers that go on into the next layer where
+        those are onnxruntime's."""
+        self.rounded = run.rounded
+        self.exact = {n: _view(r.codes, self.points[n].kind) for n, r in run.rounded.items()}
+        self.used = self.exact if given is None else {n: _view(given[n], self.points[n].kind) for n in run.rounded}
+        self.at = {}
+        outputs = simulate.run(self.fixed, simulate.quantise_inputs(self.fixed, inputs), self._see)
+        for tensor, port, y in zip(self.fixed.outputs, self.fixed.out_ports, outputs, strict=True):
+            if tensor not in self.pairs or tensor in self.edges:
+                self._output(tensor, run.outputs[port.name], port.to_onnx(dequantise(y, *need_quant(self.fixed.tensors[tensor]))))
+
+    def _output(self, tensor: str, real: Array, ours: Array) -> None:
+        """An output that is not held in the file's integers, in steps of its point's scale, or of its own."""
+        sources, steps = self.behind[port_name]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """A row for each tensor that holds a point, in the order of the graph."""
+        return tuple(
+            Layer(
+                p.point.value, p.point.node, p.point.op, p.values, p.ties, p.ties_differ, p.differ, p.wrong, p.worst,
+                p.held,
+            )
+            for p in self.pairs.values()
+        )  # fmt: skip
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Points that no tensor holds and that are not the integers of others in other places."""
+        found = {p.point.value for p in self.pairs.values()}
+        return tuple(n for n, p in self.points.items() if n not in found and not self._moved(n, found))
+
+    def _moved(self, name: str, found: set[str]) -> bool:
+        """Only computed from points of the same scale by moving them."""
+        p = self.points[name]
+        return (
+            p.steps == 0
+            and bool(p.sources)
+            and all((s := self.points[n]).scale == p.scale and s.zero_point == p.zero_point for n in p.sources)
+            and all(n in found or self._moved(n, found) for n in p.sources)
+        )
+
+    def _see(self, name: str, x: Array) -> Array | None:
+        """A tensor's values, chunk after chunk of samples: compared, and replaced by the file's."""
+        at = self.at.get(name, 0)
+        self.at[name] = at + len(x)
+        if name not in self.pairs and name not in self.unmatched:
+            found = self._match(name, x)
+            if found is None:
+                self.unmatched.add(name)
+            else:
+                self.pairs[name] = found
+        pair = self.pairs.get(name)
+        if pair is None:
+            return None
+        here = slice(at, at + len(x))
+        exact = self._placed(self.exact[pair.point.value][here], pair.order, x.shape)
+        distance = self._placed(self.rounded[pair.point.value].distance[here], pair.order, x.shape)
+        steps = np.abs(x.astype(np.int32) - exact)
+        off, ties = steps > 0, distance == 0.0
+        pair.values += x.size
+        pair.ties += int(ties.sum())
+        if off.any():
+            pair.ties_differ += int((off & ties).sum())
+            pair.differ += int((off & ~ties).sum())
+            pair.wrong += int((off & (distance > self._zone(name))).sum())
+            pair.worst = max(pair.worst, int(steps.max()))
+        return self._placed(self.used[pair.point.value][here], pair.order, x.shape).astype(x.dtype)
+
+    @staticmethod
+    def _placed(codes: Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+        flat = codes.reshape(len(codes), *(d for d in codes.shape[1:] if d != 1))
+        return flat.transpose(0, *(o + 1 for o in order)).reshape(shape)
+
+    def _match(self, name: str, x: Array) -> _Pair | None:
+        t = self.fixed.tensors[name]
+        node = self.fixed.producer.get(name)
+        origin = node.origin if node is not None else ()
+        best: tuple[float, bool, Point, tuple[int, ...]] | None = None
+        for value, p in self.points.items():
+            codes = self.exact[value]
+            if codes[0].size != t.size or not _is(t.quant, p):
+                continue
+            mine = p.node in origin
+            few = codes[: len(x)]
+            axes = [d for d in few.shape[1:] if d != 1]
+            for order in _orders(axes, t.shape):
+                equal = float(np.mean(self._placed(few, order, x.shape) == x))
+                if best is None or (equal, mine) > (best[0], best[1]):
+                    best = (equal, mine, p, order)
+        if best is None or not (best[0] >= 0.98 or best[1]):
+            return None
+        pair = _Pair(name, best[2], best[3])
+        pair.held = self._held(name, pair.point)
+        return pair
+
+    def _held(self, name: str, p: Point) -> bool:
+        """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
+        chose; nor for 16 bits, whose operators have bounds of their own (NUMERICS section 8)."""
+        if self.fixed.tensors[name].dtype.value == "int16":
+            return False
+        if p.steps < 2:
+            return True
+        found = {q.point.value for q in self.pairs.values()}
+        if not all(n in found or self._moved(n, found) for n in p.sources):
+            return True
+        return not self._floats_before(name)
+
+    def _floats_before(self, name: str) -> bool:
+        """Between this tensor and those that are matched lies one that rounds, and that the file does not have."""
+        waiting, first = [name], True
+        while waiting:
+            node = self.fixed.producer.get(waiting.pop())
+            if node is None:
+                continue
+            if not first and not (isinstance(node.op, Operator) and node.op.same_quant):
+                return True
+            first = False
+            waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.pairs]
+        return False
+
+    def _zone(self, name: str) -> Array | float:
+        """How near to a tie this tensor's layer may round the other way, in steps; for each channel (last axis)."""
+        node = self.fixed.producer.get(name)
+        if node is None:
+            return ZONE
+        if type(node.op) in COARSE:
+            return COARSE[type(node.op)]
+        return _multiplier_error(self.fixed, node)
+
+
+def _multiplier_error(graph: Graph, node: Node) -> Array | float:
+    """127 steps times the relative error of a channel's multiplier, and half a unit of its bias."""
+    shift = getattr(getattr(node.op, "epilogue", None), "shift", None)
+    if shift is None:
+        return ZONE
+    m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
+    found: Array = np.maximum(ZONE, 127.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**shift)
+    return found
+
+
+def _orders(axes: Sequence[int], shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """Orders of a value's axes that could be this tensor: those that give its shape, and those that give a flat one."""
+    want = [d for d in shape if d != 1]
+    every = list(permutations(range(len(axes)))) if len(axes) <= 4 else [tuple(range(len(axes)))]
+    exact = [o for o in every if [axes[i] for i in o] == want]
+    return exact or every
