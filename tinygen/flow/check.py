@@ -64,6 +64,8 @@ class Layer:
     wrong: int
     worst: int
     held: bool
+    #: How many may differ: MAY_DIFFER of them, those within reach of a coarse operator or a rounded bias, and chance.
+    may_differ: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def check_quantised(imported: Imported, fixed: Graph, samples: Samples, *, synth
 
 def verdict(check: ImportCheck) -> None:
     """Raise VerifyError naming the first layer that differs."""
-    bad = [r for r in check.layers if r.held and (r.worst > 1 or r.wrong or r.differ > _allowed(r))]
+    bad = [r for r in check.layers if r.held and (r.worst > 1 or r.wrong or r.differ > r.may_differ)]
     if not bad:
         return
     r = bad[0]
@@ -211,9 +213,10 @@ def verdict(check: ImportCheck) -> None:
     )
 
 
-def _allowed(r: Layer) -> float:
-    """Differences among values that are no ties: a part of them, and of few what chance may bring."""
-    expected = MAY_DIFFER * (r.values - r.ties)
+def _may_differ(values: int, reach: float) -> float:
+    """Differences among `values` that are no ties: a part of them, those within `reach`, and of few what chance may
+    bring."""
+    expected = MAY_DIFFER * values + reach
     return expected + 4.0 * math.sqrt(expected) + 2.0
 
 
@@ -286,15 +289,16 @@ def _runtime(model: bytes, reading: Reading) -> tuple[FloatModel | None, str]:
 
 
 def _run(session: FloatModel, reading: Reading, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The integers of every point."""
+    """The integers of every point, and the outputs."""
     found = session.run_many([feeds[n] for n in session.input_names])
     by_name = dict(zip(session.output_names, found, strict=True))
-    return {name: by_name[name] for name in reading.points}
+    return by_name
 
 
 def _as_read(reading: Reading, given: Mapping[str, Array]) -> Run:
     """onnxruntime's integers where the reading stops; nothing is known of ties."""
-    return Run({n: Rounded(given[n], np.zeros(given[n].shape, np.float32)) for n in reading.points})
+    rounded = {n: Rounded(given[n], np.zeros(given[n].shape, np.float32)) for n in reading.points}
+    return Run(rounded, {n: given[n] for n in reading.outputs})
 
 
 def _view(codes: Array, kind: str) -> Array:
@@ -327,6 +331,7 @@ class _Pair:
     wrong: int = 0
     worst: int = 0
     values: int = 0
+    reach: float = 0.0
     held: bool = True
 
 
@@ -337,6 +342,7 @@ class Comparison:
     def __init__(self, fixed: Graph, reading: Reading) -> None:
         self.fixed, self.points, self.behind = fixed, reading.points, reading.behind
         self.pairs: dict[str, _Pair] = {}
+        self.edges: dict[str, _Pair] = {}
         self.unmatched: set[str] = set()
         self.at: dict[str, int] = {}
         self.exact: dict[str, Array] = {}
@@ -348,16 +354,33 @@ class Comparison:
         those are onnxruntime's."""
         self.rounded = run.rounded
         self.exact = {n: _view(r.codes, self.points[n].kind) for n, r in run.rounded.items()}
-        self.used = self.exact if given is None else {n: _view(given[n], self.points[n].kind) for n in run.rounded}
+        self.used = self.exact if given is None else {n: _view(given[n], p.kind) for n, p in self.points.items()}
         self.at = {}
         outputs = simulate.run(self.fixed, simulate.quantise_inputs(self.fixed, inputs), self._see)
         for tensor, port, y in zip(self.fixed.outputs, self.fixed.out_ports, outputs, strict=True):
             if tensor not in self.pairs or tensor in self.edges:
-                self._output(tensor, run.outputs[port.name], port.to_onnx(dequantise(y, *need_quant(self.fixed.tensors[tensor]))))
+                ours = port.to_onnx(dequantise(y, *need_quant(self.fixed.tensors[tensor])))
+                self._output(tensor, port.name, run.outputs[port.name], ours)
 
-    def _output(self, tensor: str, real: Array, ours: Array) -> None:
-        """An output that is not held in the file's integers, in steps of its point's scale, or of its own."""
-        sources, steps = self.behind[port_name]
+    def _output(self, tensor: str, name: str, real: Array, ours: Array) -> None:
+        """An output that no tensor holds in the file's integers: compared in steps of the file's scale, where its
+        value is of one; else in steps of its own."""
+        sources, operators = self.behind[name]
+        scale, zero = need_quant(self.fixed.tensors[tensor])
+        point = Point(name, name, "output", scale, zero, "int8", sources, operators)
+        held, near = not self._floats_before(tensor), self._zone(tensor)
+        if operators == 0 and len(sources) == 1:
+            point, held, near = self.points[next(iter(sources))], True, 0.0
+        if real.dtype.kind in "iu":
+            real = (real.astype(np.float64) - point.zero_point) * point.scale
+        off = np.abs(ours - real.reshape(ours.shape)) / point.scale
+        # What the file leaves in float is rounded here: half a step is no fault.
+        steps = np.ceil(off - (0.5 + np.max(near)))
+        pair = self.edges.setdefault(tensor, _Pair(tensor, point, (), held=held))
+        pair.values += ours.size
+        pair.differ += int((steps > 0).sum())
+        pair.wrong = pair.differ
+        pair.worst = max(pair.worst, int(steps.max(initial=0.0)))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -365,9 +388,9 @@ class Comparison:
         return tuple(
             Layer(
                 p.point.value, p.point.node, p.point.op, p.values, p.ties, p.ties_differ, p.differ, p.wrong, p.worst,
-                p.held,
+                p.held, _may_differ(p.values - p.ties, p.reach),
             )
-            for p in self.pairs.values()
+            for p in (*self.pairs.values(), *self.edges.values())
         )  # fmt: skip
 
     @property
@@ -404,12 +427,14 @@ class Comparison:
         distance = self._placed(self.rounded[pair.point.value].distance[here], pair.order, x.shape)
         steps = np.abs(x.astype(np.int32) - exact)
         off, ties = steps > 0, distance == 0.0
+        zone = self._zone(name)
         pair.values += x.size
         pair.ties += int(ties.sum())
+        pair.reach += 2.0 * (float(np.mean(zone)) - ZONE) * x.size
         if off.any():
             pair.ties_differ += int((off & ties).sum())
             pair.differ += int((off & ~ties).sum())
-            pair.wrong += int((off & (distance > self._zone(name))).sum())
+            pair.wrong += int((off & (distance > zone)).sum())
             pair.worst = max(pair.worst, int(steps.max()))
         return self._placed(self.used[pair.point.value][here], pair.order, x.shape).astype(x.dtype)
 
