@@ -82,10 +82,14 @@ def fold_bias(w: Array, b: Array, in_zp: int) -> Array:
     return folded.astype(np.int32)
 
 
-def quantise(x: Array, scale: float, zero_point: int, bits: int = 8) -> Array:
-    """Float input to int8 or int16, as `<model>_quantize_input` does it: float32 division, half to even, saturating."""
+def quantise(
+    x: Array, scale: npt.ArrayLike, zero_point: int, bits: int = 8, mean: npt.ArrayLike | None = None
+) -> Array:
+    """Float input to int8 or int16, as `<model>_quantize_input` does it: float32 subtraction of the mean where there is
+    one, float32 division, half to even, saturating. `scale` and `mean` broadcast against `x`."""
     with np.errstate(invalid="ignore", over="ignore"):
-        v = x.astype(np.float32) / np.float32(scale)
+        v: Array = x.astype(np.float32)
+        v = (v if mean is None else v - np.asarray(mean, np.float32)) / np.asarray(scale, np.float32)
     beyond = 4 << bits  # NaN becomes the lowest integer
     v = np.where(np.isnan(v), np.float32(-beyond), v)
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinygen.ir.types import Graph
-from tinygen.numerics import Array, dequantise
+from tinygen.ir.types import Graph, Port, Tensor
+from tinygen.numerics import Array, dequantise, quantise
 from tinygen.ops import Operator
-from tinygen.ops.base import need_quant, quantise_as
+from tinygen.ops.base import bits_of, need_quant, quantise_as
 
 #: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as
 #: much).
@@ -60,9 +60,19 @@ def _seen(watch: Watch, name: str, x: Array) -> Array:
 def quantise_inputs(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
     """Float inputs, each (samples, *ONNX shape), as the model's integer tensors."""
     return tuple(
-        np.ascontiguousarray(quantise_as(graph.tensors[name], port.to_tensor(x)))
+        np.ascontiguousarray(quantise_input(graph.tensors[name], port, x))
         for name, port, x in zip(graph.inputs, graph.in_ports, inputs, strict=True)
     )
+
+
+def quantise_input(tensor: Tensor, port: Port, x: Array) -> Array:
+    """One float input, (samples, *ONNX shape), in the tensor's integers and layout. NUMERICS section 6."""
+    a, rank = port.affine, len(tensor.shape)
+    if a is None:
+        return quantise_as(tensor, port.moved(x))
+    scale, zero_point = need_quant(tensor)
+    steps, means = a.along(a.steps(scale), rank), a.along(a.mean, rank)
+    return quantise(port.moved(x), steps, zero_point, bits_of(tensor), means)
 
 
 def dequantise_outputs(graph: Graph, outputs: Sequence[Array]) -> tuple[Array, ...]:

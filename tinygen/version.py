@@ -3,8 +3,8 @@
 VERSION = "0.1.0"
 """The tool: semantic versioning."""
 
-NUMERICS = 1
+NUMERICS = 2
 """Any bit of any result: raised when the same model and options would compute something else."""
 
-ABI = 1
+ABI = 2
 """The meaning of an emitted header: raised when firmware that uses it would have to change."""

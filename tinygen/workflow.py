@@ -204,8 +204,8 @@ def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Sample
 def read_samples(path: Path, imported: Imported, graph: Graph, limit: int | None) -> Samples:
     """Samples of a file or folder; those of a model with integer inputs may be integers of that type."""
     quants: list[Quant | None] = []
-    for name, kind in zip(graph.inputs, imported.input_types, strict=True):
-        q = graph.tensors[name].quant
+    for name, kind in zip(imported.graph.inputs, imported.input_types, strict=True):
+        q = imported.graph.tensors[name].quant
         # The graph sees uint8 codes minus 128.
         quants.append(replace(q, zero_point=q.zero_point + 128) if q is not None and kind == "uint8" else q)
     return load_data(path, graph.in_ports, limit=limit, input_types=imported.input_types, quants=quants)

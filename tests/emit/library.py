@@ -50,7 +50,8 @@ class Library:
         found = []
         for e in self.plan.inputs:
             steps = rng.uniform(-150, 150, (count, *e.port.shape)) - e.quant.zero_point
-            found.append((steps * e.quant.s).astype(np.float32))
+            x = (steps * e.quant.s).astype(np.float32)
+            found.append(e.port.to_outside(e.port.moved(x)).astype(np.float32))
         return found
 
 

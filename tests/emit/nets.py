@@ -147,6 +147,23 @@ def nasty_net() -> ModelProto:
     return n.model(n.dense(x, 36, 3, name="int"))
 
 
+def normalised_net() -> ModelProto:
+    """Normalisations in front: an image's channels, features by one mean, samples with a factor below 0."""
+    n = Net(6)
+    image = n.op("Sub", n.input("image", 1, 3, 6, 5), n.const([[[123.7]], [[116.3]], [[103.5]]]))
+    image = n.op("Div", image, n.const([[[58.4]], [[57.1]], [[57.4]]]))
+    image = n.op("Relu", n.conv(image, 3, 4, (3, 3), pads=[1, 1, 1, 1]))
+    features = n.op("Div", n.op("Sub", n.input("features", 1, 7), n.const(127.5)), n.const(127.5))
+    samples = n.op("Mul", n.input("samples", 1, 4, 2), n.const([-0.25, 1000.0]))
+    samples = n.op("Add", samples, n.const([1.5, -2.0]))
+    parts = [
+        n.op("Flatten", n.op("GlobalAveragePool", image)),
+        n.op("Relu", n.dense(features, 7, 7)),
+        n.op("Flatten", samples),
+    ]
+    return n.model(n.dense(n.op("Concat", *parts, axis=1), 19, 5))
+
+
 NETS: dict[str, Callable[[], ModelProto]] = {
     "conv": conv_net,
     "wave": wave_net,
@@ -154,4 +171,5 @@ NETS: dict[str, Callable[[], ModelProto]] = {
     "several": several_net,
     "mixed": mixed_net,
     "nasty": nasty_net,
+    "normalised": normalised_net,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -216,8 +217,8 @@ def test_macros_of_a_single_input_and_output(tmp_path: Path, require_tool: Need)
     for name in ("CONV_H_INCLUDED", "CONV_ALIGN", "CONV_MUST_CHECK"):
         del found[name]
     assert found == {
-        "CONV_ABI": "1",
-        "CONV_NUMERICS": "1",
+        "CONV_ABI": "2",
+        "CONV_NUMERICS": "2",
         "CONV_BUILD_ID": f"0x{lib.view.build_id}U",
         "CONV_INPUT_LEN": "240U",
         "CONV_INPUT_SCALE": float_literal(x.quant.s),
@@ -320,10 +321,14 @@ def edge_inputs(lib: Library) -> list[Array]:
         pool = np.concatenate([pool, noise])
         found.append(pool)
     samples = max(-(-p.size // e.length) for p, e in zip(found, lib.plan.inputs, strict=True))
-    return [
+    spread = [
         rng.permutation(np.resize(p, samples * e.length)).reshape(samples, *e.port.shape)
         for p, e in zip(found, lib.plan.inputs, strict=True)
     ]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [
+            e.port.to_outside(e.port.moved(x)).astype(np.float32) for x, e in zip(spread, lib.plan.inputs, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -349,7 +354,7 @@ def test_whole_way_equals_numpy(net: str, tmp_path: Path, require_tool: Need) ->
             assert loaded.argmax(i, got) == int(want[k].ravel().argmax())
 
 
-@pytest.mark.parametrize("net", ["conv", "several"])
+@pytest.mark.parametrize("net", ["conv", "several", "normalised"])
 @pytest.mark.parametrize("flags", [("-O3", "-march=native"), ("-O0",)], ids=["O3", "O0"])
 def test_quantise_helper_at_the_edges(net: str, flags: tuple[str, ...], tmp_path: Path, require_tool: Need) -> None:
     """Ties, their neighbours, NaN, infinities; also where the compiler may contract to fused multiply-adds."""
@@ -373,30 +378,76 @@ def test_quantise_rounds_half_to_even_and_nan_to_the_bottom() -> None:
     assert quantise(x, 0.5, 0, 16).tolist() == want
 
 
+#: Compilers and flags that might round otherwise: GNU modes contract to fused multiply-adds, an x87 has long registers.
+ROUNDINGS = [
+    ("gcc", "-std=c99", "-O2"),
+    ("gcc", "-std=gnu11", "-O3", "-mfma", "-ffp-contract=fast"),
+    ("gcc", "-std=gnu11", "-O2", "-mfpmath=387"),
+    ("gcc", "-std=c99", "-O0", "-mfpmath=387"),
+    ("clang", "-std=gnu11", "-O3", "-mfma", "-ffp-contract=fast"),
+    ("tcc",),
+    ("i686-linux-gnu-gcc", "-std=gnu11", "-O2", "-static", "-mfpmath=387"),
+    ("i686-linux-gnu-gcc", "-std=c99", "-O0", "-static"),
+]
+HELPERS = """
+#include <stdio.h>
+#include "normalised.h"
+#include "{io}"
+int main(void) {{
+    static float x[4096];
+    static int8_t q[4096];
+    for (;;) {{
+        {calls}
+    }}
+}}
+"""
+
+
+@pytest.mark.parametrize("command", ROUNDINGS, ids=" ".join)
+def test_helpers_round_the_same_everywhere(command: tuple[str, ...], tmp_path: Path, require_tool: Need) -> None:
+    """The quantising helpers as each compiler makes them, on ties and their neighbours."""
+    require_tool(command[0])
+    lib = known_library("normalised")
+    src = lib.write(tmp_path / "src")
+    calls = [
+        f"if (fread(x, 4, {e.length}, stdin) != {e.length}) {{ return 0; }} "
+        f"normalised_quantize_{e.suffix}(x, q); fwrite(q, 1, {e.length}, stdout);"
+        for e in lib.view.inputs
+    ]
+    (src / "main.c").write_text(HELPERS.format(io="normalised_io.c", calls="\n".join(calls)))
+    run(*command, "-o", tmp_path / "helpers", src / "main.c")
+    xs = edge_inputs(lib)
+    done = subprocess.run([tmp_path / "helpers"], input=interleaved(xs), capture_output=True, check=True)
+    want = interleaved(simulate.quantise_inputs(lib.model.fixed, xs))
+    np.testing.assert_array_equal(np.frombuffer(done.stdout, np.int8), np.frombuffer(want, np.int8))
+
+
+@pytest.mark.parametrize("net", ["several", "normalised"])
 @pytest.mark.parametrize("target", ["cortex-m0", "cortex-m4"])
-def test_helpers_on_a_core(target: str, tmp_path: Path, require_tool: Need) -> None:
+def test_helpers_on_a_core(net: str, target: str, tmp_path: Path, require_tool: Need) -> None:
     """The same edges in QEMU: software floating point on a Cortex-M0, hardware on an M4."""
     require_tool(ARM)
     require_tool("qemu-system-arm")
-    lib = known_library("several", target)
+    lib = known_library(net, target)
     core = get_core(target)
     src = lib.write(tmp_path / "src")
+    out = lib.view.outputs[0]
     reads, calls = [], []
     for e in lib.view.inputs:
         reads.append(f"static float x_{e.arg}[{e.length}]; static int8_t q_{e.arg}[{e.length}];")
         calls.append(
             f"more = tg_read(in, x_{e.arg}, sizeof x_{e.arg}); if (more == 0U) {{ break; }}"
-            f"several_quantize_{e.suffix}(x_{e.arg}, q_{e.arg}); (void)tg_write(out, q_{e.arg}, sizeof q_{e.arg});"
+            f"{net}_quantize_{e.suffix}(x_{e.arg}, q_{e.arg}); (void)tg_write(out, q_{e.arg}, sizeof q_{e.arg});"
         )
-    buffers = "static float y[SEVERAL_OUTPUT0_LEN]; static int8_t q[SEVERAL_OUTPUT0_LEN];"
+    buffers = f"static float y[{out.length}]; static int8_t q[{out.length}];"
     program = "\n".join([
-        '#include "several.h"', '#include "tg_target.h"', *reads, buffers,
+        f'#include "{net}.h"', '#include "tg_target.h"', *reads, buffers,
         "int main(void) {",
         'const int32_t in = tg_open("in.bin", TG_OPEN_READ), out = tg_open("out.bin", TG_OPEN_WRITE);',
         "uint32_t more = 1U; while (more != 0U) {", *calls, "}",
         "for (uint32_t i = 0U; i < 256U; i += 64U) {",
-        "for (uint32_t k = 0U; k < SEVERAL_OUTPUT0_LEN; k++) { q[k] = (int8_t)((int32_t)((i + k) & 255U) - 128); }",
-        "several_dequantize_output0(q, y); (void)tg_write(out, y, sizeof y); }",
+        f"for (uint32_t k = 0U; k < {out.length}U; k++) {{ q[k] = (int8_t)((int32_t)((i + k) & 255U) - 128); }}",
+        f"{net}_dequantize_{out.suffix}(q, y); (void)tg_write(out, y, sizeof y); }}",
         "tg_close(out); return 0; }",
     ])  # fmt: skip
     (src / "program.c").write_text(program)

@@ -325,11 +325,12 @@ def test_reshapes_merge() -> None:
 
 
 def test_scale_that_no_layer_takes_is_a_depthwise_convolution() -> None:
-    """A BatchNorm on the input, in front of a padded convolution."""
+    """A BatchNorm behind a pool, in front of a padded convolution."""
     n = Net(37)
-    x = n.op("Relu", n.bn(n.input("x", 1, 3, 5, 4), 3))
+    x = n.op("MaxPool", n.input("x", 1, 3, 5, 4), kernel_shape=[2, 2])
+    x = n.op("Relu", n.bn(x, 3))
     g = tidied(n.model(n.conv(x, 3, 2, (3, 3), pads=[1] * 4)))
-    scale, conv = ops(g)
+    _, scale, conv = ops(g)
     assert isinstance(scale, Conv)
     assert (scale.groups, scale.window.kernel, scale.lo) == (3, (1, 1), 0.0)
     assert isinstance(conv, Conv)

@@ -81,7 +81,11 @@ def load_data(
         totals.append(len(x))
         x = x[:limit]
         kind = input_types[i] if input_types is not None else "float32"
-        if kind in _RAW_TYPES and x.dtype == np.dtype(kind):
+        if port.codes:
+            real = _as_float(x, [(len(part), where) for part, where in parts])
+            _check_codes(real, port, parts[0][1])
+            arrays.append(real)
+        elif kind in _RAW_TYPES and x.dtype == np.dtype(kind):
             quant = quants[i] if quants is not None else None
             if quant is None:
                 raise ValueError(f'input "{port.name}" takes {kind}: its Quant must be given')
@@ -319,6 +323,17 @@ def _as_float(x: Array, parts: Sequence[tuple[int, str]]) -> Array:
     return y
 
 
+def _check_codes(x: Array, port: Port, where: str) -> None:
+    """Raise DataError unless the numbers can be given to an input of integers that mean themselves."""
+    info = np.iinfo(port.codes)
+    wrong = (x != np.rint(x)) | (x < info.min) | (x > info.max)
+    if wrong.any():
+        raise DataError(
+            f'{where}: found {x[wrong][0]:g}; input "{port.name}" takes {port.codes}, allowed are whole numbers from '
+            f"{info.min} to {info.max}. Give the values as the sensor has them; the network itself scales them."
+        )
+
+
 def _check_labels(labels: Array, total: int, count: int, where: str, *, whole: bool) -> Array:
     if labels.dtype.kind not in "fiub":
         raise DataError(
@@ -340,6 +355,7 @@ def _check_labels(labels: Array, total: int, count: int, where: str, *, whole: b
 
 def synthetic(ports: Sequence[Port], n: int, seed: int, quants: Sequence[Quant | None] | None = None) -> Samples:
     """Random inputs: in turn normal, uniform, sparse and smooth ones; within the range of `quants` where one is given.
+    Behind a port that normalises they are so, and the inputs what they come from; for one that takes integers, whole.
 
     Only the raw bits of PCG64 (which numpy promises not to change) and exact integer sums are used, so the same seed
     gives the same bytes with every version of numpy on every machine.
@@ -348,7 +364,13 @@ def synthetic(ports: Sequence[Port], n: int, seed: int, quants: Sequence[Quant |
     for index, port in enumerate(ports):
         quant = quants[index] if quants is not None else None
         bits = np.random.PCG64([seed, index])
-        arrays.append(np.stack([_sample(bits, port.shape, i % 4, quant) for i in range(n)]))
+        x = np.stack([_sample(bits, port.shape, i % 4, quant) for i in range(n)])
+        if port.affine is not None:
+            x = port.to_outside(port.moved(x)).astype(np.float32)
+        if port.codes:
+            info = np.iinfo(port.codes)
+            x = np.clip(np.rint(x), info.min, info.max).astype(np.float32)
+        arrays.append(x)
     return _samples(arrays, None, f"synthetic: {n} random samples (seed {seed})")
 
 

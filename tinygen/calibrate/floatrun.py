@@ -50,7 +50,10 @@ _NODE = (
 )
 #: Rewrites of onnxruntime that change values. Pad_Fusion gives zero padding to a MaxPool, which then ignores it (1.31).
 _WRONG_OPTIMIZERS = ["Pad_Fusion"]
-_FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+_TYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
+    "tensor(int8)": np.int8, "tensor(uint8)": np.uint8, "tensor(int16)": np.int16,
+}  # fmt: skip
 
 
 def _failure(action: str, error: Exception) -> ModelError:
@@ -90,7 +93,7 @@ class FloatModel:
             )
         except _FAILURES as error:
             raise _failure("load", error) from error
-        self._inputs = tuple((i.name, _FLOATS.get(i.type)) for i in self._session.get_inputs())
+        self._inputs = tuple((i.name, _TYPES.get(i.type)) for i in self._session.get_inputs())
         self.input_names: tuple[str, ...] = tuple(name for name, _ in self._inputs)
         self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
 

@@ -34,7 +34,7 @@ def render(template: str, /, **context: object) -> str:
     return environment().get_template(template).render(**context)
 
 
-def int_rows(values: Sequence[int], indent: int = 4) -> str:
+def int_rows(values: Sequence[int | str], indent: int = 4) -> str:
     """`values` as the inside of a C initialiser: comma-separated, in indented lines that end with a comma."""
     rows: list[str] = []
     row = ""

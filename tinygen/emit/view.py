@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygen.emit.env import LINE_WIDTH
+from tinygen.ir.types import Affine
 from tinygen.ops.base import ConstArg, Generated
 from tinygen.plan.types import Endpoint, Place, Plan, Step
 
@@ -71,7 +72,10 @@ class LoopView:
 @dataclass(frozen=True, slots=True)
 class EndpointView:
     """A network input or output: macro stem (KWS_INPUT, KWS_INPUT0), C type and its limits, function suffix, argument,
-    comment."""
+    comment.
+
+    real = scale * (q - zero_point) + offset; where each channel has its own, along `axis` of the ONNX tensor, `scales`
+    and `means` hold them. `scale_of` and `offset_of` are the C expressions for the element at `index`."""
 
     macro: str
     ctype: str
@@ -82,6 +86,12 @@ class EndpointView:
     length: int
     scale: str
     zero_point: int
+    offset: str
+    scales: tuple[str, ...]
+    means: tuple[str, ...]
+    axis: int
+    scale_of: str
+    offset_of: str
     comment: str
     loops: tuple[LoopView, ...]
     index: str
@@ -280,39 +290,53 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
     )
 
 
-def _loops(e: Endpoint) -> tuple[tuple[LoopView, ...], str]:
-    """Loops over the tensor in its own order, and the index of the same element in the ONNX tensor."""
+def _loops(e: Endpoint, split: int | None) -> tuple[tuple[LoopView, ...], str, str]:
+    """Loops over the tensor in its own order, and the index of the same element in the ONNX tensor. Axis `split` of the
+    tensor has a loop of its own, whose variable comes third."""
     strides = [1] * len(e.port.shape)
     for i in range(len(strides) - 2, -1, -1):
         strides[i] = strides[i + 1] * e.port.shape[i + 1]
     dims: list[tuple[int, int]] = []
-    for axis in e.port.perm:
+    own = -1  # index in dims of the loop that must stay alone
+    for i, axis in enumerate(e.port.perm):
         count, stride = e.port.shape[axis], strides[axis]
         if count == 1:
             continue
-        if dims and dims[-1][1] == stride * count:
+        if dims and dims[-1][1] == stride * count and i != split and own != len(dims) - 1:
             dims[-1] = (dims[-1][0] * count, stride)
         else:
             dims.append((count, stride))
+        own = len(dims) - 1 if i == split else own
     loops = tuple(LoopView("ijklmn"[k], count, stride) for k, (count, stride) in enumerate(dims))
     terms = [v.var if v.stride == 1 else f"({v.var} * {v.stride}U)" for v in loops]
-    return loops, " + ".join(terms) or "0U"
+    return loops, " + ".join(terms) or "0U", loops[own].var if split is not None else ""
 
 
-def _endpoint(prefix: str, kind: str, index: int, count: int, e: Endpoint) -> EndpointView:
+def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint) -> EndpointView:
     number = "" if count == 1 else str(index)
-    loops, expression = _loops(e)
+    a = e.port.affine or Affine((0.0,), (1.0,))
+    several = len(a.mean) > 1
+    steps = a.steps(e.quant.s)
+    loops, expression, channel = _loops(e, a.axis if several else None)
+    suffix, macro = f"{kind}{number}", f"{model.upper()}_{kind.upper()}{number}"
+    tables = f"{model}_{suffix}"
     comment = f'int{e.quant.bits}, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
     return EndpointView(
-        f"{prefix}_{kind.upper()}{number}",
+        macro,
         f"int{e.quant.bits}_t",
         e.quant.low,
         e.quant.high,
-        f"{kind}{number}",
+        suffix,
         _argument(kind, index, count),
         e.length,
-        float_literal(e.quant.s),
+        "" if several else float_literal(steps[0]),
         e.quant.zero_point,
+        "" if several or not a.mean[0] else float_literal(a.mean[0]),
+        tuple(map(float_literal, steps)) if several else (),
+        tuple(map(float_literal, a.mean)) if several else (),
+        e.port.perm[a.axis] if several else 0,
+        f"{tables}_scale[{channel}]" if several else f"{macro}_SCALE",
+        f"{tables}_offset[{channel}]" if several else f"{macro}_OFFSET" if a.mean[0] else "",
         comment_text(comment),
         loops,
         expression,
@@ -335,8 +359,8 @@ def library_view(
     names, consts = _Names(plan), ConstTable(plan.name)
     prefix = plan.name.upper()
     steps = tuple(_step(i, s, names, consts) for i, s in enumerate(plan.steps))
-    ins = tuple(_endpoint(prefix, "input", i, len(plan.inputs), e) for i, e in enumerate(plan.inputs))
-    outs = tuple(_endpoint(prefix, "output", i, len(plan.outputs), e) for i, e in enumerate(plan.outputs))
+    ins = tuple(_endpoint(plan.name, "input", i, len(plan.inputs), e) for i, e in enumerate(plan.inputs))
+    outs = tuple(_endpoint(plan.name, "output", i, len(plan.outputs), e) for i, e in enumerate(plan.outputs))
     params = [f"const {e.ctype} {e.arg}[{e.macro}_LEN]" for e in ins] + [
         f"{e.ctype} {e.arg}[{e.macro}_LEN]" for e in outs
     ]

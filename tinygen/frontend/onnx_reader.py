@@ -276,12 +276,15 @@ class _Walk:
         ports = []
         for v in self.graph.input:
             elem, shape = _elem(v), tuple(int(d) for d in _dims(v) or ())
-            code = None
-            if elem in ("int8", "uint8"):
+            code, codes = None, ""
+            if elem in ("int8", "uint8", "int16"):
                 code = input_code(v.name, elem, consumers, arrays)
+                codes = "" if code is not None else elem
+                if codes and elem != "int16":  # the numbers themselves, of an image say
+                    code = Quant.per_tensor(1.0, -128 if elem == "uint8" else 0)
             elif elem not in FLOAT_TYPES:
                 kind = type_name(v.type.tensor_type.elem_type)
-                what = f"is {kind}; tinygen takes float, int8 and uint8 inputs"
+                what = f"is {kind}; tinygen takes float, int8, uint8 and int16 inputs"
                 self.problems.append(Problem(f'input "{v.name}"', kind, what, _help_for_input(v.name, consumers)))
             if _dims(v) is None:
                 self.values[v.name] = _Missing()
@@ -289,7 +292,7 @@ class _Walk:
             t = Tensor(v.name, shape, quant=code)
             self.builder.tensors[v.name] = t
             self.values[v.name] = Act(t, elem, code)
-            ports.append((Port.plain(v.name, shape), elem))
+            ports.append((Port.plain(v.name, shape, codes), elem))
         return ports
 
     def refuse(self, base: str, node: NodeProto, what: str, help_: str) -> None:

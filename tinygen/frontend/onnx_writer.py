@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from tinygen.errors import ModelError
 from tinygen.frontend.handlers_spatial import resize_axis
-from tinygen.ir.types import Graph, Node, Quant, Stage, Tensor
+from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense, Resize
 from tinygen.ops.base import Operator
@@ -87,8 +87,25 @@ class _Builder:
         return data
 
 
-def _value_info(name: str, shape: Sequence[int]) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+def _value_info(name: str, shape: Sequence[int], codes: str = "") -> ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(codes)) if codes else TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def _normalised(b: _Builder, port: Port) -> str:
+    """An input behind its port's cast and normalisation, in the ONNX layout: read again they are the same port's."""
+    name, a = port.name, port.affine
+    if port.codes:
+        name = b.op("Cast", [name], to=TensorProto.FLOAT)
+    if a is None:
+        return name
+    along = [1] * len(port.shape)
+    if len(a.mean) > 1:
+        along[port.perm[a.axis]] = -1
+    mean, gain = (np.asarray(v, np.float32).reshape(along if len(v) > 1 else ()) for v in (a.mean, a.gain))
+    if np.any(mean):
+        name = b.op("Sub", [name, b.const(mean)])
+    return b.op("Mul", [name, b.const(gain)])
 
 
 def _need_float(graph: Graph) -> None:
@@ -271,7 +288,7 @@ def to_qdq(graph: Graph) -> bytes:
         return name
 
     for name, port in zip(graph.inputs, graph.in_ports, strict=True):
-        code, *parameters = b.quantise(port.name, graph.tensors[name], b.fresh("port"))
+        code, *parameters = b.quantise(_normalised(b, port), graph.tensors[name], b.fresh("port"))
         codes[name] = [moved(code, port.perm, code_name(name)), *parameters]
     for node in graph.nodes:
         w = graph.tensors[node.inputs[1]] if isinstance(node.op, Conv | ConvTranspose | Dense) else None
@@ -286,6 +303,6 @@ def to_qdq(graph: Graph) -> bytes:
         b.dequantise([code, *parameters], port.name)
     return b.model(
         graph.name,
-        [_value_info(p.name, p.shape) for p in graph.in_ports],
+        [_value_info(p.name, p.shape, p.codes) for p in graph.in_ports],
         [_value_info(p.name, p.shape) for p in graph.out_ports],
     )

@@ -272,8 +272,8 @@ def rewrite_qlinear(graph: GraphProto, opset: int) -> bool:
 
 def input_code(
     name: str, elem: str, consumers: Mapping[str, Sequence[NodeProto]], constants: Mapping[str, Array]
-) -> Quant:
-    """The quantisation of an int8 or uint8 graph input: that of the DequantizeLinear it reaches, else scale 1."""
+) -> Quant | None:
+    """The quantisation of an int8, uint8 or int16 graph input: that of the DequantizeLinear it reaches, if any."""
     waiting, shift = [name], 128 if elem == "uint8" else 0
     while waiting:
         for node in consumers.get(waiting.pop(), ()):
@@ -282,7 +282,7 @@ def input_code(
                 scale = constants[node.input[1]]
                 if zero is not None and scale.size == 1 and float(scale.reshape(-1)[0]) > 0:
                     s = float(np.float32(scale.reshape(-1)[0]))
-                    return Quant.per_tensor(s, int(zero.reshape(-1)[0]) - shift, pin=name)
+                    return Quant.per_tensor(s, int(zero.reshape(-1)[0]) - shift, 16 if elem == "int16" else 8, pin=name)
             elif node.op_type in MOVES_CODES:
                 waiting.extend(node.output)
-    return Quant.per_tensor(1.0, -shift, pin=name)
+    return None

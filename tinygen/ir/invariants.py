@@ -31,6 +31,9 @@ def check(graph: Graph, where: str = "graph") -> None:
         for name, port in zip(names, ports, strict=True):
             shape = graph.tensors[name].shape
             need(tuple(port.shape[p] for p in port.perm) == shape, f"port {port.name!r} {port.shape} is not {shape}")
+            a = port.affine
+            need(a is None or len(a.mean) == len(a.gain), f"port {port.name!r}: means and gains do not match")
+            need(a is None or len(a.mean) == 1 or len(a.mean) == shape[a.axis], f"port {port.name!r}: {a} for {shape}")
     seen: set[str] = set()
     for node in graph.nodes:
         need(node.name not in seen, f"two nodes are called {node.name!r}")

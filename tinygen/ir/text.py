@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from tinygen.ir.types import Graph, Tensor
+from tinygen.ir.types import Graph, Port, Tensor
 
 
 def _tensor(t: Tensor) -> str:
@@ -14,10 +14,16 @@ def _tensor(t: Tensor) -> str:
     return text + (f" = {t.const.sha256[:8]}" if t.const is not None else "")
 
 
+def _port(p: Port) -> str:
+    text = f"{p.name} {list(p.shape)} perm {list(p.perm)}" + (f" as {p.codes}" if p.codes else "")
+    a = p.affine
+    return text if a is None else f"{text} mean {list(a.mean)} gain {list(a.gain)} axis {a.axis}"
+
+
 def dump(graph: Graph) -> str:
     """One line per input and node, in execution order."""
     lines = [f"graph {graph.name} ({graph.stage.value})"]
-    lines += [f"  input  {_tensor(graph.tensors[n])}  <- {p.name} {list(p.shape)} perm {list(p.perm)}"
+    lines += [f"  input  {_tensor(graph.tensors[n])}  <- {_port(p)}"
               for n, p in zip(graph.inputs, graph.in_ports, strict=True)]  # fmt: skip
     for node in graph.nodes:
         attributes = " ".join(f"{f.name}={getattr(node.op, f.name)}" for f in fields(node.op))

@@ -153,21 +153,66 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Affine:
+    """A normalisation at an input: tensor = (outside - mean) * gain, one of each, or one for each slice along `axis`
+    of the tensor. Values of float32, gains other than 0."""
+
+    mean: tuple[float, ...]
+    gain: tuple[float, ...]
+    axis: int = 0
+
+    def along(self, values: Iterable[float], rank: int) -> npt.NDArray[np.float32]:
+        """One value, or one for each slice, as float32 that broadcasts against a tensor of `rank` axes."""
+        a = np.asarray(tuple(values), np.float32)
+        return a.reshape(()) if a.size == 1 else a.reshape(-1, *(1,) * (rank - 1 - self.axis))
+
+    def steps(self, scale: float) -> tuple[float, ...]:
+        """What quantising divides by, for a tensor of that scale: a step of its integers as the outside counts it."""
+        return tuple(float(np.float32(float(np.float32(scale)) / g)) for g in self.gain)
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """How the outside sees a graph input or output: the ONNX name and shape, and the permutation that
-    leads from the ONNX layout to the tensor's own (`tensor = onnx.transpose(perm)`)."""
+    leads from the ONNX layout to the tensor's own (`tensor = onnx.transpose(perm)`, then `affine`, of inputs only).
+
+    `codes`: "int8", "uint8" or "int16" where an input's numbers come in as such integers and mean themselves."""
 
     name: str
     shape: tuple[int, ...]
     perm: tuple[int, ...]
+    affine: Affine | None = None
+    codes: str = ""
 
     @staticmethod
-    def plain(name: str, shape: tuple[int, ...]) -> Port:
-        return Port(name, shape, tuple(range(len(shape))))
+    def plain(name: str, shape: tuple[int, ...], codes: str = "") -> Port:
+        return Port(name, shape, tuple(range(len(shape))), None, codes)
+
+    def permuted(self, perm: tuple[int, ...]) -> Port:
+        """The port of the same input when its tensor is `tensor.transpose(perm)`."""
+        a = self.affine
+        affine = None if a is None else replace(a, axis=perm.index(a.axis) if len(a.mean) > 1 else 0)
+        return replace(self, perm=tuple(self.perm[p] for p in perm), affine=affine)
+
+    def moved(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(batch, *onnx shape) to (batch, *tensor shape), the values as the outside has them."""
+        return x.transpose(0, *(p + 1 for p in self.perm))
 
     def to_tensor(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(batch, *onnx shape) to (batch, *tensor shape)."""
-        return x.transpose(0, *(p + 1 for p in self.perm))
+        """(batch, *onnx shape) to (batch, *tensor shape), normalised where there is an `affine`."""
+        moved, a = self.moved(x), self.affine
+        if a is None:
+            return moved
+        rank = len(self.shape)
+        real: npt.NDArray[Any] = (moved.astype(np.float32) - a.along(a.mean, rank)) * a.along(a.gain, rank)
+        return real
+
+    def to_outside(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The inverse of `to_tensor`, to float32 rounding."""
+        a = self.affine
+        if a is not None:
+            x = x / a.along(a.gain, len(self.shape)) + a.along(a.mean, len(self.shape))
+        return self.to_onnx(x)
 
     def to_onnx(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(batch, *tensor shape) to (batch, *onnx shape)."""

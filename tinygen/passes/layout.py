@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Port, Tensor
+from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.ops import (
     Add,
     Concat,
@@ -104,7 +104,7 @@ def _transpose_below(graph: Draft, index: int) -> Node | None:
         if isinstance(node.op, Transpose):
             return node if steps else None
         sources = [i for i in node.inputs if graph.tensors[i].const is None]
-        if not isinstance(node.op, Unary | Pad | Slice | Add | Mul) or len(sources) != 1:
+        if not isinstance(node.op, Unary | Pad | Slice | Add | Mul | Concat) or len(sources) != 1:
             return None
         name, steps = node.outputs[0], steps + 1
         if len(graph.tensors[name].shape) != rank:
@@ -114,8 +114,7 @@ def _transpose_below(graph: Draft, index: int) -> Node | None:
 
 def _set_input(graph: Draft, index: int, moved: Tensor, perm: Shape) -> None:
     """Let a network input be the tensor `moved`: the old one permuted."""
-    port = graph.in_ports[index]
-    graph.set_input(index, moved, Port(port.name, port.shape, tuple(port.perm[p] for p in perm)))
+    graph.set_input(index, moved, graph.in_ports[index].permuted(perm))
 
 
 def _view(graph: Draft, node: Node) -> bool:
@@ -149,8 +148,7 @@ def _absorb_edges(graph: Draft) -> bool:
         if source in graph.outputs or source in graph.inputs or graph.outputs.count(name) != 1:
             continue
         # tensor = onnx.transpose(port.perm) was for the output; its source is one inverse permutation earlier.
-        perm = tuple(port.perm[p] for p in _inverse(node.op.perm))
-        graph.set_output(i, graph.tensors[source], Port(port.name, port.shape, perm))
+        graph.set_output(i, graph.tensors[source], port.permuted(_inverse(node.op.perm)))
         return graph.replace({node.name: ()})
     return False
 

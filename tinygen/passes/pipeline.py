@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from tinygen.ir.types import Graph
-from tinygen.passes import absorb_pins, affine, canonical, collapse_unary, fold_scale, fuse_clamp, fuse_pad, layout
+from tinygen.passes import (
+    absorb_pins,
+    affine,
+    canonical,
+    collapse_unary,
+    fold_scale,
+    fuse_clamp,
+    fuse_pad,
+    input_affine,
+    layout,
+)
 from tinygen.passes.base import Pass, apply
 
 TIDY: tuple[Pass, ...] = (
+    input_affine.PASS,  # before a clamp fuses with it, or a scale without a layer becomes one
     absorb_pins.PASS,  # requantise nodes would stand between the patterns below
     layout.PASS,  # brings layers and what follows them together, channels last
     absorb_pins.PASS,  # those that a transpose kept from their producer
+    input_affine.PASS,  # what a transpose or a pin kept from its input
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
     canonical.PASS,  # after folding: a reshape in between would stop it

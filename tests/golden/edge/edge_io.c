@@ -6,14 +6,15 @@
 
 /**
  * Nearest integer of x / scale, half to even as ONNX QuantizeLinear, plus the zero point, saturated to -high - 1..high.
- * A division and not a multiplication by 1 / scale: it cannot be contracted into a fused multiply-add, so every
- * compiler gives the same bits.
+ * A division and not a multiplication by 1 / scale: it cannot be contracted into a fused multiply-add. Its result goes
+ * through memory: registers of an x87 hold more bits than a float. So every compiler gives the same bits.
  */
 static int32_t quantize(float x, float scale, int32_t zero_point, int32_t high)
 {
     const int32_t beyond = 8 * (high + 1);
     const float limit = (float)beyond;
-    float v = x / scale;
+    const volatile float ratio = x / scale;
+    float v = ratio;
     int32_t q = -beyond; /* also what a NaN becomes */
 
     if (v > -limit) {

@@ -32,8 +32,8 @@ extern "C" {
 #define TINY_MUST_CHECK
 #endif
 
-#define TINY_ABI 1 /* changes when this header changes meaning */
-#define TINY_NUMERICS 1 /* same number: same bits, on every core */
+#define TINY_ABI 2 /* changes when this header changes meaning */
+#define TINY_NUMERICS 2 /* same number: same bits, on every core */
 #define TINY_BUILD_ID 0x95035D76U /* ties this header to its sources */
 
 #define TINY_INPUT_LEN 4U /* int8, 1x4; ONNX "features" 1x4 */

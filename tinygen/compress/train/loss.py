@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinygen.errors import DataError, ModelError
-from tinygen.ir.types import Graph, Port
+from tinygen.ir.types import Affine, Graph, Port
 from tinygen.numerics import Array
 from tinygen.ops import ArgMax, LogSoftmax, Reshape, Softmax, Unary
 
@@ -44,6 +44,23 @@ def check_same_ports(student: Graph, teacher: Graph | None) -> None:
 def turn(have: Sequence[int], want: Sequence[int]) -> tuple[int, ...]:
     """The permutation, samples first, from one tensor layout of a port to another (both as `Port.perm`)."""
     return (0, *(list(have).index(axis) + 1 for axis in want))
+
+
+def turn_input(x: Tensor, have: Port, want: Port) -> Tensor:
+    """A batch of an input as one network's port gives it, as another's would: its layout and its normalisation."""
+    turned = turn(have.perm, want.perm)
+    if have.affine == want.affine:
+        return x.permute(turned)
+
+    def along(values: Sequence[float], a: Affine) -> Tensor:
+        return torch.from_numpy(a.along(values, len(have.shape))).to(x)
+
+    if have.affine is not None:
+        x = x / along(have.affine.gain, have.affine) + along(have.affine.mean, have.affine)
+    x = x.permute(turned)
+    if want.affine is not None:
+        x = (x - along(want.affine.mean, want.affine)) * along(want.affine.gain, want.affine)
+    return x
 
 
 def find_head(graph: Graph, output: str) -> tuple[Head, str]:

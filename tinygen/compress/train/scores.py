@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.network import Network
-from tinygen.compress.train.loss import Head, check_same_ports, find_head, turn
+from tinygen.compress.train.loss import Head, check_same_ports, find_head, turn_input
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.compress.train.settings import Training
 from tinygen.ir.types import Graph
@@ -57,7 +57,7 @@ def channel_scores(
         batch = [x[start : start + settings.batch].to(device) for x in inputs]
         with torch.no_grad():
             theirs = [
-                x.permute(turn(mine.perm, own.perm))
+                turn_input(x, mine, own)
                 for x, mine, own in zip(batch, graph.in_ports, reference.graph.in_ports, strict=True)
             ]
             answers = reference.run(theirs, asked)

@@ -21,7 +21,16 @@ from tinygen.compress.train.activations import fake_quants, observe, quantised_c
 from tinygen.compress.train.adam import Adam
 from tinygen.compress.train.augment import blend
 from tinygen.compress.train.constraints import FormModule, to_int8
-from tinygen.compress.train.loss import Head, Objective, Target, check_same_ports, find_head, label_targets, turn
+from tinygen.compress.train.loss import (
+    Head,
+    Objective,
+    Target,
+    check_same_ports,
+    find_head,
+    label_targets,
+    turn,
+    turn_input,
+)
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, OutputError, TrainingError
@@ -154,10 +163,7 @@ class Trainer:
     def _answers(self, model: GraphModule, inputs: Sequence[Tensor], targets: Sequence[Target]) -> list[Tensor]:
         """The teacher's `targets` for inputs in the student's layout, and in that layout."""
         mine, other = self.network.graph, model.graph
-        turned = [
-            x.permute(turn(port.perm, own.perm))
-            for x, port, own in zip(inputs, mine.in_ports, other.in_ports, strict=True)
-        ]
+        turned = [turn_input(x, port, own) for x, port, own in zip(inputs, mine.in_ports, other.in_ports, strict=True)]
         names = [t.teacher for t in targets if t.teacher is not None]
         parts = [
             model.run([x[i : i + _FORWARD_BATCH] for x in turned], names)
