@@ -19,8 +19,9 @@ from tinygen import simulate, verify
 from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Samples, load_data, synthetic
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import measure
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
-from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect, estimate_all
+from tinygen.calibrate.ranges import METHODS
 from tinygen.emit import summary
 from tinygen.emit.library import kernel_files, render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
@@ -223,14 +224,16 @@ def calibrate(
     inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
     activations = [o for n in graph.nodes for o in n.outputs]
     model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))
-    wanted = range_tensors(graph)
-    means = {name: ChannelMeans() for name in weighted_inputs(graph)}
-    watched = tuple(dict.fromkeys((*wanted, *means)))
-    histograms = collect(model, watched, inputs, lambda d, t: progress("calibrating", d, t), means)
-    kept = wide_tensors(graph, wide)
-    ranges = estimate_all({name: histograms[name] for name in wanted if name not in kept}, method)
-    ranges |= estimate_all({name: histograms[name] for name in wanted if name in kept}, "minmax")
-    fixed = quantise(graph, ranges, {name: m.mean for name, m in means.items()}, wide)
+    ranges, means = measure(
+        graph,
+        model,
+        range_tensors(graph),
+        inputs,
+        method,
+        lambda d, t: progress("calibrating", d, t),
+        weighted_inputs(graph),
+    )
+    fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), means, wide)
     return fixed, layer_accuracy(graph, fixed, model, inputs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -85,6 +85,18 @@ class Histogram:
         self.counts = widened
         self.exponent = exponent
 
+    def clipped(self, lo: float, hi: float) -> Histogram:
+        """As if every value had been clamped to [lo, hi] (to within a bin) before it was counted. lo <= hi."""
+        if self.exponent is None or (lo <= self.lo and hi >= self.hi):
+            return self
+        h = Histogram()
+        h.total, h.zeros, h.exponent = self.total, self.zeros, self.exponent
+        h.lo, h.hi = min(max(self.lo, lo), hi), min(max(self.hi, lo), hi)
+        first, last = (int(np.floor(v / self.width)) + HALF for v in (h.lo, h.hi))
+        index = np.clip(np.arange(2 * HALF), max(first, 0), min(last, 2 * HALF - 1))
+        h.counts = np.bincount(index, weights=self.counts, minlength=2 * HALF).astype(np.int64)
+        return h
+
     @property
     def width(self) -> float:
         """Of a bin; 0 while all values are zero."""
@@ -102,6 +114,13 @@ class Histogram:
     @property
     def minmax(self) -> Range:
         return Range(min(self.lo, 0.0), max(self.hi, 0.0)) if self.total else Range(0.0, 0.0)
+
+
+class Meter(Protocol):
+    """What may watch a tensor's values beside its histogram."""
+
+    def add(self, values: Array) -> None:
+        """Values of one sample."""
 
 
 class ChannelMeans:
@@ -128,11 +147,12 @@ def collect(
     tensor_names: Sequence[str],
     inputs: Sequence[Array],
     progress: Progress = quiet,
-    means: Mapping[str, ChannelMeans] = MappingProxyType({}),
+    meters: Mapping[str, Sequence[Meter]] = MappingProxyType({}),
+    clamps: Mapping[str, Range] = MappingProxyType({}),
 ) -> dict[str, Histogram]:
     """Histograms of the named inputs and outputs of `model` over samples (n, *input shape), one sample in memory.
 
-    `means`: tensors, of those named, whose channel means are wanted as well.
+    `meters`: what else watches tensors, of those named. `clamps`: ranges to which values are clamped before they count.
     """
     outputs = [name for name in dict.fromkeys(tensor_names) if name in model.output_names]
     fed = [name for name in dict.fromkeys(tensor_names) if name in model.input_names and name not in outputs]
@@ -149,9 +169,9 @@ def collect(
             results |= zip(outputs, model.run(sample, outputs), strict=True)
         for name, value in results.items():
             try:
-                found[name].add(value)
-                if name in means:
-                    means[name].add(value)
+                found[name].add(value.clip(*clamps[name]) if name in clamps else value)
+                for meter in meters.get(name, ()):
+                    meter.add(value)
             except ValueError as error:
                 raise ModelError(
                     f'tensor "{name}": the float network gives NaN or infinite values for calibration sample {i}. '

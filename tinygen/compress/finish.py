@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect, estimate_all
+from tinygen.calibrate.graph import Ranges, measure
+from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect
 from tinygen.compress.network import Network, WeightForm, layers, snap
 from tinygen.errors import DataError, VerifyError
 from tinygen.frontend.onnx_reader import read_onnx
@@ -61,19 +62,6 @@ def finish(
         return repair(network, samples, steps=tuple(repairs), bias=bias, method=method, progress=progress).graph
     network, pinned, ranges = prepared(network, samples, method=method, bias=bias, progress=progress)
     return settle(pinned, network, ranges)
-
-
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """(lo, hi) of activations by tensor name: `best` in int8, as the method of calibration has it, and `whole`, from
-    the smallest to the largest value, for int16, which has steps enough not to cut anything off."""
-
-    best: Mapping[str, tuple[float, float]]
-    whole: Mapping[str, tuple[float, float]]
-
-    def of(self, wide: Collection[str]) -> dict[str, tuple[float, float]]:
-        """For `wide` tensors in int16, the others in int8."""
-        return {**self.best, **{name: r for name, r in self.whole.items() if name in wide}}
 
 
 def prepared(
@@ -205,7 +193,8 @@ def channel_means(graph: Graph, inputs: list[Array], progress: Progress = no_pro
     names = weighted_inputs(graph)
     means = {name: ChannelMeans() for name in names}
     model = FloatModel(to_onnx(graph, [n for n in names if n not in graph.outputs]))
-    collect(model, names, inputs, lambda d, t: progress("means", d, t), means)
+    meters = {name: [m] for name, m in means.items()}
+    collect(model, names, inputs, lambda d, t: progress("means", d, t), meters)
     return {name: m.mean for name, m in means.items()}
 
 
@@ -213,8 +202,8 @@ def activation_ranges(graph: Graph, inputs: list[Array], method: str, progress: 
     """Of the activations that no pin and no operator decides, on samples in the tensors' layout."""
     names = range_tensors(graph)
     model = FloatModel(to_onnx(graph, [n for n in names if n not in graph.outputs]))
-    histograms = collect(model, names, inputs, lambda d, t: progress("calibrating", d, t))
-    return Ranges(estimate_all(histograms, method), estimate_all(histograms, "minmax"))
+    ranges, _ = measure(graph, model, names, inputs, method, lambda d, t: progress("calibrating", d, t))
+    return ranges
 
 
 def corrected(graph: Graph, before: Mapping[str, Array], means: Mapping[str, Array]) -> Graph:

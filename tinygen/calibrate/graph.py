@@ -1,0 +1,75 @@
+"""What a float run over samples tells of a graph: the range of every activation, the means of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from tinygen.calibrate.floatrun import FloatModel, Progress, quiet
+from tinygen.calibrate.ranges import ChannelMeans, Histogram, Meter, collect, estimate_all
+from tinygen.calibrate.reach import Tops, reach, softmax_inputs
+from tinygen.ir.types import Graph
+from tinygen.numerics import Array
+
+#: A range is cut where that makes the step finer by at least so much: one bit. Less drowns in the noise of the layers
+#: before (measured: -3.8 to +0.4 dB, docs/BENCHMARKS.md), and models keep their bits.
+_WORTH = 2.0
+#: Bins that a histogram should have left when what its readers cannot see is cut off; else it is taken again.
+_ENOUGH_BINS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """(lo, hi) of activations by tensor name: `best` in int8, as the method of calibration has it, and `whole`, from
+    the smallest to the largest value that matters, for int16, which has steps enough not to cut anything off."""
+
+    best: Mapping[str, tuple[float, float]]
+    whole: Mapping[str, tuple[float, float]]
+
+    def of(self, wide: Collection[str]) -> dict[str, tuple[float, float]]:
+        """For `wide` tensors in int16, the others in int8."""
+        return {**self.best, **{name: r for name, r in self.whole.items() if name in wide}}
+
+
+def measure(
+    graph: Graph,
+    model: FloatModel,
+    names: Sequence[str],
+    inputs: Sequence[Array],
+    method: str,
+    progress: Progress = quiet,
+    means: Sequence[str] = (),
+) -> tuple[Ranges, dict[str, Array]]:
+    """Ranges of the activations `names` of a tidied FLOAT graph, and channel means of those in `means`.
+
+    `model`: the graph in onnxruntime, whose outputs hold `names`, `means` and what feeds a softmax; `inputs`: samples
+    (n, *tensor shape).
+    """
+    tops = {name: Tops() for name in softmax_inputs(graph) if name in names}
+    averages = {name: ChannelMeans() for name in means}
+    meters: dict[str, list[Meter]] = {}
+    for kind in (tops, averages):
+        for name, meter in kind.items():
+            meters.setdefault(name, []).append(meter)
+    watched = tuple(dict.fromkeys((*names, *means)))
+    histograms = collect(model, watched, inputs, progress, meters)
+    seen = {name: histograms[name].minmax for name in names}
+    matter = reach(graph, seen, {name: t.lowest for name, t in tops.items()})
+    cut = dict(histograms)
+    for name, h in histograms.items():
+        if name in matter and _width(clipped := h.clipped(*matter[name])) * _WORTH <= _width(h):
+            cut[name] = clipped
+    coarse = {name: matter[name] for name, h in cut.items() if h is not histograms[name] and _is_coarse(h)}
+    if coarse:
+        cut |= collect(model, tuple(coarse), inputs, clamps=coarse)
+    cut = {name: cut[name] for name in names}
+    ranges = Ranges(estimate_all(cut, method), estimate_all(cut, "minmax"))
+    return ranges, {name: m.mean for name, m in averages.items()}
+
+
+def _width(h: Histogram) -> float:
+    return h.minmax.hi - h.minmax.lo
+
+
+def _is_coarse(h: Histogram) -> bool:
+    return _width(h) < _ENOUGH_BINS * h.width
