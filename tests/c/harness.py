@@ -114,10 +114,12 @@ class Guarded:
 def run(
     lib: ctypes.CDLL, function: str, cfg: dict[str, Any], *arrays: np.ndarray, scratch: int = 0, size: int
 ) -> np.ndarray:
-    """Output of a kernel; it and the scratch (none when 0) are guarded. A variant takes the reference's config."""
+    """Output of a kernel, `size` bytes; it and the scratch (none when 0) are guarded. A variant takes the reference's
+    config."""
     out, room = Guarded(size), Guarded(scratch)
     extra = (room.array,) if scratch else ()
-    call(lib, function, function[: function.index("_s8") + 3], cfg, *arrays, *extra, out.array)
+    width = "_s16" if "_s16" in function else "_s8"
+    call(lib, function, function[: function.index(width) + len(width)], cfg, *arrays, *extra, out.array)
     room.check()
     return out.check()
 

@@ -128,16 +128,61 @@ def softmax(c: Cfg, x: np.ndarray, e: np.ndarray) -> np.ndarray:
     return np.minimum(127, (v * 256 + (total >> 1)) // total - 128).astype(np.int8)
 
 
-def log_softmax(c: Cfg, x: np.ndarray, e: np.ndarray) -> np.ndarray:
-    d, _, total = exponentials(c, x, e)
+def log2_q16(total: np.ndarray) -> np.ndarray:
     table = np.rint(65536 * np.log2(1 + np.arange(65) / 64)).astype(np.int64)
     n = np.floor(np.log2(total.astype(np.float64))).astype(np.int64)
     f = total << (31 - n)
     assert np.all((f >= 2**31) & (f < 2**32))
     i, r = (f >> 25) & 63, (f >> 9) & 0xFFFF
-    log = (n << 16) + table[i] + (((table[i + 1] - table[i]) * r + 32768) >> 16) - 1048575
-    v = (-d * c["m1"] - log * c["m2"] + (1 << (c["shift"] - 1))) >> c["shift"]
+    return (n << 16) + table[i] + (((table[i + 1] - table[i]) * r + 32768) >> 16)
+
+
+def log_softmax(c: Cfg, x: np.ndarray, e: np.ndarray) -> np.ndarray:
+    d, _, total = exponentials(c, x, e)
+    v = (-d * c["m1"] - (log2_q16(total) - 1048575) * c["m2"] + (1 << (c["shift"] - 1))) >> c["shift"]
     return np.clip(c["out_zp"] + v, -128, 127).astype(np.int8)
+
+
+def log_sum_exp(c: Cfg, x: np.ndarray, e: np.ndarray) -> np.ndarray:
+    _, _, total = exponentials(c, x, e)
+    top = x.max(axis=1, keepdims=True).astype(np.int64) - c["in_zp"]
+    v = (top * c["m1"] + (log2_q16(total) - 1048575) * c["m2"] + (1 << (c["shift"] - 1))) >> c["shift"]
+    return np.clip(c["out_zp"] + v, -128, 127).astype(np.int8)
+
+
+def exponentials16(c: Cfg, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """d, 2^16 * exp(-scale * d) and the sums: NUMERICS section 8."""
+    table = np.rint(65536 * 2.0 ** (-np.arange(65) / 64)).astype(np.int64)
+    d = x.max(axis=1, keepdims=True).astype(np.int64) - x
+    t = np.minimum(d, c["len"] - 1) * c["exp_m"] >> c["exp_shift"]
+    assert np.all(np.minimum(d, c["len"] - 1) * c["exp_m"] < 2**32)
+    n, j, r = t >> 16, (t >> 10) & 63, t & 1023
+    v = table[j] - (((table[j] - table[j + 1]) * r + 512) >> 10)
+    e = np.where(d < c["len"], (v + ((1 << n) >> 1)) >> n, 0)
+    return d, e, e.sum(axis=1, keepdims=True)
+
+
+def wide_or_not(c: Cfg, v: np.ndarray) -> np.ndarray:
+    return np.clip(v, -32768, 32767).astype(np.int16) if c["wide"] else np.clip(v, -128, 127).astype(np.int8)
+
+
+def softmax16(c: Cfg, x: np.ndarray) -> np.ndarray:
+    _, e, total = exponentials16(c, x)
+    one, zp = (32768, 0) if c["wide"] else (256, -128)
+    return wide_or_not(c, (e * one + (total >> 1)) // total + zp)
+
+
+def log_softmax16(c: Cfg, x: np.ndarray) -> np.ndarray:
+    d, _, total = exponentials16(c, x)
+    v = (-d * c["m1"] - (log2_q16(total) - 1048576) * c["m2"] + (1 << (c["shift"] - 1))) >> c["shift"]
+    return wide_or_not(c, v + c["out_zp"])
+
+
+def log_sum_exp16(c: Cfg, x: np.ndarray) -> np.ndarray:
+    _, _, total = exponentials16(c, x)
+    top = x.max(axis=1, keepdims=True).astype(np.int64)
+    v = (top * c["m1"] + (log2_q16(total) - 1048576) * c["m2"] + (1 << (c["shift"] - 1))) >> c["shift"]
+    return wide_or_not(c, v + c["out_zp"])
 
 
 def argmax(c: Cfg, x: np.ndarray) -> np.ndarray:

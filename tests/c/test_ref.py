@@ -12,6 +12,7 @@ import pytest
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias, requant
+from tinygen.ops.softmax import exp_rule
 
 SEEDS = range(120)
 
@@ -192,6 +193,33 @@ def test_softmax(lib: ctypes.CDLL) -> None:
         out = Guarded(x.size, fill=x)
         call(lib, "tg_log_softmax_s8", "tg_log_softmax_s8", c, out.array, e, out.array)
         equal(out.check(), want, c)
+        c["in_zp"] = cases.zero_point(rng)
+        equal(run(lib, "tg_log_sum_exp_s8", c, x, e, size=rows), oracle.log_sum_exp(c, x, e), c)
+
+
+def test_softmax16(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        rows, n = int(rng.integers(1, 6)), int(rng.choice([1, 2, 3, 10, 257, 4096]))
+        spread = int(rng.choice([1, 300, 2**15]))
+        x = np.clip(rng.integers(-spread, spread + 1, (rows, n)), -(2**15), 2**15 - 1).astype(np.int16)
+        scale = float(rng.choice([1e-6, 3e-5, 4e-4, 0.02, 0.5, 3.0, 1e4]))
+        rule = dict(zip(("exp_m", "exp_shift", "len"), exp_rule(scale), strict=True))
+        c: dict[str, Any] = {"rows": rows, "n": n, **rule, "wide": int(rng.integers(2))}
+        want = oracle.softmax16(c, x)
+        got = run(lib, "tg_softmax_s16", c, x, size=want.nbytes)
+        equal(got.view(want.dtype), want, c)
+        if c["wide"]:
+            out = Guarded(want.nbytes, fill=x.view(np.int8))
+            call(lib, "tg_softmax_s16", "tg_softmax_s16", c, out.array, out.array)
+            equal(out.check().view(want.dtype), want, c)
+        shift = int(rng.choice([1, 20, 31, 40, 46]))
+        c |= {"m1": int(rng.integers(1, 2**31)), "m2": int(rng.integers(1, 2**31)), "shift": shift}
+        c["out_zp"] = 0 if c["wide"] else cases.zero_point(rng)
+        for name, meaning in (("log_softmax", oracle.log_softmax16), ("log_sum_exp", oracle.log_sum_exp16)):
+            want = meaning(c, x)
+            got = run(lib, f"tg_{name}_s16", c, x, size=want.nbytes)
+            equal(got.view(want.dtype), want, c)
 
 
 def test_argmax(lib: ctypes.CDLL) -> None:
@@ -201,6 +229,8 @@ def test_argmax(lib: ctypes.CDLL) -> None:
         c = {"rows": rows, "n": n, "last": int(rng.integers(2))}
         x = cases.int8(rng, rows, n)
         equal(run(lib, "tg_argmax_s8", c, x, size=rows), oracle.argmax(c, x), c)
+        wide = rng.integers(-3, 4, x.shape).astype(np.int16) * 9000
+        equal(run(lib, "tg_argmax_s16", c, wide, size=rows), oracle.argmax(c, wide), c)
 
 
 def test_copy(lib: ctypes.CDLL) -> None:

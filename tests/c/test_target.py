@@ -33,7 +33,18 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
         for operator in test_ref.OPERATORS:
             test_ref.test_elementwise(ref, *operator)
             test_ref.test_broadcast(ref, *operator)
-        for name in ("dwconv", "conv_transpose", "dense", "lut", "prelu", "pools", "reductions", "softmax", "argmax"):
+        for name in (
+            "dwconv",
+            "conv_transpose",
+            "dense",
+            "lut",
+            "prelu",
+            "pools",
+            "reductions",
+            "softmax",
+            "softmax16",
+            "argmax",
+        ):
             getattr(test_ref, f"test_{name}")(ref)
         for name in ("copy", "fill_and_gather", "resize"):
             getattr(test_ref, f"test_{name}")(ref)

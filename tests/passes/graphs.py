@@ -188,11 +188,25 @@ def maxima() -> ModelProto:
     return n.model(n.op("Max", x, n.op("ReduceMean", x, axes=[2, 3], keepdims=1)))
 
 
+def logarithms() -> ModelProto:
+    """log-sum-exp and log-softmax written out: over channels, over the last axis, with the maximum taken off first."""
+    n = Net(36)
+    x = n.conv(n.input("x", 1, 3, 6, 6), 3, 4, (3, 3))
+    over = n.op("Log", n.op("ReduceSum", n.op("Exp", x), n.const([1], "int64")))
+    rows = n.op("Mul", n.input("rows", 1, 8, 8), n.const(0.5))
+    last = n.const([-1], "int64")
+    top = n.op("ReduceMax", rows, axes=[-1])
+    lse = n.op("Log", n.op("ReduceSum", n.op("Exp", n.op("Sub", rows, top)), last))
+    plain = n.op("Log", n.op("ReduceSum", n.op("Exp", rows), last))
+    log_softmax = n.op("Log", n.op("Softmax", n.conv(x, 4, 4, (1, 1)), axis=1))
+    return n.model(n.conv(over, 1, 2, (1, 1)), n.op("Add", lse, top), n.op("Sub", rows, plain), log_softmax)
+
+
 PATTERNS: dict[str, Callable[[], ModelProto]] = {
     f.__name__: f
     for f in (
         bn_first, scales, residual, squeeze_excite, decoder, unet, activations, clamps, pads, sequence,
-        maxima,
+        maxima, logarithms,
     )
 }  # fmt: skip
 ONNX = {**NETS, **PATTERNS}

@@ -20,12 +20,15 @@ from tinygen.ops import (
     ConvTranspose,
     Dense,
     Extreme,
+    LogSoftmax,
+    LogSumExp,
     MaxPool,
     Mul,
     Operator,
     Pad,
     ReduceSum,
     Reshape,
+    Softmax,
     Transpose,
     Unary,
 )
@@ -452,8 +455,6 @@ def test_pin_of_a_tensor_with_other_readers_stays_apart() -> None:
 
 def test_operator_with_a_scale_of_its_own_keeps_it() -> None:
     """Softmax always gives 1/256: another pin behind it is a table; the same pin is nothing."""
-    from tinygen.ops import Softmax
-
     own = Softmax().fixed_quant()
     assert own is not None
     assert len(apply(absorb_pins.PASS, pinned(None, B, Softmax())).nodes) == 3
@@ -468,6 +469,28 @@ def test_pinned_tensors_are_not_looked_through() -> None:
     assert [t.quant for t in kept.tensors.values()] == [A, A, B]
     free = tidy(replace(g, tensors={n: replace(t, quant=None) for n, t in g.tensors.items()}))
     assert len(free.nodes) == 1
+
+
+# --- log_sum_exp ------------------------------------------------------------------------------------------------------
+
+
+def test_logarithms_of_exponentials_become_one_operator() -> None:
+    done = tidied(PATTERNS["logarithms"]())
+    assert len(ops(done, LogSumExp)) == 2
+    assert len(ops(done, LogSoftmax)) == 2
+    assert not ops(done, Softmax, ReduceSum)
+    left = [n.op for n in done.nodes if isinstance(n.op, Unary)]
+    assert not any("Exp" in repr(op.expr) or "Log" in repr(op.expr) for op in left)
+
+
+def test_exponentials_that_others_read_stay() -> None:
+    n = Net(1)
+    e = n.op("Exp", n.input("x", 1, 6))
+    done = tidied(n.model(n.op("Log", n.op("ReduceSum", e, n.const([1], "int64"))), e))
+    assert not ops(done, LogSumExp)
+    mean = Net(1)
+    y = mean.op("Log", mean.op("ReduceMean", mean.op("Exp", mean.input("x", 1, 6)), axes=[1]))
+    assert not ops(tidied(mean.model(y)), LogSumExp)
 
 
 # --- ties ------------------------------------------------------------------------------------------------------------

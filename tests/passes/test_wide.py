@@ -63,7 +63,7 @@ def test_ties_are_wide_together() -> None:
     graph = network()
     assert wide_tensors(graph, ["a"]) == {"a", "pool"}
     assert wide_tensors(graph, ["flat"]) == {"b", "flat"}
-    assert wide_tensors(graph, [t for t in graph.tensors if not t.endswith(("_w", "_b"))]) == {*RANGES}
+    assert wide_tensors(graph, [t for t in graph.tensors if not t.endswith(("_w", "_b"))]) == {*RANGES, "prob"}
     with pytest.raises(ValueError, match="nothing"):
         wide_tensors(graph, ["nothing"])
 
@@ -77,7 +77,8 @@ def test_conversions_stand_where_widths_change(asked: tuple[str, ...]) -> None:
         ins = {t.dtype for t in fixed.ins(node) if t.const is None}
         assert len(ins) == 1
         if ins != {fixed.outs(node)[0].dtype}:
-            assert isinstance(node.op, Requantise) or (isinstance(node.op, Conv | Dense) and ins == {DType.INT16})
+            narrows = isinstance(node.op, Conv | Dense | Softmax) and ins == {DType.INT16}
+            assert isinstance(node.op, Requantise) or narrows
     x = simulate.quantise_inputs(fixed, [RNG.normal(size=(3, 1, 4, 4, 8)).astype(np.float32)])
     (y,) = simulate.run(fixed, x)
     assert y.dtype == np.int8  # a softmax's

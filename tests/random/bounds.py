@@ -22,6 +22,7 @@ from tinygen.ops import (
     ConvTranspose,
     Dense,
     LogSoftmax,
+    LogSumExp,
     Mul,
     Pad,
     PRelu,
@@ -115,7 +116,7 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
     if isinstance(op, Softmax):
         # Every exponential is off by half of 1/65535, and so is their sum, n times.
         return 0.5 + 256 * 0.5 * (1 + ins[0].shape[-1]) / 65535
-    if isinstance(op, LogSoftmax):
+    if isinstance(op, LogSoftmax | LogSumExp):
         # The same for the sum; 64 pieces of log2, rounded to Q16; two multipliers.
         n = ins[0].shape[-1]
         return 0.5 + (0.5 * n / 65535 + 1e-4) / s_y + 0.01

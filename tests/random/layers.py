@@ -577,7 +577,7 @@ def cast(net: Net) -> list[str]:
 
 
 def reduce(net: Net) -> list[str]:
-    kind = net.pick(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+    kind = net.pick(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceLogSumExp"])
     x = choose(net, lambda v: v.rank >= 1)
     attrs: dict[str, Any] = {} if net.chance(0.3) else {"keepdims": net.between(0, 1)}
     by_input = net.opset >= (13 if kind == "ReduceSum" else 18)

@@ -12,7 +12,7 @@ from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 
 #: A range is cut where that makes the step finer by at least so much: one bit. Less drowns in the noise of the layers
-#: before (measured: -3.8 to +0.4 dB, docs/BENCHMARKS.md), and models keep their bits.
+#: before (measured: docs/adr/0018), and models keep their bits.
 _WORTH = 2.0
 #: Bins that a histogram should have left when what its readers cannot see is cut off; else it is taken again.
 _ENOUGH_BINS = 1024

@@ -19,6 +19,7 @@ from tinygen.ops import (
     Expand,
     Extreme,
     LogSoftmax,
+    LogSumExp,
     Mul,
     PRelu,
     ReduceExtreme,
@@ -373,6 +374,9 @@ def reduction(b: Builder, n: View) -> Result:
     if axes is None or not x.shape:
         return x
 
+    if n.op_type == "ReduceLogSumExp":
+        return _log_sum_exp(b, x, axes, keep)
+
     def op(over: Shape, keepdims: bool) -> Operator:
         if n.op_type in ("ReduceMean", "ReduceSum"):
             return ReduceSum(over, keepdims, n.op_type == "ReduceMean")
@@ -383,6 +387,17 @@ def reduction(b: Builder, n: View) -> Result:
     # The reduced axes are not neighbours: bring them to the end.
     kept = [i for i in range(len(x.shape)) if i not in axes]
     y = b.emit(op(tuple(range(len(kept), len(x.shape))), False), b.transpose(x, (*kept, *axes)))
+    return b.reshape(y, reduced_shape(x.shape, axes, keep))
+
+
+def _log_sum_exp(b: Builder, x: Tensor, axes: Shape, keep: bool) -> Tensor:
+    """Over the last axis of what the reduced ones are flattened to."""
+    kept = [i for i in range(len(x.shape)) if i not in axes]
+    length = int(np.prod([x.shape[i] for i in axes], dtype=np.int64))
+    if length > MAX_AXIS:
+        raise Unsupported(f"log-sum-exp over {length} values; at most {MAX_AXIS}", "Reduce fewer values at once.")
+    rows = b.transpose(x, (*kept, *axes)) if [*kept, *axes] != list(range(len(x.shape))) else x
+    y = b.emit(LogSumExp(), b.reshape(rows, (*(x.shape[i] for i in kept), length)))
     return b.reshape(y, reduced_shape(x.shape, axes, keep))
 
 
@@ -484,6 +499,7 @@ MATH: dict[str, Handler] = {
     "ReduceSum": Handler(reduction),
     "ReduceMax": Handler(reduction),
     "ReduceMin": Handler(reduction),
+    "ReduceLogSumExp": Handler(reduction, notes="at most 4096 values"),
     "Softmax": Handler(softmax, notes="at most 4096 values"),
     "LogSoftmax": Handler(softmax, notes="at most 4096 values"),
     "ArgMax": Handler(argmax, notes="at most 256 values"),

@@ -41,7 +41,6 @@ _REASONS: dict[str, tuple[str, str]] = {
     "ArgMin": ("the position of the minimum", "Use ArgMax of the negated tensor."),
     "ReduceL1": ("this reduction", "Use ReduceMean of Abs."),
     "ReduceL2": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
-    "ReduceLogSumExp": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "NonMaxSuppression": ("a result of variable length", "Cut the model before it; do this step in the application."),
     "NonZero": ("a result of variable length", "Cut the model before it; do this step in the application."),

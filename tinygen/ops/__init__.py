@@ -13,19 +13,19 @@ from tinygen.ops.prelu import PRelu
 from tinygen.ops.reduce import ReduceExtreme, ReduceSum
 from tinygen.ops.requantise import Requantise
 from tinygen.ops.resize import Resize
-from tinygen.ops.softmax import ArgMax, LogSoftmax, Softmax
+from tinygen.ops.softmax import ArgMax, LogSoftmax, LogSumExp, Softmax
 from tinygen.ops.unary import Unary
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
     Add, Mul, Extreme, Unary, PRelu, Requantise,
     MaxPool, AvgPool, ReduceSum, ReduceExtreme,
-    Softmax, LogSoftmax, ArgMax,
+    Softmax, LogSoftmax, LogSumExp, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Expand, Resize,
 )  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
-    "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "MaxPool", "Mul", "Operator", "PRelu", "Pad", "ReduceExtreme",
-    "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+    "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "MaxPool", "Mul", "Operator", "PRelu", "Pad",
+    "ReduceExtreme", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

@@ -196,6 +196,8 @@ class Operator(Op):
     int16: ClassVar[bool] = False
     #: Its int16 form writes int8 as well.
     narrows: ClassVar[bool] = False
+    #: Its int16 form writes int16 (ArgMax: always int8).
+    writes_int16: ClassVar[bool] = True
 
     def takes_int16(self) -> bool:
         """Can these attributes be computed on int16 activations?"""
@@ -218,8 +220,8 @@ class Operator(Op):
         """Write the float meaning; `names` are the ONNX names of the inputs. Returns the output names."""
         raise NotImplementedError
 
-    def fixed_quant(self) -> Quant | None:
-        """The output quantisation this operator dictates (softmax: 1/256), or None to calibrate."""
+    def fixed_quant(self, bits: int = 8) -> Quant | None:
+        """The output quantisation this operator dictates (softmax: 1/256, in int16 1/32768), or None to calibrate."""
         return None
 
     def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:

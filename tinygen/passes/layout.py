@@ -23,6 +23,7 @@ from tinygen.ops import (
     Extreme,
     Gather,
     LogSoftmax,
+    LogSumExp,
     Mul,
     Operator,
     Pad,
@@ -189,7 +190,7 @@ def _sink(graph: Draft, node: Node) -> bool:
         extra = node.inputs[1:]
         after = perm  # the transpose behind the operator
         if isinstance(op, Unary) or (
-            isinstance(op, Softmax | LogSoftmax | PRelu | Dense) and perm[-1] == len(perm) - 1
+            isinstance(op, Softmax | LogSoftmax | LogSumExp | PRelu | Dense) and perm[-1] == len(perm) - 1
         ):
             moved = op
         elif isinstance(op, Pad):

@@ -11,8 +11,13 @@ from tinygen.passes import (
     fold_scale,
     fuse_clamp,
     fuse_pad,
+<<<<<<< HEAD
     input_affine,
     layout,
+=======
+    layout,
+    log_sum_exp,
+>>>>>>> 9f748e3 (softmax: int16 without narrowing, log-sum-exp as one operator, written out or not)
 )
 from tinygen.passes.base import Pass, apply
 
@@ -25,6 +30,7 @@ TIDY: tuple[Pass, ...] = (
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
     canonical.PASS,  # after folding: a reshape in between would stop it
+    log_sum_exp.PASS,  # before chains are collapsed: exponentials and logarithms must not meet int8
     affine.PASS,  # scales that no layer took
     fuse_clamp.PASS,  # their activations
     collapse_unary.PASS,  # what is left of element-wise chains

@@ -70,7 +70,10 @@ def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
     made = {out: node for node in graph.nodes for out in node.outputs}
 
     def only_int8(name: str) -> bool:
-        return name in made and not _operator(made[name]).takes_int16()
+        if name not in made:
+            return False
+        op = _operator(made[name])
+        return not (op.takes_int16() and op.writes_int16)
 
     moving = [n for n in graph.nodes if _operator(n).takes_int16()]
     wide: set[str] = set()
@@ -129,7 +132,7 @@ def choose_quants(
     def pinned(t: Tensor) -> Quant | None:
         if t.quant is not None or t.name in known:
             return t.quant or known[t.name]
-        return _operator(made[t.name]).fixed_quant() if t.name in made else None
+        return _operator(made[t.name]).fixed_quant(16 if t.name in wide else 8) if t.name in made else None
 
     chosen: dict[str, Quant] = {}
     for name, tie in ties(graph).items():
@@ -282,7 +285,7 @@ class _Quantiser:
 
     def _output(self, op: Operator, final: Tensor, bits: int) -> Tensor:
         """What a node writes: `final`, or a tensor of its own where that has other integers."""
-        own = op.fixed_quant()
+        own = op.fixed_quant(bits_of(final) if op.narrows else bits)
         if own is None:
             if bits == bits_of(final) or (bits == 16 and op.narrows):
                 return final

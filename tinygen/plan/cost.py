@@ -407,6 +407,6 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
     **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},
     "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},
-    **dict.fromkeys(("softmax", "log_softmax", "argmax"), _rows),
+    **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},
 }  # fmt: skip
