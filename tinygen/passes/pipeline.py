@@ -11,13 +11,9 @@ from tinygen.passes import (
     fold_scale,
     fuse_clamp,
     fuse_pad,
-<<<<<<< HEAD
     input_affine,
     layout,
-=======
-    layout,
     log_sum_exp,
->>>>>>> 9f748e3 (softmax: int16 without narrowing, log-sum-exp as one operator, written out or not)
 )
 from tinygen.passes.base import Pass, apply
 
