@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define PAIR_WEIGHTS_ID 0xEEF6D338U
+#define PAIR_WEIGHTS_ID 0x0A50317EU
 
 extern const int8_t pair_left_conv_w[24];
 extern const int32_t pair_left_conv_b[4];

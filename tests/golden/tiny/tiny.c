@@ -13,10 +13,10 @@
 #include "tg_dense_s8_4cc3c8bf.h"
 #include "tg_softmax_s8_da2fabd2.h"
 
-#if TINY_BUILD_ID != 0x95035D76U
+#if TINY_BUILD_ID != 0x3AF8C878U
 #error "tiny.c and tiny.h come from different runs of tinygen"
 #endif
-#if TINY_WEIGHTS_ID != 0x95035D76U
+#if TINY_WEIGHTS_ID != 0x3AF8C878U
 #error "tiny.c and tiny_weights.h come from different runs of tinygen"
 #endif
 

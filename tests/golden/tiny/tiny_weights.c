@@ -6,7 +6,7 @@
 
 #include "tg_platform_fb38f717.h"
 
-#if TINY_WEIGHTS_ID != 0x95035D76U
+#if TINY_WEIGHTS_ID != 0x3AF8C878U
 #error "tiny_weights.c and tiny_weights.h come from different runs of tinygen"
 #endif
 

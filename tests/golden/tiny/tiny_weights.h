@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define TINY_WEIGHTS_ID 0x95035D76U
+#define TINY_WEIGHTS_ID 0x3AF8C878U
 
 extern const int8_t tiny_fc1_gemm_w[24];
 extern const int32_t tiny_fc1_gemm_b[6];
