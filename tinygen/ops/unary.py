@@ -112,6 +112,17 @@ def substitute(outer: Expr, inner: Expr) -> Expr:
     return outer
 
 
+def is_longer(expr: Expr, most: int) -> bool:
+    """Has the expression, written out, more than `most` functions and arguments?"""
+    count, waiting = 0, [expr]
+    while waiting and count <= most:
+        e = waiting.pop()
+        count += 1
+        if isinstance(e, tuple):
+            waiting.extend(e[1:])
+    return count > most
+
+
 def clip_expr(lo: float, hi: float) -> Expr:
     """Clamp to [lo, hi]; infinite bounds are left out."""
     expr: Expr = "x"

@@ -9,9 +9,13 @@ from dataclasses import replace
 
 from tinygen.ir.types import Node
 from tinygen.ops import Add, Extreme, Mul, Unary
-from tinygen.ops.unary import Expr, clip_expr, substitute
+from tinygen.ops.unary import Expr, clip_expr, is_longer, substitute
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
+
+
+#: Functions and arguments of an expression: nothing that people write down is half as long.
+LONGEST = 160
 
 
 def _expression(op: Add | Mul | Extreme, a: Expr, b: Expr) -> Expr:
@@ -80,6 +84,8 @@ def _step(graph: Draft, node: Node) -> bool:
             return False
         expr = substitute(own, inner)
     else:
+        return False
+    if is_longer(expr, LONGEST):
         return False
     labels = dict.fromkeys(n.op.label for n in (*via, node) if isinstance(n.op, Unary))
     label = " ".join(labels) or type(node.op).__name__.lower()

@@ -4,7 +4,8 @@ counted once."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,15 +32,97 @@ HOT_BYTES, HOT_FACTOR = 1000, 1.35
 #: Flash of a kernel whose size was never recorded.
 UNKNOWN_BYTES = 1024
 SWEEPS = 20
+#: Units of a cycle in which options are compared.
+UNIT = 1 << 24
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """A candidate: cycles, and the worth of bytes, as parts of the network's time: of code by kernel, and of constants
+    by content: layers share what is equal."""
+
+    call: Call
+    cycles: float
+    code: tuple[tuple[str, float], ...]
+    constants: tuple[tuple[bytes, float], ...]
+
+    def in_units(self, fastest: float) -> _Option:
+        """`fastest`: cycles of the network if every call took its fastest candidate."""
+        worths: dict[str | bytes, float] = {**dict(self.code), **dict(self.constants)}
+        shared = {key: round(UNIT * fastest * worth) for key, worth in worths.items()}
+        return _Option(self.call, round(UNIT * self.cycles), shared, frozenset(k for k, _ in self.code))
 
 
 @dataclass(frozen=True)
 class _Option:
+    """A candidate in units: cycles, and what each kernel and constant is worth."""
+
     call: Call
-    cycles: float
-    #: Worth of bytes: of code by kernel, and of constants by content: layers share what is equal.
-    code: tuple[tuple[str, float], ...]
-    constants: tuple[tuple[bytes, float], ...]
+    cycles: int
+    shared: Mapping[str | bytes, int]
+    kernels: frozenset[str]
+
+
+class _Chosen:
+    """One option of each row, and what the whole is worth: kernels and constants that several share count once.
+
+    In whole units, so that the order of adding does not matter and a change costs what it touches.
+    """
+
+    def __init__(self, options: Sequence[_Option], stack_worth: float) -> None:
+        self.options = list(options)
+        self.stack_worth = stack_worth
+        self._sum = 0
+        self._users: Counter[str | bytes] = Counter()
+        self._worth: dict[str | bytes, int] = {}
+        self._stacks: Counter[int] = Counter()
+        for o in options:
+            self._add(o)
+
+    @property
+    def value(self) -> int:
+        return self._sum + self._stack(max(self._stacks, default=0))
+
+    def change(self, i: int, option: _Option) -> None:
+        """Row i takes another option."""
+        self._remove(self.options[i])
+        self._add(option)
+        self.options[i] = option
+
+    def best(self, i: int, row: Sequence[_Option]) -> _Option:
+        """The option of row i that makes the whole best, the first of equals."""
+        self._remove(self.options[i])
+        deepest = max(self._stacks, default=0)
+
+        def value(o: _Option) -> int:
+            new = sum(worth for key, worth in o.shared.items() if not self._users[key])
+            return o.cycles + new + self._stack(max(deepest, o.call.stack))
+
+        found = min(row, key=value)
+        self._add(self.options[i])
+        return found
+
+    def _stack(self, deepest: int) -> int:
+        return round(self.stack_worth * deepest)
+
+    def _add(self, o: _Option) -> None:
+        self._sum += o.cycles
+        self._stacks[o.call.stack] += 1
+        for key, worth in o.shared.items():
+            self._users[key] += 1
+            if self._users[key] == 1:
+                self._worth[key] = worth
+                self._sum += worth
+
+    def _remove(self, o: _Option) -> None:
+        self._sum -= o.cycles
+        self._stacks[o.call.stack] -= 1
+        if not self._stacks[o.call.stack]:
+            del self._stacks[o.call.stack]
+        for key in o.shared:
+            self._users[key] -= 1
+            if not self._users[key]:
+                self._sum -= self._worth[key]
 
 
 def choose(
@@ -51,66 +134,57 @@ def choose(
     deterministic, and never worse than the start.
     """
     total = sum(k.array.nbytes for row in candidates for k in row[-1].consts)
-    rows = [_options(row, core, optimize, slow_loops, total) for row in candidates]
-    fastest = sum(min(o.cycles for o in row) for row in rows)
-    stack_worth = STACK_WORTH[optimize] / max(activations, 1)
-
-    def value(chosen: Sequence[_Option]) -> float:
-        code = {name: worth for o in chosen for name, worth in o.code}
-        constants = {content: worth for o in chosen for content, worth in o.constants}
-        stack = max((o.call.stack for o in chosen), default=0)
-        return sum(o.cycles for o in chosen) + fastest * (
-            sum(code.values()) + sum(constants.values()) + stack_worth * stack
-        )
-
-    chosen = [min(row, key=lambda o: value([o])) for row in rows]
+    priced = [_options(row, core, optimize, slow_loops, total) for row in candidates]
+    fastest = sum(min(o.cycles for o in row) for row in priced)
+    rows = [[o.in_units(fastest) for o in row] for row in priced]
+    stack_worth = UNIT * fastest * STACK_WORTH[optimize] / max(activations, 1)
+    chosen = _Chosen([min(row, key=lambda o: _Chosen([o], stack_worth).value) for row in rows], stack_worth)
     for _ in range(SWEEPS):
-        before = value(chosen)
-        chosen = _one_by_one(rows, chosen, value)
-        chosen = _all_at_once(rows, chosen, value)
-        if value(chosen) >= before:
+        before = chosen.value
+        for i, row in enumerate(rows):
+            if len(row) > 1:
+                chosen.change(i, chosen.best(i, row))
+        _all_at_once(rows, chosen)
+        if chosen.value >= before:
             break
     return tuple(
         replace(o.call, why=f"{o.call.why}, one of {len(row)} for {optimize}" if len(row) > 1 else o.call.why)
-        for o, row in zip(chosen, rows, strict=True)
+        for o, row in zip(chosen.options, rows, strict=True)
     )
 
 
-def _one_by_one(
-    rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], value: Callable[[Sequence[_Option]], float]
-) -> list[_Option]:
-    """Each call in turn takes its best candidate beside what the others use already."""
-    result = list(chosen)
-    for i, row in enumerate(rows):
-        if len(row) > 1:
-            result[i] = min(row, key=lambda o: value([*result[:i], o, *result[i + 1 :]]))
-    return result
-
-
-def _all_at_once(
-    rows: Sequence[Sequence[_Option]], chosen: Sequence[_Option], value: Callable[[Sequence[_Option]], float]
-) -> list[_Option]:
+def _all_at_once(rows: Sequence[Sequence[_Option]], chosen: _Chosen) -> None:
     """For each kernel: all that can use it do, or nobody does; for each amount of stack: nobody takes more. Where the
     whole is better so."""
-    best, best_value = list(chosen), value(chosen)
-    kernels = sorted({name for row in rows for o in row for name, _ in o.code})
-    tests: list[Callable[[_Option], bool]] = []
-    for kernel in kernels:
-        tests += [lambda o, k=kernel: k in dict(o.code), lambda o, k=kernel: k not in dict(o.code)]  # type: ignore[misc]
+    with_kernel: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        for kernel in dict.fromkeys(k for o in row for k in o.kernels):
+            with_kernel.setdefault(kernel, []).append(i)
+    for kernel in sorted(with_kernel):
+        here = with_kernel[kernel]
+        _try(rows, chosen, here, lambda o, k=kernel: k in o.kernels)  # type: ignore[misc]
+        _try(rows, chosen, here, lambda o, k=kernel: k not in o.kernels)  # type: ignore[misc]
     for stack in sorted({o.call.stack for row in rows for o in row}):
-        tests.append(lambda o, s=stack: o.call.stack <= s)  # type: ignore[misc]
-    for wanted in tests:
-        trial = []
-        for row, o in zip(rows, best, strict=True):
-            fits = [c for c in row if wanted(c)]
-            trial.append(o if wanted(o) or not fits else min(fits, key=lambda c: c.cycles))
-        trial_value = value(trial)
-        if trial_value < best_value:
-            best, best_value = trial, trial_value
-    return best
+        above = [i for i, o in enumerate(chosen.options) if o.call.stack > stack]
+        _try(rows, chosen, above, lambda o, s=stack: o.call.stack <= s)  # type: ignore[misc]
 
 
-def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool, total: int) -> list[_Option]:
+def _try(
+    rows: Sequence[Sequence[_Option]], chosen: _Chosen, where: Iterable[int], wanted: Callable[[_Option], bool]
+) -> None:
+    """The fastest option that is wanted in each row that has one; undone where the whole is no better."""
+    before, undo = chosen.value, []
+    for i in where:
+        fits = [] if wanted(chosen.options[i]) else [o for o in rows[i] if wanted(o)]
+        if fits:
+            undo.append((i, chosen.options[i]))
+            chosen.change(i, min(fits, key=lambda o: o.cycles))
+    if chosen.value >= before:
+        for i, option in undo:
+            chosen.change(i, option)
+
+
+def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool, total: int) -> list[_Priced]:
     """The candidates with what they cost; those that nobody measured only where there is nothing else. `total`: bytes
     of the network's constants."""
     measured = [c for c in row if cost.known(c, core)] or list(row[:1])
@@ -120,7 +194,7 @@ def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool, to
     return [_option(c, core, optimize, optimize == "balanced" and slow_loops, constant) for c in measured]
 
 
-def _option(call: Call, core: str, optimize: str, slow_loops: bool, constant: float) -> _Option:
+def _option(call: Call, core: str, optimize: str, slow_loops: bool, constant: float) -> _Priced:
     """`constant`: what a byte of the call's constants is worth."""
     cycles = cost.cycles(call, core) if cost.known(call, core) else 0.0
     if slow_loops and any(g.hot > HOT_BYTES for g in call.generated):
@@ -129,7 +203,7 @@ def _option(call: Call, core: str, optimize: str, slow_loops: bool, constant: fl
     code = [(name, byte * (known_bytes(core, name) or UNKNOWN_BYTES)) for name in call.library]
     code += [(g.name, byte * g.code) for g in call.generated]
     constants = [(_content(c.array), constant * c.array.nbytes) for c in call.consts]
-    return _Option(call, cycles, tuple(code), tuple(constants))
+    return _Priced(call, cycles, tuple(code), tuple(constants))
 
 
 def _content(a: Array) -> bytes:

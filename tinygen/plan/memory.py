@@ -7,14 +7,22 @@ neighbours in the best order until the layer-wise lower bound is met or the budg
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import accumulate
+
+import numpy as np
 
 from tinygen.plan.types import Buffer
 
 #: Buffers start at multiples of this, so that kernels may load words.
 ALIGN = 4
 SEARCH_TRIES = 400
+#: Tries times pairs of buffers: a network with thousands gets few tries.
+SEARCH_WORK = 40_000_000
 
 
 def align(n: int) -> int:
@@ -24,23 +32,35 @@ def align(n: int) -> int:
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
     """Bytes in use at the busiest step: no plan can need less."""
-    steps = {b.first for b in buffers}
-    return max((sum(align(b.size) for b in buffers if b.first <= s <= b.last) for s in steps), default=0)
+    change: Counter[int] = Counter()
+    for b in buffers:
+        change[b.first] += align(b.size)
+        change[b.last + 1] -= align(b.size)
+    return max(accumulate(change[s] for s in sorted(change)), default=0)
 
 
 def _place(order: Sequence[Buffer]) -> tuple[list[Buffer], int]:
+    """Each buffer in the smallest gap that holds it between those placed before it that live with it."""
     placed: list[Buffer] = []
+    # (offset, end) of what is placed, and when it lives: rows in order of offset, then of placement.
+    at, life = np.empty((2, len(order)), np.int64), np.empty((2, len(order)), np.int64)
     top = 0
-    for b in order:
-        rivals = sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset)
-        best, best_gap, cursor = None, None, 0
-        for p in rivals:
-            gap = p.offset - cursor
-            if gap >= align(b.size) and (best_gap is None or gap < best_gap):
-                best, best_gap = cursor, gap
-            cursor = max(cursor, p.offset + align(p.size))
-        placed.append(replace(b, offset=cursor if best is None else best))
-        top = max(top, placed[-1].offset + align(b.size))
+    for n, b in enumerate(order):
+        together = (life[0, :n] <= b.last) & (life[1, :n] >= b.first)
+        starts, ends = at[0, :n][together], np.maximum.accumulate(at[1, :n][together])
+        gaps = starts - np.concatenate(([0], ends[:-1]))[: len(starts)]
+        fits = np.flatnonzero(gaps >= align(b.size))
+        if fits.size:
+            best = int(fits[np.argmin(gaps[fits])])
+            offset = int(ends[best - 1]) if best else 0
+        else:
+            offset = int(ends[-1]) if len(ends) else 0
+        placed.append(replace(b, offset=offset))
+        top = max(top, offset + align(b.size))
+        row = int(np.searchsorted(at[0, :n], offset, side="right"))
+        for table, values in ((at, (offset, offset + align(b.size))), (life, (b.first, b.last))):
+            table[:, row + 1 : n + 1] = table[:, row:n].copy()
+            table[:, row] = values
     return placed, top
 
 
@@ -58,7 +78,7 @@ def place(buffers: Sequence[Buffer]) -> tuple[tuple[Buffer, ...], int]:
     best_order = min(orders, key=lambda o: _place(o)[1])
     best, top = _place(best_order)
     rng = random.Random(0)
-    for _ in range(SEARCH_TRIES):
+    for _ in range(min(SEARCH_TRIES, SEARCH_WORK // len(buffers) ** 2)):
         if top == bound:
             break
         order = list(best_order)
@@ -73,13 +93,21 @@ def place(buffers: Sequence[Buffer]) -> tuple[tuple[Buffer, ...], int]:
 
 def check(buffers: Sequence[Buffer], arena_len: int) -> None:
     """Independent of `place`: every pair that lives at the same time lies apart, aligned and inside the arena."""
-    for i, a in enumerate(buffers):
+    for a in buffers:
         if a.offset % ALIGN or a.offset < 0 or a.offset + a.size > arena_len:
             raise AssertionError(
                 f"buffer {a.name} [{a.offset}, {a.offset + a.size}) does not fit an arena of {arena_len}"
             )
-        for b in buffers[i + 1 :]:
-            together = not (a.last < b.first or b.last < a.first)
-            apart = a.offset + a.size <= b.offset or b.offset + b.size <= a.offset
-            if together and not apart:
+    # Through time: what lives now, by offset. A newcomer can only hit a neighbour, as those before it lie apart.
+    alive: list[tuple[int, int, Buffer]] = []
+    ending: list[tuple[int, int, int]] = []
+    for i, b in enumerate(sorted((b for b in buffers if b.size), key=lambda b: b.first)):
+        while ending and ending[0][0] < b.first:
+            _, offset, k = heappop(ending)
+            del alive[bisect_left(alive, (offset, k))]
+        at = bisect_left(alive, (b.offset, i))
+        for _, _, a in alive[max(at - 1, 0) : at + 1]:
+            if a.offset < b.offset + b.size and b.offset < a.offset + a.size:
                 raise AssertionError(f"buffers {a.name} and {b.name} overlap in time and space")
+        alive.insert(at, (b.offset, i, b))
+        heappush(ending, (b.last, b.offset, i))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
@@ -127,19 +130,22 @@ class _Layout:
             tuple(self._endpoint(n, i, True) for i, n in enumerate(graph.inputs)),
             tuple(self._endpoint(n, i, False) for i, n in enumerate(graph.outputs)),
             -(-max(arena_len, 1) // CONTEXT_ALIGN) * CONTEXT_ALIGN,
-            tuple(self._in_steps(b, calls) for b in placed),
+            self._in_steps(placed, calls),
         )
 
-    def _in_steps(self, buffer: Buffer, calls: dict[str, tuple[Call, ...]]) -> Buffer:
-        """The buffer with its life in steps: a node that only looks at its input another way is none."""
-        is_step = [bool(calls[n.name]) for n in self.order]
-        return replace(buffer, first=sum(is_step[: buffer.first]), last=sum(is_step[: buffer.last + 1]) - 1)
+    def _in_steps(self, placed: Iterable[Buffer], calls: dict[str, tuple[Call, ...]]) -> tuple[Buffer, ...]:
+        """Buffers with their lives in steps: a node that only looks at its input another way is none."""
+        before = list(accumulate((bool(calls[n.name]) for n in self.order), initial=0))
+        return tuple(replace(b, first=before[b.first], last=before[b.last + 1] - 1) for b in placed)
 
     def _root(self, tensor: str) -> tuple[str, int]:
-        offset = 0
+        """The tensor with a place of its own, and where in it; what is on the way is noted to lie in it directly."""
+        path, offset = [], 0
         while tensor in self.views:
+            path.append((tensor, offset))
             tensor, extra = self.views[tensor]
             offset += extra
+        self.views.update((name, (tensor, offset - passed)) for name, passed in path)
         return tensor, offset
 
     def _lower(self, node: Node, external: set[str]) -> tuple[Call, ...]:
@@ -199,6 +205,7 @@ class _Layout:
 
     def _share_in_place(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> None:
         """Let an element-wise operator write over an input that nobody reads afterwards."""
+        lives = self._lives()
         for i, node in enumerate(self.order):
             out = node.outputs[0]
             if len(calls[node.name]) != 1 or out in external or out in self.views:
@@ -206,28 +213,31 @@ class _Layout:
             for name in calls[node.name][0].in_place:
                 root, offset = self._root(name)
                 same_size = self.graph.tensors[root].nbytes == self.graph.tensors[out].nbytes and offset == 0
-                if root in external or not same_size or self._last_use(root) > i:
+                if root in external or not same_size or lives[root][1] > i:
                     continue
                 if self.graph.tensors[root].const is None:
                     self.views[out] = (root, 0)
+                    lives[root] = (lives[root][0], max(lives[root][1], lives[out][1]))
                     break
 
-    def _family(self, root: str) -> set[str]:
-        return {root} | {t for t in self.views if self._root(t)[0] == root}
-
-    def _last_use(self, root: str) -> int:
-        family = self._family(root)
-        return max((i for i, n in enumerate(self.order) if family & {*n.inputs, *n.outputs}), default=-1)
+    def _lives(self) -> dict[str, tuple[int, int]]:
+        """For each tensor with a place of its own: where in the order what lies in it is first made and last used."""
+        lives: dict[str, tuple[int, int]] = {}
+        for i, node in enumerate(self.order):
+            for name in (*node.inputs, *node.outputs):
+                root = self._root(name)[0]
+                first, _ = lives.get(root, (len(self.order), i))
+                lives[root] = (min(first, i) if name in node.outputs else first, i)
+        return lives
 
     def _buffers(self, calls: dict[str, tuple[Call, ...]], external: set[str]) -> list[Buffer]:
-        found: list[Buffer] = []
-        roots = {self._root(o)[0] for n in self.order for o in n.outputs} - external
-        for root in sorted(
-            roots, key=lambda r: min(i for i, n in enumerate(self.order) if self._family(r) & set(n.outputs))
-        ):
-            family = self._family(root)
-            first = min(i for i, n in enumerate(self.order) if family & set(n.outputs))
-            found.append(Buffer(root, self._size(root), first, self._last_use(root)))
+        lives = self._lives()
+        roots = dict.fromkeys(self._root(o)[0] for n in self.order for o in n.outputs)
+        found = [
+            Buffer(root, self._size(root), *lives[root])
+            for root in sorted(roots, key=lambda r: lives[r][0])
+            if root not in external
+        ]
         for i, node in enumerate(self.order):
             size = max((c.scratch for c in calls[node.name]), default=0)
             if size:
@@ -246,6 +256,7 @@ class _Layout:
     def _steps(self, calls: dict[str, tuple[Call, ...]], offsets: dict[str, int]) -> tuple[Step, ...]:
         steps: list[Step] = []
         names: set[str] = set()
+        last: Counter[str] = Counter()
         for node in self.order:
             assert isinstance(node.op, Operator)
             if not calls[node.name]:
@@ -262,10 +273,9 @@ class _Layout:
                 scratch = Place("arena", 0, offsets[f"{node.name} scratch"], c.scratch) if c.scratch else None
                 planned.append(PlannedCall(c, tuple(places), self._place(c.output, offsets), scratch))
             stem = name = layer_name(node.origin[0] if node.origin else node.name)
-            k = 1
             while name in names:
-                k += 1
-                name = f"{stem}_{k}"
+                last[stem] += 1
+                name = f"{stem}_{last[stem] + 1}"
             names.add(name)
             steps.append(
                 Step(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+
 from tinygen.ir.types import Graph, Node
 
 
@@ -13,7 +15,6 @@ def orders(graph: Graph) -> tuple[tuple[Node, ...], ...]:
 
 def _greedy(graph: Graph) -> tuple[Node, ...]:
     """Of the nodes that are ready, always the one that leaves the fewest bytes alive; the model's order breaks ties."""
-    waiting = list(graph.nodes)
     readers = {name: len(nodes) for name, nodes in graph.consumers.items()}
     ready = set(graph.inputs) | {n for n, t in graph.tensors.items() if t.const is not None}
     order: list[Node] = []
@@ -27,11 +28,28 @@ def _greedy(graph: Graph) -> tuple[Node, ...]:
         )
         return made - freed
 
-    while waiting:
-        node = min((n for n in waiting if all(i in ready for i in n.inputs)), key=growth)
-        waiting.remove(node)
+    place = {n.name: k for k, n in enumerate(graph.nodes)}
+    missing = {n.name: sum(i not in ready for i in dict.fromkeys(n.inputs)) for n in graph.nodes}
+    done: set[str] = set()
+    # A node stands in here once more when it gets better: only its best entry counts.
+    heap = [(growth(n), place[n.name]) for n in graph.nodes if not missing[n.name]]
+    heapify(heap)
+    while heap:
+        node = graph.nodes[heappop(heap)[1]]
+        if node.name in done:
+            continue
         order.append(node)
-        ready.update(node.outputs)
+        done.add(node.name)
+        better = []
+        for o in node.outputs:
+            for reader in graph.consumers[o]:
+                missing[reader.name] -= 1
+                better.append(reader)
         for i in dict.fromkeys(node.inputs):
             readers[i] -= 1
+            if readers[i] == 1:
+                better += [n for n in graph.consumers[i] if n.name not in done]
+        for n in better:
+            if not missing[n.name]:
+                heappush(heap, (growth(n), place[n.name]))
     return tuple(order)
