@@ -274,7 +274,7 @@ def _mse(h: Histogram) -> Range:
     inside = counts.sum() - high_n[:, None] - low_n[None, :]
     expected = high_error[:, None] + low_error[None, :] + inside * step**2 / 12.0
     flat = expected.ravel()  # the first 12 of a stable sort, without sorting all
-    low = np.flatnonzero(flat <= np.partition(flat, 11)[11]) if flat.size > 12 else np.arange(flat.size)
+    low = np.flatnonzero(~(flat > np.partition(flat, 11)[11])) if flat.size > 12 else np.arange(flat.size)
     best = low[np.argsort(flat[low], kind="stable")[:12]]
     ranges = [full] + [
         Range(-float(lows[j]), float(highs[i])) for i, j in zip(*np.unravel_index(best, expected.shape), strict=True)

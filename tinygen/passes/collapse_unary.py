@@ -13,7 +13,6 @@ from tinygen.ops.unary import Expr, clip_expr, is_longer, substitute
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 
-
 #: Functions and arguments of an expression: nothing that people write down is half as long.
 LONGEST = 160
 
