@@ -21,10 +21,11 @@ def int8(rng: Rng, *shape: int) -> np.ndarray:
 def weights(rng: Rng, *shape: int) -> np.ndarray:
     kind = rng.integers(6)
     if kind == 0:
-        return rng.choice(np.array([-127, 127], dtype=np.int8), shape)
+        return rng.choice(np.array([-int(rng.integers(127, 129)), 127], dtype=np.int8), shape)
     if kind == 1:
-        return np.full(shape, rng.choice(np.array([-127, 127])), dtype=np.int8)
-    return rng.integers(-127, 128, shape, dtype=np.int8)
+        return np.full(shape, rng.choice(np.array([-128, -127, 127])), dtype=np.int8)
+    # -128 keeps a layer from some kernels: not in every layer
+    return rng.integers(-128 if kind == 2 else -127, 128, shape, dtype=np.int8)
 
 
 def zero_point(rng: Rng) -> int:

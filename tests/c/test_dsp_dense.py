@@ -15,6 +15,7 @@ from tests.c.harness import Guarded, build, call
 from tests.c.record import Recorder
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_dense as pack
+from tinygen.plan.variants import pack_dsp, pack_tiles
 
 SEEDS = range(400)
 Require = Callable[[str], None]
@@ -81,7 +82,7 @@ def every_entry(lib: Library, n_in: int) -> None:
     for n_out in (8, 16 + n_in % 8):
         _, b, m = cases.layer(rng, n_in, n_out)
         c = {"rows": 1, "n_in": n_in, "n_out": n_out, "out_zp": 3, "lo": -128, "hi": 127, "shift": 44}
-        dense(lib, c, 5, cases.int8(rng, 1, n_in), cases.weights(rng, n_out, n_in), b, m)
+        dense(lib, c, 5, cases.int8(rng, 1, n_in), np.maximum(cases.weights(rng, n_out, n_in), -127), b, m)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -122,7 +123,7 @@ def ends_of_the_shift(lib: Library, shift: int) -> None:
     m[:3] = [2**31 - 1, -(2**31) + 256, 0]
     for zp in (-128, 0, 127):
         c = {"rows": 1, "n_in": 4, "n_out": n_out, "out_zp": zp, "lo": -128, "hi": 127, "shift": shift}
-        x, w = cases.int8(rng, 1, 4), cases.weights(rng, n_out, 4)
+        x, w = cases.int8(rng, 1, 4), np.maximum(cases.weights(rng, n_out, 4), -127)
         b = rng.choice(np.array([2**23 - 70_000, -(2**23) + 70_000, 0, 999], dtype=np.int32), n_out)
         b[::2] = rng.choice(np.array([2**31 - 200_000, -(2**31) + 200_000, 0, 999], dtype=np.int32), n_out // 2)
         assert pack.dense_supported(w, b, m, shift) is None
@@ -169,3 +170,14 @@ def test_interrupted(core: str, level: str, recorder: Recorder, require_tool: Re
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     emulated.with_interrupts(recorder, core, level, tmp_path)
+
+
+def test_a_pair_that_is_no_half_word() -> None:
+    """256 * -128 leaves no room for a negative weight beside it."""
+    m, b = np.full(2, 768, np.int32), np.zeros(2, np.int32)
+    for even, odd, fits in ((0, -128, True), (127, -128, True), (-1, -128, False), (-128, -127, True)):
+        w = np.array([[even], [odd]], np.int8)
+        assert -(2**15) <= 256 * odd + even < 2**15 or not fits
+        assert (pack.dense_supported(w, b, m, 40) is None) == fits
+        assert (pack_tiles.tiles_supported(w, b, 40) is None) == fits
+        assert (pack_dsp.conv_dsp_supported(w[:, None, None], 1, 40) is None) == fits

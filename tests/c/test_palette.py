@@ -185,11 +185,14 @@ def test_lanes_at_their_limit(sign: int, value: int) -> None:
             w[0, :flush] = 255 // flush
             w[0, 0] += 255 % flush
             w = (np.sign(sign) * w).astype(np.int8) if flush > 2 else np.full_like(w, sign).astype(np.int8)
-            assert pack.lanes_flush(w, turn) >= flush
-            assert abs(int(w[0, : pack.lanes_flush(w, turn)].astype(np.int64).sum()) * value) < 2**15
+            found = pack.lanes_flush(w, turn)
+            assert found is not None
+            assert found >= flush
+            assert abs(int(w[0, :found].astype(np.int64).sum()) * value) < 2**15
             more = w.copy()
             more[0, flush - 1] += np.sign(sign) if flush > 2 else 0
-            assert pack.lanes_flush(more, turn) < flush or flush == 2
+            assert (pack.lanes_flush(more, turn) or 0) < flush or flush == 2
+        assert pack.lanes_flush(np.full((1, turn), -128, np.int8), turn) is None
 
 
 def test_lift() -> None:

@@ -221,7 +221,7 @@ def few_values(rng: Rng, *shape: int) -> Array:
     """Weights of a codebook, or of few bits: kernels may store them as indices."""
     bits = between(rng, 1, 6)
     half = 1 << bits >> 1
-    own = rng.integers(-127, 128, 1 << bits)
+    own = rng.integers(-128, 128, 1 << bits)
     return np.asarray(rng.choice(pick(rng, np.arange(-half, half), own), shape), np.int8)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Result, Unsupported, Value, View
-from tinygen.frontend.handlers_spatial import weight_quant
+from tinygen.frontend.weights import in_int8, weight_quant
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
@@ -288,8 +288,10 @@ def one_constant_factor(n: View) -> str | None:
 
 def _dense(b: Builder, n: View, x: Tensor, w: Known, array: Array, axis: int, bias: Tensor | None) -> Tensor:
     """x (..., K) by `array` (M, K), whose outputs are axis `axis` of the ONNX constant `w`."""
-    m = array.shape[0]
-    weights = b.const(np.ascontiguousarray(array), w.name or f"{n.name}/weights", weight_quant(b, w, m, axis))
+    m, name = array.shape[0], w.name or f"{n.name}/weights"
+    quant = weight_quant(b, w, m, axis)
+    x, array = in_int8(b, x, name, array, quant)
+    weights = b.const(np.ascontiguousarray(array), name, quant)
     return b.emit(Dense(), x, weights, b.const(np.zeros(m, np.float32), "zeros") if bias is None else bias)
 
 

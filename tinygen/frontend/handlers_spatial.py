@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
+from tinygen.frontend.weights import in_int8, weight_quant
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Add, AvgPool, Conv, ConvTranspose, Gather, MaxPool, Mul, ReduceExtreme, ReduceSum, Resize
@@ -79,22 +80,6 @@ def _windowed(n: View, kernel: Shape, spatial: Shape) -> Window:
     return Window(kernel, strides, tuple(pads), dilations)
 
 
-def weight_quant(b: Builder, w: Known, out_channels: int, axis: int, repeat: int = 1) -> Quant | None:
-    """The quantisation of weights whose output channel is ONNX axis `axis`, as one scale for each output channel."""
-    q = w.quant
-    if q is None:
-        return None
-    if q.zero_point != 0:
-        b.note(f'weights "{w.name}" have zero point {q.zero_point}; tinygen\'s are symmetric, they are quantised again')
-        return None
-    if q.axis is None:
-        return Quant(q.scale * out_channels, 0, 0, pin=q.pin)
-    if q.axis == axis and len(q.scale) * repeat == out_channels:
-        return Quant(q.scale * repeat, 0, 0, pin=q.pin)
-    b.note(f'weights "{w.name}" have a scale for each slice of axis {q.axis}, not for each output; quantised again')
-    return None
-
-
 def _weights(b: Builder, w: Known, array: Array, quant: Quant | None) -> Tensor:
     return b.const(np.ascontiguousarray(array), w.name, quant)
 
@@ -120,9 +105,9 @@ def conv(b: Builder, n: View) -> Result:
         raise Unsupported(f"{w.array.shape[0]} output channels in {group} groups")
     window = _windowed(n, w.array.shape[2:], x.shape[2:])
     quant = weight_quant(b, w, w.array.shape[0], 0)
-    weights = _weights(b, w, np.moveaxis(w.array, 1, -1), quant)
-    y = b.emit(Conv(window, group), to_last(b, x), weights, _bias(b, n, 2, w.array.shape[0]))
-    return to_first(b, y)
+    last, array = in_int8(b, to_last(b, x), w.name, np.moveaxis(w.array, 1, -1), quant, group)
+    weights = _weights(b, w, array, quant)
+    return to_first(b, b.emit(Conv(window, group), last, weights, _bias(b, n, 2, w.array.shape[0])))
 
 
 def conv_transpose(b: Builder, n: View) -> Result:
@@ -154,7 +139,8 @@ def conv_transpose(b: Builder, n: View) -> Result:
     array = np.moveaxis(by_group, 1, -1).reshape(group * per, *kernel, c // group)
     quant = weight_quant(b, w, group * per, 1, group)
     op = ConvTranspose(Window(kernel, strides, tuple(pads), dilations), tuple(extra), group)
-    return to_first(b, b.emit(op, to_last(b, x), _weights(b, w, array, quant), _bias(b, n, 2, group * per)))
+    last, array = in_int8(b, to_last(b, x), w.name, array, quant, group)
+    return to_first(b, b.emit(op, last, _weights(b, w, array, quant), _bias(b, n, 2, group * per)))
 
 
 def one_pool_output(n: View) -> str | None:

@@ -192,7 +192,7 @@ class _QdqBuilder(_Builder):
         scale = np.asarray(pinned.quant.scale, np.float32)[: real.shape[axis]]
         along = tuple(-1 if i == axis else 1 for i in range(real.ndim))
         codes = np.rint(real / scale.astype(np.float64).reshape(along))
-        if np.abs(codes).max(initial=0.0) > 127.0:
+        if codes.min(initial=0.0) < -128 or codes.max(initial=0.0) > 127:
             raise ValueError(f'weights "{pinned.name}" do not fit int8 at their pinned scale')
         inputs = [self.const(codes.astype(np.int8)), self.const(scale)]
         return super().op("DequantizeLinear", inputs, axis=axis, domain=self.domain)

@@ -24,6 +24,10 @@ MOVES_CODES = (
 )  # fmt: skip
 
 
+#: Types of constants below 8 bits.
+_FEW_BITS = ("int4", "uint4", "int2", "uint2")
+
+
 def zero_point(n: View, i: int) -> tuple[Array, str]:
     """Zero points at input i in the int8 view, and the code's type. Left out: uint8 0, or `output_dtype`."""
     if not n.has(i):
@@ -90,12 +94,12 @@ def dequantize_linear(b: Builder, n: View) -> Result:
 
 
 def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known:
-    """A constant in float32 that remembers its scale when its codes are 8 bits wide."""
+    """A constant in float32 that remembers its scale when its codes are at most 8 bits wide."""
     a = value.array
     z = n.array(2, "the zero point").reshape(-1).astype(np.int64) if n.has(2) else np.zeros(1, np.int64)
     kind = a.dtype.name
-    if kind not in ("int8", "uint8", "int32"):
-        raise Unsupported(f"constants of {kind}", "Quantise weights to int8 or uint8.")
+    if kind not in ("int8", "uint8", "int32", *_FEW_BITS):
+        raise Unsupported(f"constants of {kind}", "Quantise weights to int8, uint8, int4 or uint4.")
     if len(scales) == 1 and z.size == 1:
         axis, shape = None, (1,) * a.ndim
     else:
@@ -109,11 +113,10 @@ def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known
     real = (a.astype(np.int64) - zs).astype(np.float32) * s
     if kind == "int32":
         return Known(real, value.name)
-    view = z - (128 if kind == "uint8" else 0)
-    if len(set(view.tolist())) > 1:
-        return Known(real, value.name)
+    # Zero points matter to operands, which have one; weights are known by their scales (frontend/weights.py).
+    zero = 0 if kind in _FEW_BITS else int(z[0]) - (128 if kind == "uint8" else 0)
     full = scales * (z.size if len(scales) == 1 and axis is not None else 1)
-    return Known(real, value.name, Quant(full, int(view[0]), axis, pin=value.name))
+    return Known(real, value.name, Quant(full, zero, axis, pin=value.name))
 
 
 QUANTISED: dict[str, Handler] = {

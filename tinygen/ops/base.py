@@ -327,9 +327,9 @@ def quantise_weights(
 ) -> tuple[Tensor, Tensor, Tensor, Epilogue]:
     """int8 weights (first axis: output channels), int32 bias, multipliers and epilogue of a layer with weights.
 
-    A pinned weight quantisation (pre-quantised models) is kept. Otherwise a channel's scale is max|w| / 127, enlarged
-    where the bias, or many weights on int16 inputs, would not leave the accumulator below 2^31 (NUMERICS sections 1
-    and 8).
+    Pinned weights (pre-quantised models) keep their integers, -128 among them. Otherwise a channel's scale is
+    max|w| / 127. It is enlarged where the bias, or many weights on int16 inputs, would not leave the accumulator below
+    2^31 (NUMERICS sections 1 and 8).
     """
     s_x, _ = need_quant(x)
     reach = 2.0 ** bits_of(x) if bits_of(x) == 8 else 2.0**15  # of |x - zero point|
@@ -337,8 +337,10 @@ def quantise_weights(
     wf = w.array.astype(np.float64)
     flat = wf.reshape(wf.shape[0], -1)
     if w.quant is not None:
-        # A weight of -128 does not fit the symmetric range: its channel's scale grows by 128/127.
-        s_w = np.maximum(np.asarray(w.quant.scale, np.float64), np.abs(flat).max(axis=1) / 127.0 * (1 - 1e-9))
+        s_w = np.asarray(w.quant.scale, np.float64)
+        beyond = np.rint(flat / s_w[:, None])
+        if beyond.size and (beyond.min() < -128 or beyond.max() > 127):
+            raise ModelError(f'"{name}": weights from {beyond.min():.0f} to {beyond.max():.0f} at their pinned scale')
     else:
         s_w = np.abs(flat).max(axis=1) / 127.0
     # 2^30 leaves room for 256 * sum|w| beside the bias; a channel of zeros gets a scale that holds its bias.
@@ -363,7 +365,7 @@ def quantise_weights(
     except ValueError as e:
         raise ModelError(f'"{name}": {e}') from e
     low, high = clamp_bounds(lo, hi, out)
-    w_quant = Quant(tuple(float(s) for s in s_w), 0, 0)
+    w_quant = Quant(tuple(float(s) for s in s_w), 0, 0, pin=w.quant.pin if w.quant is not None else "")
     return (
         Tensor.constant(f"{name}_w", wq.reshape(wf.shape).astype(np.int8), w_quant),
         Tensor.constant(f"{name}_b", bq.astype(np.int32)),
@@ -374,7 +376,7 @@ def quantise_weights(
 
 def _integers(flat: Array, bias: Array, s_x: float, s_w: Array, reach: float) -> tuple[Array, Array, Array]:
     """Weights and biases as integers (float64), and what no partial sum of an accumulator exceeds."""
-    wq = np.clip(np.rint(flat / s_w[:, None]), -127, 127)
+    wq = np.rint(flat / s_w[:, None])
     bq = np.rint(bias.astype(np.float64) / (s_x * s_w))
     return wq, bq, np.abs(bq) + reach * np.abs(wq).sum(axis=1)
 

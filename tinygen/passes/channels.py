@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Op, Quant, Tensor
+from tinygen.ir.types import Graph, Node, Op, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Add,
@@ -215,7 +215,7 @@ class _Cut:
         for axis, mask in axes.items():
             array = np.compress(mask, array, axis)
             if quant is not None and len(quant.scale) > 1 and (quant.axis or 0) == axis % t.array.ndim:
-                quant = Quant(tuple(np.compress(mask, quant.scale).tolist()), quant.zero_point, quant.axis)
+                quant = replace(quant, scale=tuple(np.compress(mask, quant.scale).tolist()))
         if array.shape == t.shape:
             return t.name
         name, k = t.name, 2

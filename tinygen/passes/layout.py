@@ -263,7 +263,8 @@ def _sink_many(graph: Draft, node: Node, perm: Shape, back: Shape) -> bool:
 
 
 def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
-    """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer."""
+    """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer or a
+    choice of values."""
     assert isinstance(above.op, Transpose)
     assert isinstance(node.op, Reshape)
     perm, source = above.op.perm, graph.tensors[above.inputs[0]]
@@ -296,15 +297,19 @@ def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
         first = replace(after, inputs=(t.name,), outputs=(moved.name,))
         second = replace(node, inputs=(moved.name,), outputs=after.outputs)
         return graph.replace({node.name: (), after.name: (first, second)}, (moved, replace(end, quant=None)))
+    where = np.arange(source.size).reshape(source.shape).transpose(perm).ravel()
+    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape)
+    first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
+    if isinstance(after.op, Gather):
+        picked = replace(after.op, indices=tuple(int(where[i]) for i in after.op.indices))
+        second = replace(after, op=picked, inputs=(flat.name,))
+        return graph.replace({node.name: (first,), after.name: (second,)}, (flat,))
     if not isinstance(after.op, Dense):
         return False
-    where = np.arange(source.size).reshape(source.shape).transpose(perm).ravel()
     w = graph.tensors[after.inputs[1]]
     weights = np.empty_like(w.array)
     weights[:, where] = w.array
     new_w = Tensor.constant(fresh(graph, f"{w.name}_last"), weights, w.quant)
-    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape)
-    first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
     dense = replace(after, inputs=(flat.name, new_w.name, after.inputs[2]))
     return graph.replace({node.name: (first,), after.name: (dense,)}, (new_w, flat))
 

@@ -20,7 +20,7 @@ from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, Dense, Mul, Operator, Pad, Requantise, Unary
+from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Operator, Pad, Requantise, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.passes.base import fresh
@@ -262,11 +262,30 @@ class _Quantiser:
                 lowered = correct_bias(op, ins[0], ins[1], lowered, self.means[node.inputs[0]])
         except ModelError as e:
             raise ModelError(f'{op.describe(ins)} "{_where(node)}": {e}') from e
+        if isinstance(op, Conv | ConvTranspose | Dense):
+            self._note_weights(op, node, ins, out, lowered)
         names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
         self.tensors[out.name] = out
         self.nodes.append(Node(node.name, lowered.op, names, (out.name,), node.origin))
         if out.name != final.name:
             self._convert(out, final, node.origin)
+
+    def _note_weights(self, op: Operator, node: Node, ins: Sequence[Tensor], out: Tensor, lowered: Lowered) -> None:
+        """Say where pinned weights could not keep their integers, and what that does to the output at most."""
+        w, q = ins[1], lowered.inputs[1]
+        assert isinstance(q, Tensor)
+        if w.quant is None or q.quant is None or np.array_equal(q.quant.scale, w.quant.scale):
+            return
+        moved = np.flatnonzero(np.asarray(q.quant.scale) != np.asarray(w.quant.scale))
+        real = q.array.reshape(len(q.array), -1) * np.reshape(q.quant.scale, (-1, 1))
+        error = np.abs(real - w.array.reshape(len(q.array), -1)).sum(axis=1)[moved].max()
+        reach = 2.0 ** (15 if is_wide(ins[0]) else 8)
+        steps = float(error) * reach * need_quant(ins[0])[0] / need_quant(out)[0]
+        self.notes.append(
+            f'{op.describe(ins)} "{_where(node)}": the weights of {moved.size} of {len(q.array)} outputs have a larger '
+            "scale than the model's, whose sums would leave 32 bits or whose multiplier would keep too few; that moves "
+            f"an output by {steps:.2g} steps at most"
+        )
 
     def _bits(self, node: Node, before: Sequence[Tensor], final: Tensor) -> int:
         """Width in which a node computes: 16 where it reads or writes int16 and has the form, else 8."""

@@ -1,9 +1,9 @@
 """Constants of tg_dense_s8_dsp: one stream of biases and raw pairs, block by block. Pure numpy.
 
-**Raw pairs.** Two weights e, o of neighbouring output channels share a half-word 256 * o + e, which always fits int16.
-One SMLAD with the word as it is sums 256 * o + e, one with its even bytes sums e; the difference is 256 times the odd
-channel's sum, which meets its multiplier divided by 256 (exact: NUMERICS section 1). An odd channel whose sum may leave
-the 24 bits that remain is refused by `dense_supported`.
+**Raw pairs.** Two weights e, o of neighbouring output channels share a half-word 256 * o + e, which fits int16
+(`raw_pairs_fit`). One SMLAD with the word as it is sums 256 * o + e, one with its even bytes sums e; the difference is
+256 times the odd channel's sum, which meets its multiplier divided by 256 (exact: NUMERICS section 1). An odd channel
+whose sum may leave the 24 bits that remain is refused by `dense_supported`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.numerics import Array
+from tinygen.plan.variants.pack_tiles import raw_pairs_fit
 
 #: Shifts for which rounding and zero point fit the one constant of a SMMLA (core/tg_epilogue_dsp.h).
 SHIFTS = (33, 54)
@@ -31,6 +32,8 @@ def dense_supported(w: Array, b: Array, m: Array, shift: int) -> str | None:
     if rough.size:
         c = 2 * int(rough[0]) + 1
         return f"multiplier {int(m[c])} of channel {c} is no multiple of 256"
+    if not raw_pairs_fit(w[: len(w) // 2 * 2 : 2], w[1::2]):
+        return "an odd channel's weight of -128 beside a negative one"
     wide, start = w[1::2].astype(np.int64), b[1::2].astype(np.int64)
     most = start + np.maximum(127 * wide, -128 * wide).sum(axis=1)
     least = start + np.minimum(127 * wide, -128 * wide).sum(axis=1)

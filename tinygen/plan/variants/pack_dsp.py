@@ -4,9 +4,9 @@ Names: `w_ohwi` is [out_c][k_h][k_w][in_c / groups] int8, `b` [out_c] int32, `m`
 function takes is already folded (`numerics.fold_bias`). Words are int32 arrays; byte 0 is the lowest.
 
 **Raw pairs** (conv of the DSP set). Two weights e, o of neighbouring output channels share a half-word
-256 * o + e, which always fits int16. One SMLAD with the word as it is sums 256 * o + e, one with its even bytes sums e;
-the difference is 256 * (sum of o), exact while |sum of o| < 2^23. Activations are at least -128, so a channel whose
-weights sum to less than 2^16 in magnitude is safe: `conv_dsp_supported` checks it.
+256 * o + e, which fits int16 (`raw_pairs_fit`). One SMLAD with the word as it is sums 256 * o + e, one with its even
+bytes sums e; the difference is 256 * (sum of o), exact while |sum of o| < 2^23. Activations are at least -128, so
+a channel whose weights sum to less than 2^16 in magnitude is safe: `conv_dsp_supported` checks it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.numerics import Array
+from tinygen.plan.variants.pack_tiles import raw_pairs_fit
 
 #: Shifts for which rounding and zero point fit the one constant of a SMMLA (core/tg_epilogue_dsp.h).
 DSP_SHIFTS = (33, 54)
@@ -80,6 +81,8 @@ def _raw_pairs_supported(w: Array, shift: int) -> str | None:
     sums = np.abs(w.reshape(w.shape[0], -1).astype(np.int64)).sum(axis=1)
     if np.any(sums >= RAW_PAIR_LIMIT):
         return f"channel {int(sums.argmax())} has weights that sum to {int(sums.max())} in magnitude, above 65535"
+    if not raw_pairs_fit(w[: len(w) // 2 * 2 : 2], w[1::2]):
+        return "an odd channel's weight of -128 beside a negative one"
     return _shift_supported(shift)
 
 

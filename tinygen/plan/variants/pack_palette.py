@@ -135,15 +135,15 @@ def dense_scratch(n_in: int) -> int:
     return 16 * -(-n_in // 8)
 
 
-def lanes_flush(w: Array, turn: int) -> int:
+def lanes_flush(w: Array, turn: int) -> int | None:
     """The most neighbouring taps of [channels][taps], 2 or more, that never take a sum out of 16 bits, whatever int8
-    they meet, where groups of so many are cut from each turn of `turn` taps."""
+    they meet, where groups of so many are cut from each turn of `turn` taps. None: two of -128 are neighbours."""
     filled = np.pad(np.abs(w.astype(np.int64)), ((0, 0), (0, -w.shape[1] % turn))).reshape(-1, turn)
-    for flush in range(turn, 2, -1):
+    for flush in range(turn, 1, -1):
         groups = np.pad(filled, ((0, 0), (0, -turn % flush))).reshape(len(filled), -1, flush)
         if 128 * int(groups.sum(axis=2).max()) < 2**15:
             return flush
-    return 2
+    return None
 
 
 def pack_columns(rows: Array, bits: int, turn: int) -> Array:

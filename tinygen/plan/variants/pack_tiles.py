@@ -1,8 +1,8 @@
 """Constants of the tile kernels (core/tg_tile_dsp.h): one stream of words, two output channels after the other.
 
 Of channels e and o: bias of e; 256 * bias of o + bias of e; the words of weights; m of e; m of o / 256. A word holds
-two taps, each half 256 * w_o + w_e ("raw pair"), which always fits int16. One SMLAD with the word as it is sums
-256 * o + e, one with its even bytes sums e; their difference is 256 * (bias + sum of o), exact below 2^31.
+two taps, each half 256 * w_o + w_e ("raw pair"), which fits int16 (`raw_pairs_fit`). One SMLAD with the word as it is
+sums 256 * o + e, one with its even bytes sums e; their difference is 256 * (bias + sum of o), exact below 2^31.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ def channel_pairs(channels: int) -> Array:
     return np.array([(c, min(c + 1, channels - 1)) for c in firsts])
 
 
+def raw_pairs_fit(even: Array, odd: Array) -> bool:
+    """Does 256 * odd + even fit int16 for every pair of weights? Only -128 above a negative one does not."""
+    return not np.any((odd == -128) & (even < 0))
+
+
 def tiles_supported(w: Array, b: Array, shift: int) -> str | None:
     """Why weights [channels][taps] with folded biases cannot be raw pairs, or None when they can."""
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
@@ -32,6 +37,8 @@ def tiles_supported(w: Array, b: Array, shift: int) -> str | None:
     least = b + np.minimum(wide * 127, wide * -128).sum(axis=1)
     odd = channel_pairs(len(w))[:, 1]
     worst = int(np.maximum(np.abs(most), np.abs(least))[odd].max())
+    if not raw_pairs_fit(w[channel_pairs(len(w))[:, 0]], w[odd]):
+        return "an odd channel's weight of -128 beside a negative one"
     return None if worst <= ODD_LIMIT else f"an odd channel's sum may reach {worst}, above {ODD_LIMIT}"
 
 

@@ -373,6 +373,8 @@ def conv_lanes(pixels: int, *, narrow: bool) -> Variant:
         weights = c["w"].reshape(f["out_c"], -1)
         longest = PaletteLanesView(bits, pixels, 1, narrow).turn
         flush = pack.lanes_flush(weights, longest)
+        if flush is None:
+            return NO
         view = PaletteLanesView(bits, pixels, flush, narrow)
         taps = -(-weights.shape[1] // view.turn) * view.turn
         scratch = 2 * pixels * taps
@@ -517,7 +519,10 @@ def dense_lanes(*, narrow: bool) -> Variant:
             return NO
         bits, table = found
         turn = COLUMN_TURN[bits]
-        view = PaletteColumnsView(bits, pack.lanes_flush(c["w"], turn), narrow)
+        flush = pack.lanes_flush(c["w"], turn)
+        if flush is None:
+            return NO
+        view = PaletteColumnsView(bits, flush, narrow)
         made = packed(
             call,
             view.name,
