@@ -13,9 +13,9 @@ from benchmarks.emulate import counting_core
 from benchmarks.models import calibration_samples
 from tinygen import simulate, verify
 from tinygen import workflow as flow
-from tinygen.build.process import work_folder
 from tinygen.build.toolchain import Sizes, compile_program, find_arm
 from tinygen.emit.library import render_library
+from tinygen.files import work_folder
 from tinygen.numerics import Array
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import simulate
-from tinygen.build.process import RunResult, work_folder
+from tinygen.build.process import RunResult
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure, run_native
 from tinygen.emit.project import ModelView, render_harness
 from tinygen.errors import VerifyError
+from tinygen.files import work_folder
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.ops.base import int_range

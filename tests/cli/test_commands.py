@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from tests.cli.support import ROOT, ok, tinygen
 from tinygen.build.toolchain import find_toolchain
-from tinygen.cli import cli
+from tinygen.cli.app import cli
 from tinygen.errors import ToolError
 from tinygen.targets.cores import VERIFY_CORES, get_core
 from tinygen.version import VERSION

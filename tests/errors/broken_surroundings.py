@@ -9,9 +9,11 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.errors import models as m
 from tests.errors.cases import OUTPUT, TARGET, TOOL, USAGE, Case, Command, Place
+from tinygen.files import Disk
 
 
 def _on(board: str) -> Callable[[Place], Command]:
@@ -140,7 +142,7 @@ def _disk_full(after: int) -> Callable[[Place], Command]:
 
     def arrange(p: Place) -> Command:
         command = p.build(p.model(), "--output", p.folder / "new" / "deep" / "out")
-        _fill_disk(p, after)
+        _fill_disk(p, Disk, "write", after)
         return command
 
     return arrange
@@ -148,38 +150,40 @@ def _disk_full(after: int) -> Callable[[Place], Command]:
 
 def _disk_full_over_old(p: Place) -> Command:
     p.built()
-    _fill_disk(p, 9)
+    _fill_disk(p, Disk, "write", 3)
     return p.build(p.model(m.dense(layer="/other")))
 
 
-def _fill_disk(p: Place, after: int) -> None:
-    real, count = Path.write_bytes, 0
+def _fill_disk(p: Place, kind: type, method: str, after: int) -> None:
+    """Half of the so-many-th file is written by `method` of `kind`, which gets a path and bytes last."""
+    real, count = getattr(kind, method), 0
 
-    def write_bytes(path: Path, data: bytes) -> int:
+    def write(*arguments: Any) -> Any:
         nonlocal count
         count += 1
         if count == after:
-            real(path, data[: len(data) // 2])
+            *others, path, data = arguments
+            real(*others, path, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return real(path, data)
+        return real(*arguments)
 
-    p.patch.setattr(Path, "write_bytes", write_bytes)
+    p.patch.setattr(kind, method, write)
 
 
 def _rename_fails(p: Place) -> Command:
     """The old files are out of the way already when the new ones cannot be moved in."""
     p.built()
     command = p.build(p.model(m.dense(layer="/other")))
-    real, count = Path.rename, 0
+    real, count = Disk.rename, 0
 
-    def rename(path: Path, target: Path) -> Path:
+    def rename(disk: Disk, path: Path, target: Path) -> None:
         nonlocal count
         count += 1
-        if count == 12:
+        if count == 6:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return real(path, target)
+        real(disk, path, target)
 
-    p.patch.setattr(Path, "rename", rename)
+    p.patch.setattr(Disk, "rename", rename)
     return command
 
 
@@ -264,7 +268,7 @@ def _no_temporary_folder(p: Place) -> Command:
 
 def _temporary_folder_full(p: Place) -> Command:
     command = p.build(p.model(), verify="board", board="native")
-    _fill_disk(p, 4)
+    _fill_disk(p, Path, "write_bytes", 4)
     return command
 
 

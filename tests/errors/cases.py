@@ -17,7 +17,7 @@ import pytest
 from onnx import ModelProto
 
 from tests.errors import models
-from tinygen import cli
+from tinygen import cli, stop
 from tinygen.numerics import Array
 
 # Exit codes, as tinygen/errors.py gives them; a command line that makes no sense ends like a broken model.
@@ -105,7 +105,7 @@ def run(command: Command) -> Result:
     """The command line as the shell would start it, in this process."""
     stdout, stderr = StringIO(), StringIO()
     old, sys.argv = sys.argv, ["tinygen", *command]
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {n: signal.getsignal(n) for n in stop.SIGNALS}
     code = 0
     try:
         with redirect_stdout(stdout), redirect_stderr(stderr):

@@ -19,7 +19,7 @@ from tests.errors import models as m
 from tests.errors.broken_models import several
 from tests.errors.broken_surroundings import only, program
 from tests.errors.cases import DATA, MODEL, OUTPUT, TOOL, USAGE, Place, contents, make_place, run
-from tinygen import cli
+from tinygen.cli import console
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,8 +79,8 @@ def test_a_build_tells_nobody(place: Place) -> None:
 
 
 def test_refused_nodes_on_a_terminal(place: Place) -> None:
-    place.patch.setattr(cli.err, "_force_terminal", True)
-    place.patch.setattr(cli.err, "_width", 80)
+    place.patch.setattr(console.err, "_force_terminal", True)
+    place.patch.setattr(console.err, "_width", 80)
     result = run(place.build(place.model(several())))
     assert result.code == MODEL
     assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in result.stderr.splitlines()[2:]) <= 80
@@ -128,7 +128,7 @@ def test_stopped_while_compiling(place: Place, number: signal.Signals) -> None:
         time.sleep(0.05)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "stopped" in stderr
     assert "Traceback" not in stderr
     assert not place.out.exists()
@@ -139,15 +139,15 @@ def test_stopped_while_compiling(place: Place, number: signal.Signals) -> None:
 
 KILLED = """
 import os, signal, sys
-from pathlib import Path
 from tinygen.cli import main
-real, left = Path.write_bytes, [9]
-def write_bytes(path, data):
+from tinygen.files import Disk
+real, left = Disk.write, [2]
+def write(disk, path, data):
     left[0] -= 1
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(path, data)
-Path.write_bytes = write_bytes
+    return real(disk, path, data)
+Disk.write = write
 main()
 """
 

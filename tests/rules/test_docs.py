@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tinygen.cli import cli
+from tinygen.cli.app import cli
 from tinygen.targets.cores import CORES, Core
 
 ROOT = Path(__file__).resolve().parents[2]

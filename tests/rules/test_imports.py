@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # `emit.resources` only finds files and needs nothing, so it stands with the foundations, and with it the
 # `__init__` of its package, which Python runs first.
 ROWS = (
-    ("version", "errors", "progress", "emit.resources", "numerics", "ir", "ops"),
+    ("version", "errors", "stop", "files", "progress", "emit.resources", "numerics", "ir", "ops"),
     ("frontend", "calibrate"),
     ("simulate", "passes", "targets", "plan"),
     ("compress",),

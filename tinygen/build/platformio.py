@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.build.process import run, work_folder
+from tinygen.build.process import run
 from tinygen.errors import MissingToolError, ToolError
+from tinygen.files import replace_file, work_folder
 
 TIMEOUT_S = 600.0
 
@@ -137,10 +138,7 @@ def _write_scons_shim(folder: Path) -> None:
     for name, text in files.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            # Moved into place, so that a run of PlatformIO beside this one never reads half a file.
-            part = path.with_name(f"{name}.{os.getpid()}")
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+            replace_file(path, text.encode())  # whole, for a run of PlatformIO beside this one
 
 
 def _environment() -> Mapping[str, str]:
@@ -157,7 +155,8 @@ def _environment() -> Mapping[str, str]:
 def _pio(arguments: Sequence[str], project_dir: Path, timeout: float) -> tuple[int, str]:
     """Exit code and all output of a `pio` command."""
     command = (sys.executable, "-m", "platformio", *arguments)
-    result = run(command, project_dir, timeout, _environment(), merge=True)
+    doing = f"PlatformIO, pio {arguments[0]}"
+    result = run(command, project_dir, timeout, _environment(), merge=True, doing=doing)
     return result.exit_code, result.stdout
 
 

@@ -1,17 +1,41 @@
-"""Run a command and wait: the one place that deals with time limits and with programs that are not there."""
+"""Run a command and wait: the one place that deals with time limits, and with programs that are not there, hang, or
+never stop talking.
+"""
 
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
+from tinygen import stop
 from tinygen.errors import ToolError
+
+#: A command that runs so many seconds is spoken of; then again each time it has taken twice as long.
+QUIET_S = 10.0
+#: What a command may say, in bytes: all of it is kept in memory.
+MAX_OUTPUT = 16 << 20
+#: Seconds in which the children of a command that has ended may still write what they have to say.
+_GRACE_S = 1.0
+
+
+@dataclass
+class Settings:
+    """What the user decides for all commands: how long one may take, in seconds (None: as its caller has it), and who
+    is told of one that takes long."""
+
+    limit: float | None = None
+    tell: Callable[[str], None] = lambda text: None
+
+
+SETTINGS = Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +68,6 @@ class Group:
             _kill(process)
 
 
-@contextmanager
-def work_folder() -> Iterator[Path]:
-    """A temporary folder to compile and run in, gone afterwards; `ToolError` when it cannot be made or written."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise ToolError(
-            f"cannot work in a temporary folder: {error}. Make room there, or set TMPDIR to another folder"
-        ) from error
-
-
 def run(
     command: Sequence[str],
     cwd: Path,
@@ -63,51 +75,104 @@ def run(
     env: Mapping[str, str] | None = None,
     merge: bool = False,
     group: Group | None = None,
+    doing: str = "",
 ) -> RunResult:
-    """Run `command` in `cwd` for at most `timeout` seconds; `merge` sends standard error into standard output.
+    """Run `command` in `cwd` for at most `timeout` seconds, or as long as the user said; `merge` sends standard error
+    into standard output. `doing` says in a few words what it is at, as "compiling net.c".
 
-    The command gets a process group of its own, so that its children end with it at a time-out. `ToolError` when it
-    cannot be started or does not end in time; any exit code is a result.
+    The command gets a process group of its own, so that its children end with it. `ToolError` when it cannot be
+    started, does not end in time or does not stop talking; any exit code is a result.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ToolError(f"{command[0]} cannot be started: {error}") from error
-    if group is not None:
-        group.add(process)
-    try:
-        stdout, stderr = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        stdout, _ = _end(process)
-        tail = "\n".join(_text(stdout).splitlines()[-5:])
-        said = f"; it last said:\n{tail}" if tail else " and said nothing"
-        raise ToolError(f"{Path(command[0]).name} did not end within {timeout:g} s{said}") from error
-    except BaseException:
-        _end(process)
-        raise
-    finally:
+    with ExitStack() as stack:
+        with stop.hold():
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ToolError(f"{command[0]} cannot be started: {error}") from error
+            stack.enter_context(stop.clearing(lambda: _end(process)))
+            stack.callback(_end, process)
         if group is not None:
-            group.discard(process)
-    return RunResult(process.returncode, _text(stdout), _text(stderr))
+            group.add(process)
+            stack.callback(group.discard, process)
+        return _Listener(process, Path(command[0]).name, doing, SETTINGS.limit or timeout).result()
 
 
-def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+class _Listener:
+    """Reads what a command says until it has ended and nobody is left who could say more."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, doing: str, limit: float) -> None:
+        self._process, self._limit = process, limit
+        self._name, self._doing = name, f" ({doing})" if doing else ""
+        self._said = {p: bytearray() for p in (process.stdout, process.stderr) if p is not None}
+
+    def result(self) -> RunResult:
+        start = time.monotonic()
+        speak, ended = QUIET_S, None
+        with selectors.DefaultSelector() as pipes:
+            for pipe in self._said:
+                pipes.register(pipe, selectors.EVENT_READ)
+            while True:
+                now = time.monotonic() - start
+                if ended is None and self._process.poll() is not None:
+                    ended = now
+                if ended is not None and (not pipes.get_map() or now > ended + _GRACE_S):
+                    break  # also where a child of the command holds on to a pipe
+                if ended is None and now > self._limit:
+                    raise ToolError(
+                        f"{self._name} did not end within {self._limit:g} s{self._doing}{self._last_words()}\n"
+                        "Give it more time with --tool-timeout SECONDS, or TINYGEN_TOOL_TIMEOUT in the environment."
+                    )
+                if ended is None and now > speak:
+                    of = f"of at most {self._limit:g} (--tool-timeout)"
+                    SETTINGS.tell(f"{self._name}{self._doing} runs for {now:.0f} s now, {of}.")
+                    speak *= 2
+                self._wait(pipes, max(0.0, min(self._limit - now, speak - now, _GRACE_S / 4)))
+        out, err = (
+            bytes(self._said[p]) if p is not None else b"" for p in (self._process.stdout, self._process.stderr)
+        )
+        return RunResult(self._process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+    def _wait(self, pipes: selectors.BaseSelector, seconds: float) -> None:
+        """Until somebody says something or the command ends, for so long at most."""
+        if not pipes.get_map():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        for key, _ in pipes.select(seconds) if pipes.get_map() else ():
+            pipe = cast("IO[bytes]", key.fileobj)
+            data = os.read(key.fd, 1 << 16)
+            self._said[pipe] += data
+            if not data:
+                pipes.unregister(pipe)
+            if len(self._said[pipe]) > MAX_OUTPUT:
+                raise ToolError(
+                    f"{self._name} wrote more than {MAX_OUTPUT >> 20} MiB of text and was ended{self._doing}"
+                    f"{self._last_words()}"
+                )
+
+    def _last_words(self) -> str:
+        text = b"\n".join(bytes(said[-2000:]) for said in self._said.values()).decode("utf-8", "replace")
+        lines = [line[:200] for line in text.splitlines() if line.strip()][-5:]
+        return "; it last said:\n" + "\n".join(lines) if lines else " and said nothing."
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a command and its children, and take note of its end."""
     _kill(process)
-    return process.communicate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(2.0)  # longer only where the system itself hangs
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _text(data: bytes | None) -> str:
-    return (data or b"").decode("utf-8", "replace")

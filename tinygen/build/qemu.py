@@ -60,5 +60,5 @@ def qemu_command(machine: Machine, elf: Path) -> tuple[str, ...]:
 
 def run_qemu(machine: Machine, elf: Path, cwd: Path, timeout: float = 60.0) -> QemuResult:
     """Run `elf` with `cwd` as the folder of its files; `ToolError` when it does not end in `timeout` seconds."""
-    result = run(qemu_command(machine, elf.resolve()), cwd, timeout)
+    result = run(qemu_command(machine, elf.resolve()), cwd, timeout, doing=f"{elf.name} on {machine.name}")
     return QemuResult(result.exit_code, result.stdout, result.stderr)

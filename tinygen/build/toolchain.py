@@ -171,7 +171,7 @@ def compile_program(
 
 def run_native(exe: Path, args: Sequence[str], cwd: Path, timeout: float = 60.0) -> RunResult:
     """Run a program of this computer in `cwd`; `ToolError` when it does not end in `timeout` seconds."""
-    return run((str(exe.absolute()), *args), cwd, timeout)
+    return run((str(exe.absolute()), *args), cwd, timeout, doing="the network on this computer")
 
 
 _ADVICE = "Set CC to another compiler of this computer if it is at fault; --verify none generates the code without it."
@@ -179,7 +179,8 @@ _ADVICE = "Set CC to another compiler of this computer if it is at fault; --veri
 
 def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, group: Group | None = None) -> None:
     """Run the compiler; `ToolError` with the lines that say what is wrong, or for the linker with what does not fit."""
-    result = run((*toolchain.cc, *arguments), cwd, COMPILE_TIMEOUT_S, group=group)
+    doing = f"compiling {what}" if "-c" in arguments else f"linking {what}"
+    result = run((*toolchain.cc, *arguments), cwd, COMPILE_TIMEOUT_S, group=group, doing=doing)
     if result.exit_code == 0:
         return
     name = Path(toolchain.cc[0]).name

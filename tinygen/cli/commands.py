@@ -14,9 +14,10 @@ from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out
-from tinygen.cli.options import model_options
-from tinygen.emit.writer import check_generated, write_file
+from tinygen.cli.options import model_options, tool_options
+from tinygen.emit.writer import reading
 from tinygen.errors import VerifyError
+from tinygen.files import write_file
 from tinygen.frontend.registry import supported_ops
 from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
@@ -55,6 +56,7 @@ def cli() -> None:
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
 @click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@tool_options
 @model_options
 def build(
     model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
@@ -143,10 +145,11 @@ def evaluate(
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@tool_options
 def verify(folder: Path, as_json: bool) -> None:
     """Check a generated FOLDER: no file edited, and the golden vectors on this computer and in QEMU (`pio test`)."""
-    check_generated(folder)
-    result = pio_test(folder, ())
+    with reading(folder):
+        result = pio_test(folder, ())
     if as_json:
         cases = [{"environment": c.env, "name": c.name, "status": c.status, "message": c.message} for c in result.cases]
         click.echo(json.dumps({"folder": str(folder), "ok": result.ok, "cases": cases}, indent=2))
@@ -170,6 +173,7 @@ def verify(folder: Path, as_json: bool) -> None:
 @click.option("--upload/--no-upload", default=True, help="With --port: first upload the program that measures.")
 @click.option("--program", type=click.Path(path_type=Path), metavar="DIR",
               help="Write the PlatformIO project of that program; else it is made in a temporary folder.")  # fmt: skip
+@tool_options
 def profile(
     folder: Path, board: str | None, as_json: bool, html: Path | None, port: str | None, upload: bool,
     program: Path | None,

@@ -12,14 +12,15 @@ from typing import Any
 import click
 from rich.table import Table
 
+from tinygen import stop
 from tinygen.calibrate.ranges import METHODS
-from tinygen.cli.console import Bars, err, notes, out, say
+from tinygen.cli.console import Bars, err, notes, out
 from tinygen.cli.options import name as name_option
-from tinygen.cli.options import shapes
+from tinygen.cli.options import shapes, tool_options
 from tinygen.compress import recipe as r
 from tinygen.compress.train.settings import Training
-from tinygen.emit.writer import write_file
 from tinygen.errors import DataError, OutputError, RecipeError, TargetError
+from tinygen.files import write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits, parse_seconds, parse_size
 from tinygen.fit.measure import load_source
@@ -209,6 +210,7 @@ def _student(text: str) -> dict[str, Any]:
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @source_options
+@tool_options
 def fit(
     model: Path, boards: tuple[str, ...], data: Path, test: Path | None, flash: str | None, ram: str | None,
     ms: float | None, min_accuracy: float | None, output: Path, trials: int, time_: str | None, jobs: int, points: int,
@@ -234,14 +236,11 @@ def fit(
     effort = Effort(trials, seconds, jobs, points, final_epochs, enough_steps=epochs is None)
     with Bars() as bars:
         watch = FitWatch(job, bars)
-        try:
-            result = run_fit(
-                job, effort, places, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume, force=force,
-                progress=bars, watch=watch, tell=notes,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            say("stopped:", "bold red", f"the trials so far are kept on {places.storage}; go on with --resume.")
-            sys.exit(130)
+        stop.say(f"the trials so far are kept on {places.storage}; go on with --resume.")
+        result = run_fit(
+            job, effort, places, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume, force=force,
+            progress=bars, watch=watch, tell=notes,
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps(fit_json(result), indent=2))
     else:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.text import Text
+
+from tinygen import stop
 
 
 class PlainConsole(Console):
@@ -40,13 +42,15 @@ class Bars(AbstractContextManager["Bars"]):
         )
         self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self._tasks: dict[str, TaskID] = {}
+        self._shown = ExitStack()
 
     def __enter__(self) -> Bars:
-        self._progress.start()
+        self._shown.enter_context(stop.clearing(self._progress.stop))
+        self._shown.enter_context(self._progress)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        self._progress.stop()
+        self._shown.close()
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         if phase not in self._tasks:

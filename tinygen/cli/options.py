@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from tinygen import workflow as flow
+from tinygen.build.process import SETTINGS
 from tinygen.calibrate.ranges import METHODS
+from tinygen.cli.console import say
 
 
 def shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -36,6 +39,22 @@ def name(_: click.Context, __: click.Parameter, value: str | None) -> str | None
     else:
         why = "cannot begin names in C: letters, digits and underscores are allowed, a letter first"
     raise click.BadParameter(f'"{value}" {why}. Take {flow.model_name(value)}, say.')
+
+
+def _tool_limit(_: click.Context, __: click.Parameter, value: float | None) -> None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.")
+    SETTINGS.limit = value
+    SETTINGS.tell = lambda text: say("note:", "yellow", text)
+
+
+def tool_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that runs compilers and emulators."""
+    return click.option(
+        "--tool-timeout", envvar="TINYGEN_TOOL_TIMEOUT", type=click.FloatRange(0.0, min_open=True), metavar="SECONDS",
+        callback=_tool_limit, expose_value=False,
+        help="How long a compiler, an emulator or PlatformIO may take; minutes unless given (TINYGEN_TOOL_TIMEOUT).",
+    )(f)  # fmt: skip
 
 
 def model_options(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from tinygen.compress.pipeline import STATISTICS
 from tinygen.compress.quantisation import Quantisation, Settings, quantised
 from tinygen.compress.repair import STEPS, Judge, LayerQuality, Quality
 from tinygen.compress.split import some
-from tinygen.emit.writer import write_file
+from tinygen.files import write_file
 from tinygen.fit.measure import load_source
 from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.frontend.onnx_writer import to_qdq

@@ -7,10 +7,8 @@ settles on: the FIXED graph of the finished network and that of its file are the
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from tinygen.calibrate.graph import Ranges, measure
 from tinygen.calibrate.ranges import METHODS, ChannelMeans, collect
 from tinygen.compress.network import Network, WeightForm, layers, snap
 from tinygen.errors import DataError, VerifyError
+from tinygen.files import work_folder
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Graph, Node, Quant, Tensor
@@ -90,8 +89,8 @@ def prepared(
 def prove(graph: Graph, content: bytes, samples: Samples) -> None:
     """VerifyError unless the QDQ file `content`, read as `tinygen build` reads it, computes exactly what `graph`, from
     which it was written, does in integers: on the samples, outputs with their scales."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "written.onnx"
+    with work_folder() as folder:
+        path = folder / "written.onnx"
         path.write_bytes(content)
         again = tidy(read_onnx(path, name=graph.name).graph)
     open_ = range_tensors(again)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from tinygen.emit.swap import create, finish, locked, recover, sha256, update
 from tinygen.errors import OutputError
+from tinygen.files import DISK, STAGING, Disk
 
 MANIFEST = "MANIFEST.json"
 #: What PlatformIO and editors leave in a project; neither ours nor foreign.
 IGNORED = {".pio", ".vscode", ".git", "__pycache__"}
 #: Written once, then the user's to change: an edited one is kept, with --force too.
 YOURS = {"src/main.c"}
-#: Begins the name of the folder in which new files lie until all are there; one stays behind only if we are killed.
-STAGING = ".tinygen-"
 
 
 def manifest(files: Mapping[str, bytes]) -> bytes:
@@ -31,8 +29,14 @@ def manifest(files: Mapping[str, bytes]) -> bytes:
 def check_output(out: Path, *, force: bool = False) -> None:
     """Raise OutputError when `out` cannot be ours to write: foreign files, or files of ours that were edited.
 
-    With `force`, edited files may be overwritten; foreign files are never touched.
+    With `force`, edited files may be overwritten; foreign files are never touched. What died while it wrote there is
+    made whole first.
     """
+    recover(out)
+    _check(out, force)
+
+
+def _check(out: Path, force: bool) -> None:
     try:
         if not _exists(out):
             return
@@ -60,7 +64,11 @@ def check_output(out: Path, *, force: bool = False) -> None:
 
 
 def check_generated(folder: Path) -> None:
-    """Raise OutputError unless all that tinygen wrote into `folder` is there, unchanged. Other files do not matter."""
+    """Raise OutputError unless all that tinygen wrote into `folder` is there, unchanged. Other files do not matter.
+
+    What died while it wrote there is made whole first.
+    """
+    recover(folder)
     try:
         if not folder.exists():
             raise OutputError(f"{folder}: no such folder. Give the --output of a build.")
@@ -82,84 +90,43 @@ def check_generated(folder: Path) -> None:
             )
 
 
-def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
-    """Write `files` and their manifest as the folder `out`, in one step: a failure leaves what was there before.
+def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False, disk: Disk = DISK) -> None:
+    """Write `files` and their manifest as the folder `out`: whole, or what was there before, at whatever instant we
+    fail or die, or the power goes (docs/adr/0021).
 
-    A folder that exists stays the same folder (a shell or a container's mount may stand in it), with what is IGNORED.
+    A folder that exists stays the same folder (a shell or a container's mount may stand in it), with what is IGNORED,
+    and files that do not change are not touched.
     """
     check_output(out, force=force)
     out = out.absolute()
+    complete = {**files, MANIFEST: manifest(files)}
     try:
-        complete = {**files, **_kept(out), MANIFEST: manifest(files)}
-        update = out.is_dir()
-        for left in out.glob(f"{STAGING}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        with _staging(out if update else out.parent) as staging:
-            new, old = staging / "new", staging / "old"
-            old.mkdir()
-            for name in sorted(complete):
-                path = new / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(complete[name])
-            if update:
-                _swap(out, new, old)
-            else:
-                new.rename(out)
+        if out.is_dir() or not create(out, complete, disk):
+            with locked(out):
+                finish(out, disk)  # another tinygen may have been faster, and died
+                _check(out, force)
+                update(out, _changes(out, complete), disk)
     except OSError as e:
         raise OutputError(
             f"cannot write {out}: {e.strerror or e}. Nothing was changed there. Make room, or choose another --output."
         ) from e
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a single file that the user named, whole or not at all; OutputError when that fails."""
-    part = path.with_name(f"{STAGING}{os.getpid()}")
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder; name a file to write.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as e:
-        raise OutputError(f"cannot write {path}: {e.strerror or e}. Choose another file.") from e
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
 @contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder of our own inside `folder`, which is created if need be, and gone again if nothing came of it."""
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
-    staging: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
-        yield staging
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-        with suppress(OSError):  # not empty: that is what we wrote
-            for p in made:
-                p.rmdir()
+def reading(folder: Path) -> Iterator[None]:
+    """`check_generated`, and for as long as the block runs no other tinygen writes into the folder."""
+    recover(folder)
+    with locked(folder, shared=True) if folder.is_dir() else nullcontext():
+        check_generated(folder)
+        yield
 
 
-def _swap(out: Path, new: Path, old: Path) -> None:
-    """Move what `out` holds into `old`, and what `new` holds into `out`; all back again when one move fails."""
-    moved: list[tuple[Path, Path]] = []
-
-    def move(names: list[str], source: Path, target: Path) -> None:
-        for name in names:
-            (source / name).rename(target / name)
-            moved.append((source / name, target / name))
-
-    try:
-        move([n for n in sorted(os.listdir(out)) if n not in IGNORED and not n.startswith(STAGING)], out, old)
-        move(sorted(os.listdir(new)), new, out)
-    except BaseException:
-        for source, target in reversed(moved):
-            target.rename(source)
-        raise
+def _changes(out: Path, files: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    """What each file of ours becomes: those of before that are no more go, and the user's own stay."""
+    known = _known(out) or {}
+    gone = (known.keys() & _files_in(out)) - files.keys()
+    mine = {n for n in YOURS & known.keys() if sha256(out / n) not in (None, known[n])}
+    return {n: files.get(n) for n in {*files, *gone} - mine}
 
 
 def _exists(out: Path) -> bool:
@@ -179,24 +146,14 @@ def _files_in(folder: Path) -> set[str]:
     found: set[str] = set()
     for root, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if f not in IGNORED and not f.startswith(STAGING)]
+        names += [f for f in folders if (Path(root) / f).is_symlink()]  # os.walk does not follow them, nor do we
         found.update((Path(root) / n).relative_to(folder).as_posix() for n in names)
     return found
 
 
 def _edited(folder: Path, present: set[str], known: Mapping[str, str]) -> list[str]:
     """Files of ours whose bytes are not those we wrote, those aside that are the user's to change."""
-    return sorted(n for n in (present & known.keys()) - YOURS if _differs(folder, n, known))
-
-
-def _differs(folder: Path, name: str, known: Mapping[str, str]) -> bool:
-    return hashlib.sha256((folder / name).read_bytes()).hexdigest() != known[name]
-
-
-def _kept(out: Path) -> dict[str, bytes]:
-    """The user's own versions of YOURS."""
-    known = _known(out) or {}
-    names = [n for n in YOURS if n in known and (out / n).is_file() and _differs(out, n, known)]
-    return {n: (out / n).read_bytes() for n in names}
+    return sorted(n for n in (present & known.keys()) - YOURS if sha256(folder / n) != known[n])
 
 
 def _known(out: Path) -> dict[str, str] | None:

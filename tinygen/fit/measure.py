@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import accuracy, agreement, auc, iou, sample_mse
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
+from tinygen.files import work_folder
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
@@ -194,7 +194,7 @@ def cost(model: flow.Quantised, board: Board, optimize: str) -> Cost:
 def read_back(content: bytes, name: str, samples: Samples, *, method: str = flow.DEFAULT_METHOD) -> flow.Quantised:
     """The network as `tinygen build` will see it: from the ONNX file's bytes."""
     few = Samples(tuple(x[:_FEW] for x in samples.inputs), None, samples.sha256, samples.source)
-    with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
-        file = Path(folder) / f"{name}.onnx"
+    with work_folder() as folder:
+        file = folder / f"{name}.onnx"
         file.write_bytes(content)
         return flow.quantise_model(file, flow.Options("", few, name, method))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.log import LayerChange
 from tinygen.compress.recipe import Recipe, with_training
 from tinygen.errors import MissingToolError
+from tinygen.files import work_folder
 from tinygen.fit.budget import Budget, blame
 from tinygen.fit.measure import Cost, Judge, Source, cost, read_back
 from tinygen.fit.points import Candidate
@@ -164,8 +164,8 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
     """Build for the board, prove it there and on this computer, count its cycles; notes say what tool is missing."""
     name = source.imported.graph.name
     few = Samples(tuple(x[:4] for x in source.validation.inputs), None, source.validation.sha256, "validation")
-    with tempfile.TemporaryDirectory(prefix="tinygen-") as temporary:
-        file, out = Path(temporary) / f"{name}.onnx", Path(temporary) / "out"
+    with work_folder() as folder:
+        file, out = folder / f"{name}.onnx", folder / "out"
         file.write_bytes(content)
         built = flow.build(file, out, flow.Options(board.id, few, name, optimize=optimize))
         notes = list(built.notes)

@@ -14,14 +14,16 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinygen import stop
 from tinygen.compress.recipe import Recipe, from_dict, to_dict
 from tinygen.compress.split import some
 from tinygen.compress.train.settings import Training
@@ -466,19 +468,17 @@ def _work(worker: Worker, found: Search, trials: int, deadline: float | None, pr
 
 def _process(job: Job, url: str, trials: int, deadline: float | None) -> None:
     """The whole of a worker process, which shows nothing and ends with its parent."""
+    stop.install(None)
     parent = multiprocessing.parent_process()
 
     def progress(phase: str, done: int, total: int) -> None:
         if parent is None or not parent.is_alive():
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    try:
-        source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
-        found = Search(job, source, url)
-        watch: Watch = lambda done, total, result: progress("", done, total)  # noqa: E731
-        _work(Worker(job, source, found), found, trials, deadline, progress, watch)
-    except KeyboardInterrupt:
-        os._exit(1)
+    source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
+    found = Search(job, source, url)
+    watch: Watch = lambda done, total, result: progress("", done, total)  # noqa: E731
+    _work(Worker(job, source, found), found, trials, deadline, progress, watch)
 
 
 @contextlib.contextmanager
@@ -495,13 +495,28 @@ def _threads(count: int) -> Iterator[None]:
         del os.environ[name]
 
 
+def _end(workers: Sequence[Any]) -> None:
+    """Workers clear away what they began, and have some seconds for it."""
+    alive = [w for w in workers if w.is_alive()]
+    for w in alive:
+        w.terminate()
+    end = time.monotonic() + 5.0
+    for w in alive:
+        w.join(max(0.0, end - time.monotonic()))
+        if w.is_alive():
+            w.kill()
+            w.join()
+
+
 def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float | None, jobs: int, watch: Watch) -> None:
     """Start workers, show what they find, and end them with ourselves."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_process, args=(job, url, trials, deadline), daemon=True) for _ in range(jobs)]
     shown = len(found.results())
-    try:
-        with _threads(max(1, (os.cpu_count() or 1) // jobs)):
+    with contextlib.ExitStack() as stack:
+        with stop.hold(), stop.left_out(), _threads(max(1, (os.cpu_count() or 1) // jobs)):
+            stack.enter_context(stop.clearing(lambda: _end(workers)))
+            stack.callback(_end, workers)
             for w in workers:
                 w.start()
         alive = True
@@ -512,12 +527,6 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
                 if i >= shown:
                     watch(i + 1, max(trials, len(results)), result)
             shown = len(results)
-    finally:
-        for w in workers:
-            if w.is_alive():
-                w.terminate()
-        for w in workers:
-            w.join()
     if deadline is None and found.done() < trials and any(w.exitcode for w in workers):
         codes = ", ".join(str(w.exitcode) for w in workers)
         raise OutputError(

@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tinygen.build.elf import Image
-from tinygen.build.process import run, work_folder
+from tinygen.build.process import run
 from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
 from tinygen.emit.resources import templates_dir
 from tinygen.errors import ToolError
+from tinygen.files import replace_file, work_folder
 from tinygen.profile.thumb import Kind, decode, is_wide
 from tinygen.profile.timing import Timing, cycles, taken_cycles
 from tinygen.targets.cores import Machine
@@ -74,7 +75,7 @@ def plugin() -> Path:
     with work_folder() as work:
         made = work / "counter.so"
         command = (*compiler.cc, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(made), str(source))
-        result = run(command, work, COMPILE_TIMEOUT_S)
+        result = run(command, work, COMPILE_TIMEOUT_S, doing="compiling the counter")
         if result.exit_code != 0 or not made.is_file():
             said = "\n".join(result.stderr.splitlines()[:8]) or "(it said nothing)"
             raise ToolError(
@@ -82,12 +83,9 @@ def plugin() -> Path:
                 f"(exit code {result.exit_code}):\n{said}\nSet CC to another compiler of this computer."
             )
         content = made.read_bytes()
-    part = library.with_name(f"{library.name}.{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Moved into place, so that a run beside this one never loads half a file.
-        part.write_bytes(content)
-        part.replace(library)
+        replace_file(library, content)  # whole, for a run beside this one
     except OSError as error:
         raise ToolError(
             f"cannot write {folder}: {error.strerror or error}. Set XDG_CACHE_HOME to another folder"
@@ -116,7 +114,7 @@ def count(
     table, out = folder / "counter.bin", folder / "counter.txt"
     table.write_bytes(_table(machine, image, image.address(entry), tuple(own), stack, timing, flash))
     command = (*qemu_command(machine, elf.resolve()), "-plugin", _plugin_option(plugin(), table, out))
-    result = run(command, folder, timeout)
+    result = run(command, folder, timeout, doing=f"counting {elf.name}")
     if "-plugin" in result.stderr and "invalid option" in result.stderr:
         raise ToolError(f"{command[0]} was built without plug-ins. Install one that has them (Debian's does)")
     if result.exit_code != 0:

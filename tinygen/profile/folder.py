@@ -12,7 +12,7 @@ from typing import Any
 from tinygen.build.toolchain import Piece
 from tinygen.emit import summary
 from tinygen.emit.stamp import plain
-from tinygen.emit.writer import check_generated
+from tinygen.emit.writer import reading
 from tinygen.errors import OutputError, TargetError, VerifyError
 from tinygen.profile.measure import Measured, model_view, profile_library
 from tinygen.profile.timing import TIMINGS
@@ -49,7 +49,11 @@ class Build:
 
 def read_build(folder: Path) -> Build:
     """The build in a folder; `OutputError` when it is none, is edited, or was made by a tinygen without plan.json."""
-    check_generated(folder)
+    with reading(folder):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Build:
     try:
         plan = json.loads((folder / summary.FILE).read_text(encoding="utf-8"))
         if plan["format"] != summary.FORMAT:

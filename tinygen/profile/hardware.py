@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.build.platformio import pio_upload
-from tinygen.build.process import work_folder
 from tinygen.emit.env import render
 from tinygen.emit.project import ModelView
 from tinygen.emit.writer import write_folder
 from tinygen.errors import MissingToolError, TargetError, ToolError, VerifyError
+from tinygen.files import work_folder
 from tinygen.profile.folder import Build, port_sizes, read_build
 from tinygen.profile.measure import model_view
 from tinygen.profile.types import BoardTimes

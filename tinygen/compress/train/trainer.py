@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +34,7 @@ from tinygen.compress.train.loss import (
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, OutputError, TrainingError
+from tinygen.files import replace_file
 from tinygen.ir.types import Graph, Quant
 from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
 from tinygen.progress import Progress
@@ -386,11 +387,10 @@ class Trainer:
             "average": self.average,
             "forms": {name: form.state_dict() for name, form in self.forms.items()},
         }
-        part = path.with_name(f"{path.name}.part")
+        content = io.BytesIO()
+        torch.save(state, content)
         try:
-            with part.open("wb") as stream:
-                torch.save(state, stream)
-            os.replace(part, path)
+            replace_file(path, content.getvalue())
         except OSError as error:
             raise OutputError(
                 f'checkpoint "{path}" cannot be written ({error}). Give a path in a folder that exists.'
