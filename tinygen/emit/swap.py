@@ -185,6 +185,8 @@ def _forward(out: Path, staging: Path, moves: Sequence[Move], disk: Disk) -> Non
     for m in moves:
         pending = m.after is None or _there(staging / m.new)
         if pending and m.before is not None and sha256(out / m.name) == m.before:
+            if _there(staging / m.old):  # half a rename: to rename a file to itself would do nothing
+                disk.unlink(staging / m.old)
             disk.rename(out / m.name, staging / m.old)
     for folder in _folders(out, [m.name for m in moves if m.after is not None]):
         if not folder.is_dir():
@@ -209,7 +211,7 @@ def _back(out: Path, staging: Path, moves: Sequence[Move], disk: Disk) -> None:
 def _finish(out: Path, staging: Path, moves: Sequence[Move], disk: Disk) -> None:
     """The moves are done, or undone: first that is made to last, then the journal goes, and what nobody needs now."""
     folders = _folders(out, [m.name for m in moves])
-    for folder in (staging, out, *folders):
+    for folder in (out, *folders, staging):  # where the new files are now before where they came from
         if folder.is_dir():
             disk.sync(folder)
     disk.unlink(staging / JOURNAL)
