@@ -6,6 +6,7 @@ All weights and inputs are multiples of 1/8, so that float sums are exact and no
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -92,7 +93,9 @@ def rendered(name: str) -> dict[str, bytes]:
     q = replace(q, imported=replace(q.imported, sha256="0" * 64))
     p = plan(q.fixed, core)
     view = replace(flow.make_library(p, q, options), version="X.Y.Z")
-    files = {n: c for n, c in render_library(view).items() if not n.startswith("tg_")}
+    own = {n: c.decode() for n, c in render_library(view).items() if not n.startswith("tg_")}
+    # Which version a kernel has is no matter of these files.
+    files = {n: re.sub(r'(?<=#include "tg_)(\w+)_[0-9a-f]{8}\.h', r"\1_XXXXXXXX.h", c).encode() for n, c in own.items()}
     text = "".join(line.rstrip() + "\n" for line in dump(q.fixed).splitlines())
     return {**files, "graph.txt": text.encode()}
 

@@ -46,7 +46,11 @@ def single(seed: int) -> Single:
     """The layer of that seed. Families follow each other, so that any range of seeds has all of them."""
     family, make = FAMILIES[seed % len(FAMILIES)]
     rng = np.random.default_rng([seed, SALT])
-    graph = make(rng)
+    return with_values(seed, family, make(rng), rng)
+
+
+def with_values(seed: int, family: str, graph: Graph, rng: Rng) -> Single:
+    """A layer with random inputs and what numpy makes of them."""
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
     ins, out = graph.ins(node), graph.outs(node)[0]

@@ -13,6 +13,10 @@
 
 #include "tg_platform.h"
 
+#if TG_BIG_ENDIAN
+#error "DSP kernels read bytes as words of a little-endian core; build the model with --board native for this one"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

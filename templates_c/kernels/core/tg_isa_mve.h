@@ -12,6 +12,10 @@
 
 #include "tg_platform.h"
 
+#if TG_BIG_ENDIAN
+#error "Helium kernels read bytes as words of a little-endian core; build the model with --board native for this one"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -54,6 +54,17 @@
 #define TG_SMALL_CORE 0
 #endif
 
+/** The most significant byte of a word first. Kernels that read bytes as words refuse to compile then. */
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
+#define TG_BIG_ENDIAN (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+#elif defined(__ICCARM__)
+#define TG_BIG_ENDIAN (!__LITTLE_ENDIAN__)
+#elif defined(__BIG_ENDIAN__) || defined(__BIG_ENDIAN) || defined(__ARM_BIG_ENDIAN)
+#define TG_BIG_ENDIAN 1
+#else
+#define TG_BIG_ENDIAN 0
+#endif
+
 /* Implementation-defined in C; every supported compiler agrees. Another one must not compile at all. */
 TG_STATIC_ASSERT((-1 >> 1) == -1, right_shift_of_negative_is_arithmetic);
 TG_STATIC_ASSERT(sizeof(int) >= 4U, int_has_32_bits);

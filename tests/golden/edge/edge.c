@@ -13,13 +13,13 @@
 #include "edge.h"
 
 #include "edge_weights.h"
-#include "tg_add_s8_dsp_9ad1ada4.h"
-#include "tg_conv_s8_dsp_32848f75.h"
-#include "tg_dense_s8_4cc3c8bf.h"
-#include "tg_dwconv_s8_dsp_0e959c49.h"
-#include "tg_reduce_sum_s8_39184872.h"
-#include "tg_rows_s8_dsp_f085d461.h"
-#include "tg_row_1x4s4_t6_y4x1u1_dsp_a4b296fa.h"
+#include "tg_add_s8_dsp_XXXXXXXX.h"
+#include "tg_conv_s8_dsp_XXXXXXXX.h"
+#include "tg_dense_s8_XXXXXXXX.h"
+#include "tg_dwconv_s8_dsp_XXXXXXXX.h"
+#include "tg_reduce_sum_s8_XXXXXXXX.h"
+#include "tg_rows_s8_dsp_XXXXXXXX.h"
+#include "tg_row_1x4s4_t6_y4x1u1_dsp_XXXXXXXX.h"
 
 #if EDGE_BUILD_ID != 0xFDD6AE2DU
 #error "edge.c and edge.h come from different runs of tinygen"
@@ -29,6 +29,9 @@
 #endif
 #if defined(__arm__) && !defined(__ARM_FEATURE_DSP)
 #error "edge was generated for a core with the DSP extension (cortex-m4); build it again for this one"
+#endif
+#if TG_BIG_ENDIAN
+#error "edge was generated for a little-endian core (cortex-m4); build it with --board native for this one"
 #endif
 
 /* conv 3x3 s2x2, 1x8x8x3 -> 1x4x4x4; dsp kernel, one of 5 for balanced. ONNX "/stem/Conv",

@@ -4,7 +4,7 @@
  */
 #include "edge_weights.h"
 
-#include "tg_platform_fb38f717.h"
+#include "tg_platform_XXXXXXXX.h"
 
 #if EDGE_WEIGHTS_ID != 0xFDD6AE2DU
 #error "edge_weights.c and edge_weights.h come from different runs of tinygen"

@@ -4,7 +4,7 @@
  */
 #include "pair_weights.h"
 
-#include "tg_platform_fb38f717.h"
+#include "tg_platform_XXXXXXXX.h"
 
 #if PAIR_WEIGHTS_ID != 0x0A50317EU
 #error "pair_weights.c and pair_weights.h come from different runs of tinygen"

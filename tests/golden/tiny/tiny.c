@@ -10,8 +10,8 @@
 #include "tiny.h"
 
 #include "tiny_weights.h"
-#include "tg_dense_s8_4cc3c8bf.h"
-#include "tg_softmax_s8_da2fabd2.h"
+#include "tg_dense_s8_XXXXXXXX.h"
+#include "tg_softmax_s8_XXXXXXXX.h"
 
 #if TINY_BUILD_ID != 0x3AF8C878U
 #error "tiny.c and tiny.h come from different runs of tinygen"

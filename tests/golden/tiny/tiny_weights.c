@@ -4,7 +4,7 @@
  */
 #include "tiny_weights.h"
 
-#include "tg_platform_fb38f717.h"
+#include "tg_platform_XXXXXXXX.h"
 
 #if TINY_WEIGHTS_ID != 0x3AF8C878U
 #error "tiny_weights.c and tiny_weights.h come from different runs of tinygen"
