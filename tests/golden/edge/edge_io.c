@@ -47,10 +47,11 @@ void edge_quantize_input(const float *x, int8_t *q)
 
 void edge_dequantize_output(const int8_t *q, float *y)
 {
+    const float scale = EDGE_OUTPUT_SCALE; /* C may evaluate the constant itself with more bits */
     uint32_t n = 0U;
 
     for (uint32_t i = 0U; i < 2U; i++) {
-        y[i] = EDGE_OUTPUT_SCALE * (float)((int32_t)q[n] - EDGE_OUTPUT_ZERO_POINT);
+        y[i] = scale * (float)((int32_t)q[n] - EDGE_OUTPUT_ZERO_POINT);
         n++;
     }
 }

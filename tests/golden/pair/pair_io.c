@@ -57,10 +57,11 @@ void pair_quantize_input1(const float *x, int8_t *q)
 
 void pair_dequantize_output0(const int8_t *q, float *y)
 {
+    const float scale = PAIR_OUTPUT0_SCALE; /* C may evaluate the constant itself with more bits */
     uint32_t n = 0U;
 
     for (uint32_t i = 0U; i < 3U; i++) {
-        y[i] = PAIR_OUTPUT0_SCALE * (float)((int32_t)q[n] - PAIR_OUTPUT0_ZERO_POINT);
+        y[i] = scale * (float)((int32_t)q[n] - PAIR_OUTPUT0_ZERO_POINT);
         n++;
     }
 }
@@ -79,10 +80,11 @@ uint32_t pair_argmax_output0(const int8_t *q)
 
 void pair_dequantize_output1(const int8_t *q, float *y)
 {
+    const float scale = PAIR_OUTPUT1_SCALE; /* C may evaluate the constant itself with more bits */
     uint32_t n = 0U;
 
     for (uint32_t i = 0U; i < 4U; i++) {
-        y[i] = PAIR_OUTPUT1_SCALE * (float)((int32_t)q[n] - PAIR_OUTPUT1_ZERO_POINT);
+        y[i] = scale * (float)((int32_t)q[n] - PAIR_OUTPUT1_ZERO_POINT);
         n++;
     }
 }

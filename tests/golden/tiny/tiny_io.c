@@ -45,10 +45,11 @@ void tiny_quantize_input(const float *x, int8_t *q)
 
 void tiny_dequantize_output(const int8_t *q, float *y)
 {
+    const float scale = TINY_OUTPUT_SCALE; /* C may evaluate the constant itself with more bits */
     uint32_t n = 0U;
 
     for (uint32_t i = 0U; i < 3U; i++) {
-        y[i] = TINY_OUTPUT_SCALE * (float)((int32_t)q[n] - TINY_OUTPUT_ZERO_POINT);
+        y[i] = scale * (float)((int32_t)q[n] - TINY_OUTPUT_ZERO_POINT);
         n++;
     }
 }
