@@ -37,6 +37,6 @@ def test_kernels_for_little_endian_cores_refuse_others(tmp_path: Path, require_t
             done = run(("arm-none-eabi-gcc", *flags, source.name), folder, 60.0)
             own = source.name.startswith(f"{model.name}.") or source.stem[:-9].endswith(("_dsp", "_mve"))
             refused = model.set not in ANY_ORDER and own
-            assert ("build it with --board native" in done.stderr or "build the model with" in done.stderr) == refused, (
-                f"{source.name}: {done.stderr}"
-            )
+            assert (
+                "build it with --board native" in done.stderr or "build the model with" in done.stderr
+            ) == refused, f"{source.name}: {done.stderr}"
