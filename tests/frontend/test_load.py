@@ -219,7 +219,7 @@ BROKEN: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     "no_maker": (no_maker, '"elsewhere" is made by no node'),
     "cycle": (cycle, "depends on its own output"),
     "complex": (complex_input, "complex64"),
-    "integer": (integer_input, "is int64; tinygen takes float, int8 and uint8"),
+    "integer": (integer_input, "is int64; tinygen takes float, int8"),
     "sequence": (sequence_input, "sequence"),
     "no_shape": (no_shape, "has no shape"),
     "open": (open_dimension, "--input-shape x0=1,N"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen.errors import DataError
 from tinygen.numerics import Array
+from tinygen.ops.extreme import MASKED
 
 
 class SqnrMeter:
@@ -26,6 +27,8 @@ class SqnrMeter:
             raise ValueError(f"shapes {reference.shape} and {quantised.shape} differ")
         r = reference.astype(np.float64).ravel()
         d = r - quantised.astype(np.float64).ravel()
+        if np.any(hidden := np.abs(r) >= MASKED):
+            r, d = r[~hidden], d[~hidden]  # what a mask hides is no signal
         self.signal += float(r @ r)
         self.noise += float(d @ d)
         self.count += r.size

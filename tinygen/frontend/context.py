@@ -55,7 +55,8 @@ Result = Tensor | Value | Sequence[Tensor | Value]
 
 @dataclass(frozen=True)
 class View:
-    """An ONNX node, as its importer sees it. Inputs left out are None; `used` says which outputs somebody reads."""
+    """An ONNX node, as its importer sees it. Inputs left out are None; `used` says which outputs somebody reads, and
+    `to_softmax` that the first goes into softmaxes and nowhere else."""
 
     name: str
     op_type: str
@@ -64,6 +65,7 @@ class View:
     ins: tuple[Value | None, ...]
     outs: tuple[str, ...]
     used: tuple[bool, ...]
+    to_softmax: bool = False
 
     def integer(self, name: str, default: int) -> int:
         return int(self.attrs.get(name, default))
@@ -155,6 +157,7 @@ class Builder:
     reserved: set[str] = field(default_factory=set)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    made: dict[str, Node] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _pending: list[Node] = field(default_factory=list)
     _node_names: set[str] = field(default_factory=set)
@@ -201,7 +204,9 @@ class Builder:
         bad = int(array.size - np.isfinite(array).sum())
         if bad:
             raise Unsupported(
-                f'constant "{hint}" holds {bad} NaN or infinite values', "Check the training or the export."
+                f'constant "{hint}" {list(array.shape)} holds NaN or infinite values: {bad} of {array.size}',
+                "Where they are weights the training diverged: export a good state. A mask of -inf is taken where a "
+                "Softmax follows it.",
             )
         if array.size == 0:
             raise Unsupported(f'constant "{hint}" is empty')
@@ -252,7 +257,9 @@ class Builder:
                 label, i = f"{stem}_{i}", i + 1
             self._node_names.add(label)
             names = tuple(rename.get(i, i) for i in n.inputs), tuple(rename.get(o, o) for o in n.outputs)
-            self.nodes.append(Node(label, n.op, *names, (base,)))
+            node = Node(label, n.op, *names, (base,))
+            self.nodes.append(node)
+            self.made |= dict.fromkeys(node.outputs, node)
         self._pending = []
         values: dict[str, Value] = {}
         for name, value in results:

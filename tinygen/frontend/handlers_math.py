@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Result, Unsupported, Value, View
+from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, Value, View
+from tinygen.frontend.mask import additive_mask
 from tinygen.frontend.weights import in_int8, weight_quant
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
@@ -16,7 +17,6 @@ from tinygen.ops import (
     Add,
     ArgMax,
     Dense,
-    Expand,
     Extreme,
     LogSoftmax,
     LogSumExp,
@@ -121,14 +121,14 @@ def clip(b: Builder, n: View) -> Result:
     return n.act() if expr == "x" else b.emit(Unary(expr, "clip"), n.act())
 
 
-def _scalar(value: object) -> float | None:
+def scalar_of(value: object) -> float | None:
     """The number, when an operand is a constant of one element."""
     if isinstance(value, Known) and value.array.size == 1:
         return float(value.array.reshape(-1)[0])
     return None
 
 
-def _apply(b: Builder, expr: Expr, label: str, x: Tensor, like: object) -> Tensor:
+def apply(b: Builder, expr: Expr, label: str, x: Tensor, like: object) -> Tensor:
     """A Unary on x; a constant operand `like` of higher rank (1, 1, ...) raises the rank of the result as in ONNX."""
     y = b.emit(Unary(expr, label), x)
     rank = like.array.ndim if isinstance(like, Known) else 0
@@ -136,11 +136,11 @@ def _apply(b: Builder, expr: Expr, label: str, x: Tensor, like: object) -> Tenso
 
 
 def power(b: Builder, n: View) -> Result:
-    base, exponent = _scalar(n.ins[0]), _scalar(n.ins[1])
+    base, exponent = scalar_of(n.ins[0]), scalar_of(n.ins[1])
     if exponent is not None:
-        return n.act() if exponent == 1.0 else _apply(b, ("Pow", "x", exponent), "pow", n.act(), n.ins[1])
+        return n.act() if exponent == 1.0 else apply(b, ("Pow", "x", exponent), "pow", n.act(), n.ins[1])
     if base is not None:
-        return _apply(b, ("Pow", base, "x"), "pow", n.act(1), n.ins[0])
+        return apply(b, ("Pow", base, "x"), "pow", n.act(1), n.ins[0])
     raise Unsupported("base or exponent must be a constant of one value", "Use multiplications for other powers.")
 
 
@@ -152,7 +152,7 @@ def _operands(b: Builder, n: View) -> tuple[Tensor, Tensor]:
 
 
 def add(b: Builder, n: View) -> Result:
-    return b.emit(Add(), *_operands(b, n))
+    return additive_mask(b, n) or b.emit(Add(), *_operands(b, n))
 
 
 def sub(b: Builder, n: View) -> Result:
@@ -173,16 +173,16 @@ def div(b: Builder, n: View) -> Result:
         with np.errstate(all="ignore"):
             inverse = 1.0 / d.array.astype(np.float64)
         return b.emit(Mul(), n.act(), b.const(inverse, f"{d.name or n.name}/inverse"))
-    c = _scalar(n.ins[0])
+    c = scalar_of(n.ins[0])
     if c is not None:
-        return _apply(b, ("Div", c, "x"), "div", n.act(1), n.ins[0])
+        return apply(b, ("Div", c, "x"), "div", n.act(1), n.ins[0])
     if isinstance(n.ins[0], Known):
         inverse_x = b.emit(Unary(("Reciprocal", "x"), "reciprocal"), n.act(1))
         return b.emit(Mul(), b.const(n.ins[0], f"{n.name}/a"), inverse_x)
     raise Unsupported("division of two activations", "Divide by a constant, or rewrite the layer without a division.")
 
 
-def _fold(b: Builder, values: Sequence[object], step: Callable[[Tensor, Tensor], Tensor], hint: str) -> Tensor:
+def fold_operands(b: Builder, values: Sequence[object], step: Callable[[Tensor, Tensor], Tensor], hint: str) -> Tensor:
     """((v0 . v1) . v2)..."""
     tensors = [b.tensor(v, hint) for v in values]  # type: ignore[arg-type]
     total = tensors[0]
@@ -205,7 +205,7 @@ def _constants_last(values: Sequence[Value], pick: Callable[[Array, Array], Arra
 def total(b: Builder, n: View) -> Result:
     """Sum and Mean of any number of tensors."""
     values = _constants_last([v for v in n.ins if v is not None], np.add)
-    y = _fold(b, values, lambda a, c: b.emit(Add(), a, c), f"{n.name}/operand")
+    y = fold_operands(b, values, lambda a, c: b.emit(Add(), a, c), f"{n.name}/operand")
     if n.op_type == "Mean" and len(n.ins) > 1:
         y = b.emit(Mul(), y, b.const(np.array(1.0 / len(n.ins)), f"{n.name}/share"))
     return y
@@ -215,51 +215,20 @@ def extreme(b: Builder, n: View) -> Result:
     """Max and Min of any number of tensors. Against a number a clamp."""
     largest = n.op_type == "Max"
     values = [v for v in n.ins if v is not None]
-    numbers = [v for v in values if _scalar(v) is not None]
-    others = _constants_last([v for v in values if _scalar(v) is None], np.maximum if largest else np.minimum)
-    y = _fold(b, others, lambda p, q: b.emit(Extreme(largest), p, q), f"{n.name}/operand")
+    numbers = [v for v in values if scalar_of(v) is not None]
+    others = _constants_last([v for v in values if scalar_of(v) is None], np.maximum if largest else np.minimum)
+    y = fold_operands(b, others, lambda p, q: b.emit(Extreme(largest), p, q), f"{n.name}/operand")
     for v in numbers:
-        c = _scalar(v)
+        c = scalar_of(v)
         assert c is not None
         expr = clip_expr(c, math.inf) if largest else clip_expr(-math.inf, c)
-        y = _apply(b, expr, "clip", y, v)
+        y = apply(b, expr, "clip", y, v)
     return y
-
-
-def constant_condition(n: View) -> str | None:
-    """The condition is constant.
-
-    Choices that depend on the data are not supported."""
-    return None if n.is_known(0) else "a condition computed from the input"
-
-
-def where(b: Builder, n: View) -> Result:
-    """condition * x + (1 - condition) * y, for a constant condition."""
-    mask = n.array(0, "the condition").astype(np.float32)
-    shapes = [v.array.shape if isinstance(v, Known) else n.act(i).shape for i, v in enumerate(n.ins)]
-    try:
-        want = tuple(int(d) for d in np.broadcast_shapes(*shapes))
-    except ValueError as e:
-        raise Unsupported(str(e)) from e
-    parts = []
-    for i, m in ((1, mask), (2, 1 - mask)):
-        v = n.ins[i]
-        if isinstance(v, Known):
-            chosen = np.where(m != 0, v.array.astype(np.float32), np.float32(0))
-            if np.any(chosen):
-                parts.append(b.const(chosen, f"{n.name}/choice"))
-        elif np.any(m):
-            parts.append(b.emit(Mul(), n.act(i), b.const(m, f"{n.name}/mask")))
-    if all(p.const is not None for p in parts):  # no activation is chosen anywhere
-        total = sum((p.array for p in parts), np.zeros((), np.float32))
-        return Known(np.broadcast_to(total, want).copy())
-    y = _fold(b, [Act(p) for p in parts], lambda a, c: b.emit(Add(), a, c), "")
-    return y if y.shape == want else b.emit(Expand(want), y)
 
 
 def prelu(b: Builder, n: View) -> Result:
     x = n.act()
-    slope = _scalar(n.ins[1])
+    slope = scalar_of(n.ins[1])
     if slope is not None:
         return b.emit(Unary(leaky(slope), "prelu"), x)
     if isinstance(n.ins[1], Known):
@@ -452,40 +421,11 @@ def argmax(b: Builder, n: View) -> Result:
     return Act(b.reshape(y, reduced_shape(x.shape, (axis,), keep)), "int64")
 
 
-# Casts ----------------------------------------------------------------------------------------------------------------
-
-_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 11: "float64", 16: "bfloat16"}
-
-
-def cast(b: Builder, n: View) -> Result:
-    value, to = n.ins[0], _TYPES.get(n.integer("to", 0), "")
-    if n.op_type == "CastLike":
-        like = n.ins[1]
-        to = like.elem if isinstance(like, Act) else like.array.dtype.name if isinstance(like, Known) else ""
-    if not isinstance(value, Act):  # CastLike of a constant
-        known = n.known(0, "the input")
-        return Known(known.array.astype(to if to in ("int32", "int64") else "float32"), known.name, known.quant)
-    if value.code is not None:
-        if to in FLOAT_TYPES and value.code.scale == (1.0,):
-            return Act(value.tensor, to)  # the number itself, an image say: its quantisation has scale 1
-        raise Unsupported(f"a cast of quantised {value.elem} to {to}", "Use DequantizeLinear.")
-    if to in FLOAT_TYPES:
-        return Act(value.tensor, to)
-    if to in ("int32", "int64"):
-        if value.elem in ("int32", "int64"):
-            return Act(value.tensor, to)
-        truncate: Expr = ("Mul", ("Sign", "x"), ("Floor", ("Abs", "x")))
-        return Act(b.emit(Unary(truncate, "truncate"), value.tensor), to)
-    raise Unsupported(
-        f"a cast of {value.elem} to {to}", "Keep activations float; only float and int32/int64 casts are known."
-    )
-
-
 MATH: dict[str, Handler] = {
     **{name: Handler(unary, notes="a table of 256 values") for name in (*FUNCTIONS_OF_ONE, *PRIMITIVES)},
     "Clip": Handler(clip, notes="constant bounds"),
     "Pow": Handler(power, notes="constant exponent, or constant base"),
-    "Add": Handler(add),
+    "Add": Handler(add, notes="of -inf or the like: a mask in front of Softmax"),
     "Sub": Handler(sub),
     "Mul": Handler(mul),
     "Div": Handler(div, notes="not of two activations"),
@@ -493,7 +433,6 @@ MATH: dict[str, Handler] = {
     "Mean": Handler(total),
     "Max": Handler(extreme),
     "Min": Handler(extreme),
-    "Where": Handler(where, (constant_condition,)),
     "PRelu": Handler(prelu),
     "Gemm": Handler(gemm, (one_constant_factor,)),
     "MatMul": Handler(matmul, (one_constant_factor,)),
@@ -505,6 +444,4 @@ MATH: dict[str, Handler] = {
     "Softmax": Handler(softmax, notes="at most 4096 values"),
     "LogSoftmax": Handler(softmax, notes="at most 4096 values"),
     "ArgMax": Handler(argmax, notes="at most 256 values"),
-    "Cast": Handler(cast),
-    "CastLike": Handler(cast),
 }

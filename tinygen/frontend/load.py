@@ -168,10 +168,11 @@ def _check_initialisers(path: Path, graph: GraphProto) -> None:
                 f'{path}: weights "{t.name}" of shape {list(t.dims)}, {type_name(t.data_type)}, do not match '
                 f"their data ({have} bytes). The file is damaged: copy or export it again."
             ) from e
-        # A single infinite value is a Clip without bound, not a broken weight.
+        # A single infinite value is a Clip without bound, not a broken weight; -inf among numbers may be a mask.
         if a.dtype.kind == "f" or t.data_type == TensorProto.BFLOAT16:
-            wrong = int(a.size - np.isfinite(a.astype(np.float32) if a.dtype.kind != "f" else a).sum())
-            if wrong and (a.size > 1 or np.isnan(a).any()):
+            real = a.astype(np.float32) if a.dtype.kind != "f" else a
+            wrong = int(a.size - np.isfinite(real).sum())
+            if wrong and (a.size > 1 or np.isnan(real).any()) and wrong > np.isneginf(real).sum():
                 bad.append(f'  "{t.name}" {list(t.dims)}: {wrong} of {a.size}')
     if bad:
         shown = "\n".join(bad[:20] + ([f"  ... and {len(bad) - 20} more"] if len(bad) > 20 else []))

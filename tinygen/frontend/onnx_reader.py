@@ -51,6 +51,10 @@ class Imported:
     output_types: tuple[str, ...]
 
 
+#: Operators that only move values: they may stand between a mask and its Softmax.
+_MOVING = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Cast", "Dropout")
+
+
 class _Missing:
     """The value of a refused node whose shape is not known either."""
 
@@ -256,6 +260,10 @@ class _Walk:
         self.inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
         names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
         self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
+        self.readers: dict[str, list[NodeProto]] = {}
+        for n in model.graph.node:
+            for i in reads(n):
+                self.readers.setdefault(i, []).append(n)
         self.read = {i for n in model.graph.node for i in reads(n)} | {o.name for o in model.graph.output}
         narrow = set()
         for t in model.graph.initializer:
@@ -268,10 +276,7 @@ class _Walk:
 
     def inputs(self) -> list[tuple[Port, str]]:
         """Make the graph's inputs; those nobody reads are left out."""
-        consumers: dict[str, list[NodeProto]] = {}
-        for n in self.graph.node:
-            for i in n.input:
-                consumers.setdefault(i, []).append(n)
+        consumers = self.readers
         arrays = {k: v.array for k, v in self.values.items() if isinstance(v, Known)}
         ports = []
         for v in self.graph.input:
@@ -336,6 +341,7 @@ class _Walk:
             known,
             tuple(node.output),
             tuple(bool(o) and o in self.read for o in node.output),
+            self.to_softmax(node.output[0]),
         )
         self.builder.begin(base)
         try:
@@ -351,6 +357,20 @@ class _Walk:
                 self.refuse(base, node, what, "Export the model again.")
         self.builder.abandon()
         self.stand_in(node)
+
+    def to_softmax(self, name: str) -> bool:
+        """Does a tensor go into softmaxes and nowhere else, moved on the way at the most?"""
+        names, seen = [name], {o.name for o in self.graph.output}
+        while names:
+            name = names.pop()
+            readers = self.readers.get(name, [])
+            if name in seen or not readers:
+                return False
+            seen.add(name)
+            names += [n.output[0] for n in readers if n.op_type in _MOVING]
+            if any(n.op_type not in (*_MOVING, "Softmax", "LogSoftmax") for n in readers):
+                return False
+        return True
 
     def inside(self, node: NodeProto) -> None:
         """Refuse what the graphs inside a refused node (If, Loop, Scan) hold and tinygen does not read at all."""

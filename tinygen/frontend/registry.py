@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import onnx
 
 from tinygen.frontend.context import Handler, limit_text
+from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
 from tinygen.frontend.handlers_shape import SHAPE
 from tinygen.frontend.handlers_spatial import SPATIAL
@@ -14,7 +15,7 @@ from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED
 
 #: Default domain.
-HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **SHAPE, **QUANTISED}
+HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **LOGIC, **SHAPE, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
 _RECURRENT = ("recurrent layers come in a later version", "Use a convolutional network, or unroll the layer.")

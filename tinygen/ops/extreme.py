@@ -12,6 +12,9 @@ from tinygen.numerics import Array
 from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Operator, Shape
 from tinygen.ops.broadcast import aligned, broadcast_call, operands
 
+#: Constants as far from zero are no numbers but a mask: "leave it" and "hide it" (frontend/mask.py).
+MASKED = 1e30
+
 
 @dataclass(frozen=True)
 class Extreme(Operator):
@@ -24,6 +27,10 @@ class Extreme(Operator):
     @property
     def title(self) -> str:
         return "max" if self.largest else "min"
+
+    def describe(self, ins: Sequence[Tensor]) -> str:
+        hides = any(t.const is not None and t.array.dtype.kind == "f" and np.any(t.array <= -MASKED) for t in ins)
+        return "mask" if hides else self.title
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         a, b = shapes

@@ -35,6 +35,8 @@ from tinygen.ops.base import (
 STEP_BITS = 7
 #: A table for int16 with an error above this, in steps, is no better than one for int8: half a step of that.
 COARSE = 128
+#: ONNX's numbers of the types.
+_FLOAT, _BOOL = 1, 9
 
 Expr = str | float | tuple[Any, ...]
 
@@ -48,6 +50,11 @@ def _sigmoid(x: Array) -> Array:
 
 def _softplus(x: Array) -> Array:
     return np.logaddexp(0.0, x)
+
+
+def _where(condition: Array, a: Array, b: Array) -> Array:
+    y: Array = np.where(condition != 0.0, a, b)
+    return y
 
 
 #: Function name: numpy meaning in float64. Names are ONNX's, so `to_onnx` writes them as they are.
@@ -86,11 +93,18 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "Softplus": _softplus,
     "Softsign": lambda x: x / (1.0 + np.abs(x)),
     "Relu": lambda x: np.maximum(x, 0.0),
+    "Greater": lambda a, b: (a > b).astype(np.float64),
+    "GreaterOrEqual": lambda a, b: (a >= b).astype(np.float64),
+    "Less": lambda a, b: (a < b).astype(np.float64),
+    "LessOrEqual": lambda a, b: (a <= b).astype(np.float64),
+    "Equal": lambda a, b: (a == b).astype(np.float64),
+    "Where": _where,
 }
 
-
+#: Those that say 1 for true and 0 for false.
+COMPARISONS = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal")
 #: Functions with jumps or poles.
-STEPS = {"Floor", "Ceil", "Round", "Sign", "Reciprocal", "Div", "Tan", "Log", "Pow"}
+STEPS = {"Floor", "Ceil", "Round", "Sign", "Reciprocal", "Div", "Tan", "Log", "Pow", "Where", *COMPARISONS}
 
 
 def evaluate(expr: Expr, x: Array) -> Array:
@@ -101,6 +115,43 @@ def evaluate(expr: Expr, x: Array) -> Array:
         return np.full_like(x, float(expr))
     with np.errstate(all="ignore"):
         return FUNCTIONS[expr[0]](*(evaluate(e, x) for e in expr[1:]))
+
+
+def is_truth(expr: Expr) -> bool:
+    """Is its value 1 or 0, a comparison or what logic makes of comparisons?"""
+    if not isinstance(expr, tuple):
+        return False
+    if expr[0] in ("Min", "Max"):
+        return all(is_truth(e) for e in expr[1:])
+    if expr[0] == "Sub" and expr[1] == 1.0:
+        return is_truth(expr[2])
+    if expr[0] == "Abs":
+        return isinstance(expr[1], tuple) and expr[1][0] == "Sub" and all(is_truth(e) for e in expr[1][1:])
+    return expr[0] in COMPARISONS
+
+
+def _slope(expr: Expr) -> float | None:
+    """The factor of x, where the expression is a multiple of x."""
+    if isinstance(expr, tuple) and expr[0] == "Mul" and "x" in expr[1:]:
+        return next((e for e in expr[1:] if isinstance(e, float)), None)
+    return None
+
+
+def choice(condition: Expr, a: Expr, b: Expr) -> Expr:
+    """a where the condition is true, b elsewhere. Where the pieces of x meet at the limit it is a clamp or a leaky
+    clamp, and said as such: that does not jump, and layers have it for nothing."""
+    if isinstance(condition, tuple) and condition[1] == "x" and isinstance(condition[2], float):
+        limit = condition[2]
+        below, above = (a, b) if condition[0].startswith("Less") else (b, a)
+        if condition[0] != "Equal":
+            if below == limit and above == "x":
+                return ("Max", "x", limit)
+            if below == "x" and above == limit:
+                return ("Min", "x", limit)
+            slope = _slope(below)
+            if limit == 0.0 and above == "x" and slope is not None:
+                return ("Max" if slope <= 1.0 else "Min", "x", below)
+    return ("Where", condition, a, b)
 
 
 def substitute(outer: Expr, inner: Expr) -> Expr:
@@ -182,18 +233,29 @@ class Unary(Operator):
 
         return jumps(self.expr)
 
+    @property
+    def is_truth(self) -> bool:
+        """Is its value 1 or 0? Then both must be representable, whichever calibration has seen."""
+        return is_truth(self.expr)
+
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (shapes[0],)
 
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        x = names[0]
+
         def write(e: Expr) -> str:
             if isinstance(e, str):
-                return names[0]
+                return x
             if isinstance(e, int | float):
                 return b.const(np.array(e, np.float32))
-            return b.op(e[0], [write(a) for a in e[1:]])
+            args = [write(a) for a in e[1:]]
+            if e[0] == "Where":
+                args[0] = b.op("Cast", args[:1], to=_BOOL)
+            y = b.op(e[0], args)
+            return b.op("Cast", [y], to=_FLOAT) if e[0] in COMPARISONS else y
 
-        return (b.op("Identity", [names[0]]) if isinstance(self.expr, str) else write(self.expr),)
+        return (b.op("Identity", [x]) if isinstance(self.expr, str) else write(self.expr),)
 
     def table(self, x: Tensor, out: Tensor) -> Array:
         """The output for each int8 input, index q + 128; for int16 that of every 128th, index (q + 32768) / 128, up to
@@ -241,4 +303,5 @@ class Unary(Operator):
                 "gelu", cls(("Mul", ("Mul", "x", 0.5), ("Add", ("Erf", ("Div", "x", 2**0.5)), 1.0)), "gelu"), ((1, 8),)
             ),
             Case("relu6", cls(clip_expr(0.0, 6.0), "relu6"), ((1, 8),)),
+            Case("where", cls(("Where", ("Less", "x", 0.5), "x", ("Sub", ("Mul", "x", 2.0), 0.5)), "where"), ((1, 9),)),
         )

@@ -9,20 +9,13 @@ from dataclasses import replace
 
 from tinygen.ir.types import Node
 from tinygen.ops import Add, Extreme, Mul, Unary
-from tinygen.ops.unary import Expr, clip_expr, is_longer, substitute
+from tinygen.ops.functions import expression_of
+from tinygen.ops.unary import Expr, is_longer, substitute
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 
 #: Functions and arguments of an expression: nothing that people write down is half as long.
 LONGEST = 160
-
-
-def _expression(op: Add | Mul | Extreme, a: Expr, b: Expr) -> Expr:
-    """What an operator of two operands computes."""
-    if isinstance(op, Extreme):
-        return ("Max" if op.largest else "Min", a, b)
-    name = "Mul" if isinstance(op, Mul) else ("Add" if op.sign > 0 else "Sub")
-    return substitute(clip_expr(op.lo, op.hi), (name, a, b))
 
 
 def _as_function(graph: Draft, node: Node) -> tuple[str, Expr] | None:
@@ -43,7 +36,7 @@ def _as_function(graph: Draft, node: Node) -> tuple[str, Expr] | None:
             roots.append(t.name)
     if len(set(roots)) != 1 or graph.tensors[roots[0]].shape != graph.outs(node)[0].shape:
         return None
-    return roots[0], _expression(node.op, *args)
+    return roots[0], expression_of(node.op, *args)
 
 
 def _through(graph: Draft, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
@@ -65,7 +58,7 @@ def _binary(graph: Draft, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | No
         (root_b, "x", b, via_b) if root_b == node.inputs[0] else (None, a, b, ()),
     ):
         if root is not None and graph.tensors[root].shape == graph.outs(node)[0].shape:
-            return root, _expression(node.op, ea, eb), via
+            return root, expression_of(node.op, ea, eb), via
     return None
 
 

@@ -125,8 +125,9 @@ def choose_quants(
     """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names; `wide`: those kept in
     int16, as `wide_tensors` gives them."""
     made = {out: node for node in graph.nodes for out in node.outputs}
-    # A padding value other than zero must be representable.
+    # A padding value other than zero must be representable, and so must "true".
     extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
+    extra |= {n.outputs[0]: 1.0 for n in graph.nodes if isinstance(n.op, Unary) and n.op.is_truth}
     known = inherited(graph)
 
     def pinned(t: Tensor) -> Quant | None:

@@ -325,6 +325,9 @@ _FUNCTIONS: dict[str, Step] = {
     "Sinh": torch.sinh, "Cosh": torch.cosh, "Asinh": torch.asinh, "Acosh": torch.acosh, "Atanh": torch.atanh,
     "Floor": torch.floor, "Ceil": torch.ceil, "Round": torch.round, "Sign": torch.sign, "Sigmoid": torch.sigmoid,
     "Softplus": functional.softplus, "Softsign": functional.softsign, "Relu": torch.relu,
+    "Greater": lambda a, b: (a > b).to(a.dtype), "GreaterOrEqual": lambda a, b: (a >= b).to(a.dtype),
+    "Less": lambda a, b: (a < b).to(a.dtype), "LessOrEqual": lambda a, b: (a <= b).to(a.dtype),
+    "Equal": lambda a, b: (a == b).to(a.dtype), "Where": lambda c, a, b: torch.where(c != 0, a, b),
 }  # fmt: skip
 
 
