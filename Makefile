@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 DIGITS := examples/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools venv lint models bench renew-benchmarks random sweep compilers clean distclean
+.PHONY: help demo test tools venv lint models bench renew-benchmarks random sweep compilers kills clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ sweep: venv ## the long sweep of single layers: every kernel on every emulated c
 
 compilers: venv ## the same plans by every compiler and for every CPU that is installed, as a table
 	$(VENV)/bin/python -m tests.compilers --output benchmarks/results/compilers.json
+
+kills: venv ## 5,000 kills aimed at the swap of the output folder, as a table
+	$(VENV)/bin/python -m tests.emit.kills
 
 clean: ## remove build output and caches
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.emit import kills
 from tests.emit.crash import Model, Traced, Tree, Unsynced, make_tree, read_tree
 from tinygen.emit import swap
 from tinygen.emit.swap import JOURNAL, recover
@@ -368,3 +369,10 @@ def test_staged_files_that_the_disk_lost_although_it_said_otherwise(disk: Path) 
                 recover(disk / "made/out", Unsynced())
                 assert below(disk / "made/out") == whole(OLD, **{"src/main.c": MINE})
                 shutil.rmtree(disk / "made")
+
+
+def test_kills(tmp_path: Path) -> None:
+    """A sample of `make kills`."""
+    outcomes = kills.run(60, tmp_path)
+    assert sum(n for kind, n in outcomes.items() if kind.startswith("then")) == 60
+    assert outcomes["in the swap"] > 5
