@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.build.process import run
+from tinygen.build.process import run, with_temporary
 from tinygen.errors import MissingToolError, ToolError
 from tinygen.files import replace_file, work_folder
 
@@ -141,8 +141,8 @@ def _write_scons_shim(folder: Path) -> None:
             replace_file(path, text.encode())  # whole, for a run of PlatformIO beside this one
 
 
-def _environment() -> Mapping[str, str]:
-    return os.environ | {
+def _environment(temporary: Path) -> Mapping[str, str]:
+    return with_temporary(temporary) | {
         "PLATFORMIO_CORE_DIR": str(core_dir()),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",
@@ -156,7 +156,8 @@ def _pio(arguments: Sequence[str], project_dir: Path, timeout: float) -> tuple[i
     """Exit code and all output of a `pio` command."""
     command = (sys.executable, "-m", "platformio", *arguments)
     doing = f"PlatformIO, pio {arguments[0]}"
-    result = run(command, project_dir, timeout, _environment(), merge=True, doing=doing)
+    with work_folder() as folder:
+        result = run(command, project_dir, timeout, _environment(folder), merge=True, doing=doing)
     return result.exit_code, result.stdout
 
 

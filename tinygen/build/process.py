@@ -47,6 +47,11 @@ class RunResult:
     stderr: str
 
 
+def with_temporary(folder: Path) -> dict[str, str]:
+    """The environment, with `folder` for temporary files: a compiler that is killed leaves some."""
+    return {**os.environ, "TMPDIR": str(folder)}
+
+
 class Group:
     """Commands run side by side, in threads; `end` kills those that still run, and those that would yet begin."""
 

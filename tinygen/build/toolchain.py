@@ -16,7 +16,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from tinygen.build.process import Group, RunResult, run
+from tinygen.build.process import Group, RunResult, run, with_temporary
 from tinygen.emit.resources import boards_dir
 from tinygen.errors import MissingToolError, ToolError
 from tinygen.targets.cores import KIB, Core, Machine
@@ -180,7 +180,7 @@ _ADVICE = "Set CC to another compiler of this computer if it is at fault; --veri
 def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, group: Group | None = None) -> None:
     """Run the compiler; `ToolError` with the lines that say what is wrong, or for the linker with what does not fit."""
     doing = f"compiling {what}" if "-c" in arguments else f"linking {what}"
-    result = run((*toolchain.cc, *arguments), cwd, COMPILE_TIMEOUT_S, group=group, doing=doing)
+    result = run((*toolchain.cc, *arguments), cwd, COMPILE_TIMEOUT_S, with_temporary(cwd), group=group, doing=doing)
     if result.exit_code == 0:
         return
     name = Path(toolchain.cc[0]).name

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tinygen.build.elf import Image
-from tinygen.build.process import run
+from tinygen.build.process import run, with_temporary
 from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
 from tinygen.emit.resources import templates_dir
@@ -75,7 +75,7 @@ def plugin() -> Path:
     with work_folder() as work:
         made = work / "counter.so"
         command = (*compiler.cc, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(made), str(source))
-        result = run(command, work, COMPILE_TIMEOUT_S, doing="compiling the counter")
+        result = run(command, work, COMPILE_TIMEOUT_S, with_temporary(work), doing="compiling the counter")
         if result.exit_code != 0 or not made.is_file():
             said = "\n".join(result.stderr.splitlines()[:8]) or "(it said nothing)"
             raise ToolError(

@@ -1,0 +1,146 @@
+"""Ctrl-C, SIGTERM and SIGHUP at any instant: one line, the signal's exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.errors import models as m
+from tests.errors.cases import Command, Place, contents, make_place
+from tests.errors.test_no_harm import ROOT
+from tinygen import stop
+
+#: What `main` does first; what Python itself does before it (some 20 ms) is not ours.
+START = "import os; from tinygen import stop; stop.install(); os.write(1, b'!'); from tinygen.cli import main; main()"
+LINE = "stopped: what was begun is cleared away.\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return make_place(tmp_path, monkeypatch)
+
+
+def begin(command: Command) -> subprocess.Popen[bytes]:
+    """The command as a process that has just reached its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b"!"
+    return process
+
+
+def still_there(place: Place) -> list[str]:
+    """Command lines of living processes that were given this place's folder for temporary files."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"TMPDIR={place.folder}/tmp".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # gone, or not ours to read
+            continue
+    return found
+
+
+def orphans(place: Place) -> list[str]:
+    """Those that still live after some time: who was killed takes a moment to die."""
+    for _ in range(100):
+        if not (found := still_there(place)):
+            return []
+        time.sleep(0.02)
+    return found
+
+
+def stop_often(place: Place, command: Command, count: int, seed: int) -> Counter[str]:
+    """Stop a command at random instants; a count of how it ended."""
+    rng = random.Random(seed)
+    start = time.monotonic()
+    process = begin(command)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    whole = time.monotonic() - start
+    new = contents(place.folder)
+    ended: Counter[str] = Counter()
+    for i in range(count):
+        number = stop.SIGNALS[i % len(stop.SIGNALS)]
+        other = place.build(place.model(m.dense(layer=f"/layer{i}"), "other.onnx"), "--name", "net", verify="board")
+        ours = begin(other)
+        time.sleep(rng.random() * whole * 1.05)
+        ours.send_signal(number)
+        out, err = ours.communicate(timeout=60)
+        text = err.decode()
+        assert "Traceback" not in text, text
+        assert orphans(place) == []
+        after = contents(place.folder)
+        after.pop("other.onnx")
+        if ours.returncode == 0:
+            ended["finished"] += 1
+        else:
+            assert ours.returncode == 128 + number, text
+            assert text.endswith(LINE)
+            assert not out
+            ended["stopped" if after == new else "stopped after the swap"] += 1
+        if after != new:
+            changed = {k.split("/")[0] for k in after.keys() | new.keys() if after.get(k) != new.get(k)}
+            assert changed == {"out"}, sorted(after.keys() ^ new.keys())
+            assert f"/layer{i}" in (place.out / "plan.json").read_text()
+            assert not [k for k in after if ".tinygen-" in k]
+            new = after
+    return ended
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(300, marks=pytest.mark.slow)])
+def test_a_build_stopped_at_any_instant(place: Place, require_tool: Callable[[str], None], count: int) -> None:
+    for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    ended = stop_often(place, place.build(place.model(), verify="board"), count, seed=count)
+    print(dict(ended))
+    assert ended["stopped"] >= count // 2
+
+
+def test_stopped_again_and_again(place: Place) -> None:
+    """Impatience changes nothing."""
+    process = begin(place.build(place.model()))
+    time.sleep(0.3)
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode() == LINE
+
+
+def test_a_terminal_gets_its_cursor_back(place: Place) -> None:
+    """Ctrl-C on a real terminal, where bars are shown."""
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", START, *place.build(place.model())])
+    said = b""
+    deadline = time.monotonic() + 60
+    while b"calibrating" not in said and b"Wrote" not in said:
+        assert time.monotonic() < deadline
+        said += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # closed at the other end
+            break
+        if not data:
+            break
+        said += data
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, 130)
+    assert b"Traceback" not in said
+    assert said.count(b"\x1b[?25l") <= said.count(b"\x1b[?25h")
