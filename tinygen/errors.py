@@ -1,20 +1,43 @@
 """The errors a user can meet: what went wrong, where, what was found, what is allowed, what to do.
 
 Every error that tinygen raises on purpose is a `TinygenError`; the command line prints its text and exits with
-`exit_code`, without a traceback. Anything else that escapes is a bug in tinygen (exit code 70). A command line that
-makes no sense ends with 2, as click has it.
+`exit_code`, without a traceback. Anything else that escapes is a bug in tinygen (70, sysexits' EX_SOFTWARE). A command
+line that makes no sense ends with 64 (EX_USAGE). README has the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+#: A command line that makes no sense, and a fault in tinygen itself (sysexits).
+EXIT_USAGE, EXIT_FAULT = 64, 70
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """ " Did you mean a or b?" for the names closest to a misspelt word; nothing when none is close."""
+    known = dict.fromkeys(names)
+    same = [n for n in known if n.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word[:100], known, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 class TinygenError(Exception):
-    """Base of all errors with a message meant for the user."""
+    """Base of all errors with a message meant for the user. `report`: what was found out before, for --json."""
 
     exit_code = 1
+
+    def __init__(self, message: str, report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = dict(report or {})
+
+    @property
+    def kind(self) -> str:
+        """One word for programs: "model", "data", "target"..."""
+        words = re.findall("[A-Z][a-z]+", type(self).__name__.removesuffix("Error"))
+        return "_".join(words).lower()
 
 
 class ModelError(TinygenError):

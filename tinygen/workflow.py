@@ -27,7 +27,7 @@ from tinygen.emit.library import kernel_files, render_library
 from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.emit.writer import check_output, write_folder
-from tinygen.errors import DataError, MissingToolError, TargetError
+from tinygen.errors import DataError, MissingToolError, TargetError, did_you_mean
 from tinygen.flow.check import NOT_CHECKED, ImportCheck, check_import
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
@@ -220,7 +220,8 @@ def calibrate(
     `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones.
     """
     if method not in METHODS:
-        raise DataError(f'no calibration method "{method}"; tinygen has {", ".join(METHODS)}')
+        known = f"{', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
+        raise DataError(f'no calibration method "{method}"; tinygen has {known}')
     inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
     activations = [o for n in graph.nodes for o in n.outputs]
     model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))

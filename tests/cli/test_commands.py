@@ -289,7 +289,7 @@ def test_ops(tmp_path: Path) -> None:
 )
 def test_wrong_usage(arguments: tuple[str, ...], place: Path) -> None:
     said = tinygen(*arguments, cwd=place)
-    assert said.code == 2
+    assert said.code == 64
     assert said.out == ""
     assert said.err.startswith("Usage: ")
     assert "Traceback" not in said.err

@@ -20,8 +20,8 @@ from tests.errors import models
 from tinygen import cli, stop
 from tinygen.numerics import Array
 
-# Exit codes, as tinygen/errors.py gives them; a command line that makes no sense ends like a broken model.
-USAGE = MODEL = 2
+# Exit codes, as tinygen/errors.py gives them.
+USAGE, MODEL = 64, 2
 DATA, TARGET, TOOL, OUTPUT, VERIFY = 3, 4, 5, 6, 7
 
 SCREEN_LINES = 24

@@ -8,6 +8,7 @@ import pytest
 
 from tests.errors import broken_compression, broken_data, broken_models, broken_profiles, broken_surroundings
 from tests.errors.cases import SCREEN_LINES, Case, contents, make_place, run
+from tests.errors.words import gaps
 
 CASES = (
     *broken_models.CASES,
@@ -27,6 +28,7 @@ def test_broken(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert result.code == case.code, result.text
     for part in (case.where, case.found, case.help):
         assert part in result.text
+    assert not gaps(result.stderr.strip())
     assert "Traceback" not in result.text
     assert "fault in tinygen" not in result.text
     assert not result.stdout

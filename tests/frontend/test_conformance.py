@@ -17,6 +17,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.errors.words import gaps_in
 from tests.frontend.support import real, run_ours, save
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import read_onnx
@@ -251,8 +252,9 @@ def test_node(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(_LISTED))
 def test_refused(name: str, tmp_path: Path) -> None:
     assert name in _cases(), "stale: there is no such test any more"
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError) as caught:
         _imported(_cases()[name], tmp_path)
+    assert not gaps_in(caught.value)
 
 
 def test_different_exist() -> None:

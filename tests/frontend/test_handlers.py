@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.errors.words import gaps_in
 from tests.frontend.support import check, import_model, one_node, ops_of, parse
 from tinygen.errors import ModelError
 from tinygen.frontend.opsets import MAX_OPSET, runtime_opset
@@ -573,3 +574,4 @@ def test_limits(model: Any, expected: str, tmp_path: Path) -> None:
         import_model(tmp_path, model, input_shapes=given)
     assert expected in str(caught.value)
     assert "what would help" in str(caught.value)
+    assert not gaps_in(caught.value)

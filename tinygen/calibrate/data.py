@@ -153,7 +153,7 @@ def _magic(file: Path) -> str:
         with file.open("rb") as stream:
             head = stream.read(6)
     except OSError as error:
-        raise DataError(f'data file "{file}" cannot be opened: {error.strerror}.') from error
+        raise DataError(f'data file "{file}" cannot be opened: {error.strerror or error}.') from error
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "npz"
     if head == b"\x93NUMPY":
@@ -206,7 +206,7 @@ def _read_folder(folder: Path, ports: Sequence[Port], limit: int | None) -> tupl
     try:
         files = sorted((f for f in folder.iterdir() if f.suffix == ".npy" and f.is_file()), key=lambda f: f.name)
     except OSError as error:
-        raise DataError(f'folder "{folder.name}" cannot be read: {error.strerror}.') from error
+        raise DataError(f'folder "{folder.name}" cannot be read: {error.strerror or error}.') from error
     label_file = folder / "y.npy"
     parts: list[tuple[Array, str]] = []
     count = 0

@@ -64,7 +64,8 @@ def _failure(action: str, error: Exception) -> ModelError:
         match = pattern.search(text)
         if match:
             parts = match.groupdict()
-            where = f'{parts.get("op") or "node"} "{parts["name"]}": '
+            name = f' "{parts["name"]}"' if parts["name"] else ""
+            where = f"{parts.get('op') or 'node'}{name}: "
             break
     # The prefix holds an error code and paths of onnxruntime's own sources.
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)

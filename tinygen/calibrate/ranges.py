@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from tinygen.calibrate.floatrun import FloatModel, Progress, quiet
-from tinygen.errors import DataError, ModelError
+from tinygen.errors import DataError, ModelError, did_you_mean
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
 
@@ -184,7 +184,9 @@ def collect(
 def estimate(histogram: Histogram, method: str, percentile: float = DEFAULT_PERCENTILE) -> Range:
     """The range to quantise. `percentile`: share of the values, in percent, that the method of that name keeps."""
     if method not in METHODS:
-        raise DataError(f'calibration method "{method}" is unknown; allowed: {", ".join(METHODS)}.')
+        raise DataError(
+            f'calibration method "{method}" is unknown; allowed: {", ".join(METHODS)}.{did_you_mean(method, METHODS)}'
+        )
     if not 50.0 < percentile <= 100.0:
         raise DataError(f"calibration percentile {percentile:g}: allowed is more than 50 and at most 100.")
     if histogram.exponent is None:

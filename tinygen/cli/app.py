@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -14,15 +15,12 @@ from tinygen.cli.commands import cli
 from tinygen.cli.compress import compress, fit
 from tinygen.cli.console import err, say
 from tinygen.cli.quantize import quantize
-from tinygen.errors import TinygenError, UnsupportedError
+from tinygen.errors import EXIT_FAULT, EXIT_USAGE, TinygenError, UnsupportedError
 from tinygen.version import VERSION
 
 cli.add_command(compress)
 cli.add_command(fit)
 cli.add_command(quantize)
-
-#: Exit code of a fault in tinygen itself (sysexits' EX_SOFTWARE).
-EXIT_FAULT = 70
 
 
 def _fault(e: Exception) -> str:
@@ -36,6 +34,16 @@ def _fault(e: Exception) -> str:
     )
 
 
+def _as_json(kind: str, code: int, message: str, e: TinygenError | None = None) -> None:
+    """With --json the error goes to standard output too, as an object, and nothing else does."""
+    if "--json" not in sys.argv[1:]:
+        return
+    rows = [p._asdict() for p in e.problems] if isinstance(e, UnsupportedError) else []
+    said = e.heading if isinstance(e, UnsupportedError) else message
+    error = {"kind": kind, "exit_code": code, "message": said, "rows": rows}
+    click.echo(json.dumps({**(e.report if e is not None else {}), "error": error}, indent=2))
+
+
 def run() -> None:
     """Run the command: an error meant for the user is printed without a traceback."""
     try:
@@ -46,17 +54,21 @@ def run() -> None:
             err.print(report.refusals_table(e))
         else:
             say("error:", "bold red", str(e))
+        _as_json(e.kind, e.exit_code, str(e), e)
         sys.exit(e.exit_code)
     except click.exceptions.Abort:
         say("stopped:", "bold red", "what was begun is cleared away.")
         sys.exit(130)
     except click.ClickException as e:
+        code = EXIT_USAGE if isinstance(e, click.UsageError) else e.exit_code
         e.show()
-        sys.exit(e.exit_code)
+        _as_json("usage", code, e.format_message())
+        sys.exit(code)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as e:
         if os.environ.get("TINYGEN_TRACEBACK"):
             raise
         say("error:", "bold red", _fault(e))
+        _as_json("fault", EXIT_FAULT, _fault(e))
         sys.exit(EXIT_FAULT)

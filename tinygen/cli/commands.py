@@ -14,7 +14,7 @@ from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out
-from tinygen.cli.options import model_options, tool_options
+from tinygen.cli.options import Choice, model_options, tool_options
 from tinygen.emit.writer import reading
 from tinygen.errors import VerifyError
 from tinygen.files import write_file
@@ -43,14 +43,14 @@ def cli() -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to create; build/NAME unless given.")
 @click.option(
     "--arena",
-    type=click.Choice(["caller", "static"]),
+    type=Choice(["caller", "static"]),
     default="caller",
     show_default=True,
     help="Who owns the working memory.",
 )
-@click.option("--verify", "verify_", type=click.Choice(["board", "all", "none"]), default="board", show_default=True,
+@click.option("--verify", "verify_", type=Choice(["board", "all", "none"]), default="board", show_default=True,
               help="Prove the C on this computer and the board's core, on every core, or not at all.")  # fmt: skip
-@click.option("--optimize", default="balanced", show_default=True, type=click.Choice(MODES),
+@click.option("--optimize", default="balanced", show_default=True, type=Choice(MODES),
               help="Fastest with memory that never waits, a balance of time and flash, or smallest.")  # fmt: skip
 @click.option("--plain-stack", is_flag=True, help="No kernel that uses the stack pointer as a pointer to data.")
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
@@ -152,8 +152,9 @@ def verify(folder: Path, as_json: bool) -> None:
         result = pio_test(folder, ())
     if as_json:
         cases = [{"environment": c.env, "name": c.name, "status": c.status, "message": c.message} for c in result.cases]
-        click.echo(json.dumps({"folder": str(folder), "ok": result.ok, "cases": cases}, indent=2))
+        said = {"folder": str(folder), "ok": result.ok, "cases": cases}
     else:
+        said = {}
         table = Table(title=f"Golden vectors of {folder}")
         for column in ("environment", "case", "status", "message"):
             table.add_column(column)
@@ -161,7 +162,9 @@ def verify(folder: Path, as_json: bool) -> None:
             table.add_row(c.env, c.name, c.status, c.message)
         out.print(table)
     if not result.ok:
-        raise VerifyError(f"{folder}: golden vectors failed.\n" + "\n".join(result.output.splitlines()[-12:]))
+        raise VerifyError(f"{folder}: golden vectors failed.\n" + "\n".join(result.output.splitlines()[-12:]), said)
+    if as_json:
+        click.echo(json.dumps(said, indent=2))
 
 
 @cli.command()

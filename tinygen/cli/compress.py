@@ -15,8 +15,8 @@ from rich.table import Table
 from tinygen import stop
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.console import Bars, err, notes, out
+from tinygen.cli.options import Choice, shapes, tool_options
 from tinygen.cli.options import name as name_option
-from tinygen.cli.options import shapes, tool_options
 from tinygen.compress import recipe as r
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, OutputError, RecipeError, TargetError
@@ -43,7 +43,7 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
                      help="Fix the shape of an input that the model leaves open."),
         click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True,
-                     type=click.Choice(METHODS), help="How ranges of activations are estimated."),
+                     type=Choice(METHODS), help="How ranges of activations are estimated."),
         click.option("--name", callback=name_option, help="Name of the model in C; the file's name unless given."),
     ):  # fmt: skip
         f = option(f)
@@ -79,7 +79,7 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--checkpoints", type=click.Path(path_type=Path), metavar="DIR",
               help="Keep the state of training there; the same command goes on from it.")  # fmt: skip
 @click.option("--board", default=DEFAULT_BOARD, show_default=True, help="Board whose flash, RAM and time are shown.")
-@click.option("--optimize", default="balanced", show_default=True, type=click.Choice(MODES),
+@click.option("--optimize", default="balanced", show_default=True, type=Choice(MODES),
               help="Kernels those figures are for, as in tinygen build.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @source_options
@@ -202,7 +202,7 @@ def _student(text: str) -> dict[str, Any]:
 @click.option("--final-epochs", type=click.IntRange(1), help="Epochs for the reported networks, if more.")
 @click.option("--labels", default=0.0, show_default=True, type=click.FloatRange(0.0, 1.0),
               help="How much labels count in training beside the teacher.")  # fmt: skip
-@click.option("--optimize", type=click.Choice(MODES), help="Only these kernels; all three are tried unless given.")
+@click.option("--optimize", type=Choice(MODES), help="Only these kernels; all three are tried unless given.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, r.MAX_SEED), help="Of everything random.")
 @click.option("--storage", metavar="URL", help="Where trials are kept: sqlite:///FILE, or a database server that "
               "several machines share; OUTPUT.search/study.db unless given.")  # fmt: skip

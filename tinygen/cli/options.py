@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -12,6 +12,20 @@ from tinygen import workflow as flow
 from tinygen.build.process import SETTINGS
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.console import say
+from tinygen.errors import did_you_mean
+
+
+class Choice(click.Choice[str]):
+    """One of some words; of a misspelt one the nearest is named."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(list(words))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as e:
+            self.fail(f"{e.message.rstrip('.')}.{did_you_mean(str(value), self.choices)}", param, ctx)
 
 
 def shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -65,7 +79,7 @@ def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--samples", default=flow.CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
                      help="How many calibration samples to use."),
         click.option("--calibration", "method", default=flow.DEFAULT_METHOD, show_default=True,
-                     type=click.Choice(METHODS), help="How ranges of activations are estimated."),
+                     type=Choice(METHODS), help="How ranges of activations are estimated."),
         click.option("--activations", default="8", show_default=True, metavar="8|16|NAME,...",
                      help="Bits of activations; or ONNX nodes, inputs and outputs that are kept in 16 bits."),
         click.option("--name", callback=name, help="Name of the model in C; the file's name unless given."),

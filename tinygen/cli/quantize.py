@@ -13,13 +13,14 @@ from rich.table import Table
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.compress import check_file
 from tinygen.cli.console import Bars, notes, out
+from tinygen.cli.options import Choice, shapes
 from tinygen.cli.options import name as name_option
-from tinygen.cli.options import shapes
 from tinygen.compress.finish import prove
 from tinygen.compress.pipeline import STATISTICS
 from tinygen.compress.quantisation import Quantisation, Settings, quantised
 from tinygen.compress.repair import STEPS, Judge, LayerQuality, Quality
 from tinygen.compress.split import some
+from tinygen.errors import did_you_mean
 from tinygen.files import write_file
 from tinygen.fit.measure import load_source
 from tinygen.fit.single import SPLIT_SEED, read_test
@@ -37,7 +38,8 @@ def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
     steps = tuple(s.strip() for s in value.split(","))
     for step in steps:
         if step not in STEPS:
-            raise click.BadParameter(f'no repair "{step}"; allowed are all, none, {", ".join(STEPS)}')
+            known = ("all", "none", *STEPS)
+            raise click.BadParameter(f'no repair "{step}"; allowed are {", ".join(known)}.{did_you_mean(step, known)}')
     return steps
 
 
@@ -47,15 +49,15 @@ def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
               help="Samples to quantise with: .npz with x, and y where there are labels.")  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path), help="Samples to judge the result by, once, at the end.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="ONNX file (QDQ) to write.")
-@click.option("--weights", default="8", show_default=True, type=click.Choice(["8", "6", "5", "4", "3", "2", "mixed"]),
+@click.option("--weights", default="8", show_default=True, type=Choice(["8", "6", "5", "4", "3", "2", "mixed"]),
               help="Bits of the weights, or mixed: for each layer what it bears.")  # fmt: skip
-@click.option("--activations", default="8", show_default=True, type=click.Choice(["8", "16", "mixed"]),
+@click.option("--activations", default="8", show_default=True, type=Choice(["8", "16", "mixed"]),
               help="Bits of the activations, or mixed: 16 where it helps most.")  # fmt: skip
 @click.option("--repair", "repairs", default="all", show_default=True, callback=_repairs,
               metavar="all|none|STEP,...", help=f"Each kept only where it helps: {', '.join(STEPS)}.")  # fmt: skip
 @click.option("--max-loss", default=1.0, show_default=True, type=click.FloatRange(0.0, min_open=True),
               help="With --weights mixed: dB of SQNR that fewer bits may cost.")  # fmt: skip
-@click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True, type=click.Choice(METHODS),
+@click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True, type=Choice(METHODS),
               help="How ranges of activations are estimated.")  # fmt: skip
 @click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
               help="Fix the shape of an input that the model leaves open.")  # fmt: skip

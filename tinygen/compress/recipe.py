@@ -16,7 +16,7 @@ from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tinygen.compress.train.settings import Training
-from tinygen.errors import RecipeError
+from tinygen.errors import RecipeError, did_you_mean
 
 Pattern = Literal["unstructured", "2:4", "1:4", "block4"]
 Repair = Literal["all", "equalise", "bias", "round", "wide"]
@@ -269,7 +269,8 @@ def _share(key: str, value: float) -> None:
 
 def _one_of(key: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
-        raise RecipeError(f"{key}: found {value}, allowed: {_list(allowed)}.")
+        near = did_you_mean(value, map(str, allowed)) if isinstance(value, str) else ""
+        raise RecipeError(f"{key}: found {value}, allowed: {_list(allowed)}.{near}")
 
 
 # -- TOML ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygen.compress.recipe import Activations, Bits, Cluster, Prune, Rank, Recipe, Sparsity, Student
 from tinygen.compress.train.settings import Training
-from tinygen.errors import RecipeError
+from tinygen.errors import RecipeError, did_you_mean
 
 #: Techniques that a search may combine; training is not one of them but goes with all that change the network.
 TECHNIQUES = ("student", "prune", "rank", "sparsity", "cluster", "bits", "activations")
@@ -30,7 +30,9 @@ def check_techniques(names: Sequence[str]) -> None:
     """RecipeError for a name that is none."""
     for name in names:
         if name not in TECHNIQUES:
-            raise RecipeError(f"--techniques: found {name}, allowed: {', '.join(TECHNIQUES)}.")
+            raise RecipeError(
+                f"--techniques: found {name}, allowed: {', '.join(TECHNIQUES)}.{did_you_mean(name, TECHNIQUES)}"
+            )
 
 
 def suggest(trial: Trial, techniques: Sequence[str], training: Training | None, seed: int) -> Recipe:

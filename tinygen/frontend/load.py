@@ -55,7 +55,7 @@ def _read(path: Path) -> bytes:
             raise ModelError(f"{path}: is a folder. Give the path of an .onnx file.")
         data = path.read_bytes()
     except OSError as e:
-        raise ModelError(f"{path}: cannot be read: {e.strerror}. Give the path of an .onnx file.") from e
+        raise ModelError(f"{path}: cannot be read: {e.strerror or e}. Give the path of an .onnx file.") from e
     if not data:
         raise ModelError(f"{path}: is empty (0 bytes). Copy or export it again.")
     return data

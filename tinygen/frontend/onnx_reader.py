@@ -14,7 +14,7 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
 
-from tinygen.errors import ModelError, Problem, UnsupportedError
+from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
 from tinygen.frontend.load import (
@@ -108,6 +108,7 @@ def _freeze_inputs(
     if unknown:
         raise ModelError(
             f'{path}: a shape is given for input "{unknown[0]}"; the model\'s inputs are {", ".join(names)}.'
+            f"{did_you_mean(unknown[0], names)}"
         )
     for v in model.graph.input:
         dims, want = _dims(v), given.get(v.name)

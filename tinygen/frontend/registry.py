@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from tinygen.errors import did_you_mean
 from tinygen.frontend.context import Handler, limit_text
 from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
@@ -18,17 +19,20 @@ from tinygen.frontend.quantised import QLINEAR, QUANTISED
 HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **LOGIC, **SHAPE, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
-_RECURRENT = ("recurrent layers come in a later version", "Use a convolutional network, or unroll the layer.")
+#: What can be done to a published file, which nobody can export again.
+_CUT = "Cut the model before it (onnx.utils.extract_model) and do this step in the application."
+_RECURRENT = ("recurrent layers come in a later version", f"Use a convolutional network, or unroll the layer. {_CUT}")
 _FLOW = (
     "control flow: which nodes run depends on the data",
-    "Export with torch.onnx.export(..., dynamo=True), or without branches.",
+    "Where the condition hangs on an input that never changes, make that input a constant of the file; or cut out the "
+    "part you need: onnx.utils.extract_model; or export without branches.",
 )
 _DYNAMIC = (
     "dynamic quantisation: scales computed at run time",
-    "Export the float model, or use static quantisation (QDQ).",
+    "Take the float model that this one was made from, or static quantisation (QDQ).",
 )
-_NORM = ("normalisation by statistics of the data comes in a later version", "Use BatchNormalization.")
-_ATTENTION = ("attention comes in a later version", "Use a convolutional network.")
+_NORM = ("normalisation by statistics of the data comes in a later version", f"Use BatchNormalization. {_CUT}")
+_ATTENTION = ("attention comes in a later version", f"Use a convolutional network. {_CUT}")
 
 #: Operators with a known reason. Anything else: "not an operator tinygen knows".
 _REASONS: dict[str, tuple[str, str]] = {
@@ -43,9 +47,9 @@ _REASONS: dict[str, tuple[str, str]] = {
     "ReduceL1": ("this reduction", "Use ReduceMean of Abs."),
     "ReduceL2": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
-    "NonMaxSuppression": ("a result of variable length", "Cut the model before it; do this step in the application."),
-    "NonZero": ("a result of variable length", "Cut the model before it; do this step in the application."),
-    "TopK": ("sorting", "Cut the model before it; do this step in the application."),
+    "NonMaxSuppression": ("a result of variable length", _CUT),
+    "NonZero": ("a result of variable length", _CUT),
+    "TopK": ("sorting", _CUT),
     "Constant": ("a constant that is not a dense tensor of numbers", "Store it as a dense tensor."),
 }  # fmt: skip
 
@@ -70,7 +74,13 @@ def why_not(domain: str, op_type: str) -> tuple[str, str]:
         )
     if domain not in ("", "com.microsoft"):
         return f'operators of domain "{domain}"', "Export with standard ONNX operators, or as a model-local function."
-    return _REASONS.get(op_type, ("the operator is not known to tinygen", "Run `tinygen ops` for those that are."))
+    if op_type in _REASONS:
+        return _REASONS[op_type]
+    ours = "Run `tinygen ops` for those that are."
+    if not domain and not onnx.defs.has(op_type):
+        standard = {*HANDLERS, *(s.name for s in onnx.defs.get_all_schemas() if not s.domain)}
+        return "no ONNX operator has that name", did_you_mean(op_type, standard) or ours
+    return "the operator is not known to tinygen", f"{ours} {_CUT}"
 
 
 def _versions(name: str) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ the emulator's memory in `debug.qemu`.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tinygen.emit.resources import boards_dir
-from tinygen.errors import TargetError
+from tinygen.errors import TargetError, did_you_mean
 from tinygen.targets.cores import Core, Machine, get_core
 
 
@@ -56,9 +55,7 @@ def load_board(board_id: str) -> Board:
     """The board of that id; `TargetError` names the closest ids when there is none, or what is wrong in its file."""
     ids = _ids()
     if board_id not in ids:
-        same = [i for i in ids if i == board_id.lower()]
-        close = same or difflib.get_close_matches(board_id.lower(), ids, n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(board_id, ids)
         raise TargetError(
             f'no board "{board_id}" among the {len(ids)} in {boards_dir()}.{hint} List them: tinygen boards'
         )

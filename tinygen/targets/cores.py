@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinygen.errors import TargetError
+from tinygen.errors import TargetError, did_you_mean
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -103,4 +103,5 @@ def get_core(name: str) -> Core:
     for core in CORES:
         if core.name == name:
             return core
-    raise TargetError(f'no core "{name}"; tinygen has {", ".join(core.name for core in CORES)}')
+    names = [core.name for core in CORES]
+    raise TargetError(f'no core "{name}"; tinygen has {", ".join(names)}.{did_you_mean(name, names)}')
