@@ -367,10 +367,7 @@ def synthetic(ports: Sequence[Port], n: int, seed: int, quants: Sequence[Quant |
         x = np.stack([_sample(bits, port.shape, i % 4, quant) for i in range(n)])
         if port.affine is not None:
             x = port.to_outside(port.moved(x)).astype(np.float32)
-        if port.codes:
-            info = np.iinfo(port.codes)
-            x = np.clip(np.rint(x), info.min, info.max).astype(np.float32)
-        arrays.append(x)
+        arrays.append(port.whole(x))
     return _samples(arrays, None, f"synthetic: {n} random samples (seed {seed})")
 
 

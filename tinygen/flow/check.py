@@ -228,7 +228,7 @@ def test_inputs(fixed: Graph, samples: Samples, *, synthetic: bool) -> list[Arra
     found = []
     for i, (name, port) in enumerate(zip(fixed.inputs, fixed.in_ports, strict=True)):
         codes = spanning(fixed.tensors[name], count - known, i)
-        made = port.to_onnx(dequantise(codes, *need_quant(fixed.tensors[name])))
+        made = port.whole(port.to_outside(dequantise(codes, *need_quant(fixed.tensors[name]))).astype(np.float32))
         found.append(np.concatenate([samples.inputs[i][:known].astype(np.float32), made]))
     return found
 
@@ -269,7 +269,9 @@ def _feeds(imported: Imported, fixed: Graph, inputs: Sequence[Array]) -> dict[st
     """The file's inputs: floats as they are, integers as the codes that stand for them."""
     feeds = {}
     for name, port, kind, x in zip(fixed.inputs, fixed.in_ports, imported.input_types, inputs, strict=True):
-        if np.dtype(kind).kind in "iu":
+        if port.codes:
+            x = port.whole(x).astype(kind)
+        elif np.dtype(kind).kind in "iu":
             scale, zero = need_quant(fixed.tensors[name])
             info = np.iinfo(kind)
             shift = (info.max + info.min + 1) // 2 if kind.startswith("u") else 0

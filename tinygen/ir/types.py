@@ -214,6 +214,14 @@ class Port:
             x = x / a.along(a.gain, len(self.shape)) + a.along(a.mean, len(self.shape))
         return self.to_onnx(x)
 
+    def whole(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Outside values as the input can have them: numbers of its type, where it takes integers."""
+        if not self.codes:
+            return x
+        info = np.iinfo(self.codes)
+        real: npt.NDArray[Any] = np.clip(np.rint(x), info.min, info.max).astype(np.float32)
+        return real
+
     def to_onnx(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(batch, *tensor shape) to (batch, *onnx shape)."""
         return x.transpose(0, *(int(p) + 1 for p in np.argsort(self.perm)))
