@@ -97,6 +97,7 @@ def quantise(
     return out
 
 
-def dequantise(q: Array, scale: float, zero_point: int) -> Array:
-    """int8 or int16 output to float32, as `<model>_dequantize_output` does it."""
-    return (q.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
+def dequantise(q: Array, scale: npt.ArrayLike, zero_point: npt.ArrayLike) -> Array:
+    """int8 or int16 output to float32, as `<model>_dequantize_output` does it. Scale and zero point broadcast."""
+    real: Array = (q.astype(np.int32) - np.asarray(zero_point, np.int32)).astype(np.float32)
+    return real * np.asarray(scale, np.float32)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tinygen.ir.types import Graph, Port, Tensor
-from tinygen.numerics import Array, dequantise, quantise
+from tinygen.numerics import Array, quantise
 from tinygen.ops import Operator
-from tinygen.ops.base import bits_of, need_quant, quantise_as
+from tinygen.ops.base import bits_of, need_quant, quantise_as, real_of
 
 #: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as
 #: much).
@@ -78,6 +78,6 @@ def quantise_input(tensor: Tensor, port: Port, x: Array) -> Array:
 def dequantise_outputs(graph: Graph, outputs: Sequence[Array]) -> tuple[Array, ...]:
     """Integer outputs as floats, each (samples, *ONNX shape)."""
     return tuple(
-        np.ascontiguousarray(port.to_onnx(dequantise(y, *need_quant(graph.tensors[name]))))
+        np.ascontiguousarray(port.to_onnx(real_of(graph.tensors[name], y)))
         for name, port, y in zip(graph.outputs, graph.out_ports, outputs, strict=True)
     )

@@ -33,8 +33,8 @@ from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph, Quant
-from tinygen.numerics import Array, dequantise
-from tinygen.ops.base import need_quant, quantise_as
+from tinygen.numerics import Array
+from tinygen.ops.base import quantise_as, real_of
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
@@ -248,7 +248,7 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
         q = [quantise_as(fixed.tensors[name], x[i : i + 1]) for name, x in zip(fixed.inputs, few, strict=True)]
         simulate.run(fixed, q, ints.__setitem__)
         for name, meter in meters.items():
-            real = dequantise(ints[name][0], *need_quant(fixed.tensors[name]))
+            real = real_of(fixed.tensors[name], ints[name][0])
             meter.add(found[name].reshape(real.shape), real)
     return tuple(
         LayerAccuracy(o, n.op.describe(graph.ins(n)), n.origin, meters[o].db)  # type: ignore[attr-defined]

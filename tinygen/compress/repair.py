@@ -25,9 +25,9 @@ from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
-from tinygen.numerics import Array, dequantise
+from tinygen.numerics import Array
 from tinygen.ops import Operator
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import real_of
 from tinygen.passes.quantise import quantise, wide_tensors
 from tinygen.progress import Progress, no_progress
 
@@ -146,7 +146,7 @@ def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[Lay
         quantised = simulate.quantise_inputs(fixed, [x[i : i + 1] for x in samples.inputs])
         simulate.run(fixed, quantised, ints.__setitem__)
         for name, meter in meters.items():
-            y = dequantise(ints[name][0], *need_quant(fixed.tensors[name]))
+            y = real_of(fixed.tensors[name], ints[name][0])
             meter.add(found[name].reshape(y.shape), y)
     return tuple(
         LayerQuality(n.name, o, _title(n.op, finished, n.inputs), meters[o].db)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,11 +62,13 @@ class PointerView:
 
 @dataclass(frozen=True, slots=True)
 class LoopView:
-    """A loop of the input or output helper: variable, count, stride in the float tensor."""
+    """A loop of the input or output helper: variable, count, stride in the float tensor; it goes from part to part of
+    an output."""
 
     var: str
     count: int
     stride: int
+    parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ class EndpointView:
     """A network input or output: macro stem (KWS_INPUT, KWS_INPUT0), C type and its limits, function suffix, argument,
     comment.
 
-    real = scale * (q - zero_point) + offset; where each channel has its own, along `axis` of the ONNX tensor, `scales`
-    and `means` hold them. `scale_of` and `offset_of` are the C expressions for the element at `index`."""
+    real = scale * (q - zero_point) + offset. Channels of an input, or parts of an output, along `axis` of the ONNX
+    tensor, that have their own: `scales`, and `means` or `zero_points`; `ends` are where the parts end. `scale_of`,
+    `offset_of` and `zero_point_of` are the C expressions for the element at `index`."""
 
     macro: str
     ctype: str
@@ -85,13 +88,16 @@ class EndpointView:
     arg: str
     length: int
     scale: str
-    zero_point: int
+    zero_point: str
     offset: str
     scales: tuple[str, ...]
     means: tuple[str, ...]
+    zero_points: tuple[int, ...]
+    ends: tuple[int, ...]
     axis: int
     scale_of: str
     offset_of: str
+    zero_point_of: str
     comment: str
     loops: tuple[LoopView, ...]
     index: str
@@ -314,13 +320,28 @@ def _loops(e: Endpoint, split: int | None) -> tuple[tuple[LoopView, ...], str, s
 
 def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint) -> EndpointView:
     number = "" if count == 1 else str(index)
-    a = e.port.affine or Affine((0.0,), (1.0,))
-    several = len(a.mean) > 1
-    steps = a.steps(e.quant.s)
-    loops, expression, channel = _loops(e, a.axis if several else None)
     suffix, macro = f"{kind}{number}", f"{model.upper()}_{kind.upper()}{number}"
-    tables = f"{model}_{suffix}"
+    table = f"{model}_{suffix}"
     comment = f'int{e.quant.bits}, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
+    a = e.port.affine or Affine((0.0,), (1.0,))
+    steps: tuple[float, ...] = e.quant.scale
+    ends: tuple[int, ...] = ()
+    zero_points: tuple[int, ...] = ()
+    axis: int | None = None
+    if e.quant.zero_points:  # an output in parts
+        axis = e.quant.axis
+        own = list(zip(e.quant.scale, e.quant.zero_points, strict=True))
+        ends = tuple(i + 1 for i, q in enumerate(own) if own[i + 1 : i + 2] != [q])
+        steps, zero_points = tuple(own[i - 1][0] for i in ends), tuple(own[i - 1][1] for i in ends)
+    elif len(a.mean) > 1:
+        axis = a.axis
+    if not ends:
+        steps = a.steps(e.quant.s)
+    loops, expression, channel = _loops(e, axis)
+    if ends:
+        loops, channel = tuple(replace(v, parts=v.var == channel) for v in loops), "part"
+    several = axis is not None
+    scales = tuple(map(float_literal, steps)) if several else ()
     return EndpointView(
         macro,
         f"int{e.quant.bits}_t",
@@ -330,13 +351,16 @@ def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint) -> End
         _argument(kind, index, count),
         e.length,
         "" if several else float_literal(steps[0]),
-        e.quant.zero_point,
+        "" if ends else str(e.quant.zero_point),
         "" if several or not a.mean[0] else float_literal(a.mean[0]),
-        tuple(map(float_literal, steps)) if several else (),
-        tuple(map(float_literal, a.mean)) if several else (),
-        e.port.perm[a.axis] if several else 0,
-        f"{tables}_scale[{channel}]" if several else f"{macro}_SCALE",
-        f"{tables}_offset[{channel}]" if several else f"{macro}_OFFSET" if a.mean[0] else "",
+        scales,
+        tuple(map(float_literal, a.mean)) if several and not ends else (),
+        zero_points,
+        ends,
+        e.port.perm[axis] if axis is not None else 0,
+        f"{table}_scale[{channel}]" if several else f"{macro}_SCALE",
+        ("" if ends else f"{table}_offset[{channel}]") if several else f"{macro}_OFFSET" if a.mean[0] else "",
+        f"{table}_zero_point[part]" if ends else f"{macro}_ZERO_POINT",
         comment_text(comment),
         loops,
         expression,

@@ -26,10 +26,10 @@ from tinygen.calibrate.runtime import sums_are_exact, with_outputs
 from tinygen.errors import ModelError, VerifyError
 from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
-from tinygen.ir.types import Graph, Node, Quant, Tensor
+from tinygen.ir.types import Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
 from tinygen.ops import ArgMax, LogSoftmax, Operator, Softmax, Unary
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import need_quant, real_of
 
 REPORT = "This is a fault in tinygen: please report it with the model."
 
@@ -361,21 +361,26 @@ class Comparison:
         outputs = simulate.run(self.fixed, simulate.quantise_inputs(self.fixed, inputs), self._see)
         for tensor, port, y in zip(self.fixed.outputs, self.fixed.out_ports, outputs, strict=True):
             if tensor not in self.pairs or tensor in self.edges:
-                ours = port.to_onnx(dequantise(y, *need_quant(self.fixed.tensors[tensor])))
-                self._output(tensor, port.name, run.outputs[port.name], ours)
+                ours = port.to_onnx(real_of(self.fixed.tensors[tensor], y))
+                self._output(tensor, port, run.outputs[port.name], ours)
 
-    def _output(self, tensor: str, name: str, real: Array, ours: Array) -> None:
+    def _output(self, tensor: str, port: Port, real: Array, ours: Array) -> None:
         """An output that no tensor holds in the file's integers: compared in steps of the file's scale, where its
         value is of one; else in steps of its own."""
-        sources, operators = self.behind[name]
-        scale, zero = need_quant(self.fixed.tensors[tensor])
-        point = Point(name, name, "output", scale, zero, "int8", sources, operators)
+        sources, operators = self.behind[port.name]
+        t = self.fixed.tensors[tensor]
+        assert t.quant is not None
+        scale, zero = (max(t.quant.scale), 0) if t.quant.zero_points else need_quant(t)
+        point = Point(port.name, port.name, "output", scale, zero, "int8", sources, operators)
         held, near = not self._floats_before(tensor), self._zone(tensor)
         if operators == 0 and len(sources) == 1:
             point, held, near = self.points[next(iter(sources))], True, 0.0
         if real.dtype.kind in "iu":
             real = (real.astype(np.float64) - point.zero_point) * point.scale
-        off = np.abs(ours - real.reshape(ours.shape)) / point.scale
+        step = np.asarray(point.scale)
+        if t.quant.zero_points:  # parts with scales of their own
+            step = port.to_onnx(np.broadcast_to(t.quant.along(len(t.shape))[0], (1, *t.shape)))
+        off = np.abs(ours - real.reshape(ours.shape)) / step
         # What the file leaves in float is rounded here: half a step is no fault.
         steps = np.ceil(off - (0.5 + np.max(near)))
         pair = self.edges.setdefault(tensor, _Pair(tensor, point, (), held=held))

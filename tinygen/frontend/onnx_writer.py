@@ -255,7 +255,7 @@ def _resize_attributes(op: Resize, x: Tensor, y: Tensor) -> dict[str, str] | Non
 def to_qdq(graph: Graph) -> bytes:
     """A standard quantised ONNX model (QDQ) of a FLOAT graph whose activations are all pinned.
 
-    Every activation passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
+    Every activation, save outputs in parts whose parts do, passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
     those of domain com.microsoft), pinned weights are int8 initialisers behind DequantizeLinear with a scale for each
     output channel, biases and other constants stay float. Inputs and outputs are float, with the names, shapes and
     layouts of the graph's ports. Read again, it gives the same integers: tidied and quantised it is the FIXED graph
@@ -296,11 +296,18 @@ def to_qdq(graph: Graph) -> bytes:
         written = b.write(graph, node, [value(i) for i in node.inputs])
         b.weights = None
         for out, name in zip(node.outputs, written, strict=True):
-            codes[out] = b.quantise(name, graph.tensors[out], code_name(out))
+            quant = graph.tensors[out].quant
+            if quant is not None and quant.zero_points:
+                real[out] = name  # joined from parts on grids of their own: nothing is rounded
+            else:
+                codes[out] = b.quantise(name, graph.tensors[out], code_name(out))
     for name, port in zip(graph.outputs, graph.out_ports, strict=True):
-        code, *parameters = codes[name]
-        code = moved(code, [int(i) for i in np.argsort(port.perm)], b.fresh("port"))
-        b.dequantise([code, *parameters], port.name)
+        back = [int(i) for i in np.argsort(port.perm)]
+        if name in codes:
+            code, *parameters = codes[name]
+            b.dequantise([moved(code, back, b.fresh("port")), *parameters], port.name)
+        else:
+            b.nodes.append(helper.make_node("Transpose", [real[name]], [port.name], name=f"{port.name}_port", perm=back))
     return b.model(
         graph.name,
         [_value_info(p.name, p.shape, p.codes) for p in graph.in_ports],

@@ -53,3 +53,7 @@ def check(graph: Graph, where: str = "graph") -> None:
         for name in (*graph.inputs, *(o for n in graph.nodes for o in n.outputs)):
             t = graph.tensors[name]
             need(t.quant is not None and t.dtype is t.quant.dtype, f"tensor {name!r} is not quantised")
+            if t.quant is not None and t.quant.zero_points:
+                length = t.shape[t.quant.axis or 0]
+                both = (len(t.quant.scale), len(t.quant.zero_points))
+                need(both == (length, length), f"tensor {name!r} {t.shape} has {both} scales and zero points")

@@ -9,7 +9,10 @@ from tinygen.ir.types import Graph, Port, Tensor
 
 def _tensor(t: Tensor) -> str:
     text = f"{t.name}: {t.dtype.value}{list(t.shape)}"
-    if t.quant is not None and t.const is None:
+    if t.quant is not None and t.quant.zero_points:
+        q = t.quant
+        text += f" scales {[float(f'{s:.6g}') for s in q.scale]} zps {list(q.zero_points)} axis {q.axis}"
+    elif t.quant is not None and t.const is None:
         text += f" scale {t.quant.s:.6g} zp {t.quant.zero_point}" + (" int16" if t.quant.bits == 16 else "")
     return text + (f" = {t.const.sha256[:8]}" if t.const is not None else "")
 

@@ -37,8 +37,8 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Quant:
-    """real = scale * (q - zero_point); one scale, or one for each slice along `axis`. `bits` of an activation: 8, or
-    16 with zero point 0.
+    """real = scale * (q - zero_point); one scale, or one for each slice along `axis`, of activations (outputs in parts,
+    passes/slices.py) with one of `zero_points` each. `bits` of an activation: 8, or 16 with zero point 0.
 
     `pin`: the ONNX value that a pre-quantised model quantised so. It goes wherever the quantisation goes, says
     where it came from, and does not count in comparisons.
@@ -49,6 +49,7 @@ class Quant:
     axis: int | None = None
     bits: int = 8
     pin: str = field(default="", compare=False)
+    zero_points: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.bits not in (8, 16) or (self.bits == 16 and self.zero_point != 0):
@@ -64,6 +65,13 @@ class Quant:
         if len(self.scale) != 1:
             raise ValueError("per-channel quantisation has no single scale")
         return self.scale[0]
+
+    def along(self, rank: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """Scales and zero points as they broadcast against a tensor of `rank` axes."""
+        if not self.zero_points:
+            return np.asarray(self.s, np.float32), np.asarray(self.zero_point, np.int32)
+        shape = (-1, *(1,) * (rank - 1 - (self.axis or 0)))
+        return np.asarray(self.scale, np.float32).reshape(shape), np.asarray(self.zero_points, np.int32).reshape(shape)
 
     @property
     def low(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Op, Quant, Tensor
-from tinygen.numerics import Array, choose_multipliers, quantise
+from tinygen.numerics import Array, choose_multipliers, dequantise, quantise
 
 Shape = tuple[int, ...]
 #: Fields of a kernel's config struct, in order: a number, an array, or the C name of a function.
@@ -295,6 +295,13 @@ def output_width(x: Tensor, out: Tensor) -> dict[str, int]:
 def quantise_as(tensor: Tensor, x: Array) -> Array:
     """Real values in the integers of an activation."""
     return quantise(x, *need_quant(tensor), bits_of(tensor))
+
+
+def real_of(tensor: Tensor, q: Array) -> Array:
+    """Integers of an activation, (..., *tensor shape), as real values."""
+    if tensor.quant is None:
+        raise ModelError(f'tensor "{tensor.name}" has no quantisation')
+    return dequantise(q, *tensor.quant.along(len(tensor.shape)))
 
 
 def config(**fields: int | tuple[int, ...] | str) -> Config:

@@ -23,6 +23,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Operator, Pad, Requantise, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
+from tinygen.passes import slices
 from tinygen.passes.base import fresh
 
 
@@ -31,8 +32,11 @@ def _operator(node: Node) -> Operator:
     return node.op
 
 
-def ties(graph: Graph, nodes: Collection[Node] | None = None) -> dict[str, tuple[str, ...]]:
-    """Tensor name to all members of its tie, itself included, in graph order. `nodes`: the only ones that tie.
+def ties(
+    graph: Graph, nodes: Collection[Node] | None = None, groups: Collection[tuple[str, ...]] = ()
+) -> dict[str, tuple[str, ...]]:
+    """Tensor name to all members of its tie, itself included, in graph order. `nodes`: the only ones that tie;
+    `groups`: tensors that are tied besides.
 
     A constant joins none: it is quantised anew for each operator that reads it, and the output's range holds all of it
     that matters.
@@ -44,16 +48,15 @@ def ties(graph: Graph, nodes: Collection[Node] | None = None) -> dict[str, tuple
             name = leader[name]
         return name
 
-    for node in graph.nodes if nodes is None else nodes:
-        if _operator(node).same_quant:
-            names = (*node.inputs, *node.outputs)
-            first, *others = (find(n) for n in names if graph.tensors[n].const is None)
-            for other in others:
-                leader[other] = first
-    groups: dict[str, list[str]] = {}
+    moving = (n for n in (graph.nodes if nodes is None else nodes) if _operator(n).same_quant)
+    for names in (*groups, *((*n.inputs, *n.outputs) for n in moving)):
+        first, *others = (find(n) for n in names if graph.tensors[n].const is None)
+        for other in others:
+            leader[other] = first
+    members: dict[str, list[str]] = {}
     for name in graph.tensors:
-        groups.setdefault(find(name), []).append(name)
-    return {name: tuple(groups[find(name)]) for name in graph.tensors}
+        members.setdefault(find(name), []).append(name)
+    return {name: tuple(members[find(name)]) for name in graph.tensors}
 
 
 def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
@@ -109,12 +112,14 @@ def range_tensors(graph: Graph) -> tuple[str, ...]:
     """Activations whose range must be known: those no pin and no operator decides."""
     made = {out: node for node in graph.nodes for out in node.outputs}
     known = inherited(graph)
+    parted = {name for split in slices.find(graph) for name in split.mixed}
     return tuple(
         t.name
         for t in graph.tensors.values()
         if t.const is None
         and t.quant is None
         and t.name not in known
+        and t.name not in parted
         and (t.name not in made or _operator(made[t.name]).fixed_quant() is None)
     )
 
@@ -135,10 +140,14 @@ def choose_quants(
             return t.quant or known[t.name]
         return _operator(made[t.name]).fixed_quant(16 if t.name in wide else 8) if t.name in made else None
 
+    splits = slices.find(graph, ranges, wide)
+    apart = {name for split in splits for name in split.moves}
+    mixed = {name: where for split in splits for name, where in split.mixed.items()}
+    tied = ties(graph, [n for n in graph.nodes if n.name not in apart], [g for s in splits for g in s.groups])
     chosen: dict[str, Quant] = {}
-    for name, tie in ties(graph).items():
+    for name, tie in tied.items():
         t = graph.tensors[name]
-        if t.const is not None:
+        if t.const is not None or name in mixed:
             continue
         own = pinned(t)
         if own is not None:
@@ -163,6 +172,10 @@ def choose_quants(
         # What Softmax dictates holds its own values; a Concat may put others beside them.
         own = quant_from_range(min(lows), max(highs), bits)
         chosen[name] = dictated if dictated is not None and _holds(dictated, min(lows), max(highs)) else own
+    for name, (axis, parts) in mixed.items():
+        of = [chosen[p] for p in parts]
+        zero_points = tuple(q.zero_point for q in of)
+        chosen[name] = Quant(tuple(q.s for q in of), 0, axis, of[0].bits, zero_points=zero_points)
     return chosen
 
 
@@ -244,6 +257,14 @@ class _Quantiser:
     def run(self) -> Graph:
         for node in self.graph.nodes:
             self._node(node)
+        for name, port in zip(self.graph.outputs, self.graph.out_ports, strict=True):
+            q = self.tensors[name].quant
+            if q is not None and q.zero_points:
+                count = len(dict.fromkeys(zip(q.scale, q.zero_points, strict=True)))
+                self.notes.append(
+                    f'output "{port.name}": {count} scales, one for each of the parts it is joined from along axis '
+                    f"{port.perm[q.axis or 0]}; see the header"
+                )
         fixed = replace(self.graph, stage=Stage.FIXED, nodes=tuple(self.nodes), tensors=self.tensors)
         return fixed.with_(notes=(*self.graph.notes, *self.notes))
 
@@ -324,6 +345,8 @@ class _Quantiser:
                 return replace(t, quant=constant_quant(t.array, bits))
             return t
         x = self.tensors[t.name]
+        if op.same_quant and any(q is not None and q.zero_points for q in (x.quant, out.quant)):
+            return x  # a part of an output, or what holds several
         if op.same_quant:
             wanted = replace(x, name=f"{x.name}_as_{out.name}", quant=out.quant, dtype=out.dtype)
         elif bits == 16:

@@ -51,7 +51,8 @@ def fake_quants(graph: Graph, quants: Mapping[str, Quant]) -> dict[str, Change]:
         node = graph.producer.get(name)
         if node is not None and _copies(node) and all(quants.get(t) == quant for t in node.inputs):
             continue
-        changes[name] = _rounding(quant)
+        if not quant.zero_points:  # else joined from parts on grids of their own
+            changes[name] = _rounding(quant)
     return changes
 
 
