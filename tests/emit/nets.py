@@ -164,6 +164,17 @@ def normalised_net() -> ModelProto:
     return n.model(n.dense(n.op("Concat", *parts, axis=1), 19, 5))
 
 
+def parts_net() -> ModelProto:
+    """A detector's output: centres, sizes and scores of very different range for each cell; and one of one scale."""
+    n = Net(7)
+    x = n.op("Relu", n.conv(n.input("x", 1, 3, 6, 5), 3, 6, (3, 3), pads=[1] * 4))
+    centres = n.op("Mul", n.conv(x, 6, 2, (1, 1)), n.const(300.0))
+    sizes = n.op("Mul", n.op("Relu", n.conv(x, 6, 2, (1, 1))), n.const(20.0))
+    joined = n.op("Concat", centres, n.op("Sigmoid", n.conv(x, 6, 3, (1, 1))), sizes, axis=1)
+    joined = n.op("Reshape", n.op("Transpose", joined, perm=[0, 2, 3, 1]), n.const([1, 30, 7], "int64"))
+    return n.model(joined, n.dense(n.op("Flatten", n.op("GlobalAveragePool", x)), 6, 3))
+
+
 NETS: dict[str, Callable[[], ModelProto]] = {
     "conv": conv_net,
     "wave": wave_net,
@@ -172,4 +183,5 @@ NETS: dict[str, Callable[[], ModelProto]] = {
     "mixed": mixed_net,
     "nasty": nasty_net,
     "normalised": normalised_net,
+    "parts": parts_net,
 }

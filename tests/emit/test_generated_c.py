@@ -351,7 +351,8 @@ def test_whole_way_equals_numpy(net: str, tmp_path: Path, require_tool: Need) ->
         for i, (got, want, real) in enumerate(zip(out, ys, reals, strict=True)):
             np.testing.assert_array_equal(got, want[k].ravel())
             np.testing.assert_array_equal(loaded.dequantise(i, got).view(np.uint32), real[k].ravel().view(np.uint32))
-            assert loaded.argmax(i, got) == int(want[k].ravel().argmax())
+            if not lib.view.outputs[i].ends:
+                assert loaded.argmax(i, got) == int(want[k].ravel().argmax())
 
 
 @pytest.mark.parametrize("net", ["conv", "several", "normalised"])
@@ -422,7 +423,7 @@ def test_helpers_round_the_same_everywhere(command: tuple[str, ...], tmp_path: P
     np.testing.assert_array_equal(np.frombuffer(done.stdout, np.int8), np.frombuffer(want, np.int8))
 
 
-@pytest.mark.parametrize("net", ["several", "normalised"])
+@pytest.mark.parametrize("net", ["several", "normalised", "parts"])
 @pytest.mark.parametrize("target", ["cortex-m0", "cortex-m4"])
 def test_helpers_on_a_core(net: str, target: str, tmp_path: Path, require_tool: Need) -> None:
     """The same edges in QEMU: software floating point on a Cortex-M0, hardware on an M4."""

@@ -39,15 +39,15 @@ def detector(pixels: float = 100.0) -> ModelProto:
 
 def data(graph: Graph, count: int = 24) -> Samples:
     rng = np.random.default_rng(0)
-    size = np.exp(rng.normal(size=(count, 1, 1, 1, 1)))
-    return Samples(
-        tuple((rng.normal(size=(count, *p.shape)) * size).astype("f4") for p in graph.in_ports), None, "", ""
-    )
+    size = np.exp(rng.normal(size=count))
+    inputs = [rng.normal(size=(count, *p.shape)) * size.reshape(-1, *(1,) * len(p.shape)) for p in graph.in_ports]
+    return Samples(tuple(x.astype(np.float32) for x in inputs), None, "", "")
 
 
 def both(graph: Graph, fixed: Graph, samples: Samples) -> tuple[Array, Array]:
     """Float and integer output, in the ONNX layout."""
-    found = FloatModel(to_onnx(graph)).run_many([p.to_tensor(x) for p, x in zip(graph.in_ports, samples.inputs)])
+    moved = [p.to_tensor(x) for p, x in zip(graph.in_ports, samples.inputs, strict=True)]
+    found = FloatModel(to_onnx(graph)).run_many(moved)
     real = graph.out_ports[0].to_onnx(found[0].reshape(-1, *graph.tensors[graph.outputs[0]].shape))
     ints = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
     return real, simulate.dequantise_outputs(fixed, ints)[0]
@@ -75,7 +75,7 @@ def test_scores_beside_boxes(wide: bool) -> None:
 
 
 def test_parts_alike_stay_together() -> None:
-    graph = tidy(read(detector(pixels=1.0)))
+    graph = tidy(read(detector(pixels=0.05)))
     fixed, _ = calibrate(graph, data(graph), "minmax")
     quant = fixed.tensors[fixed.outputs[0]].quant
     assert quant is not None

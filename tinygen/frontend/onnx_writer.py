@@ -255,11 +255,11 @@ def _resize_attributes(op: Resize, x: Tensor, y: Tensor) -> dict[str, str] | Non
 def to_qdq(graph: Graph) -> bytes:
     """A standard quantised ONNX model (QDQ) of a FLOAT graph whose activations are all pinned.
 
-    Every activation, save outputs in parts whose parts do, passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
-    those of domain com.microsoft), pinned weights are int8 initialisers behind DequantizeLinear with a scale for each
-    output channel, biases and other constants stay float. Inputs and outputs are float, with the names, shapes and
-    layouts of the graph's ports. Read again, it gives the same integers: tidied and quantised it is the FIXED graph
-    that `graph` is quantised to.
+    Every activation passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
+    those of domain com.microsoft), save outputs in parts, whose parts do. Pinned weights are int8 initialisers behind
+    DequantizeLinear with a scale for each output channel, biases and other constants stay float. Inputs and outputs are
+    float (or integers that mean themselves), with the names, shapes and layouts of the graph's ports. Read again, it
+    gives the same integers: tidied and quantised it is the FIXED graph that `graph` is quantised to.
 
     ValueError for an activation without a pin, or weights beyond int8 at their scale;
     ModelError for a linear Resize that ONNX cannot say.
@@ -307,7 +307,9 @@ def to_qdq(graph: Graph) -> bytes:
             code, *parameters = codes[name]
             b.dequantise([moved(code, back, b.fresh("port")), *parameters], port.name)
         else:
-            b.nodes.append(helper.make_node("Transpose", [real[name]], [port.name], name=f"{port.name}_port", perm=back))
+            b.nodes.append(
+                helper.make_node("Transpose", [real[name]], [port.name], name=f"{port.name}_port", perm=back)
+            )
     return b.model(
         graph.name,
         [_value_info(p.name, p.shape, p.codes) for p in graph.in_ports],
