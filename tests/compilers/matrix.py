@@ -31,12 +31,17 @@ NATIVE = (
 )
 #: Compiler for another CPU: its emulator, the order of its bytes, and flags.
 CROSS = {
-    "i686-linux-gnu-gcc": ("qemu-i386-static", "<"),
-    "arm-linux-gnueabihf-gcc": ("qemu-arm-static", "<"),
-    "aarch64-linux-gnu-gcc": ("qemu-aarch64-static", "<"),
-    "riscv64-linux-gnu-gcc": ("qemu-riscv64-static", "<"),
-    "s390x-linux-gnu-gcc": ("qemu-s390x-static", ">"),
+    "i686-linux-gnu-gcc": ("qemu-i386", "<"),
+    "arm-linux-gnueabihf-gcc": ("qemu-arm", "<"),
+    "aarch64-linux-gnu-gcc": ("qemu-aarch64", "<"),
+    "riscv64-linux-gnu-gcc": ("qemu-riscv64", "<"),
+    "s390x-linux-gnu-gcc": ("qemu-s390x", ">"),
 }
+
+
+def find(tool: str) -> str | None:
+    """Path of a program; Debian has emulators linked statically too."""
+    return shutil.which(tool) or shutil.which(f"{tool}-static")
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Row:
         linker = "ld.lld" if self.compiler.startswith("clang") and "-flto" in self.flags else ""
         if linker and not _lld(self.compiler):
             return linker.replace("ld.", f"{self.compiler.replace('clang', 'lld')}: ")
-        return next((t for t in (self.compiler, self.emulator) if t and shutil.which(t) is None), "")
+        return next((t for t in (self.compiler, self.emulator) if t and not find(t)), "")
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ def measure(row: Row, chosen: Sequence[Model] | None = None) -> Outcome:
         said, warnings = _compile(row, folder)
         helpers = said
         if not said:
-            command = (*((row.emulator,) if row.emulator else ()), str(folder / "a.out"), "in.bin", "out.bin")
+            emulator = find(row.emulator) if row.emulator else None
+            command = (*((emulator,) if emulator else ()), str(folder / "a.out"), "in.bin", "out.bin")
             done = run(command, folder, TIMEOUT_S)
             if done.exit_code == 0:
                 said, helpers = _differences(mine, row.order, (folder / "out.bin").read_bytes())
