@@ -133,3 +133,9 @@ class VerifyError(TinygenError):
     """The C and the numpy reference disagree: never the user's fault, always worth a report."""
 
     exit_code = 7
+
+
+class AccuracyError(TinygenError):
+    """In integers the network is worth too little: it is destroyed, or misses what the user demands."""
+
+    exit_code = 10

@@ -42,13 +42,17 @@ def choose_multipliers(real: npt.ArrayLike, step: int | None = None) -> tuple[Ar
 
 def requant(acc: Array, m: npt.ArrayLike, shift: int) -> Array:
     """(acc * m + 2^(shift-1)) >> shift in int64. `m` broadcasts against `acc`."""
-    product = acc.astype(np.int64) * np.asarray(m, dtype=np.int64)
-    return (product + (1 << (shift - 1))) >> shift
+    product: Array = np.multiply(acc, np.asarray(m, dtype=np.int64), dtype=np.int64)
+    product += 1 << (shift - 1)
+    product >>= shift
+    return product
 
 
 def requant_clamp(acc: Array, m: npt.ArrayLike, shift: int, zero_point: int, lo: int, hi: int, bits: int = 8) -> Array:
     """The whole epilogue of a layer: requantise, add the zero point, clamp to [lo, hi], as int8 or int16."""
-    out: Array = np.clip(requant(acc, m, shift) + zero_point, lo, hi).astype(int_type(bits))
+    q = requant(acc, m, shift)
+    q += zero_point
+    out: Array = np.clip(q, lo, hi, out=q).astype(int_type(bits))
     return out
 
 

@@ -10,10 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tinygen.errors import UnsupportedError
+from tinygen.flow.verdict import LayerAccuracy, verdict_json
 from tinygen.passes.simplify import Size
 from tinygen.profile.types import LayerProfile, Profile
 from tinygen.targets.board import Board
-from tinygen.workflow import Built, Estimate, Evaluation, LayerAccuracy, Quantised
+from tinygen.workflow import Built, Estimate, Evaluation, Quantised
 
 
 def kib(n: int) -> str:
@@ -55,6 +56,7 @@ def build_json(built: Built) -> dict[str, Any]:
         },
         "accuracy": {
             "calibration": "synthetic: accuracy unknown" if m.synthetic else "data",
+            **({} if built.verdict is None else verdict_json(built.verdict)),
             "layers": [layer_json(a) for a in m.layers],
         },
         "verified": [
@@ -93,8 +95,14 @@ def build_table(built: Built) -> Table:
     t.add_column()
     t.add_column(justify="right")
     t.add_column()
-    s, board = built.sizes, built.board
+    s, board, verdict = built.sizes, built.board, built.verdict
     flash = flash_bytes(built)
+    if verdict is None:
+        t.add_row("accuracy", "unknown", "no data: give --data with real samples")
+    else:
+        t.add_row("accuracy", verdict.grade.name.lower(), f"{verdict}")
+        if verdict.damage is not None:
+            t.add_row("", "", f"the damage begins at {verdict.damage}")
     t.add_row("layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs")
     t.add_row("simplified", *removed(built.model.before, built.model.after))
     if s is not None and flash is not None:

@@ -25,10 +25,15 @@ def run(graph: Graph, inputs: Sequence[Array], watch: Watch | None = None) -> tu
     `watch(tensor name, values)` sees every activation of each chunk of samples, inputs included, in execution order.
     """
     samples = len(inputs[0]) if inputs else 0
-    largest = max((t.size for t in graph.tensors.values() if t.const is None), default=1)
-    step = max(1, CHUNK_VALUES // max(1, largest * 10))
+    step = chunk(graph)
     chunks = [_run_chunk(graph, [x[i : i + step] for x in inputs], watch) for i in range(0, samples, step)]
     return tuple(np.concatenate([c[k] for c in chunks]) for k in range(len(graph.outputs)))
+
+
+def chunk(graph: Graph) -> int:
+    """How many samples run at a time."""
+    largest = max((t.size for t in graph.tensors.values() if t.const is None), default=1)
+    return max(1, CHUNK_VALUES // max(1, largest * 10))
 
 
 def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> list[Array]:

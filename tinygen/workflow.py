@@ -28,7 +28,11 @@ from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, r
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import DataError, MissingToolError, TargetError, did_you_mean
+from tinygen.flow import judge
 from tinygen.flow.check import NOT_CHECKED, ImportCheck, check_import
+from tinygen.flow.gates import Gates, Use, check_accuracy, check_use
+from tinygen.flow.judge import Held
+from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, verdict_json
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
@@ -100,16 +104,11 @@ class Options:
     verify_cores: tuple[str, ...] | None = None  # None: this computer and the board's core; (): nothing
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     activations: str = "8"  # "16", or names of those in int16: passes/widths.py
-
-
-@dataclass(frozen=True, slots=True)
-class LayerAccuracy:
-    """Signal to quantisation noise of a layer's output against the float network, in dB."""
-
-    tensor: str
-    title: str
-    origin: tuple[str, ...]
-    sqnr_db: float
+    test: Path | Samples | None = None  # who judges; None: samples held back from `data`
+    hold_back: bool = False  # so that some of `data` judge: `build` always does
+    repair: bool = True  # of a destroyed network
+    accept_loss: bool = False  # build it all the same
+    gates: Gates = field(default_factory=Gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,7 @@ class Quantised:
     layers: tuple[LayerAccuracy, ...]
     before: simplify.Size
     checked: ImportCheck = NOT_CHECKED
+    held: Held | None = None  # who judges it
 
     @property
     def after(self) -> simplify.Size:
@@ -149,8 +149,15 @@ class Built:
     results: tuple[verify.CoreResult, ...]
     sizes: Sizes | None
     stack: int | None
-    notes: tuple[str, ...]
+    not_verified: tuple[str, ...]
     seconds: Mapping[str, float]
+    verdict: Verdict | None = None
+    judge_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What proof and judgement had to say."""
+        return (*self.not_verified, *self.judge_notes)
 
     @property
     def io_bytes(self) -> int:
@@ -183,23 +190,34 @@ def quantise_model(
     with clock.phase("tidy"):
         graph = tidy(imported.graph)
     with clock.phase("calibrate"):
-        samples, made_up = _samples(imported, graph, options)
+        samples, made_up, held = _samples(imported, graph, options)
         wide = asked_wide(graph, options.activations)
         fixed, layers = calibrate(graph, samples, options.method, progress, wide)
     with clock.phase("check import"):
         checked = check_import(imported, graph, fixed, samples, synthetic=made_up)
     with clock.phase("simplify"):
         simple = apply(simplify.PASS, fixed)
-    return Quantised(imported, graph, simple, samples, made_up, layers, simplify.size_of(fixed), checked)
+    return Quantised(imported, graph, simple, samples, made_up, layers, simplify.size_of(fixed), checked, held)
 
 
-def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool]:
-    if options.data is None:
+def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool, Held | None]:
+    """(samples to calibrate with, are they made up, samples to judge by)."""
+    data, count, judges = options.data, options.samples, judge.judges_wanted(graph)
+    if data is None:
         quants = [graph.tensors[n].quant for n in graph.inputs]
-        return synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants), True
-    if isinstance(options.data, Samples):
-        return options.data, False
-    return read_samples(options.data, imported, graph, options.samples), False
+        samples, held = synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants), None
+    elif options.test is None and options.hold_back:
+        if not isinstance(data, Samples):
+            data = read_samples(data, imported, graph, count + judges)
+        samples, held = judge.hold_back(data, count, judges)
+    else:
+        samples = data if isinstance(data, Samples) else read_samples(data, imported, graph, count)
+        held = None
+    if options.test is not None:
+        test = options.test
+        test = test if isinstance(test, Samples) else read_samples(test, imported, graph, None)
+        held = judge.unseen(test, samples, "of --test")
+    return samples, data is None, held
 
 
 def read_samples(path: Path, imported: Imported, graph: Graph, limit: int | None) -> Samples:
@@ -240,20 +258,59 @@ def calibrate(
 
 def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:
     """SQNR of every layer's output over the first samples: where accuracy goes. `inputs` in the tensors' layout."""
-    few = [np.ascontiguousarray(x[:SQNR_SAMPLES]) for x in inputs]
     meters = {o: SqnrMeter() for n in graph.nodes for o in n.outputs}
-    for i in range(len(few[0])):
-        found = dict(zip(model.output_names, model.run([x[i] for x in few]), strict=True))
+    count, step = min(len(inputs[0]), SQNR_SAMPLES), simulate.chunk(fixed)
+    for start in range(0, count, step):
+        few = [np.ascontiguousarray(x[start : min(start + step, count)]) for x in inputs]
+        found = dict(zip(model.output_names, model.run_many(few), strict=True))
         ints: dict[str, Array] = {}
-        q = [quantise_as(fixed.tensors[name], x[i : i + 1]) for name, x in zip(fixed.inputs, few, strict=True)]
+        q = [quantise_as(fixed.tensors[name], x) for name, x in zip(fixed.inputs, few, strict=True)]
         simulate.run(fixed, q, ints.__setitem__)
         for name, meter in meters.items():
-            real = real_of(fixed.tensors[name], ints[name][0])
+            real = real_of(fixed.tensors[name], ints[name])
             meter.add(found[name].reshape(real.shape), real)
     return tuple(
         LayerAccuracy(o, n.op.describe(graph.ins(n)), n.origin, meters[o].db)  # type: ignore[attr-defined]
         for n in graph.nodes
         for o in n.outputs
+    )
+
+
+def judged(
+    model: Quantised, options: Options, progress: Progress = no_progress
+) -> tuple[Quantised, Verdict | None, tuple[str, ...]]:
+    """The model, repaired where it is destroyed and that helps; the verdict on it, None where no data can judge; notes.
+
+    Raises what `flow.judge.judged` does.
+    """
+    if model.held is None:
+        check_accuracy(options.gates, None)
+        return model, None, made_up_notes(model)
+    wide = asked_wide(model.tidy, options.activations)
+    terms = judge.Terms(options.method, wide, options.repair, options.accept_loss, options.gates)
+    found = judge.judged(
+        model.imported, model.tidy, model.fixed, model.layers, model.samples, model.held, terms, progress
+    )
+    if found.repaired is not None:
+        simple = apply(simplify.PASS, found.repaired)
+        model = replace(model, fixed=simple, layers=found.layers, before=simplify.size_of(found.repaired))
+    return model, found.verdict, found.notes
+
+
+#: Outputs below so many dB on made-up inputs are worth a warning.
+GROSS_DB = 10.0
+
+
+def made_up_notes(model: Quantised) -> tuple[str, ...]:
+    """A warning where even made-up inputs show that the outputs are lost."""
+    outputs = [a for a in model.layers if a.tensor in model.tidy.outputs]
+    worst = min(outputs, key=lambda a: a.sqnr_db, default=None)
+    if worst is None or model.imported.quantised or worst.sqnr_db >= GROSS_DB:
+        return ()
+    begins = damage(model.tidy, model.layers)
+    return (
+        f"on made-up inputs the outputs keep only {worst.sqnr_db:.1f} dB; the damage begins at {begins}. Give --data "
+        "to know what that means for real ones.",
     )
 
 
@@ -317,8 +374,10 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
     cores = options.verify_cores
     if cores is None:
         cores = tuple(dict.fromkeys(("native", board.core.name)))
-    notes: list[str] = []
-    model = quantise_model(path, options, progress, clock)
+    model = quantise_model(path, replace(options, hold_back=True), progress, clock)
+    with clock.phase("judge"):
+        model, verdict, notes = judged(model, options, progress)
+    not_verified: list[str] = []
     with clock.phase("plan"):
         goal = {"plain_stack": options.plain_stack, "slow_loops": slow_loops(board)}
         main_plan = plan(model.fixed, board.core, options.optimize, **goal)
@@ -340,11 +399,12 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
             try:
                 results.append(verify_plan(model, core_plan, name, options, inputs, expected))
             except MissingToolError as e:
-                notes.append(f"not verified on {name}: {e}")
+                not_verified.append(f"not verified on {name}: {e}")
         if results and results[-1].core == name == board.core.name:
             sizes, stack = results[-1].sizes, results[-1].stack
     progress("verifying", len(cores), len(cores))
     check_fit(main_plan, board, sizes, stack)
+    check_gates(main_plan, model, board, options, sizes, stack)
     with clock.phase("emit"):
         library = make_library(main_plan, model, options)
         golden = tuple(
@@ -362,7 +422,18 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in sources.items()}
         files[summary.FILE] = summary.render_summary(main_plan, board.id, model.before, model.after, tuple(sources))
         built = Built(
-            model, board, main_plan, library, files, tuple(results), sizes, stack, tuple(notes), clock.seconds
+            model,
+            board,
+            main_plan,
+            library,
+            files,
+            tuple(results),
+            sizes,
+            stack,
+            tuple(not_verified),
+            clock.seconds,
+            verdict,
+            notes,
         )
         certificate = (json.dumps(certificate_of(built, options, inputs, expected), indent=2) + "\n").encode()
         built = replace(built, files={**files, "certificate.json": certificate})
@@ -401,6 +472,29 @@ def check_fit(plan_: Plan, board: Board, sizes: Sizes | None, stack: int | None)
         raise TargetError("\n".join(lines))
 
 
+def check_gates(
+    plan_: Plan, model: Quantised, board: Board, options: Options, sizes: Sizes | None, stack: int | None
+) -> None:
+    """Raise TargetError with figures for a build that takes more than the user allows; what no compiler has measured is
+    predicted."""
+    gates = options.gates
+    if (gates.max_flash, gates.max_ram, gates.max_ms) == (None, None, None):
+        return
+    p = predict(plan_, model)
+    unmeasured = sizes is None or stack is None
+    flash = p.flash if sizes is None else sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc
+    io = sum(e.nbytes for e in (*plan_.inputs, *plan_.outputs))
+    ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
+    why = f"kernels never measured: {', '.join(p.unmeasured)}" if p.unmeasured else f"no cycle model of {p.core}"
+    failed = check_use(
+        gates, Use(flash, plan_.arena_len + io + (p.stack if stack is None else stack), unmeasured, ms, why)
+    )
+    if failed:
+        raise TargetError(
+            "\n".join([f'"{plan_.name}" on {board.id} takes more than allowed:', *(f"  {f}" for f in failed)])
+        )
+
+
 def certificate_of(
     built: Built, options: Options, inputs: Sequence[Array], expected: Sequence[Array]
 ) -> dict[str, Any]:
@@ -432,8 +526,9 @@ def certificate_of(
         "import": m.checked.record(),
         # No partial sum of a layer can go beyond its figure, whatever the input and the order of the terms.
         "accumulators": {"below": 2**31, "layers": simplify.largest_sums(m.fixed)},
+        "accuracy": None if built.verdict is None else verdict_json(built.verdict),
         "verified": bool(built.results),
-        "not_verified": list(built.notes),
+        "not_verified": list(built.not_verified),
     }
 
 

@@ -95,7 +95,7 @@ def test_build_json_is_all_there_is_on_stdout(place: Path) -> None:
 def test_build_text(place: Path, built: Path) -> None:
     said = ok("build", "digits.onnx", "--board", "nucleo_f446re", "-o", "text", "--layers", cwd=place)
     assert "No calibration data" in said.err
-    for part in ("digits for nucleo_f446re (cortex-m4)", "layers", "flash", "RAM", "verified", "Noisiest layer: "):
+    for part in ("digits for nucleo_f446re (cortex-m4)", "layers", "flash", "RAM", "verified", "accuracy", "unknown"):
         assert part in said.out
     assert "Signal to quantisation noise" in said.out
     assert "Wrote text/" in said.out

@@ -112,6 +112,15 @@ def load_data(
     return _samples(arrays, labels, f"{file.name}: {count}{of} sample{'' if count == 1 and not of else 's'}")
 
 
+def part(samples: Samples, at: slice | Array) -> Samples:
+    """The samples at these places; where that is all of them, the same object."""
+    inputs = tuple(np.ascontiguousarray(x[at]) for x in samples.inputs)
+    if len(inputs[0]) == samples.count:
+        return samples
+    labels = None if samples.labels is None else np.ascontiguousarray(samples.labels[at])
+    return _samples(inputs, labels, samples.source)
+
+
 def _samples(arrays: Sequence[Array], labels: Array | None, source: str) -> Samples:
     digest = hashlib.sha256()
     for a in (*arrays, *(() if labels is None else (labels,))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,6 +57,12 @@ def predictions(outputs: Array) -> Array:
 
 def accuracy(outputs: Array, labels: Array) -> float:
     """Share of samples whose class is the label. `labels`: class numbers (n,), or one-hot (n, classes)."""
+    return float(np.mean(predictions(outputs) == class_labels(outputs, labels)))
+
+
+def class_labels(outputs: Array, labels: Array) -> Array:
+    """Class numbers (n,) from labels of that kind, or one-hot (n, classes); DataError unless they can be the classes of
+    `outputs`."""
     classes = outputs.reshape(len(outputs), -1).shape[1]
     if labels.ndim == 2 and labels.shape == (len(outputs), classes) and classes > 1:
         labels = np.argmax(labels, axis=1)
@@ -70,7 +77,7 @@ def accuracy(outputs: Array, labels: Array) -> float:
         raise DataError(
             f"label {bad} is {labels[bad]}; the model has {classes} outputs, allowed are the class numbers 0 to {top}."
         )
-    return float(np.mean(predictions(outputs) == labels))
+    return labels
 
 
 def agreement(a: Array, b: Array) -> float:
@@ -106,3 +113,90 @@ def iou(outputs: Array, masks: Array, threshold: float = 0.5) -> float:
     b = masks.reshape(len(masks), -1) > 0.5
     union = int((a | b).sum())
     return float((a & b).sum() / union) if union else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """A measure that is the mean over columns of sums over samples: mean(sum(part) / sum(whole)), or 1 minus that
+    (`of_error`). `part` and `whole`: (n, columns). Columns whose whole is 0 say nothing and are left out.
+
+    Because every sample's share is known, so is the standard error: of the measure, and, paired sample by sample, of
+    the difference between two networks.
+    """
+
+    part: Array
+    whole: Array
+    of_error: bool = False
+
+    @property
+    def value(self) -> float:
+        return float(self._values(self.part.sum(axis=0), self.whole.sum(axis=0)))
+
+    def without_each(self) -> Array:
+        """The measure with each sample left out in turn, (n,)."""
+        part, whole = (a.sum(axis=0) - a for a in (self.part, self.whole))
+        return self._values(part, whole)
+
+    def _values(self, part: Array, whole: Array) -> Array:
+        there = whole > 0.0
+        shares = np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=there)
+        if self.part.shape[1] > 1:
+            shares = np.minimum(shares, 1.0)  # one column that is lost is one lost, not more
+        mean = shares.sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+        return np.asarray(1.0 - mean if self.of_error else mean)
+
+
+def jackknife(left_out: Array) -> float:
+    """Standard error of a measure from its values with one of n samples left out each (Quenouille, Tukey)."""
+    n = len(left_out)
+    if n < 2:
+        return math.inf
+    return math.sqrt((n - 1) / n * float(np.sum((left_out - left_out.mean()) ** 2)))
+
+
+def right_answers(outputs: Array, labels: Array) -> Ratios:
+    """`accuracy`, sample by sample."""
+    right = (predictions(outputs) == class_labels(outputs, labels)).astype(np.float64)
+    return Ratios(right[:, None], np.ones((len(right), 1)))
+
+
+def same_answers(a: Array, b: Array) -> Ratios:
+    """`agreement`, sample by sample."""
+    same = (predictions(a) == predictions(b)).astype(np.float64)
+    return Ratios(same[:, None], np.ones((len(same), 1)))
+
+
+#: So many values in a row are quantities of their own, each with its variance; of more, the variance is one.
+OWN_VALUES = 64
+
+
+def explained(found: Array, wanted: Array, channel: int | None = None) -> Ratios:
+    """Share of the variance of `wanted` (n, ...) that `found` explains (R squared); 0 is no better than the mean.
+
+    A row of at most OWN_VALUES numbers: of each of them, and the mean over them. Else of all together, about the mean
+    of each index of the axis `channel` (counted with the samples' axis), or of each value without one.
+    """
+    w, f = (a.astype(np.float64) for a in (wanted, found.reshape(wanted.shape)))
+    row = sum(d > 1 for d in w.shape[1:]) <= 1 and w[0].size <= OWN_VALUES
+    axes = 0 if row or channel is None else tuple(i for i in range(w.ndim) if i != channel)
+    noise = ((w - f) ** 2).reshape(len(w), -1)
+    signal = ((w - w.mean(axis=axes, keepdims=True)) ** 2).reshape(len(w), -1)
+    if not row:
+        noise, signal = noise.sum(axis=1, keepdims=True), signal.sum(axis=1, keepdims=True)
+    return Ratios(noise, signal, of_error=True)
+
+
+def right_pixels(classes: Array, masks: Array) -> Ratios:
+    """Share of pixels of the right class; both (n, ...) class numbers."""
+    right = (classes == masks).reshape(len(masks), -1).astype(np.float64)
+    return Ratios(right.sum(axis=1)[:, None], np.full((len(right), 1), float(right.shape[1])))
+
+
+def overlap(classes: Array, masks: Array, count: int) -> Ratios:
+    """Intersection over union of each of `count` classes, mean over those that occur. Both (n, ...) class numbers; with
+    two classes the overlap of class 1, the object."""
+    a, b = classes.reshape(len(classes), -1), masks.reshape(len(masks), -1)
+    numbers = range(1, 2) if count == 2 else range(count)
+    both = [((a == c) & (b == c)).sum(axis=1) for c in numbers]
+    either = [((a == c) | (b == c)).sum(axis=1) for c in numbers]
+    return Ratios(np.stack(both, axis=1).astype(np.float64), np.stack(either, axis=1).astype(np.float64))

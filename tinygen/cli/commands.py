@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -14,10 +15,11 @@ from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out
-from tinygen.cli.options import Choice, model_options, tool_options
+from tinygen.cli.options import Choice, gate_options, model_options, tool_options
 from tinygen.emit.writer import reading
 from tinygen.errors import VerifyError
 from tinygen.files import write_file
+from tinygen.flow.gates import Gates
 from tinygen.frontend.registry import supported_ops
 from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
@@ -57,16 +59,26 @@ def cli() -> None:
 @click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @tool_options
+@click.option("--test", type=click.Path(path_type=Path),
+              help="Samples to judge by; some of --data are held back unless given.")  # fmt: skip
+@click.option("--repair", type=Choice(["auto", "off"]), default="auto", show_default=True,
+              help="What is tried before a network is refused that integers have destroyed.")  # fmt: skip
+@click.option("--accept-loss", is_flag=True, help="Build a network that integers have destroyed all the same.")
+@gate_options
 @model_options
 def build(
     model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
-    plain_stack: bool, force: bool, layers: bool, as_json: bool, name: str | None, method: str, samples: int,
-    input_shapes: dict[str, tuple[int, ...]], activations: str,
+    plain_stack: bool, force: bool, layers: bool, as_json: bool, test: Path | None, repair: str, accept_loss: bool,
+    name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
+    **demands: Any,
 ) -> None:  # fmt: skip
-    """Generate, prove and measure the C library of MODEL for a board."""
+    """Generate, prove and measure the C library of MODEL for a board; judge it by samples where there are any."""
+    if test is not None and data is None:
+        raise click.UsageError("--test judges a network that --data calibrates: give --data as well.")
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
     options = flow.Options(
-        board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes, activations
+        board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes, activations,
+        test, repair=repair == "auto", accept_loss=accept_loss, gates=Gates(**demands),
     )  # fmt: skip
     target = output or Path("build") / flow.model_name(name or model.stem)
     with Bars() as bars:
@@ -82,7 +94,7 @@ def build(
         out.print(report.layer_table(built.model.layers))
     out.print(report.build_table(built))
     worst = min(built.model.layers, key=lambda a: a.sqnr_db, default=None)
-    if worst is not None:
+    if worst is not None and not built.model.synthetic:
         where = ", ".join(worst.origin)
         out.print(f"Noisiest layer: {worst.title} ({where}), {worst.sqnr_db:.1f} dB. `--layers` shows all.")
     out.print(f"Wrote {target}/ ({len(built.files)} files); the library is {target}/lib/{built.plan.name}/src/")

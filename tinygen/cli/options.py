@@ -12,7 +12,8 @@ from tinygen import workflow as flow
 from tinygen.build.process import SETTINGS
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.console import say
-from tinygen.errors import did_you_mean
+from tinygen.errors import RecipeError, did_you_mean
+from tinygen.fit.budget import parse_size
 
 
 class Choice(click.Choice[str]):
@@ -86,3 +87,64 @@ def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
     ):  # fmt: skip
         f = option(f)
     return f
+
+
+def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """0.9, 90 or 90%: a share of 1."""
+    if value is None:
+        return None
+    try:
+        found = float(value.removesuffix("%"))
+    except ValueError:
+        found = -1.0
+    if not 0.0 < found <= 100.0:
+        raise click.BadParameter(f'"{value}" is no share: write 0.9, 90 or 90%.')
+    return found / 100.0 if found > 1.0 or value.endswith("%") else found
+
+
+def _points(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """Points of a hundred, as a share of 1."""
+    if value is None:
+        return None
+    try:
+        found = float(value.removesuffix("%"))
+    except ValueError:
+        found = -1.0
+    if not 0.0 <= found <= 100.0:
+        raise click.BadParameter(f'"{value}": allowed are points of a hundred, from 0 to 100: 0.5, say.')
+    return found / 100.0
+
+
+def _size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else parse_size(parameter.opts[0], value)
+    except RecipeError as e:
+        raise click.BadParameter(str(e)) from e
+
+
+#: What a network's accuracy must be; also of `eval`.
+ACCURACY_GATES = (
+    click.option("--min-accuracy", callback=_share, metavar="SHARE",
+                 help="Fail below this accuracy (or what else judges the network): 0.9 or 90%."),
+    click.option("--max-loss", callback=_points, metavar="POINTS",
+                 help="Fail when integers lose more points of a hundred against float."),
+    click.option("--min-sqnr", type=float, metavar="DB", help="Fail when an output has more noise against float."),
+)  # fmt: skip
+
+
+def accuracy_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(ACCURACY_GATES):
+        f = option(f)
+    return f
+
+
+def gate_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """What a build must not exceed or fall short of."""
+    for option in (
+        click.option("--max-ms", type=click.FloatRange(0.0, min_open=True), metavar="MS",
+                     help="Fail when an inference is predicted to take longer."),
+        click.option("--max-ram", callback=_size, metavar="SIZE", help="Fail when it takes more RAM: 65536, 64K."),
+        click.option("--max-flash", callback=_size, metavar="SIZE", help="Fail when it takes more flash: 65536, 64K."),
+    ):  # fmt: skip
+        f = option(f)
+    return accuracy_options(f)

@@ -167,8 +167,8 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
     with work_folder() as folder:
         file, out = folder / f"{name}.onnx", folder / "out"
         file.write_bytes(content)
-        built = flow.build(file, out, flow.Options(board.id, few, name, optimize=optimize))
-        notes = list(built.notes)
+        built = flow.build(file, out, flow.Options(board.id, few, name, optimize=optimize, accept_loss=True))
+        notes = list(built.not_verified)
         flash = ram = cycles = None
         milliseconds = None
         if built.sizes is not None:

@@ -1,0 +1,86 @@
+"""What the user demands of a build: accuracy, flash, RAM, time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinygen.errors import DataError
+from tinygen.flow.measures import BELIEVED, decibels, share
+from tinygen.flow.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What the user demands; None: nothing. Shares of 1, dB, bytes and milliseconds."""
+
+    min_accuracy: float | None = None
+    max_loss: float | None = None
+    min_sqnr: float | None = None
+    max_flash: int | None = None
+    max_ram: int | None = None
+    max_ms: float | None = None
+
+    @property
+    def of_accuracy(self) -> bool:
+        return (self.min_accuracy, self.max_loss, self.min_sqnr) != (None, None, None)
+
+
+def check_accuracy(gates: Gates, verdict: Verdict | None) -> tuple[list[str], list[str]]:
+    """(what fails, what only warns, being within the statistical error). DataError for gates that nothing can open."""
+    if not gates.of_accuracy:
+        return [], []
+    if verdict is None:
+        raise DataError("--min-accuracy, --max-loss and --min-sqnr judge on samples: give --data.")
+    failed: list[str] = []
+    warned: list[str] = []
+    main, of = verdict.main, f" on {verdict.source}"
+
+    def judge(text: str, by: float, error: float) -> None:
+        if by > BELIEVED * error:
+            failed.append(f"{text}.")
+        elif by > 0.0:
+            warned.append(f"{text}, but within the statistical error of ±{100 * BELIEVED * error:.1f} points.")
+
+    if main.decibel and (gates.min_accuracy is not None or gates.max_loss is not None):
+        raise DataError(f"--min-accuracy and --max-loss: this network is judged by {main.name}; use --min-sqnr.")
+    if gates.min_accuracy is not None:
+        found = f"{share(main.integer)} % {main.name}{of}, --min-accuracy asks for {share(gates.min_accuracy)} %"
+        judge(found, gates.min_accuracy - main.integer, main.own_error)
+    if gates.max_loss is not None:
+        found = f"a fall of {100 * main.fall:.2f} points of {main.name}{of}, --max-loss allows {100 * gates.max_loss:g}"
+        judge(found, main.fall - gates.max_loss, main.error)
+    if gates.min_sqnr is not None:
+        least = min((f for f in verdict.figures if f.decibel), key=lambda f: f.integer)
+        if least.integer < gates.min_sqnr:
+            failed.append(f"{least.name} {decibels(least.integer)}{of}, --min-sqnr asks for {gates.min_sqnr:g} dB.")
+    return failed, warned
+
+
+# -- repairs and refusal ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a build takes: bytes, milliseconds (None: not known, and why); `predicted`: not measured by the linker."""
+
+    flash: int
+    ram: int
+    predicted: bool
+    milliseconds: float | None
+    unknown: str = ""
+
+
+def check_use(gates: Gates, use: Use) -> list[str]:
+    """What fails."""
+    how = ", predicted" if use.predicted else ""
+    failed = [
+        f"{what} {found:,} bytes{how}, --max-{what.lower()} allows {allowed:,}."
+        for what, found, allowed in (("flash", use.flash, gates.max_flash), ("RAM", use.ram, gates.max_ram))
+        if allowed is not None and found > allowed
+    ]
+    if gates.max_ms is not None:
+        if use.milliseconds is None:
+            failed.append(f"the time of an inference is not known ({use.unknown}), so --max-ms cannot be checked.")
+        elif use.milliseconds > gates.max_ms:
+            failed.append(f"{use.milliseconds:.3f} ms an inference, predicted; --max-ms allows {gates.max_ms:g}.")
+    return failed
