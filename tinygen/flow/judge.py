@@ -5,7 +5,8 @@ where damage begins; and the repairs that are tried before a destroyed network i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,8 +14,11 @@ import numpy as np
 from tinygen import simulate
 from tinygen.calibrate.data import Samples, part
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.compress.finish import finish
+from tinygen.compress.network import Network, layers
+from tinygen.compress.repair import repair
 from tinygen.compress.split import LEAST, VALIDATION, split
-from tinygen.errors import AccuracyError
+from tinygen.errors import AccuracyError, TinygenError
 from tinygen.flow.gates import Gates, check_accuracy
 from tinygen.flow.measures import Grade, figures
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, precision
@@ -32,6 +36,8 @@ from tinygen.progress import Progress, no_progress
 MOST_JUDGES, LEAST_JUDGES, JUDGE_MACS = 256, 64, 1_000_000_000
 #: The seed of the split where samples are few.
 _SEED = 0
+#: More samples to calibrate with are advised below this.
+_FEW_SAMPLES = 200
 
 # -- who judges ------------------------------------------------------------------------------------------------------
 
@@ -173,7 +179,8 @@ def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progres
             return x.astype(kind)
         scale, zero = need_quant(tensor)
         info = np.iinfo(kind)
-        return np.clip(np.rint(x.astype(np.float64) / scale) + zero + centre(kind), info.min, info.max).astype(kind)
+        q: Array = np.clip(np.rint(x.astype(np.float64) / scale) + zero + centre(kind), info.min, info.max)
+        return q.astype(kind)
 
     def real(y: Array, tensor: Tensor, kind: str, port: Port) -> Array:
         if np.dtype(kind).kind != "f":
@@ -191,6 +198,80 @@ def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progres
         real(by_name[port.name], tensors[n], kind, port)
         for port, n, kind in zip(graph.out_ports, own.outputs, kinds[1], strict=True)
     ]
+
+
+# -- repairs and refusal ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """What the ladder of repairs came to: the finished FLOAT graph (None where no step helped or could be tried) with
+    the accuracy of its layers, the steps kept, and what all of them said."""
+
+    graph: Graph | None
+    kept: tuple[str, ...]
+    tried: str
+    layers: tuple[LayerAccuracy, ...] = ()
+
+
+def rescue(
+    graph: Graph, calibration: Samples, method: str, wide: Collection[str] = (), progress: Progress = no_progress
+) -> Rescue:
+    """The repairs of `tinygen quantize`, fitted to and chosen on the calibration samples alone."""
+    if not layers(graph):
+        return Rescue(None, (), "no repairs: no layer has weights")
+    try:
+        done = repair(Network(graph, wide=frozenset(wide)), calibration, widen=True, method=method, progress=progress)
+    except TinygenError as e:
+        return Rescue(None, (), f"repairs could not be tried: {e}")
+    said = "; ".join(f"{r.step} ({r.text or 'nothing'}{'' if r.kept else ', left out'})" for r in done.rows)
+    kept = tuple(f"{r.step}: {r.text}" for r in done.rows if r.kept)
+    seen = (LayerAccuracy(a.tensor, a.title, done.graph.producer[a.tensor].origin, a.sqnr_db) for a in done.after)
+    return Rescue(done.graph if kept else None, kept, f"repairs tried: {said}", tuple(seen))
+
+
+def in_int16(bench: Judge, calibration: Samples, method: str, progress: Progress = no_progress) -> Verdict | None:
+    """What the network would be worth with all activations in int16; None where that cannot be tried."""
+    every = frozenset(t.name for t in bench.graph.tensors.values() if t.const is None)
+    try:
+        done = finish(Network(bench.graph, wide=every), calibration, method=method, bias=False, progress=progress)
+        return bench.verdict(quantise(done, {}))
+    except TinygenError:
+        return None
+
+
+def _refusal(
+    name: str, verdict: Verdict, seen: Sequence[LayerAccuracy], calibration: int, tried: str, wide: Verdict | None
+) -> AccuracyError:
+    """The error of a network that is not worth building: figures, where damage begins, what may help. `wide`: what all
+    activations in int16 would make of it; None where they cannot be had, or it has them."""
+    worst = max(verdict.figures, key=lambda f: f.grade)
+    assert worst.limits is not None
+    if worst.decibel:
+        allowed = f"allowed is {-worst.limits.damages:g} dB or more"
+    else:
+        allowed = f"allowed is a fall of {100 * worst.limits.damages:g} points"
+    lines = [f'"{name}": {verdict}; {allowed}.']
+    if verdict.damage is not None:
+        lines.append(f"  The damage begins at {verdict.damage}.")
+    if tried:
+        lines.append(f"  {tried[0].upper()}{tried[1:]}.")
+    if wide is not None and wide.ruined:
+        lines.append(f"  Activations in int16 do not help: {wide.main}.")
+    advice = []
+    if wide is not None and not wide.ruined:
+        noisy = [a for a in sorted(seen, key=lambda a: a.sqnr_db) if a.origin and math.isfinite(a.sqnr_db)][:3]
+        names = ",".join(a.origin[-1] for a in noisy)
+        advice.append(f"--activations 16 ({wide.main}), or only the noisiest layers: --activations {names}")
+    if calibration < _FEW_SAMPLES:
+        advice.append(f"more calibration samples than {calibration}")
+    if verdict.reference == "float":
+        advice.append("inputs whose channels have similar ranges")
+    else:
+        advice.append("a new quantisation from the float model")
+    advice.append("--accept-loss builds it all the same")
+    lines.append("  What may help: " + "; ".join(advice) + ".")
+    return AccuracyError("\n".join(lines))
 
 
 # -- judgement -------------------------------------------------------------------------------------------------------
@@ -242,7 +323,9 @@ def judged(
                 notes.append(f"repaired ({'; '.join(found.kept)}): before, {verdict}")
                 repaired, verdict, seen = mended, again, found.layers
     if verdict.ruined and not terms.accept_loss:
-        raise _refusal(name, verdict, seen, calibration.count, tried, imported.quantised)
+        may = verdict.precision != "int16" and not imported.quantised
+        wide = in_int16(bench, calibration, terms.method, progress) if may else None
+        raise _refusal(name, verdict, seen, calibration.count, tried, wide)
     verdict = replace(verdict, accepted=verdict.ruined)
     failed, warned = check_accuracy(terms.gates, verdict)
     if failed:

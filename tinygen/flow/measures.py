@@ -85,6 +85,13 @@ class Figure:
     limits: Limits | None = None
     decibel: bool = False
 
+    def __str__(self) -> str:
+        """98.4 of 99.0 % accuracy."""
+        if self.decibel:
+            return f"{self.name} {decibels(self.integer)}"
+        before = "" if self.real is None else f" of {share(self.real)}"
+        return f"{share(self.integer)}{before} % {self.name}"
+
     @property
     def fall(self) -> float:
         """What is lost; of a figure in dB its negative."""

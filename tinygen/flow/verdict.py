@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinygen.flow.measures import Figure, Grade, decibels, share
+from tinygen.flow.measures import Figure, Grade, decibels
 from tinygen.ir.types import Graph
 
 #: A layer below so many dB is where damage begins; without one it is the layer that loses most.
@@ -82,7 +82,7 @@ class Verdict:
             Grade.DESTROYS: f"{self.precision} destroys this network:",
         }
         main = self.main
-        said = _said(main)
+        said = str(main)
         if main.limits is not None and main.limits.grade(main.fall) > main.grade:
             said += ", a fall within the error of so few samples"
         db = next((f for f in self.figures if f.decibel), None)
@@ -90,16 +90,8 @@ class Verdict:
             said += f", SQNR {decibels(db.integer)}"
         worst = max(self.figures, key=lambda f: f.grade)
         if worst.grade > main.grade and worst is not db:
-            said += f"; {_said(worst)}"
+            said += f"; {worst}"
         return f"{heads[self.grade]} {said} ({self.source})"
-
-
-def _said(f: Figure) -> str:
-    if f.decibel:
-        return f"{f.name} {decibels(f.integer)}"
-    if f.real is None:
-        return f"{share(f.integer)} % {f.name}"
-    return f"{share(f.integer)} of {share(f.real)} % {f.name}"
 
 
 def precision(fixed: Graph) -> str:
