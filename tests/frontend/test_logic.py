@@ -9,6 +9,9 @@ import pytest
 from onnx import ModelProto
 
 from tests.frontend.support import check, import_model, ops_of, parse, save
+from tinygen import simulate
+from tinygen import workflow as flow
+from tinygen.calibrate.data import Samples
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ops import Unary
@@ -140,6 +143,28 @@ def test_masks(name: str, tmp_path: Path) -> None:
     imported = check(tmp_path, _masked(name))
     (mask,) = [n for n in imported.graph.nodes if type(n.op).__name__ == "Extreme"]
     assert mask.op.describe(imported.graph.ins(mask)) == "mask"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [n for n in MASKS if n != "log"])
+def test_what_is_masked_has_no_weight(name: str, tmp_path: Path) -> None:
+    """In integers: exactly 0, and the scores keep their resolution."""
+    x = np.random.default_rng(1).normal(size=(24, 1, 4, 4)).astype(F) * 2 - 3
+    data = Samples((x,), None, "", "made up")
+    model = flow.quantise_model(save(tmp_path, _masked(name)), flow.Options("", data))
+    x_codes = simulate.quantise_inputs(model.fixed, [x])
+    (y,) = simulate.run(model.fixed, x_codes)
+    shown = np.broadcast_to(CAUSAL, y.reshape(24, 4, 4).shape)
+    assert np.all(y.reshape(24, 4, 4)[~shown] == -128), "the code of 0"
+    assert min(layer.sqnr_db for layer in model.layers) > 30
+
+
+def test_true_is_representable_though_calibration_never_saw_it(tmp_path: Path) -> None:
+    x = -np.abs(np.random.default_rng(1).normal(size=(24, 1, 3, 8))).astype(F)
+    path = save(tmp_path, _model("m = Greater(x, s) y = Cast<to=1>(m)"))
+    model = flow.quantise_model(path, flow.Options("", Samples((x,), None, "", "made up")))
+    quant = model.fixed.tensors[model.fixed.outputs[0]].quant
+    assert quant is not None
+    assert quant.s * (127 - quant.zero_point) == pytest.approx(1.0, rel=0.01)
 
 
 def test_a_row_without_values(tmp_path: Path) -> None:

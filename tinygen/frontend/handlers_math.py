@@ -30,7 +30,7 @@ from tinygen.ops import (
 from tinygen.ops.base import Operator, Shape
 from tinygen.ops.reduce import block, reduced_shape
 from tinygen.ops.softmax import MAX_AXIS
-from tinygen.ops.unary import Expr, clip_expr
+from tinygen.ops.unary import Expr, clip_expr, substitute
 
 # Functions of one value -----------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ def div(b: Builder, n: View) -> Result:
     if isinstance(n.ins[0], Known):
         inverse_x = b.emit(Unary(("Reciprocal", "x"), "reciprocal"), n.act(1))
         return b.emit(Mul(), b.const(n.ins[0], f"{n.name}/a"), inverse_x)
-    raise Unsupported("division of two activations", "Divide by a constant, or rewrite the layer without a division.")
+    raise Unsupported("division of two activations", "It comes in a later version; divide by a constant.")
 
 
 def fold_operands(b: Builder, values: Sequence[object], step: Callable[[Tensor, Tensor], Tensor], hint: str) -> Tensor:
@@ -339,9 +339,31 @@ def reduce_axes(n: View, rank: int) -> Shape | None:
     return tuple(sorted({a % rank for a in axes}))
 
 
+_SQUARE: Expr = ("Mul", "x", "x")
+#: Sums of a function of each value, and the function of the sum.
+_SUMS: dict[str, tuple[Expr, Expr]] = {
+    "ReduceL1": (("Abs", "x"), "x"),
+    "ReduceL2": (_SQUARE, ("Sqrt", "x")),
+    "ReduceSumSquare": (_SQUARE, "x"),
+    "ReduceLogSum": ("x", ("Log", "x")),
+}
+
+
+def sum_of(b: Builder, n: View) -> Result:
+    x, (before, after) = n.act(), _SUMS[n.op_type]
+    if reduce_axes(n, len(x.shape)) is None or not x.shape:  # nothing is reduced: of each value alone
+        return b.emit(Unary(substitute(after, before), n.op_type.lower()), x)
+    x = x if before == "x" else b.emit(Unary(before, n.op_type.lower()), x)
+    y = _reduced(b, n, x)
+    return y if after == "x" else b.emit(Unary(after, n.op_type.lower()), y)
+
+
 def reduction(b: Builder, n: View) -> Result:
-    x, keep = n.act(), bool(n.integer("keepdims", 1))
-    axes = reduce_axes(n, len(x.shape))
+    return _reduced(b, n, n.act())
+
+
+def _reduced(b: Builder, n: View, x: Tensor) -> Tensor:
+    keep, axes = bool(n.integer("keepdims", 1)), reduce_axes(n, len(x.shape))
     if axes is None or not x.shape:
         return x
 
@@ -349,9 +371,9 @@ def reduction(b: Builder, n: View) -> Result:
         return _log_sum_exp(b, x, axes, keep)
 
     def op(over: Shape, keepdims: bool) -> Operator:
-        if n.op_type in ("ReduceMean", "ReduceSum"):
-            return ReduceSum(over, keepdims, n.op_type == "ReduceMean")
-        return ReduceExtreme(over, keepdims, n.op_type == "ReduceMax")
+        if n.op_type in ("ReduceMax", "ReduceMin"):
+            return ReduceExtreme(over, keepdims, n.op_type == "ReduceMax")
+        return ReduceSum(over, keepdims, n.op_type == "ReduceMean")
 
     if block(x.shape, axes) is not None:
         return b.emit(op(axes, keep), x)
@@ -440,6 +462,7 @@ MATH: dict[str, Handler] = {
     "ReduceSum": Handler(reduction),
     "ReduceMax": Handler(reduction),
     "ReduceMin": Handler(reduction),
+    **{name: Handler(sum_of, notes="a table and ReduceSum") for name in _SUMS},
     "ReduceLogSumExp": Handler(reduction, notes="at most 4096 values"),
     "Softmax": Handler(softmax, notes="at most 4096 values"),
     "LogSoftmax": Handler(softmax, notes="at most 4096 values"),

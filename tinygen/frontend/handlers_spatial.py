@@ -210,7 +210,7 @@ def constant_statistics(n: View) -> str | None:
 def no_running_outputs(n: View) -> str | None:
     """The running mean and variance are not used as outputs.
 
-    Export the model in evaluation mode."""
+    Take them off the file's outputs, or export the model in evaluation mode."""
     return "training outputs in use" if any(n.used[1:]) else None
 
 

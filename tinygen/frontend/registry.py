@@ -44,8 +44,6 @@ _REASONS: dict[str, tuple[str, str]] = {
     "Attention": _ATTENTION, "MultiHeadAttention": _ATTENTION, "RotaryEmbedding": _ATTENTION,
     "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
     "ArgMin": ("the position of the minimum", "Use ArgMax of the negated tensor."),
-    "ReduceL1": ("this reduction", "Use ReduceMean of Abs."),
-    "ReduceL2": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "NonMaxSuppression": ("a result of variable length", _CUT),
     "NonZero": ("a result of variable length", _CUT),
