@@ -171,6 +171,15 @@ def write_file(path: Path, content: bytes) -> None:
         raise OutputError(f"cannot write {path}: {e.strerror or e}. Choose another file.") from e
 
 
+def cache_dir() -> Path:
+    """$XDG_CACHE_HOME/tinygen, else below ~/.cache; `ToolError` where nobody says where that is."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:  # no HOME, and no entry among the users
+        raise ToolError("there is no home folder to keep a cache in. Set XDG_CACHE_HOME to a folder") from error
+    return cache.absolute() / "tinygen"
+
+
 # -- temporary folders -----------------------------------------------------------------------------------------------
 
 

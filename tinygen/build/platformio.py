@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tinygen.build.process import run, with_temporary
 from tinygen.errors import MissingToolError, ToolError
-from tinygen.files import replace_file, work_folder
+from tinygen.files import cache_dir, replace_file, work_folder
 
 TIMEOUT_S = 600.0
 
@@ -104,8 +104,7 @@ def core_dir() -> Path:
                 f"{package} is not installed for {sys.executable}, so projects cannot be built with PlatformIO. "
                 f"Install it: pip install {package}; `tinygen build` works without it"
             )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    core = cache / "tinygen" / "platformio"
+    core = cache_dir() / "platformio"
     try:
         _write_scons_shim(core / "packages" / "tool-scons")
     except OSError as error:
@@ -119,7 +118,7 @@ def core_dir() -> Path:
 def _scons_version() -> str:
     """The version of tool-scons that PlatformIO wants. Asked of another process: its import is slow."""
     code = "import platformio.dependencies as d; print(d.get_core_dependencies()['tool-scons'])"
-    result = run((sys.executable, "-c", code), Path.cwd(), timeout=60.0)
+    result = run((sys.executable, "-c", code), Path(sys.prefix), timeout=60.0)
     if result.exit_code != 0:
         raise ToolError(f"PlatformIO does not say which tool-scons it needs:\n{_tail(result.stderr)}")
     return result.stdout.strip().lstrip("~^=>")
@@ -154,6 +153,8 @@ def _environment(temporary: Path) -> Mapping[str, str]:
 
 def _pio(arguments: Sequence[str], project_dir: Path, timeout: float) -> tuple[int, str]:
     """Exit code and all output of a `pio` command."""
+    if not os.access(project_dir, os.W_OK):
+        raise ToolError(f"no permission to write in {project_dir}, where PlatformIO builds. Copy the folder elsewhere")
     command = (sys.executable, "-m", "platformio", *arguments)
     doing = f"PlatformIO, pio {arguments[0]}"
     with work_folder() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -192,6 +193,8 @@ def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, gr
             f"{name} has no C library, so nothing can be built for Cortex-M. Install it (Debian: apt install "
             "libnewlib-arm-none-eabi); generating code and the native checks work without it"
         )
+    if os.strerror(errno.ENOSPC) in result.stderr:
+        raise ToolError(f"{name}: no space left in {cwd} for {what}. Make room there, or set TMPDIR to another folder")
     lines = result.stderr.splitlines()
     start = next((i for i, line in enumerate(lines) if "error" in line or "undefined reference" in line), 0)
     how = f"exit code {result.exit_code}" if result.exit_code > 0 else f"killed by signal {-result.exit_code}"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from tinygen import stop
 
 
 def main() -> None:
     """Entry point: run the command that the program's arguments name, and exit with its code."""
     stop.install()
+    for number in (0, 1, 2):  # closed ones would become files of ours, into which libraries print
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     try:
         from tinygen.cli.app import run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from tinygen.cli.commands import cli
 from tinygen.cli.compress import compress, fit
 from tinygen.cli.console import err, say
 from tinygen.cli.quantize import quantize
-from tinygen.errors import EXIT_FAULT, EXIT_USAGE, TinygenError, UnsupportedError
+from tinygen.errors import EXIT_FAULT, EXIT_USAGE, OutputError, TinygenError, UnsupportedError
 from tinygen.version import VERSION
 
 cli.add_command(compress)
@@ -47,6 +48,27 @@ def _as_json(kind: str, code: int, message: str, e: TinygenError | None = None) 
 def run() -> None:
     """Run the command: an error meant for the user is printed without a traceback."""
     try:
+        _command()
+    except OSError as e:
+        if not _of_a_stream(e):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again at its end
+        if e.errno == errno.EPIPE:  # nobody reads any more: `| head`
+            sys.exit(1)
+        say("error:", "bold red", f"cannot write to standard output: {e.strerror}. Make room where it goes.")
+        sys.exit(OutputError.exit_code)
+
+
+def _of_a_stream(e: Exception) -> bool:
+    """Whether an error came from printing: then it names no file."""
+    return isinstance(e, OSError) and e.filename is None and e.errno in _STREAM_ERRORS
+
+
+_STREAM_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+def _command() -> None:
+    try:
         cli(standalone_mode=False)
     except TinygenError as e:
         if isinstance(e, UnsupportedError) and err.is_terminal:
@@ -64,10 +86,8 @@ def run() -> None:
         e.show()
         _as_json("usage", code, e.format_message())
         sys.exit(code)
-    except BrokenPipeError:
-        sys.exit(1)
     except Exception as e:
-        if os.environ.get("TINYGEN_TRACEBACK"):
+        if _of_a_stream(e) or os.environ.get("TINYGEN_TRACEBACK"):
             raise
         say("error:", "bold red", _fault(e))
         _as_json("fault", EXIT_FAULT, _fault(e))

@@ -14,6 +14,10 @@ from rich.text import Text
 from tinygen import stop
 
 
+def _shown(c: str) -> bool:
+    return c.isprintable() or c == "\n" or "\ud800" <= c <= "\udfff"
+
+
 class PlainConsole(Console):
     """A console for texts from anywhere: names in a model cannot be markup, emoji codes or control sequences."""
 
@@ -22,7 +26,8 @@ class PlainConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for s in super().render(renderable, options):
-            text = "".join(c for c in s.text if c.isprintable() or c == "\n")
+            # Bytes of a file's name that are no text are shown as such, everything else that moves a cursor is not.
+            text = "".join("?" if "\ud800" <= c <= "\udfff" else c for c in s.text if _shown(c))
             yield s if s.control or text == s.text else Segment(text, s.style)
 
 

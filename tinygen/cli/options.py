@@ -67,8 +67,8 @@ def tool_options(f: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that runs compilers and emulators."""
     return click.option(
         "--tool-timeout", envvar="TINYGEN_TOOL_TIMEOUT", type=click.FloatRange(0.0, min_open=True), metavar="SECONDS",
-        callback=_tool_limit, expose_value=False,
-        help="How long a compiler, an emulator or PlatformIO may take; minutes unless given (TINYGEN_TOOL_TIMEOUT).",
+        show_envvar=True, callback=_tool_limit, expose_value=False,
+        help="How long a compiler, an emulator or PlatformIO may take; some minutes unless given.",
     )(f)  # fmt: skip
 
 

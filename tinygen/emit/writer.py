@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 
 from tinygen.emit.swap import create, finish, locked, recover, sha256, update
@@ -16,6 +17,8 @@ from tinygen.files import DISK, STAGING, Disk
 MANIFEST = "MANIFEST.json"
 #: What PlatformIO and editors leave in a project; neither ours nor foreign.
 IGNORED = {".pio", ".vscode", ".git", "__pycache__"}
+#: Of so many files that are not ours it does not matter how many more there are.
+_MANY = 1000
 #: Written once, then the user's to change: an edited one is kept, with --force too.
 YOURS = {"src/main.c"}
 
@@ -40,13 +43,14 @@ def _check(out: Path, force: bool) -> None:
     try:
         if not _exists(out):
             return
-        present, known = _files_in(out), _known(out) or {}
+        known = _known(out) or {}
+        present = set(_walk(out)) if known else set(islice(_walk(out), _MANY))
         edited = _edited(out, present, known)
     except OSError as e:
         raise OutputError(f"cannot use {out}: {e.strerror or e}. Choose another --output.") from e
     if present and not known:
         first = min(present - {MANIFEST}, default=MANIFEST)
-        count = "a file" if len(present) == 1 else f"{len(present)} files"
+        count = "a file" if len(present) == 1 else f"{len(present)} files" + " or more" * (len(present) == _MANY)
         raise OutputError(
             f"{out} holds {count} and no {MANIFEST} of tinygen, the first being {first}. "
             "tinygen writes into a new or empty folder, or one it made itself. Choose another --output."
@@ -78,7 +82,7 @@ def check_generated(folder: Path) -> None:
                 f"{folder} is not a folder made by tinygen: it has no {MANIFEST} of tinygen. "
                 "Give the --output of a build."
             )
-        present = _files_in(folder)
+        present = set(_walk(folder))
         edited, gone = _edited(folder, present, known), sorted(known.keys() - present)
     except OSError as e:
         raise OutputError(f"cannot read {folder}: {e.strerror or e}. Build again into another --output.") from e
@@ -124,7 +128,7 @@ def reading(folder: Path) -> Iterator[None]:
 def _changes(out: Path, files: Mapping[str, bytes]) -> dict[str, bytes | None]:
     """What each file of ours becomes: those of before that are no more go, and the user's own stay."""
     known = _known(out) or {}
-    gone = (known.keys() & _files_in(out)) - files.keys()
+    gone = (known.keys() & set(_walk(out))) - files.keys()
     mine = {n for n in YOURS & known.keys() if sha256(out / n) not in (None, known[n])}
     return {n: files.get(n) for n in {*files, *gone} - mine}
 
@@ -132,8 +136,9 @@ def _changes(out: Path, files: Mapping[str, bytes]) -> dict[str, bytes | None]:
 def _exists(out: Path) -> bool:
     """Whether `out` is a folder already; OutputError when it can be none."""
     place = out if out.exists() else next(p for p in out.absolute().parents if p.exists())
-    if out.is_symlink() and place is not out:
-        raise OutputError(f"{out} is a symbolic link that leads nowhere. Remove it, or choose another --output.")
+    lost = next((p for p in (out, *out.parents) if p.is_symlink() and not p.exists()), None)
+    if lost is not None:
+        raise OutputError(f"{lost} is a symbolic link that leads nowhere. Remove it, or choose another --output.")
     if not place.is_dir():
         what = f"cannot create {out}: {place}" if place is not out else f"{out}"
         raise OutputError(f"{what} is a file. --output names the folder to create. Choose another --output.")
@@ -142,13 +147,12 @@ def _exists(out: Path) -> bool:
     return place is out
 
 
-def _files_in(folder: Path) -> set[str]:
-    found: set[str] = set()
+def _walk(folder: Path) -> Iterator[str]:
+    """Names of the files in a folder. Links to folders count as files: they are not followed."""
     for root, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if f not in IGNORED and not f.startswith(STAGING)]
-        names += [f for f in folders if (Path(root) / f).is_symlink()]  # os.walk does not follow them, nor do we
-        found.update((Path(root) / n).relative_to(folder).as_posix() for n in names)
-    return found
+        links = [f for f in folders if (Path(root) / f).is_symlink()]
+        yield from ((Path(root) / n).relative_to(folder).as_posix() for n in (*names, *links))
 
 
 def _edited(folder: Path, present: set[str], known: Mapping[str, str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -16,7 +15,7 @@ from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
 from tinygen.emit.resources import templates_dir
 from tinygen.errors import ToolError
-from tinygen.files import replace_file, work_folder
+from tinygen.files import cache_dir, replace_file, work_folder
 from tinygen.profile.thumb import Kind, decode, is_wide
 from tinygen.profile.timing import Timing, cycles, taken_cycles
 from tinygen.targets.cores import Machine
@@ -67,7 +66,7 @@ def plugin() -> Path:
     """
     source = templates_dir() / "profile" / "counter.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygen" / "counter"
+    folder = cache_dir() / "counter"
     library = folder / f"counter-{digest}.so"
     if library.is_file():
         return library
