@@ -13,7 +13,9 @@ from onnx import ModelProto, TensorProto, helper
 
 from tests.frontend.support import (
     arr_like,
+    assert_same,
     import_model,
+    ops_of,
     parse,
     random_feeds,
     run_original,
@@ -30,6 +32,7 @@ from tinygen.ir.types import Quant
 from tinygen.ops import Conv, ConvTranspose, Dense
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise as to_fixed
+from tinygen.passes.quantise import range_tensors
 
 F = np.float32
 
@@ -219,8 +222,6 @@ def refused(tmp_path: Path, text: str, weights: dict[str, np.ndarray], match: st
 def test_refusals(tmp_path: Path) -> None:
     pair = "g (float[1,4] x) => (float y) { q = QuantizeLinear<axis=1>(x, s, z) y = DequantizeLinear<axis=1>(q, s, z) }"
     refused(tmp_path, pair, {"s": np.full(4, 0.1, F), "z": np.zeros(4, np.int8)}, "a scale for each channel")
-    refused(tmp_path, pair, qdq(0.1, 3, np.int16), "int16 with zero point 3", 21)
-    refused(tmp_path, pair, qdq(0.1, 0, np.uint16), "quantisation to uint16", 21)
     refused(tmp_path, pair, qdq(-0.1, 0, np.int8), "not positive")
     text = "g (int8[1,4] x) => (int8 y) { y = Add(x, x) }"
     refused(tmp_path, text, {}, "Add of integers")
@@ -331,3 +332,209 @@ def test_the_price_of_asymmetric_weights_is_said(tmp_path: Path) -> None:
     assert "25 % more" in note
     plain = import_model(tmp_path, layer("Conv", np.minimum(w, 227), 100))
     assert not any("zero point" in n for n in plain.notes)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_operators_on_codes(kind: Any, tmp_path: Path) -> None:
+    """Resize, Pad, Clip, Relu and MaxPool of integers, as onnxruntime's QOperator form has them."""
+    elem, shift = np.dtype(kind).name, 128 if kind is np.uint8 else 0
+    text = f"""g (float[1,2,4,4] x) => ({elem} y, int64 i) {{
+        q = QuantizeLinear(x, s, z)
+        r = Resize<mode="nearest">(q, none, scales)
+        p = Pad(r, pads, value)
+        k = Clip(p, low, high)
+        m = MaxPool<kernel_shape=[2,2]>(k)
+        e = Pad(m, pads)
+        {"y = Relu(e)" if elem == "int8" else "y = Identity(e)"}
+        i = ArgMax<axis=3>(m)
+    }}"""
+    weights = qdq(0.1, 7 + shift, kind) | {
+        "none": np.zeros(0, F), "scales": np.array([1, 1, 2, 2], F), "pads": np.array([0, 0, 1, 0, 0, 0, 0, 2]),
+        "value": kind(11 + shift), "low": kind(-20 + shift), "high": kind(50 + shift),
+    }  # fmt: skip
+    imported = import_model(tmp_path, parse(text, 14, weights))
+    fixed = to_fixed(tidy(imported.graph), {})
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        x = (rng.integers(-128, 128, (1, 2, 4, 4)) * F(0.1)).astype(F)
+        want, index = session(imported.original, optimise=False).run(None, {"x": x})
+        y, i = simulate.run(fixed, simulate.quantise_inputs(fixed, [x[None]]))
+        y, i = (p.to_onnx(v)[0].astype(np.int64) for p, v in zip(fixed.out_ports, (y, i), strict=True))
+        assert np.array_equal(y + shift, want)
+        assert np.array_equal(i + 128, index)
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_qlinear_mean(opset: int, tmp_path: Path) -> None:
+    """As the operators it stands for; onnxruntime itself has no kernel for it."""
+    mean = "ReduceMean<axes=[3], keepdims=0>(d)" if opset < 18 else "ReduceMean<keepdims=0>(d, axes)"
+    head = "g (float[1,2,3,4] x) => (float y) { q = QuantizeLinear(x, s, z)"
+    short = "m = com.microsoft.QLinearReduceMean<axes=[3], keepdims=0>(q, s, z, s, z)"
+    long = f"d = DequantizeLinear(q, s, z) r = {mean} m = QuantizeLinear(r, s, z)"
+    tail = "y = DequantizeLinear(m, s, z) }"
+    weights = qdq(0.1, 3, np.int8) | {"axes": np.array([3])}
+    graphs = [
+        import_model(tmp_path, parse(f"{head} {middle} {tail}", opset, weights, domains=["com.microsoft"])).graph
+        for middle in (short, long)
+    ]
+    assert ops_of(graphs[0]) == ops_of(graphs[1])
+    assert [t.quant for t in graphs[0].tensors.values()] == [t.quant for t in graphs[1].tensors.values()]
+
+
+@pytest.mark.parametrize("channels_last", [0, 1])
+def test_more_qlinear_operators(channels_last: int, tmp_path: Path) -> None:
+    q = ["s", "z"]
+    make = helper.make_node
+    shape = [1, 6, 5, 3] if channels_last else [1, 3, 6, 5]
+    mine = {"domain": "com.microsoft"}
+    conv = make("QLinearConv", ["a", *q, "w", "sw", "zw", *q], ["b"], pads=[1] * 4, **mine, channels_last=channels_last)
+    nodes = [
+        make("QuantizeLinear", ["x", *q], ["a"]),
+        conv if channels_last else make("QLinearConv", ["a", *q, "w", "sw", "zw", *q], ["b"], pads=[1] * 4),
+        make("QLinearWhere", ["mask", "a", *q, "b", *q, *q], ["c"], **mine),
+        make("QLinearLeakyRelu", ["c", *q, "s2", "z"], ["d"], alpha=0.2, **mine),
+        make("QLinearGlobalAveragePool", ["d", "s2", "z", *q], ["e"], channels_last=channels_last, **mine),
+        make("QLinearSigmoid", ["d", "s2", "z", "s1", "z1"], ["g"], **mine),
+        make("DequantizeLinear", ["e", *q], ["y"]),
+        make("DequantizeLinear", ["g", "s1", "z1"], ["y2"]),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {
+        "s": F(0.05), "z": np.int8(2), "s1": F(1 / 256), "z1": np.int8(-128), "s2": F(0.03),
+        "w": rng.integers(-128, 128, (3, 3, 3, 3)).astype(np.int8), "sw": F(0.003), "zw": np.int8(0),
+        "mask": rng.random(tuple(shape)) < 0.5,
+    }  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in ("y", "y2")],
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in weights.items()],
+    )  # fmt: skip
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    imported = import_model(tmp_path, helper.make_model(graph, opset_imports=imports, ir_version=8))
+    assert_close(imported, 2.0)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+@pytest.mark.parametrize("zero", [-32768, -1000, 0, 20000])
+def test_16_bits_with_a_zero_point(kind: Any, zero: int, tmp_path: Path) -> None:
+    """Within the steps that the note says; the end of the code stands for the Relu that the quantiser left out."""
+    shift = 32768 if kind is np.uint16 else 0
+    text = """g (float[1,3,6,6] x) => (float y) {
+        q = QuantizeLinear(x, s0, z0)
+        d = DequantizeLinear(q, s0, z0)
+        wd = DequantizeLinear(w, sw)
+        c = Conv<pads=[1,1,1,1]>(d, wd)
+        t = Transpose<perm=[0,2,3,1]>(c)
+        r = QuantizeLinear(t, s, z)
+        rd = DequantizeLinear(r, s, z)
+        a = ReduceMax<keepdims=0>(rd, three)
+        f = Flatten(a)
+        o = QuantizeLinear(f, s, z)
+        y = DequantizeLinear(o, s, z)
+    }"""
+    rng = np.random.default_rng(1)
+    step = 2.0**-12
+    weights = {
+        "three": np.array([3]), "s0": F(2.0**-13), "z0": kind(shift - 777), "s": F(step), "z": kind(zero + shift),
+        "sw": F(0.01),
+        "w": rng.integers(-128, 128, (4, 3, 3, 3)).astype(np.int8),
+    }  # fmt: skip
+    imported = import_model(tmp_path, parse(text, 21, weights, ir=10))
+    assert any("have a zero point in the model" in n for n in imported.notes)
+    graph = tidy(imported.graph)
+    fixed = to_fixed(graph, dict.fromkeys(range_tensors(graph), (-8.0, 8.0)))
+    assert all(q is not None and q.bits == 16 for q in (fixed.tensors[n].quant for n in fixed.outputs))
+    reference, ends = session(imported.original, optimise=False), []
+    for _ in range(6):
+        x = rng.uniform(-4, 4, (1, 3, 6, 6)).astype(F)
+        (want,) = reference.run(None, {"x": x})
+        (got,) = simulate.dequantise_outputs(fixed, simulate.run(fixed, simulate.quantise_inputs(fixed, [x[None]])))
+        ends.append(want.min() == F(step) * (-32768 - zero))
+        assert np.abs(got[0] - want).max() <= 4.0 * step
+    assert zero != -32768 or any(ends)  # some values were cut off
+    assert any(n.startswith("int16: an operator is off") for n in fixed.notes)
+
+
+def test_16_bit_codes_at_an_output_are_refused(tmp_path: Path) -> None:
+    text = "g (float[1,4] x) => (int16 y) { y = QuantizeLinear(x, s, z) }"
+    refused(tmp_path, text, qdq(0.1, 3, np.int16), "int16 with a zero point", 21)
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4"])
+def test_weights_and_activations_of_4_bits(kind: str, tmp_path: Path) -> None:
+    """The types of opset 21; a palette of 16 values is what is left of the weights."""
+    zero = 0 if kind == "INT4" else 7
+    text = """g (float[1,8] x) => (float y) {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        wd = DequantizeLinear<axis=0>(w, sw, zw)
+        c = Gemm<transB=1>(d, wd)
+        r = QuantizeLinear(c, one, z)
+        y = DequantizeLinear(r, one, z)
+    }"""
+    model = parse(text, 21, {"s": F(0.5), "one": F(2.0), "sw": np.array([0.1, 0.2, 0.3], F)}, ir=10)
+    rng = np.random.default_rng(0)
+    low = -8 if kind == "INT4" else 0
+    elem = TensorProto.DataType.Value(kind)
+    for name, values in (("w", rng.integers(low, low + 16, (3, 8))), ("z", np.array(zero)), ("zw", np.full(3, zero))):
+        model.graph.initializer.append(helper.make_tensor(name, elem, values.shape, values.ravel().tolist()))
+    integers(tmp_path, model, step=0.1)
+
+
+def test_codes_clipped_to_fewer_bits(tmp_path: Path) -> None:
+    """QCDQ, as Brevitas writes few bits: QuantizeLinear, Clip of the codes, DequantizeLinear."""
+    text = """g (float[1,2,8,8] x) => (float y) {
+        wq = QuantizeLinear(w, sw, z)
+        wc = Clip(wq, low, high)
+        wd = DequantizeLinear(wc, sw, z)
+        q = QuantizeLinear(x, s, z)
+        k = Clip(q, low, high)
+        d = DequantizeLinear(k, s, z)
+        c = Conv<pads=[1,1,1,1]>(d, wd)
+        r = Relu(c)
+        rq = QuantizeLinear(r, one, z)
+        rc = Clip(rq, nought, high)
+        y = DequantizeLinear(rc, one, z)
+    }"""
+    weights = qdq(0.5, 0, np.int8) | {
+        "w": arr(6, 2, 3, 3), "sw": F(0.2), "one": F(0.7), "low": np.int8(-8), "high": np.int8(7), "nought": np.int8(0),
+    }  # fmt: skip
+    model = parse(text, 13, weights)
+    integers(tmp_path, model)
+    graph = tidy(import_model(tmp_path, model).graph)
+    (conv,) = (n.op for n in graph.nodes if isinstance(n.op, Conv))
+    assert conv.lo == 0.0
+    assert conv.hi == pytest.approx(7 * 0.7)
+
+
+FUSED: dict[str, dict[str, Any]] = {
+    "Relu": {}, "Sigmoid": {}, "Tanh": {}, "LeakyRelu": {"activation_params": [0.2]},
+    "HardSigmoid": {"activation_params": [0.3, 0.4]}, "Clip": {"activation_params": [-0.5, 1.5]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("addend", [False, True])
+@pytest.mark.parametrize("activation", FUSED)
+def test_fused_convolution(activation: str, addend: bool, tmp_path: Path) -> None:
+    """onnxruntime's own form of an optimised float model: it stays a float model."""
+    ins = ["x", "w", "b", "z"] if addend else ["x", "w", "b"]
+    attrs = {"pads": [1, 1, 1, 1], "activation": activation, **FUSED[activation]}
+    node = helper.make_node("FusedConv", ins, ["y"], domain="com.microsoft", **attrs)
+    values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 6, 6])]
+    values += [helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 4, 6, 6])] if addend else []
+    weights = [onnx.numpy_helper.from_array(a, n) for n, a in (("w", arr(4, 2, 3, 3)), ("b", arr(4)))]
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    graph = helper.make_graph([node], "g", values, [out], weights)
+    imported = import_model(tmp_path, helper.make_model(graph, opset_imports=imports, ir_version=8))
+    assert not imported.quantised
+    assert_same(imported)
+
+
+def test_fused_activation_that_is_not_known(tmp_path: Path) -> None:
+    node = helper.make_node("FusedConv", ["x", "w"], ["y"], domain="com.microsoft", activation="Mish")
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [1, 2, 6, 6]), ("y", None)))
+    graph = helper.make_graph([node], "g", [x], [y], [onnx.numpy_helper.from_array(arr(4, 2, 3, 3), "w")])
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    with pytest.raises(ModelError, match="this activation"):
+        import_model(tmp_path, helper.make_model(graph, opset_imports=imports, ir_version=8))

@@ -159,6 +159,8 @@ class Builder:
     nodes: list[Node] = field(default_factory=list)
     made: dict[str, Node] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    #: 16-bit activations with a zero point, by their ONNX name: how many of the file's steps one of ours is.
+    coarser: dict[str, float] = field(default_factory=dict)
     _pending: list[Node] = field(default_factory=list)
     _node_names: set[str] = field(default_factory=set)
     _base: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
@@ -27,7 +27,7 @@ from tinygen.frontend.load import (
     type_name,
 )
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
-from tinygen.frontend.quantised import MOVES_CODES, QLINEAR, input_code, rewrite_qlinear
+from tinygen.frontend.quantised import ASYMMETRIC, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.ops import Reshape
@@ -415,6 +415,9 @@ class _Walk:
         handler = self._importer(node)
         assert handler is not None
         code = self._code(view)
+        if code is not None:
+            view = in_real(view, code)
+            handler, code = HANDLERS[view.op_type], replace(code, pin=view.outs[0])
         check_limits(handler, view)
         result = handler.build(self.builder, view)
         parts = [result] if isinstance(result, Tensor | Act | Known) else list(result)
@@ -428,7 +431,7 @@ class _Walk:
         """The quantisation of integer inputs when the operator moves codes; refused when it would compute with them."""
         acts = [v for v in view.ins if isinstance(v, Act)]
         codes = {v.code for v in acts}
-        if codes <= {None} or view.op_type in ("DequantizeLinear", "Cast", "CastLike", "Shape", "Size"):
+        if codes <= {None} or view.op_type in ("DequantizeLinear", "Cast", "CastLike", "Shape", "Size", "ArgMax"):
             return None
         what = f"{view.op_type} of integers"
         if view.op_type not in MOVES_CODES:
@@ -452,6 +455,11 @@ class _Walk:
                 )
             if isinstance(value, _Missing):
                 raise ModelError(f'{self.path}: the shape of output "{v.name}" cannot be worked out.')
+            if value.elem.startswith(ASYMMETRIC):
+                raise ModelError(
+                    f'{self.path}: output "{v.name}" is {value.elem.removeprefix(ASYMMETRIC)} with a zero point; here '
+                    "16-bit values have none, the codes would be others. Put a DequantizeLinear behind it."
+                )
             t = value.tensor
             if t.name in taken:
                 self.builder.begin(f"{v.name}/copy")
@@ -464,6 +472,18 @@ class _Walk:
             taken.add(t.name)
             found.append((t.name, Port.plain(v.name, t.shape), value.elem))
         return found
+
+
+def _coarser(steps: Mapping[str, float]) -> list[str]:
+    """What becomes of 16-bit activations with a zero point; `steps` as in Builder."""
+    if not steps:
+        return []
+    worst = max(steps, key=steps.__getitem__)
+    return [
+        f"{len(steps)} activations of 16 bits have a zero point in the model and none here, int16 being symmetric: a "
+        f'step is up to {steps[worst]:.2f} of the model\'s ("{worst}"), so rounding moves a value by up to '
+        f"{steps[worst] / 2:.2f} of those instead of 0.50"
+    ]
 
 
 def _reachable(nodes: list[Node], outputs: list[str]) -> list[Node]:
@@ -504,7 +524,7 @@ def read_onnx(
     model = ModelProto.FromString(original)
     more += [*said, *modernised(model)]
     quantised = any(n.op_type == "QuantizeLinear" or (n.domain, n.op_type) in QLINEAR for n in model.graph.node)
-    if rewrite_qlinear(model.graph, opset_of(model)):
+    if rewrite(model.graph, opset_of(model)):
         model = _infer(model)
 
     walk = _Walk(path, model, certain=not problems)
@@ -515,7 +535,7 @@ def read_onnx(
     if problems:
         raise UnsupportedError(f"{path}: {_counted(problems)} tinygen cannot build:", problems)
     ports_out = walk.outputs()
-    all_notes = (*notes, *more, *walk.builder.notes)
+    all_notes = (*notes, *more, *walk.builder.notes, *_coarser(walk.builder.coarser))
     graph = Graph(
         name=_c_name(name or path.stem),
         stage=Stage.FLOAT,

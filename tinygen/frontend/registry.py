@@ -13,7 +13,7 @@ from tinygen.frontend.handlers_math import MATH
 from tinygen.frontend.handlers_shape import SHAPE
 from tinygen.frontend.handlers_spatial import SPATIAL
 from tinygen.frontend.opsets import MIN_OPSET
-from tinygen.frontend.quantised import QLINEAR, QUANTISED
+from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
 HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **LOGIC, **SHAPE, **QUANTISED}
@@ -63,6 +63,8 @@ class SupportedOp:
 
 def why_not(domain: str, op_type: str) -> tuple[str, str]:
     """What is not supported about an operator without importer, and what would help."""
+    if (domain, op_type) == ("com.microsoft", "FusedConv"):
+        return "this activation", "Save the model with onnxruntime's optimisations off."
     if (domain, op_type) in QLINEAR:
         return "this form of the operator", "Save the model in QDQ form (QuantFormat.QDQ)."
     if domain == "ai.onnx.ml":
@@ -99,9 +101,13 @@ def supported_ops() -> tuple[SupportedOp, ...]:
         SupportedOp(
             f"{domain}:{name}" if domain else name,
             (1,) if domain else _versions(name),
-            ("read as DequantizeLinear, operator, QuantizeLinear",),
+            (
+                "read as DequantizeLinear, operator, QuantizeLinear"
+                if (domain, name) in QLINEAR
+                else "Relu, LeakyRelu, Clip, Sigmoid, HardSigmoid or Tanh; with or without an addend",
+            ),
         )
-        for domain, name in QLINEAR
+        for domain, name in REWRITES
     ]
     rows += [SupportedOp("Upsample", (7, 9), ("opset 7 to 9; read as Resize",))]
     rows += [SupportedOp("Constant", _versions("Constant"), ("folded, like every node of constants",))]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.ir.types import Tensor
+from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array, int_type
 from tinygen.ops.base import (
     Call,
@@ -200,6 +200,13 @@ def clamp_of(expr: Expr) -> tuple[float, float] | None:
     edge = float(numbers[0])
     pick = max if expr[0] == "Max" else min
     return pick(below[0], edge), pick(below[1], edge)
+
+
+def keeps_grid(lo: float, hi: float, q: Quant) -> bool:
+    """Does clamping to [lo, hi] map values on the grid of `q` to values on it, so that it may be done before rounding
+    as well as behind it?"""
+    ends = ((v / q.s + q.zero_point) for v in (lo, hi) if math.isfinite(v))
+    return all(not q.low < at < q.high or abs(at - round(at)) < 1e-4 for at in ends)
 
 
 def interpolate(table: Array, x: Array) -> Array:

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 from tinygen.ir.types import Node, Tensor
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, MaxPool, Mul, Reshape, Slice, Transpose, Unary
-from tinygen.ops.unary import clamp_of
+from tinygen.ops.unary import clamp_of, keeps_grid
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
-from tinygen.passes.pins import keeps_grid
 
 
 def _first(bounds: tuple[float, float], x: Tensor, y: Tensor) -> bool:

@@ -10,7 +10,6 @@ and after.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -32,15 +31,7 @@ from tinygen.ops import (
     Transpose,
     Unary,
 )
-from tinygen.ops.unary import clamp_of
-
-
-def keeps_grid(lo: float, hi: float, q: Quant) -> bool:
-    """Does clamping to [lo, hi] map values on the grid of `q` to values on it, so that it may be done before rounding
-    as well as behind it?"""
-    ends = ((v / q.s + q.zero_point) for v in (lo, hi) if math.isfinite(v))
-    return all(not q.low < at < q.high or abs(at - round(at)) < 1e-4 for at in ends)
-
+from tinygen.ops.unary import clamp_of, keeps_grid
 
 #: Operators that move or pick values.
 _MOVES = (Reshape, Transpose, Slice, Gather, Expand, Concat, Pad, MaxPool, ReduceExtreme, Resize)

@@ -10,6 +10,7 @@ in int16 where it can; conversions stand where the width changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,11 +21,12 @@ from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Operator, Pad, Requantise, Unary
+from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Mul, Operator, Pad, Requantise, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
-from tinygen.passes import slices
-from tinygen.passes.base import fresh
+from tinygen.ops.unary import clamp_of
+from tinygen.passes import rounding, slices
+from tinygen.passes.base import fresh, replace_nodes
 
 
 def _operator(node: Node) -> Operator:
@@ -230,7 +232,33 @@ def quantise(
     What int16 could not reach is said in the graph's `notes`. Raises ModelError naming the layer whose arithmetic
     cannot be held in int32.
     """
-    return _Quantiser(graph, ranges, means, wide).run()
+    return _Quantiser(_exact_clamps(graph), ranges, means, wide).run()
+
+
+def _exact_clamps(graph: Graph) -> Graph:
+    """Clamps that no layer took, into activations pinned to int16, as Min and Max: their tables would be lines that
+    miss the corner."""
+    changes: dict[str, tuple[Node, ...]] = {}
+    more: list[Tensor] = []
+    for node in graph.nodes:
+        x, y = graph.ins(node)[0], graph.outs(node)[0]
+        bounds = clamp_of(node.op.expr) if isinstance(node.op, Unary) and node.op.expr != "x" else None
+        if bounds is None or y.quant is None or y.quant.bits != 16 or x.quant not in (None, y.quant):
+            continue
+        steps = [(largest, edge) for largest, edge in zip((True, False), bounds, strict=True) if math.isfinite(edge)]
+        nodes = []
+        source = x.name
+        for k, (largest, edge) in enumerate(steps):
+            name = fresh(graph, f"{node.name}_{'max' if largest else 'min'}")
+            limit = Tensor.constant(f"{name}_limit", np.array([edge], np.float32))
+            last = k == len(steps) - 1
+            middle = y if last else Tensor(f"{name}_y", y.shape, quant=y.quant)
+            more += [limit, middle]
+            label = node.name if last else name
+            nodes.append(Node(label, Extreme(largest), (source, limit.name), (middle.name,), node.origin))
+            source = middle.name
+        changes[node.name] = tuple(nodes)
+    return replace_nodes(graph, dict(changes), more) if changes else graph
 
 
 class _Quantiser:
@@ -266,6 +294,8 @@ class _Quantiser:
                     f"{port.perm[q.axis or 0]}; see the header"
                 )
         fixed = replace(self.graph, stage=Stage.FIXED, nodes=tuple(self.nodes), tensors=self.tensors)
+        if any(t.const is None and t.quant is not None and t.quant.bits == 16 for t in self.graph.tensors.values()):
+            self.notes += filter(None, [rounding.note(fixed)])
         return fixed.with_(notes=(*self.graph.notes, *self.notes))
 
     def _node(self, node: Node) -> None:
