@@ -84,6 +84,12 @@ class GraphModule(torch.nn.Module):
             else:
                 self.register_buffer(attribute, value)
         self._steps = [(node, _step(graph, node)) for node in graph.nodes]
+        #: Where pinned activations end.
+        self._ends = {
+            t.name: tuple(t.quant.s * (end - t.quant.zero_point) for end in (t.quant.low, t.quant.high))
+            for t in graph.tensors.values()
+            if t.const is None and t.quant is not None
+        }
 
     @property
     def weights(self) -> dict[str, torch.nn.Parameter]:
@@ -105,23 +111,27 @@ class GraphModule(torch.nn.Module):
         """The tensors `wanted`, each (samples, *shape), from one tensor for each graph input.
 
         `weights` stand in for the constants of these names; `change` is applied to the activations of these names
-        (fake quantisation, observers) before anybody reads them.
+        (fake quantisation, observers) before anybody reads them. Those that are pinned saturate first.
         """
         values: dict[str, Tensor] = {name: getattr(self, a) for name, a in self._names.items()}
         values.update(weights)
         for name, x in zip(self.graph.inputs, inputs, strict=True):
+            x = self._saturated(name, x)
             values[name] = change[name](x) if name in change else x
         needed, last = self._needed(tuple(wanted))
         for i, (node, step) in enumerate(self._steps):
             if i not in needed:
                 continue
             out = node.outputs[0]
-            y = step(*(values[name] for name in node.inputs))
+            y = self._saturated(out, step(*(values[name] for name in node.inputs)))
             values[out] = change[out](y) if out in change else y
             for name in node.inputs:  # what nobody reads later makes room
                 if last.get(name) == i and name not in wanted:
                     values.pop(name, None)
         return [values[name] for name in wanted]
+
+    def _saturated(self, name: str, x: Tensor) -> Tensor:
+        return torch.clamp(x, *self._ends[name]) if name in self._ends else x
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.run(inputs, self.graph.outputs))
