@@ -202,6 +202,31 @@ def test_two_versions_on_a_core(
     assert set(counts.values()) == {1, 2}
 
 
+@pytest.mark.parametrize("options", ["-fshort-enums", "-funsigned-char"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_options_of_library_and_user_may_differ(
+    compiler: str, options: str, tmp_path: Path, require_tool: Need
+) -> None:
+    """Neither the size of an enum nor the sign of a char is part of the interface."""
+    require_tool(compiler)
+    folder = known_library("dense").write(tmp_path / "lib")
+    (tmp_path / "main.c").write_text(
+        '#include "dense.h"\nint main(void) {\nstatic dense_ctx_t c;\n'
+        "static int8_t x[DENSE_INPUT_LEN], y[DENSE_OUTPUT_LEN];\n"
+        "dense_ctx_t *odd = (dense_ctx_t *)(void *)&c.arena[1];\n"
+        "return dense_run(&c, x, y) != DENSE_OK || dense_run(0, x, y) != DENSE_E_NULL"
+        " || dense_run(odd, x, y) != DENSE_E_ALIGN;\n}\n"
+    )
+    for level in ("-O0", "-Os"):
+        for inside, outside in (((options,), ()), ((), (options,))):
+            sources = [*sorted(folder.glob("*.c"))]
+            run(compiler, level, *inside, "-std=c99", "-c", *sources, cwd=folder)
+            run(
+                compiler, level, *outside, f"-I{folder}", tmp_path / "main.c", *folder.glob("*.o"), "-o", tmp_path / "a"
+            )
+            run(tmp_path / "a")
+
+
 # --- stamps ----------------------------------------------------------------------------------------------------------
 
 

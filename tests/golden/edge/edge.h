@@ -45,11 +45,12 @@ extern "C" {
 #define EDGE_ARENA_LEN 208U /* bytes, planned offline */
 
 /** Zero is success; any error leaves the output untouched. */
-typedef enum {
+enum {
     EDGE_OK = 0,
     EDGE_E_NULL = -1, /**< a pointer was NULL */
     EDGE_E_ALIGN = -2 /**< ctx is not 16-byte aligned */
-} edge_status_t;
+};
+typedef int32_t edge_status_t; /* the size of an enum depends on compiler options */
 
 /** Working memory: yours to place. Needs no set-up, keeps nothing between calls. */
 typedef struct {

@@ -59,11 +59,12 @@ extern "C" {
 #define PAIR_ARENA_LEN 48U /* bytes, planned offline */
 
 /** Zero is success; any error leaves the output untouched. */
-typedef enum {
+enum {
     PAIR_OK = 0,
     PAIR_E_NULL = -1, /**< a pointer was NULL */
     PAIR_E_ALIGN = -2 /**< ctx is not 16-byte aligned */
-} pair_status_t;
+};
+typedef int32_t pair_status_t; /* the size of an enum depends on compiler options */
 
 /** Working memory: yours to place. Needs no set-up, keeps nothing between calls. */
 typedef struct {

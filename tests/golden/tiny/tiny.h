@@ -45,11 +45,12 @@ extern "C" {
 #define TINY_ARENA_LEN 16U /* bytes, planned offline */
 
 /** Zero is success; any error leaves the output untouched. */
-typedef enum {
+enum {
     TINY_OK = 0,
     TINY_E_NULL = -1, /**< a pointer was NULL */
     TINY_E_ALIGN = -2 /**< ctx is not 16-byte aligned */
-} tiny_status_t;
+};
+typedef int32_t tiny_status_t; /* the size of an enum depends on compiler options */
 
 /** Working memory: yours to place. Needs no set-up, keeps nothing between calls. */
 typedef struct {
