@@ -44,7 +44,8 @@ class Unreadable(Exception):
 class Point:
     """A value that the file keeps as integers: real = scale * (code - zero_point).
 
-    `sources`: the points whose integers it is computed from; `steps`: how many operators that compute stand in between.
+    `sources`: the points whose integers it is computed from; `between`: the nodes from there to here, this one too;
+    `steps`: how many of them compute; `free`: some have weights in float, whose integers tinygen chooses.
     """
 
     value: str
@@ -54,7 +55,9 @@ class Point:
     zero_point: int
     kind: str
     sources: frozenset[str]
-    steps: int
+    between: frozenset[str] = frozenset()
+    steps: int = 0
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -805,6 +808,16 @@ def _elements(kind: str) -> int:
 # The file ------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What lies between a value and the points before it: as in `Point`."""
+
+    sources: frozenset[str] = frozenset()
+    between: frozenset[str] = frozenset()
+    steps: frozenset[str] = frozenset()
+    free: bool = False
+
+
 @dataclass
 class Run:
     """One evaluation: what each point would hold (`rounded`) given the integers before it, and the outputs' values."""
@@ -839,33 +852,40 @@ class Reading:
 
     def _find_points(self) -> dict[str, Point]:
         """The values kept as integers, in order, by what the graph says alone."""
-        live = set(self.inputs)
-        behind: dict[str, tuple[frozenset[str], frozenset[str]]] = {i: (frozenset(), frozenset()) for i in self.inputs}
+        behind = dict.fromkeys(self.inputs, _Behind())
         points: dict[str, Point] = {}
         for n in self._nodes:
-            args = [i for i in n.proto.input if i in live]
+            args = [behind[i] for i in n.proto.input if i in behind]
             if not args:
                 continue
-            live.update(n.proto.output)
-            sources = frozenset().union(*(behind[a][0] for a in args))
-            steps = frozenset().union(*(behind[a][1] for a in args))
-            if n.op not in (*_MOVES, "QuantizeLinear"):
-                steps |= {n.name}
-            out = n.proto.output[0]
-            at = self._scale_at(n)
+            far = _Behind(
+                frozenset().union(*(a.sources for a in args)),
+                frozenset([n.name]).union(*(a.between for a in args)),
+                frozenset([n.name] if n.op not in (*_MOVES, "QuantizeLinear") else []).union(*(a.steps for a in args)),
+                any(a.free for a in args) or self._has_float_weights(n),
+            )
+            out, at = n.proto.output[0], self._scale_at(n)
             if at is not None:
                 scale, zero = (self._constant(n, at + k) for k in (0, 1))
                 if scale is not None and scale.size == 1:
                     kind = _kind_of(n, zero)
                     z = 0 if zero is None else int(np.asarray(zero, np.int64).ravel()[0])
                     s = float(np.float32(scale.ravel()[0]))
-                    points[out] = Point(out, n.name, n.op, s, z, kind, sources, len(steps))
-                    behind[out] = (frozenset([out]), frozenset())
+                    points[out] = Point(
+                        out, n.name, n.op, s, z, kind, far.sources, far.between, len(far.steps), far.free
+                    )  # fmt: skip
+                    behind[out] = _Behind(frozenset([out]))
                     continue
-            for name in n.proto.output:
-                behind[name] = (sources, steps)
-        self.behind = {o: (behind[o][0], len(behind[o][1])) for o in self.outputs if o in behind}
+            behind.update(dict.fromkeys(n.proto.output, far))
+        self.behind = {o: (behind[o].sources, len(behind[o].steps)) for o in self.outputs if o in behind}
         return points
+
+    def _has_float_weights(self, n: _Node) -> bool:
+        """A layer, or a sum or product with many constants, whose constants no DequantizeLinear makes."""
+        at = {"Conv": [1], "ConvTranspose": [1], "Gemm": [0, 1], "MatMul": [0, 1]}.get(n.op, [0, 1])
+        if n.op not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"):
+            return False
+        return any((c := self._constant(n, i)) is not None and c.dtype.kind == "f" and c.size > 1 for i in at)
 
     def _constant(self, n: _Node, i: int) -> Array | None:
         name = n.proto.input[i] if i < len(n.proto.input) else ""

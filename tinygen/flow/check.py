@@ -28,13 +28,16 @@ from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
-from tinygen.ops import ArgMax, LogSoftmax, Operator, Softmax, Unary
+from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Softmax, Unary
 from tinygen.ops.base import need_quant, real_of
 
 REPORT = "This is a fault in tinygen: please report it with the model."
 
 #: Samples of a pre-quantised model: 32, more where the network is so small that they cost nothing.
 SAMPLES, MOST_SAMPLES, CHEAP_VALUES = 32, 256, 400_000
+#: A tensor holds a point when so many of its integers are the point's: any tensor of that scale and size, one that
+#: comes from a node before the point's rounding, or from the rounding node itself.
+ALIKE = (0.98, 0.5, 0.0)
 #: Values of all activations that are held at a time.
 CHUNK_VALUES = 8_000_000
 #: Of the values that are no ties so many may differ, and by one step.
@@ -371,7 +374,7 @@ class Comparison:
         t = self.fixed.tensors[tensor]
         assert t.quant is not None
         scale, zero = (max(t.quant.scale), 0) if t.quant.zero_points else need_quant(t)
-        point = Point(port.name, port.name, "output", scale, zero, "int8", sources, operators)
+        point = Point(port.name, port.name, "output", scale, zero, "int8", sources, steps=operators)
         held, near = not self._floats_before(tensor), self._zone(tensor)
         if operators == 0 and len(sources) == 1:
             point, held, near = self.points[next(iter(sources))], True, 0.0
@@ -454,19 +457,19 @@ class Comparison:
         t = self.fixed.tensors[name]
         node = self.fixed.producer.get(name)
         origin = node.origin if node is not None else ()
-        best: tuple[float, bool, Point, tuple[int, ...]] | None = None
+        best: tuple[float, int, Point, tuple[int, ...]] | None = None
         for value, p in self.points.items():
             codes = self.exact[value]
             if codes[0].size != t.size or not _is(t.quant, p):
                 continue
-            mine = p.node in origin
+            near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             few = codes[: len(x)]
             axes = [d for d in few.shape[1:] if d != 1]
             for order in _orders(axes, t.shape):
                 equal = float(np.mean(self._placed(few, order, x.shape) == x))
-                if best is None or (equal, mine) > (best[0], best[1]):
-                    best = (equal, mine, p, order)
-        if best is None or not (best[0] >= 0.98 or best[1]):
+                if best is None or (equal, near) > (best[0], best[1]):
+                    best = (equal, near, p, order)
+        if best is None or best[0] < ALIKE[best[1]]:
             return None
         pair = _Pair(name, best[2], best[3])
         pair.held = self._held(name, pair.point)
@@ -475,7 +478,7 @@ class Comparison:
     def _held(self, name: str, p: Point) -> bool:
         """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
         chose; nor for 16 bits, whose operators have bounds of their own (NUMERICS section 8)."""
-        if self.fixed.tensors[name].dtype.value == "int16":
+        if self.fixed.tensors[name].dtype.value == "int16" or p.free:
             return False
         if p.steps < 2:
             return True
@@ -502,16 +505,19 @@ class Comparison:
         node = self.fixed.producer.get(name)
         if node is None:
             return ZONE
-        if type(node.op) in COARSE:
-            return COARSE[type(node.op)]
-        return _multiplier_error(self.fixed, node)
+        x = node.inputs[0]
+        if isinstance(node.op, Unary) and node.op.expr == "x" and x not in self.pairs and x in self.fixed.producer:
+            # An operator with a scale of its own (Softmax) is rounded twice.
+            part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
+            return ZONE + (0.5 + self._zone(x)) * part
+        return COARSE.get(type(node.op)) or _multiplier_error(self.fixed, node)
 
 
 def _multiplier_error(graph: Graph, node: Node) -> Array | float:
     """127 steps times the relative error of a channel's multiplier, and half a unit of its bias."""
-    shift = getattr(getattr(node.op, "epilogue", None), "shift", None)
-    if shift is None:
+    if not isinstance(node.op, Conv | ConvTranspose | Dense) or node.op.epilogue is None:
         return ZONE
+    shift = node.op.epilogue.shift
     m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
     found: Array = np.maximum(ZONE, 127.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**shift)
     return found
