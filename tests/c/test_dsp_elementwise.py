@@ -73,9 +73,8 @@ def add_fields(rng: np.random.Generator) -> dict[str, Any]:
     """Every third: the largest factors that NUMERICS section 2 allows, with the smallest and the largest shift."""
     c = test_ref.add_fields(rng)
     if rng.integers(3) == 0:
-        ma, mb, shift = (
-            int(v) for v in (rng.choice([-32767, 32767]), rng.choice([-32767, 32767]), rng.choice([0, 22]))
-        )
+        ends = [1 - 2**21, 2**21 - 1]
+        ma, mb, shift = (int(v) for v in (rng.choice(ends), rng.choice(ends), rng.choice([0, 22])))
         zp, a_zp, b_zp = (cases.zero_point(rng) for _ in range(3))
         rounding = 1 << (shift - 1) if shift else 0
         c |= {"ma": ma, "mb": mb, "shift": shift, "c": zp * 2**shift + rounding - a_zp * ma - b_zp * mb}

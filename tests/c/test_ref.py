@@ -59,9 +59,9 @@ def test_dense(lib: ctypes.CDLL) -> None:
 
 def add_fields(rng: np.random.Generator) -> dict[str, Any]:
     shift = int(rng.integers(0, 23))
-    ma, mb = (int(v) for v in rng.integers(-32767, 32768, 2))
+    ma, mb = (int(v) for v in rng.integers(-(2**21) + 1, 2**21, 2))
     if rng.integers(4) == 0:
-        ma, mb = 32767, int(rng.choice([-32767, 32767]))
+        ma, mb = 2**21 - 1, int(rng.choice([1 - 2**21, 2**21 - 1]))
     c = (cases.zero_point(rng) << shift) + (1 << shift >> 1) - cases.zero_point(rng) * ma - cases.zero_point(rng) * mb
     return {"ma": ma, "mb": mb, "c": c, "shift": shift, **cases.clamp(rng)}
 

@@ -184,8 +184,8 @@ def test_add(lib: ctypes.CDLL) -> None:
         rng = np.random.default_rng(seed)
         n, shift = int(rng.integers(1, 70)), int(rng.integers(0, 23))
         c: dict[str, Any] = {"n": n, "shift": shift, "c": int(rng.integers(-(1 << shift) * 128, (1 << shift) * 128))}
-        top = 2**15 if rng.integers(2) else max(2, (1 << shift) // 2)
-        c |= {k: int(rng.integers(-min(top, 2**15) + 1, min(top, 2**15))) for k in ("ma", "mb")} | cases.clamp(rng)
+        top = 2**21 if rng.integers(2) else max(2, (1 << shift) // 2)
+        c |= {k: int(rng.integers(-min(top, 2**21) + 1, min(top, 2**21))) for k in ("ma", "mb")} | cases.clamp(rng)
         a, b = cases.int8(rng, n), cases.int8(rng, n)
         want = oracle.add(c, a, b)
         for name in SETS:

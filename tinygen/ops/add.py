@@ -27,7 +27,7 @@ from tinygen.ops.base import (
 from tinygen.ops.broadcast import aligned, broadcast_call, operands
 
 #: The largest multiplier for operands of so many bits: the sum must stay below 2^31. NUMERICS sections 2 and 8.
-LARGEST = {8: 32767, 16: 16383}
+LARGEST = {8: 2**21 - 1, 16: 16383}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,31 +5,36 @@
 
 #if TG_DSP_ASM
 
-/* Four outputs of the words a and b: pairs (a, b), one SMLAD each. r4 factors, r5 c, r6 shift; r11, r12, lr scratch. */
-#define TG_ADD_QUAD(a, b)                                                                                              \
-    "sxtb16 r11, " a "\n"                                                                                              \
-    "sxtb16 r12, " b "\n"                                                                                              \
-    "sxtb16 " a ", " a ", ror #8\n"                                                                                    \
-    "sxtb16 " b ", " b ", ror #8\n"                                                                                    \
-    "pkhbt lr, r11, r12, lsl #16\n"                                                                                    \
-    "pkhtb r11, r12, r11, asr #16\n"                                                                                   \
-    "pkhbt r12, " a ", " b ", lsl #16\n"                                                                               \
-    "pkhtb " a ", " b ", " a ", asr #16\n"                                                                             \
-    "smlad lr, lr, r4, r5\n"                                                                                           \
-    "smlad r12, r12, r4, r5\n"                                                                                         \
-    "smlad r11, r11, r4, r5\n"                                                                                         \
-    "smlad " a ", " a ", r4, r5\n"                                                                                     \
-    "asr lr, lr, r6\n"                                                                                                 \
-    "asr r12, r12, r6\n"                                                                                               \
-    "asr r11, r11, r6\n"                                                                                               \
-    "asr " a ", " a ", r6\n"                                                                                           \
+/*
+ * Four outputs: each byte in the high half of a half-word, so SMLAW's (factor * 256) * (byte * 256) >> 16 is exact.
+ * r4, r5 factors times 256, r6 c, r7 shift, r8 0xFF00FF00; r9..r12, lr scratch.
+ */
+#define TG_ADD_QUAD                                                                                                    \
+    "ldr r9, [r0], #4\n"                                                                                               \
+    "ldr r10, [r1], #4\n"                                                                                              \
+    "and r11, r8, r9, lsl #8\n"                                                                                        \
+    "and r12, r8, r10, lsl #8\n"                                                                                       \
+    "and r9, r9, r8\n"                                                                                                 \
+    "and r10, r10, r8\n"                                                                                               \
+    "smlawb lr, r4, r11, r6\n"                                                                                         \
+    "smlawt r11, r4, r11, r6\n"                                                                                        \
+    "smlawb lr, r5, r12, lr\n"                                                                                         \
+    "smlawt r11, r5, r12, r11\n"                                                                                       \
+    "smlawb r12, r4, r9, r6\n"                                                                                         \
+    "smlawt r9, r4, r9, r6\n"                                                                                          \
+    "smlawb r12, r5, r10, r12\n"                                                                                       \
+    "smlawt r9, r5, r10, r9\n"                                                                                         \
+    "asr lr, lr, r7\n"                                                                                                 \
+    "asr r12, r12, r7\n"                                                                                               \
+    "asr r11, r11, r7\n"                                                                                               \
+    "asr r9, r9, r7\n"                                                                                                 \
     "ssat lr, #8, lr\n"                                                                                                \
     "ssat r12, #8, r12\n"                                                                                              \
     "ssat r11, #8, r11\n"                                                                                              \
-    "ssat " a ", #8, " a "\n"                                                                                          \
+    "ssat r9, #8, r9\n"                                                                                                \
     "strb r12, [r2, #1]\n"                                                                                             \
     "strb r11, [r2, #2]\n"                                                                                             \
-    "strb " a ", [r2, #3]\n"                                                                                           \
+    "strb r9, [r2, #3]\n"                                                                                              \
     "strb lr, [r2], #4\n"
 
 /* the assembly reads the parameters */
@@ -38,40 +43,34 @@
 
 /** Eight outputs a round, until a is a_end. */
 static TG_NOINLINE TG_NAKED void tg_add_eights(const int8_t *a, const int8_t *b, int8_t *y, const int8_t *a_end,
-                                               uint32_t factors, int32_t c, uint32_t shift)
+                                               int32_t ma, int32_t mb, int32_t c, uint32_t shift)
 {
     __asm__ volatile(".syntax unified\n"
                      "push {r4-r12, lr}\n"
                      "ldr r4, [sp, #40]\n"
                      "ldr r5, [sp, #44]\n"
                      "ldr r6, [sp, #48]\n"
-                     "1:\n"
-                     "ldr r8, [r1, #4]\n"
-                     "ldr r10, [r1], #8\n"
-                     "ldr r7, [r0, #4]\n"
-                     "ldr r9, [r0], #8\n" TG_ADD_QUAD("r9", "r10") TG_ADD_QUAD("r7", "r8") "cmp r0, r3\n"
-                                                                                           "bne 1b\n"
-                                                                                           "pop {r4-r12, pc}\n");
+                     "ldr r7, [sp, #52]\n"
+                     "mov r8, #0xFF00FF00\n"
+                     "lsl r4, r4, #8\n"
+                     "lsl r5, r5, #8\n"
+                     "1:\n" TG_ADD_QUAD TG_ADD_QUAD "cmp r0, r3\n"
+                                                    "bne 1b\n"
+                                                    "pop {r4-r12, pc}\n");
 }
 
 #pragma GCC diagnostic pop
 
 #else
 
-static void tg_add_eights(const int8_t *a, const int8_t *b, int8_t *y, const int8_t *a_end, uint32_t factors, int32_t c,
-                          uint32_t shift)
+static void tg_add_eights(const int8_t *a, const int8_t *b, int8_t *y, const int8_t *a_end, int32_t ma, int32_t mb,
+                          int32_t c, uint32_t shift)
 {
-    for (; a != a_end; a += 4) {
-        const uint32_t a02 = tg_sxtb16(tg_load32(a));
-        const uint32_t b02 = tg_sxtb16(tg_load32(b));
-        const uint32_t a13 = tg_sxtb16_ror8(tg_load32(a));
-        const uint32_t b13 = tg_sxtb16_ror8(tg_load32(b));
-        y[0] = (int8_t)tg_ssat8(tg_smlad(tg_pkhbt(a02, b02), factors, c) >> shift);
-        y[1] = (int8_t)tg_ssat8(tg_smlad(tg_pkhbt(a13, b13), factors, c) >> shift);
-        y[2] = (int8_t)tg_ssat8(tg_smlad(tg_pkhtb(a02, b02), factors, c) >> shift);
-        y[3] = (int8_t)tg_ssat8(tg_smlad(tg_pkhtb(a13, b13), factors, c) >> shift);
-        b += 4;
-        y += 4;
+    while (a != a_end) {
+        *y = (int8_t)tg_ssat8((c + (*a * ma) + (*b * mb)) >> shift);
+        ++a;
+        ++b;
+        ++y;
     }
 }
 
@@ -88,7 +87,7 @@ TG_SHARED void tg_add_s8_dsp(const tg_add_s8_cfg_t *cfg, const int8_t *a, const 
     const uint32_t n = cfg->n;
     const uint32_t eights = n & ~7U;
     if (eights != 0U) {
-        tg_add_eights(a, b, y, &a[eights], tg_pkhbt((uint32_t)ma, (uint32_t)mb), c, shift);
+        tg_add_eights(a, b, y, &a[eights], ma, mb, c, shift);
     }
     for (uint32_t i = eights; i < n; ++i) {
         y[i] = (int8_t)tg_ssat8((c + (a[i] * ma) + (b[i] * mb)) >> shift);

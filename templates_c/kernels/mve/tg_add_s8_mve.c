@@ -21,7 +21,7 @@ TG_SHARED void tg_add_s8_mve(const tg_add_s8_cfg_t *cfg, const int8_t *a, const 
                      "letp lr, 1b\n"
                      "2:\n"
                      : [a] "+l"(a), [b] "+l"(b), [y] "+l"(y)
-                     : [n] "r"(cfg->n), [ma] "r"((int32_t)cfg->ma), [mb] "r"((int32_t)cfg->mb), [c] "r"(cfg->c),
+                     : [n] "r"(cfg->n), [ma] "r"(cfg->ma), [mb] "r"(cfg->mb), [c] "r"(cfg->c),
                        [shift] "r"(-(int32_t)cfg->shift), [lo] "r"((int32_t)cfg->lo), [hi] "r"((int32_t)cfg->hi)
                      : "lr", "q0", "q1", "q4", "q5", "q6", "memory");
 #else

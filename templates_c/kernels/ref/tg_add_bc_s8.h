@@ -16,8 +16,8 @@ typedef struct {
     int32_t a_stride[4]; /**< in elements; 0 repeats (broadcast) */
     int32_t b_stride[4];
     int32_t c; /**< rounding, output zero point and both input zero points */
-    int16_t ma;
-    int16_t mb;
+    int32_t ma; /**< |ma|, |mb| < 2^21 */
+    int32_t mb;
     uint16_t shift; /**< 0..22 */
     int16_t lo;
     int16_t hi;

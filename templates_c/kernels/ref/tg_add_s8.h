@@ -14,8 +14,8 @@ extern "C" {
 typedef struct {
     uint32_t n;
     int32_t c; /**< rounding, output zero point and both input zero points */
-    int16_t ma;
-    int16_t mb;
+    int32_t ma; /**< |ma|, |mb| < 2^21 */
+    int32_t mb;
     uint16_t shift; /**< 0..22 */
     int16_t lo;
     int16_t hi;
