@@ -48,6 +48,13 @@ def requant(acc: Array, m: npt.ArrayLike, shift: int) -> Array:
     return product
 
 
+def half_to_even(q: Array, acc: Array, n: npt.ArrayLike) -> Array:
+    """q = acc / n rounded, halves either way: halves to the even integer instead. NUMERICS section 3."""
+    rest = 2 * (acc.astype(np.int64) - q * np.asarray(n, np.int64))
+    found: Array = q + (q & 1) * ((rest == n).astype(np.int64) - (rest == -np.asarray(n)))
+    return found
+
+
 def requant_clamp(acc: Array, m: npt.ArrayLike, shift: int, zero_point: int, lo: int, hi: int, bits: int = 8) -> Array:
     """The whole epilogue of a layer: requantise, add the zero point, clamp to [lo, hi], as int8 or int16."""
     q = requant(acc, m, shift)

@@ -110,11 +110,19 @@ def avgpool(c: Cfg, x: np.ndarray, m: np.ndarray) -> np.ndarray:
     for _, _, rows, cols, inside in taps(c):
         acc += (x[rows][:, cols].astype(np.int64) - c["in_zp"]) * inside[:, :, None]
         count += inside[:, :, None]
+    if c["even"]:
+        return to_even(acc, count if c["m_step"] else c["even"], c)
     return epilogue(acc, m[np.maximum(count - 1, 0) * c["m_step"]], c)
 
 
 def reduce_sum(c: Cfg, x: np.ndarray) -> np.ndarray:
-    return epilogue((x.astype(np.int64) - c["in_zp"]).sum(axis=1), c["m"], c)
+    acc = (x.astype(np.int64) - c["in_zp"]).sum(axis=1)
+    return to_even(acc, c["n"], c) if c["even"] else epilogue(acc, c["m"], c)
+
+
+def to_even(acc: np.ndarray, n: np.ndarray | int, c: Cfg) -> np.ndarray:
+    """The mean of n values, exactly."""
+    return np.clip(np.rint(acc / np.maximum(n, 1)) + c["out_zp"], -128, 127).astype(np.int8)
 
 
 def exponentials(c: Cfg, x: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,4 +203,4 @@ def resize_linear(x: np.ndarray, ty: np.ndarray, tx: np.ndarray) -> np.ndarray:
     wy, wx = ty[:, 2].astype(np.int64)[:, None, None], tx[:, 2].astype(np.int64)[None, :, None]
     acc = (2048 - wy) * (2048 - wx) * v[ty[:, 0]][:, tx[:, 0]] + (2048 - wy) * wx * v[ty[:, 0]][:, tx[:, 1]]
     acc += wy * (2048 - wx) * v[ty[:, 1]][:, tx[:, 0]] + wy * wx * v[ty[:, 1]][:, tx[:, 1]]
-    return ((acc + 2**21) >> 22).astype(np.int8)
+    return np.rint(acc / 2**22).astype(np.int8)

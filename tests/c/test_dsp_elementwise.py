@@ -110,7 +110,12 @@ def pool_sweep(lib: Library, seeds: range) -> None:
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "shift": shift}
         c["m_step"] = int(rng.integers(2))
         m = m if c["m_step"] else m[-1:]
+        c["even"] = 0
         if means_supported(taps, c["channels"], shift) is None:
+            equal(lib, "tg_avgpool_s8", c, [x, m], oracle.avgpool(c, x, m))
+        m, c["shift"] = choose_multipliers(1.0 / np.arange(1, taps + 1))
+        m, c["even"] = (m, 1) if c["m_step"] else (m[-1:], taps)
+        if means_supported(taps, c["channels"], c["shift"]) is None:
             equal(lib, "tg_avgpool_s8", c, [x, m], oracle.avgpool(c, x, m))
 
 
@@ -131,11 +136,11 @@ def halves(lib: Library, taps: tuple[int, int], value: int) -> None:
         c: dict[str, Any] = {"in_h": h, "in_w": w + extra, "channels": 9, "out_h": 1, "out_w": 1 + extra}
         c |= {"k_h": h, "k_w": w, "stride_h": 1, "stride_w": 1, "dil_h": 1, "dil_w": 1, "pad_top": 0, "pad_left": 0}
         m, shift = choose_multipliers(np.array([1.0 / (h * w)]))
-        c |= {"in_zp": 3, "out_zp": -1, "shift": shift, "m_step": 0}
+        c |= {"in_zp": 3, "out_zp": -1, "shift": shift, "m_step": 0, "even": extra * h * w}
         x = np.full((h, w + extra, 9), value, np.int8)
         equal(lib, "tg_avgpool_s8", c, [x, m], oracle.avgpool(c, x, m))
     n = h * w
-    r = {"outer": 2, "n": n, "inner": 11, "in_zp": -3, "out_zp": 1, "m": int(m[0]), "shift": shift}
+    r = {"outer": 2, "n": n, "inner": 11, "in_zp": -3, "out_zp": 1, "m": int(m[0]), "shift": shift, "even": 0}
     x = np.full((2, n, 11), value, np.int8)
     equal(lib, "tg_reduce_sum_s8", r, [x], oracle.reduce_sum(r, x))
 
@@ -149,9 +154,14 @@ def reduction_sweep(lib: Library, seeds: range) -> int:
         m, shift = cases.multipliers(rng, 1, 100.0)
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "m": int(m[0]), "shift": shift}
         x = unaligned(rng, c["outer"] * c["n"] * c["inner"]).reshape(c["outer"], c["n"], c["inner"])
+        c["even"] = 0
         if means_supported(c["n"], c["inner"], shift) is None:
             equal(lib, "tg_reduce_sum_s8", c, [x], oracle.reduce_sum(c, x))
             ran += 1
+        m, shift = choose_multipliers([1.0 / c["n"]])
+        c |= {"m": int(m[0]), "shift": shift, "even": 1}
+        if means_supported(c["n"], c["inner"], shift) is None:
+            equal(lib, "tg_reduce_sum_s8", c, [x], oracle.reduce_sum(c, x))
     return ran
 
 
@@ -162,7 +172,7 @@ def test_reductions(lib: ctypes.CDLL) -> None:
 def test_small_shifts(lib: ctypes.CDLL) -> None:
     """A sum without a divisor may have any shift: its sums are scaled up, as far as int32 goes."""
     rng = np.random.default_rng(0)
-    c: dict[str, Any] = {"outer": 1, "n": 4, "inner": 16, "in_zp": 5, "out_zp": -7}
+    c: dict[str, Any] = {"outer": 1, "n": 4, "inner": 16, "in_zp": 5, "out_zp": -7, "even": 0}
     x = cases.int8(rng, 1, 4, 16)
     for shift in range(12, 34):
         assert means_supported(4, 16, shift) is None

@@ -164,7 +164,7 @@ def test_pools(lib: ctypes.CDLL) -> None:
         m, shift = choose_multipliers(float(rng.uniform(0.2, 0.45)) / np.arange(1, taps + 1))
         assert pack.shift_supported(shift) is None
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "shift": shift}
-        c["m_step"] = int(rng.integers(2))
+        c |= {"m_step": int(rng.integers(2)), "even": 0}
         m = m if c["m_step"] else m[-1:]
         want = oracle.avgpool(c, x, m)
         equal(run(lib, "tg_avgpool_s8_mve", c, x, m, scratch=0, size=want.size), want, c)
@@ -179,6 +179,7 @@ def test_reductions(lib: ctypes.CDLL) -> None:
         x = cases.int8(rng, c["outer"], c["n"], c["inner"])
         m, shift = cases.multipliers(rng, 1, 100.0)
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "m": int(m[0]), "shift": shift}
+        c["even"] = 0
         if pack.shift_supported(shift) is None:
             size = c["outer"] * c["inner"]
             equal(run(lib, "tg_reduce_sum_s8_mve", c, x, scratch=0, size=size), oracle.reduce_sum(c, x), c)

@@ -155,6 +155,11 @@ def test_pools(lib: ctypes.CDLL) -> None:
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "shift": shift}
         c["m_step"] = int(rng.integers(2))
         m = m if c["m_step"] else m[-1:]
+        c["even"] = 0
+        want = oracle.avgpool(c, x, m)
+        equal(run(lib, "tg_avgpool_s8", c, x, m, size=want.size), want, c)
+        m, c["shift"] = choose_multipliers(1.0 / np.arange(1, taps + 1))
+        m, c["even"] = (m, 1) if c["m_step"] else (m[-1:], taps)
         want = oracle.avgpool(c, x, m)
         equal(run(lib, "tg_avgpool_s8", c, x, m, size=want.size), want, c)
 
@@ -169,6 +174,10 @@ def test_reductions(lib: ctypes.CDLL) -> None:
         equal(run(lib, "tg_reduce_min_s8", c, x, size=size), x.min(axis=1), c)
         m, shift = cases.multipliers(rng, 1, 100.0)
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "m": int(m[0]), "shift": shift}
+        c["even"] = 0
+        equal(run(lib, "tg_reduce_sum_s8", c, x, size=size), oracle.reduce_sum(c, x), c)
+        m, shift = choose_multipliers([1.0 / c["n"]])
+        c |= {"m": int(m[0]), "shift": shift, "even": 1}
         equal(run(lib, "tg_reduce_sum_s8", c, x, size=size), oracle.reduce_sum(c, x), c)
 
 

@@ -292,6 +292,11 @@ def output_width(x: Tensor, out: Tensor) -> dict[str, int]:
     return {"wide": int(is_wide(out))} if is_wide(x) else {}
 
 
+def keeps_scale(x: Tensor, out: Tensor) -> bool:
+    """int8 to int8 of one scale: a mean of n values is a multiple of 1 / n, and may lie half-way between integers."""
+    return not is_wide(x) and not is_wide(out) and need_quant(x)[0] == need_quant(out)[0]
+
+
 def quantise_as(tensor: Tensor, x: Array) -> Array:
     """Real values in the integers of an activation."""
     return quantise(x, *need_quant(tensor), bits_of(tensor))

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.numerics import Array, choose_multipliers, half_to_even, int_type, requant
 from tinygen.ops.base import (
     LONGEST_SUM16,
     Call,
@@ -23,6 +23,7 @@ from tinygen.ops.base import (
     config,
     int_range,
     is_wide,
+    keeps_scale,
     kernel_of,
     need_quant,
     step_of,
@@ -88,12 +89,14 @@ class MaxPool(Operator):
 
 @dataclass(frozen=True)
 class AvgPool(Operator):
-    """With `include_pad` the divisor is always the whole window, otherwise the taps inside the image."""
+    """With `include_pad` the divisor is always the whole window, otherwise the taps inside the image. `even`: means in
+    the scale of the input, whose halves go to the even integer."""
 
     window: Window
     include_pad: bool = False
     m: tuple[int, ...] = ()
     shift: int = 0
+    even: bool = False
     int16 = True
 
     @property
@@ -122,24 +125,33 @@ class AvgPool(Operator):
             m, shift = choose_multipliers(need_quant(ins[0])[0] / need_quant(out)[0] / counts, step_of(out))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
-        return Lowered(replace(self, m=tuple(int(v) for v in m), shift=shift), (ins[0].name,))
+        even = keeps_scale(ins[0], out)
+        return Lowered(replace(self, m=tuple(int(v) for v in m), shift=shift, even=even), (ins[0].name,))
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:]).astype(np.int32) - need_quant(ins[0])[1]
         window = self.window.two_d()
         acc = patches(x, window, 0).sum(axis=(3, 4))
-        m = np.array(self.m, np.int64)
+        m, n = np.array(self.m, np.int64), np.array(int(np.prod(self.window.kernel)))
         if not self.uniform:
-            valid = patches(np.ones((1, *x.shape[1:3], 1), np.int32), window, 0).sum(axis=(3, 4))
-            m = m[valid - 1]
-        y = requant_clamp(acc, m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out))
+            n = patches(np.ones((1, *x.shape[1:3], 1), np.int32), window, 0).sum(axis=(3, 4))
+            m = m[n - 1]
+        y = self.mean(acc, m, n, out)
         return (y.reshape(len(x), *out.shape),)
+
+    def mean(self, acc: Array, m: Array, n: Array, out: Tensor) -> Array:
+        """Sums of n values as integers of the output."""
+        q = requant(acc, m, self.shift)
+        q = half_to_even(q, acc, n) if self.even else q
+        return np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         fields = config(
             **_geometry(ins[0], out, self.window), **zero_points(in_zp=ins[0], out_zp=out),
             shift=self.shift, m_step=0 if self.uniform else 1,
         )  # fmt: skip
+        if not is_wide(out):
+            fields += config(even=int(np.prod(self.window.kernel)) if self.even else 0)
         consts = (ConstArg("m", np.array(self.m, np.int32)),)
         return (Call(kernel_of("tg_avgpool", out), fields, (ins[0].name,), consts, out.name),)
 

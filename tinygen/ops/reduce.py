@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.numerics import Array, choose_multipliers, half_to_even, int_type, requant
 from tinygen.ops.base import (
     LONGEST_SUM16,
     Call,
@@ -22,6 +22,7 @@ from tinygen.ops.base import (
     config,
     int_range,
     is_wide,
+    keeps_scale,
     kernel_of,
     need_quant,
     step_of,
@@ -67,13 +68,14 @@ class _Reduce(Operator):
 
 @dataclass(frozen=True)
 class ReduceSum(_Reduce):
-    """Sum, or mean when `mean`."""
+    """Sum, or mean when `mean`. `even`: a mean in the scale of the input, whose halves go to the even integer."""
 
     axes: Shape
     keepdims: bool = True
     mean: bool = True
     m: int = 0
     shift: int = 0
+    even: bool = False
     int16 = True
 
     @property
@@ -94,12 +96,19 @@ class ReduceSum(_Reduce):
             m, shift = choose_multipliers([ratio], step_of(out))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
-        return Lowered(replace(self, m=int(m[0]), shift=shift), (ins[0].name,))
+        even = self.mean and n % 2 == 0 and keeps_scale(ins[0], out)
+        return Lowered(replace(self, m=int(m[0]), shift=shift, even=even), (ins[0].name,))
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
         x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0])).astype(np.int32) - need_quant(ins[0])[1]
-        y = requant_clamp(x.sum(axis=2), self.m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out))
+        y = self.rounded(x.sum(axis=2), x.shape[2], out)
         return (y.reshape(-1, *out.shape),)
+
+    def rounded(self, acc: Array, n: int, out: Tensor) -> Array:
+        """Sums of n values as integers of the output."""
+        q = requant(acc, self.m, self.shift)
+        q = half_to_even(q, acc, n) if self.even else q
+        return np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         outer, n, inner = self.outer_n_inner(ins[0])
@@ -111,6 +120,8 @@ class ReduceSum(_Reduce):
             m=self.m,
             shift=self.shift,
         )
+        if not is_wide(out):
+            fields += config(even=int(self.even))
         return (Call(kernel_of("tg_reduce_sum", out), fields, (ins[0].name,), (), out.name),)
 
     @classmethod

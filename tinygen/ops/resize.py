@@ -82,13 +82,13 @@ class Resize(Operator):
             wy = np.array(ay.weight, np.int32)[:, None, None]
             wx = np.array(ax.weight, np.int32)[:, None]
             top, bottom = x[:, ay.first], x[:, ay.second]
-            y = (
+            acc = (
                 (UNIT - wy) * (UNIT - wx) * top[:, :, ax.first]
                 + (UNIT - wy) * wx * top[:, :, ax.second]
                 + wy * (UNIT - wx) * bottom[:, :, ax.first]
                 + wy * wx * bottom[:, :, ax.second]
-                + (1 << 21)
-            ) >> 22
+            )
+            y = (acc + (1 << 21) - 1 + ((acc >> 22) & 1)) >> 22  # halves to even
         return (y.astype(arrays[0].dtype).reshape(-1, *out.shape),)
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:

@@ -208,11 +208,13 @@ def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Ran
     if isinstance(op, AvgPool):
         d = x.minus(need_quant(ins[0])[1])
         counts = np.unique(taps_inside(op, ins[0], out).sum(axis=1)).astype(int)
-        zp = need_quant(out)[1]
-        return hull([
-            _requant(Range(d.lo * n, d.hi * n), op.m[0] if op.uniform else op.m[n - 1], op.shift, zp, -128, 127)
-            for n in counts
-        ])  # fmt: skip
+        taps = int(np.prod(op.window.kernel))
+        ends = []
+        for n in counts:
+            m = np.array(op.m[0] if op.uniform else op.m[n - 1])
+            divisor = np.array(taps if op.uniform else n)
+            ends.append(Range(*(op.mean(e * n, m, divisor, out).astype(np.int64) for e in (d.lo, d.hi))))
+        return hull(ends)
     if isinstance(op, ReduceSum):
         d = x.minus(need_quant(ins[0])[1])
         _, n, _ = op.outer_n_inner(ins[0])
@@ -221,7 +223,7 @@ def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Ran
             d = Range(np.full(m, d.lo.sum() * each), np.full(m, d.hi.sum() * each))
         else:
             d = Range(d.lo * n, d.hi * n)
-        return _requant(d, op.m, op.shift, need_quant(out)[1], -128, 127)
+        return Range(*(op.rounded(e, n, out).astype(np.int64) for e in (d.lo, d.hi)))
     if isinstance(op, ArgMax):
         return Range(np.full(m, -128), np.full(m, width(ins[0]) - 129))
     return None

@@ -80,6 +80,20 @@ static inline int8_t tg_requant_clamp(int32_t acc, int32_t m, uint32_t shift, in
     return (int8_t)tg_clamp(zp + tg_requant(acc, m, shift), lo, hi);
 }
 
+/**
+ * q = acc / n to the nearest, n > 0, halves either way: halves to the even one instead, where q and acc are integers of
+ * one scale. |acc - n * q| < 2^30.
+ */
+static inline int32_t tg_half_to_even(int32_t q, int32_t acc, int32_t n)
+{
+    const int32_t rest = 2 * (acc - (n * q));
+    int32_t r = q;
+    if ((q & 1) != 0) {
+        r += (rest == n) - (rest == -n);
+    }
+    return r;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,9 +11,9 @@ typedef struct {
     int32_t tap_step;
 } tg_part_t;
 
-/** Eight channels of one window, whose sums begin at `start`. */
+/** Eight channels of one window, whose sums begin at `start`. `even`: the divisor where halves go to even, else 0. */
 static TG_NOINLINE void tg_avgpool_eight(const tg_mean_t *k, const tg_part_t *part, const int8_t *x, int32_t start,
-                                         int32_t m, int8_t *y)
+                                         int32_t m, int32_t even, int8_t *y)
 {
     int32_t acc[8] = {start, start, start, start, start, start, start, start};
     tg_sums_t s = {{0U, 0U, 0U, 0U}};
@@ -35,7 +35,11 @@ static TG_NOINLINE void tg_avgpool_eight(const tg_mean_t *k, const tg_part_t *pa
         x += part->row_step;
     }
     tg_sums_flush(&s, acc);
-    tg_means(k, acc, m, y);
+    if (even != 0) {
+        tg_means_even(k, acc, m, even, y);
+    } else {
+        tg_means(k, acc, m, y);
+    }
 }
 
 TG_SHARED void tg_avgpool_s8_dsp(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x, const int32_t *m, int8_t *y)
@@ -51,6 +55,7 @@ TG_SHARED void tg_avgpool_s8_dsp(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x
             const tg_taps_t kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
             const int32_t origin = (((iy * cfg->in_w) + ix) * channels) + (ky.first * part.row_step);
             const int32_t valid = (kx.end - kx.first) * (ky.end - ky.first);
+            const int32_t even = ((cfg->even != 0U) && (cfg->m_step != 0U)) ? valid : cfg->even;
             const int32_t multiplier = m[(valid > 0) ? ((valid - 1) * cfg->m_step) : 0];
             part.rows = ky.end - ky.first;
             part.taps = kx.end - kx.first;
@@ -61,7 +66,7 @@ TG_SHARED void tg_avgpool_s8_dsp(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x
             for (int32_t c = 0; c < channels; c += 8) {
                 const int32_t at = (c > (channels - 8)) ? (channels - 8) : c; /* the last eight may overlap */
                 const int32_t from = origin + (kx.first * part.tap_step) + at;
-                tg_avgpool_eight(&k, &part, &x[from], -(valid * cfg->in_zp), multiplier, &y[at]);
+                tg_avgpool_eight(&k, &part, &x[from], -(valid * cfg->in_zp), multiplier, even, &y[at]);
             }
             y += channels;
         }

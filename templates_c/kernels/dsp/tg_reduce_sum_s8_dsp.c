@@ -20,7 +20,11 @@ TG_SHARED void tg_reduce_sum_s8_dsp(const tg_reduce_sum_s8_cfg_t *cfg, const int
                 tg_sums_flush(&s, acc);
                 p += rows * inner;
             }
-            tg_means(&k, acc, cfg->m, &y[at]);
+            if (cfg->even != 0U) {
+                tg_means_even(&k, acc, cfg->m, n, &y[at]);
+            } else {
+                tg_means(&k, acc, cfg->m, &y[at]);
+            }
         }
         x += n * inner;
         y += inner;

@@ -17,6 +17,7 @@ TG_SHARED void tg_avgpool_s8(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x, co
             const int32_t origin = ((iy * cfg->in_w) + ix) * channels;
             const int32_t taps = kx.end - kx.first;
             const int32_t valid = taps * (ky.end - ky.first);
+            const int32_t divisor = (cfg->m_step != 0U) ? valid : cfg->even;
             const int32_t multiplier = m[(valid > 0) ? ((valid - 1) * cfg->m_step) : 0];
             for (int32_t c = 0; c < channels; ++c) {
                 int32_t acc = -(valid * cfg->in_zp);
@@ -29,7 +30,11 @@ TG_SHARED void tg_avgpool_s8(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x, co
                     }
                     row += x_row;
                 }
-                y[c] = tg_requant_clamp(acc, multiplier, cfg->shift, cfg->out_zp, -128, 127);
+                int32_t q = tg_requant(acc, multiplier, cfg->shift);
+                if (cfg->even != 0U) {
+                    q = tg_half_to_even(q, acc, divisor);
+                }
+                y[c] = (int8_t)tg_clamp(q + cfg->out_zp, -128, 127);
             }
             y += channels;
         }

@@ -28,7 +28,11 @@ TG_SHARED void tg_reduce_sum_s8(const tg_reduce_sum_s8_cfg_t *cfg, const int8_t 
                 }
             }
             for (uint32_t j = 0U; j < count; ++j) {
-                y[i + j] = tg_requant_clamp(acc[j], k.m, k.shift, k.out_zp, -128, 127);
+                int32_t q = tg_requant(acc[j], k.m, k.shift);
+                if (k.even != 0U) {
+                    q = tg_half_to_even(q, acc[j], (int32_t)k.n);
+                }
+                y[i + j] = (int8_t)tg_clamp(q + k.out_zp, -128, 127);
             }
             i += count;
         }

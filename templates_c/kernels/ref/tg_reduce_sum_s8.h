@@ -19,6 +19,7 @@ typedef struct {
     int16_t in_zp;
     int16_t out_zp;
     uint16_t shift; /**< 1..62 */
+    uint16_t even;  /**< 1: a mean of x, in its own scale: halves go to even */
 } tg_reduce_sum_s8_cfg_t;
 
 /**

@@ -20,7 +20,8 @@ TG_SHARED void tg_resize_linear_s8(const tg_resize_linear_s8_cfg_t *cfg, const i
             for (int32_t i = 0; i < channels; ++i) {
                 const int32_t acc =
                     (w00 * row0[left + i]) + (w01 * row0[right + i]) + (w10 * row1[left + i]) + (w11 * row1[right + i]);
-                y[i] = (int8_t)((acc + (1 << 21)) >> 22);
+                /* half-way between two integers, a common place for means of neighbours: to the even one */
+                y[i] = (int8_t)((acc + ((1 << 21) - 1) + ((acc >> 22) & 1)) >> 22);
             }
             y += channels;
         }
