@@ -51,7 +51,7 @@ def requant(acc: Array, m: npt.ArrayLike, shift: int) -> Array:
 def half_to_even(q: Array, acc: Array, n: npt.ArrayLike) -> Array:
     """q = acc / n rounded, halves either way: halves to the even integer instead. NUMERICS section 3."""
     rest = 2 * (acc.astype(np.int64) - q * np.asarray(n, np.int64))
-    found: Array = q + (q & 1) * ((rest == n).astype(np.int64) - (rest == -np.asarray(n)))
+    found: Array = q + (q & 1) * ((rest == n).astype(np.int64) - (rest == -np.asarray(n, np.int64)))
     return found
 
 

@@ -111,18 +111,20 @@ def avgpool(c: Cfg, x: np.ndarray, m: np.ndarray) -> np.ndarray:
         acc += (x[rows][:, cols].astype(np.int64) - c["in_zp"]) * inside[:, :, None]
         count += inside[:, :, None]
     if c["even"]:
-        return to_even(acc, count if c["m_step"] else c["even"], c)
+        return to_even(acc, m[np.maximum(count - 1, 0) * c["m_step"]], count if c["m_step"] else c["even"], c)
     return epilogue(acc, m[np.maximum(count - 1, 0) * c["m_step"]], c)
 
 
 def reduce_sum(c: Cfg, x: np.ndarray) -> np.ndarray:
     acc = (x.astype(np.int64) - c["in_zp"]).sum(axis=1)
-    return to_even(acc, c["n"], c) if c["even"] else epilogue(acc, c["m"], c)
+    return to_even(acc, c["m"], c["n"], c) if c["even"] else epilogue(acc, c["m"], c)
 
 
-def to_even(acc: np.ndarray, n: np.ndarray | int, c: Cfg) -> np.ndarray:
-    """The mean of n values, exactly."""
-    return np.clip(np.rint(acc / np.maximum(n, 1)) + c["out_zp"], -128, 127).astype(np.int8)
+def to_even(acc: np.ndarray, m: np.ndarray | int, n: np.ndarray | int, c: Cfg) -> np.ndarray:
+    """The mean of n values: rule 1, and of two integers as near as each other the even one."""
+    q = (acc * m + (1 << (c["shift"] - 1))) >> c["shift"]
+    half = acc % np.maximum(n, 1) * 2 == n
+    return np.clip(np.where(half, np.rint(acc / np.maximum(n, 1)), q) + c["out_zp"], -128, 127).astype(np.int8)
 
 
 def exponentials(c: Cfg, x: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -168,6 +168,11 @@ def test_pools(lib: ctypes.CDLL) -> None:
         m = m if c["m_step"] else m[-1:]
         want = oracle.avgpool(c, x, m)
         equal(run(lib, "tg_avgpool_s8_mve", c, x, m, scratch=0, size=want.size), want, c)
+        m, c["shift"] = choose_multipliers(1.0 / np.arange(1, taps + 1))
+        m, c["even"] = (m, 1) if c["m_step"] else (m[-1:], taps)
+        if pack.shift_supported(c["shift"]) is None:
+            want = oracle.avgpool(c, x, m)
+            equal(run(lib, "tg_avgpool_s8_mve", c, x, m, scratch=0, size=want.size), want, c)
 
 
 def test_reductions(lib: ctypes.CDLL) -> None:
@@ -180,10 +185,14 @@ def test_reductions(lib: ctypes.CDLL) -> None:
         m, shift = cases.multipliers(rng, 1, 100.0)
         c |= {"in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng), "m": int(m[0]), "shift": shift}
         c["even"] = 0
+        size = c["outer"] * c["inner"]
         if pack.shift_supported(shift) is None:
-            size = c["outer"] * c["inner"]
             equal(run(lib, "tg_reduce_sum_s8_mve", c, x, scratch=0, size=size), oracle.reduce_sum(c, x), c)
             ran += 1
+        m, shift = choose_multipliers([1.0 / c["n"]])
+        c |= {"m": int(m[0]), "shift": shift, "even": 1}
+        if pack.shift_supported(shift) is None:
+            equal(run(lib, "tg_reduce_sum_s8_mve", c, x, scratch=0, size=size), oracle.reduce_sum(c, x), c)
     assert ran > 0.7 * len(SEEDS)
 
 

@@ -308,6 +308,6 @@ def test_requantise_to_the_ends(lib: ctypes.CDLL, shift: int) -> None:
     tall = np.full((1, 2**22 // 8, 1), -128, dtype=np.int8)
     acc = np.array([-255 * tall.size])
     for value in (2**31 - 1, -(2**31) + 1, 12345, -1):
-        c = {"outer": 1, "n": tall.size, "inner": 1, "m": value, "in_zp": 127, "out_zp": 3, "shift": shift}
+        c = {"outer": 1, "n": tall.size, "inner": 1, "m": value, "in_zp": 127, "out_zp": 3, "shift": shift, "even": 0}
         want = np.clip(requant(acc, value, shift) + 3, -128, 127).astype(np.int8)
         equal(run(lib, "tg_reduce_sum_s8", c, tall, size=1), want, c)

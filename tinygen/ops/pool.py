@@ -143,7 +143,8 @@ class AvgPool(Operator):
         """Sums of n values as integers of the output."""
         q = requant(acc, m, self.shift)
         q = half_to_even(q, acc, n) if self.even else q
-        return np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
+        y: Array = np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
+        return y
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         fields = config(

@@ -108,7 +108,8 @@ class ReduceSum(_Reduce):
         """Sums of n values as integers of the output."""
         q = requant(acc, self.m, self.shift)
         q = half_to_even(q, acc, n) if self.even else q
-        return np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
+        y: Array = np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
+        return y
 
     def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
         outer, n, inner = self.outer_n_inner(ins[0])

@@ -211,9 +211,9 @@ def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Ran
         taps = int(np.prod(op.window.kernel))
         ends = []
         for n in counts:
-            m = np.array(op.m[0] if op.uniform else op.m[n - 1])
+            multiplier = np.array(op.m[0] if op.uniform else op.m[n - 1])
             divisor = np.array(taps if op.uniform else n)
-            ends.append(Range(*(op.mean(e * n, m, divisor, out).astype(np.int64) for e in (d.lo, d.hi))))
+            ends.append(Range(*(op.mean(e * n, multiplier, divisor, out).astype(np.int64) for e in (d.lo, d.hi))))
         return hull(ends)
     if isinstance(op, ReduceSum):
         d = x.minus(need_quant(ins[0])[1])

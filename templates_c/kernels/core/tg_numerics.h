@@ -81,17 +81,13 @@ static inline int8_t tg_requant_clamp(int32_t acc, int32_t m, uint32_t shift, in
 }
 
 /**
- * q = acc / n to the nearest, n > 0, halves either way: halves to the even one instead, where q and acc are integers of
- * one scale. |acc - n * q| < 2^30.
+ * q = acc / n to the nearest, n > 0, halves either way (the multiplier's error decides): of halves the even neighbour.
+ * For means in the scale of their values. |2 * (acc - n * q)| < 2^31.
  */
 static inline int32_t tg_half_to_even(int32_t q, int32_t acc, int32_t n)
 {
     const int32_t rest = 2 * (acc - (n * q));
-    int32_t r = q;
-    if ((q & 1) != 0) {
-        r += (rest == n) - (rest == -n);
-    }
-    return r;
+    return q + ((q & 1) * ((rest == n) - (rest == -n)));
 }
 
 #ifdef __cplusplus

@@ -6,7 +6,6 @@
 #define TG_SUMS_DSP_H_INCLUDED
 
 #include "tg_epilogue_dsp.h"
-#include "tg_numerics.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,14 +23,13 @@ typedef struct {
 typedef struct {
     tg_output_dsp_t out;
     int32_t scale; /**< power of two for the sums: brings a shift below 33 to 33 */
-    uint32_t shift;
     int32_t zp;
 } tg_mean_t;
 
 static TG_INLINE tg_mean_t tg_mean(uint32_t shift, int32_t out_zp)
 {
     const uint32_t up = (shift < 33U) ? (33U - shift) : 0U;
-    const tg_mean_t k = {tg_output_dsp(shift + up, out_zp, -128, 127), (int32_t)(1UL << up), shift, out_zp};
+    const tg_mean_t k = {tg_output_dsp(shift + up, out_zp, -128, 127), (int32_t)(1UL << up), out_zp};
     return k;
 }
 
@@ -122,13 +120,18 @@ static TG_NOINLINE void tg_means(const tg_mean_t *k, const int32_t acc[8], int32
     }
 }
 
-/** Eight means of n values in their own scale: halves go to even. */
+/** Eight means of n values in their own scale: halves to even. */
 static TG_NOINLINE void tg_means_even(const tg_mean_t *k, const int32_t acc[8], int32_t m, int32_t n, int8_t *y)
 {
+    const tg_output_dsp_t out = k->out;
+    const int32_t scale = k->scale;
     const int32_t zp = k->zp;
-    const uint32_t shift = k->shift;
+    const int32_t zero = n * zp;
     for (int32_t i = 0; i < 8; ++i) {
-        y[i] = (int8_t)tg_ssat8(tg_half_to_even(tg_requant(acc[i], m, shift), acc[i], n) + zp);
+        const int32_t q = tg_smmla(acc[i] * scale, m, out.offset) >> out.shift; /* with the zero point */
+        const int32_t odd = (q ^ zp) & 1;
+        const int32_t rest = 2 * (acc[i] + zero - (n * q));
+        y[i] = (int8_t)tg_ssat8(q + ((rest == n) ? odd : 0) - ((rest == -n) ? odd : 0));
     }
 }
 

@@ -30,10 +30,16 @@ TG_SHARED void tg_reduce_sum_s8_mve(const tg_reduce_sum_s8_cfg_t *cfg, const int
 {
     const int32_t n = (int32_t)cfg->n;
     const int32_t inner = (int32_t)cfg->inner;
-    const tg_sum_mve_t s = {1, n, inner, 0, -(n * cfg->in_zp), cfg->m, 31 - cfg->shift, cfg->out_zp};
+    const tg_sum_mve_t s = {1, n, inner, 0, -(n * cfg->in_zp), cfg->m, 31 - cfg->shift, cfg->out_zp,
+                            (cfg->even != 0U) ? n : 0};
     for (uint32_t o = 0U; o < cfg->outer; ++o) {
         if (inner == 1) {
-            *y = tg_requant_clamp(s.start + tg_reduce_run(x, n), s.m, cfg->shift, s.zp, -128, 127);
+            const int32_t acc = s.start + tg_reduce_run(x, n);
+            int32_t q = tg_requant(acc, s.m, cfg->shift);
+            if (s.even != 0) {
+                q = tg_half_to_even(q, acc, n);
+            }
+            *y = (int8_t)tg_clamp(q + s.zp, -128, 127);
         } else {
             tg_sum_mve(&s, x, inner, y);
         }

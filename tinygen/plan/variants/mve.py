@@ -44,23 +44,14 @@ def _requantised(kernel: str) -> Variant:
     return lambda call: pack.shift_supported(ints(call)["shift"]) or replace(call, kernel=kernel)
 
 
-def _mean(kernel: str) -> Variant:
-    """The same, for those that divide."""
-
-    def variant(call: Call) -> Call | str:
-        return "halves go to even" if ints(call)["even"] else _requantised(kernel)(call)
-
-    return variant
-
-
 VARIANTS: Variants = {
     "tg_add_s8": (_same_constants("tg_add_s8_mve"),),
-    "tg_avgpool_s8": (_mean("tg_avgpool_s8_mve"),),
+    "tg_avgpool_s8": (_requantised("tg_avgpool_s8_mve"),),
     "tg_conv_s8": (_conv,),
     "tg_dense_s8": (_dense,),
     "tg_dwconv_s8": (_dwconv,),
     "tg_lut_s8": (_same_constants("tg_lut_s8_mve"),),
     "tg_maxpool_s8": (_same_constants("tg_maxpool_s8_mve"),),
     "tg_mul_s8": (_requantised("tg_mul_s8_mve"),),
-    "tg_reduce_sum_s8": (_mean("tg_reduce_sum_s8_mve"),),
+    "tg_reduce_sum_s8": (_requantised("tg_reduce_sum_s8_mve"),),
 }
