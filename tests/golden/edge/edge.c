@@ -21,10 +21,10 @@
 #include "tg_rows_s8_dsp_XXXXXXXX.h"
 #include "tg_row_1x4s4_t6_y4x1u1_dsp_XXXXXXXX.h"
 
-#if EDGE_BUILD_ID != 0xFDD6AE2DU
+#if EDGE_BUILD_ID != 0xC822F5EDU
 #error "edge.c and edge.h come from different runs of tinygen"
 #endif
-#if EDGE_WEIGHTS_ID != 0xFDD6AE2DU
+#if EDGE_WEIGHTS_ID != 0xC822F5EDU
 #error "edge.c and edge_weights.h come from different runs of tinygen"
 #endif
 #if defined(__arm__) && !defined(__ARM_FEATURE_DSP)
@@ -80,7 +80,7 @@ static void layer_block_pointwise_conv(const int8_t *x, int16_t *scratch, int8_t
 static void layer_block_add(const int8_t *x, const int8_t *x1, int8_t *y)
 {
     static const tg_add_s8_cfg_t cfg = {
-        .n = 64, .ma = 4614, .mb = 18916, .c = -1059200, .shift = 13, .lo = -128, .hi = 127
+        .n = 64, .ma = 295275, .mb = 1210642, .c = -67792064, .shift = 19, .lo = -128, .hi = 127
     };
 
     tg_add_s8_dsp(&cfg, x, x1, y);
@@ -91,7 +91,8 @@ static void layer_block_add(const int8_t *x, const int8_t *x1, int8_t *y)
 static void layer_pool_globalaveragepool(const int8_t *x, int8_t *y)
 {
     static const tg_reduce_sum_s8_cfg_t cfg = {
-        .outer = 1, .n = 16, .inner = 4, .in_zp = -128, .out_zp = -128, .m = 1162610688, .shift = 32
+        .outer = 1, .n = 16, .inner = 4, .in_zp = -128, .out_zp = -128, .m = 1162610688, .shift = 32,
+        .even = 0
     };
 
     tg_reduce_sum_s8(&cfg, x, y);

@@ -6,7 +6,7 @@
 
 #include "tg_platform_XXXXXXXX.h"
 
-#if EDGE_WEIGHTS_ID != 0xFDD6AE2DU
+#if EDGE_WEIGHTS_ID != 0xC822F5EDU
 #error "edge_weights.c and edge_weights.h come from different runs of tinygen"
 #endif
 

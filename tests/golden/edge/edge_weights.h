@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define EDGE_WEIGHTS_ID 0xFDD6AE2DU
+#define EDGE_WEIGHTS_ID 0xC822F5EDU
 
 extern const int32_t edge_stem_conv_w[30];
 extern const int32_t edge_stem_conv_b[4];
