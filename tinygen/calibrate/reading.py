@@ -36,6 +36,10 @@ _MOVES = (
 )  # fmt: skip
 
 
+#: Of those, the ones that change integers.
+_CLAMPS = ("Relu", "Clip")
+
+
 class Unreadable(Exception):
     """A node that the reading has no rule for, and onnxruntime cannot run either."""
 
@@ -853,6 +857,7 @@ class Reading:
     def _find_points(self) -> dict[str, Point]:
         """The values kept as integers, in order, by what the graph says alone."""
         behind = dict.fromkeys(self.inputs, _Behind())
+        codes: dict[str, Point] = {}  # integers that are moved and clamped: the point they come from
         points: dict[str, Point] = {}
         for n in self._nodes:
             args = [behind[i] for i in n.proto.input if i in behind]
@@ -871,11 +876,18 @@ class Reading:
                     kind = _kind_of(n, zero)
                     z = 0 if zero is None else int(np.asarray(zero, np.int64).ravel()[0])
                     s = float(np.float32(scale.ravel()[0]))
-                    points[out] = Point(
+                    points[out] = codes[out] = Point(
                         out, n.name, n.op, s, z, kind, far.sources, far.between, len(far.steps), far.free
                     )  # fmt: skip
                     behind[out] = _Behind(frozenset([out]))
                     continue
+            of = codes.get(n.proto.input[0]) if n.op in _MOVES and n.op != "DequantizeLinear" else None
+            if of is not None and n.op in _CLAMPS:  # integers of their own
+                points[out] = codes[out] = replace(of, value=out, node=n.name, op=n.op, sources=far.sources, steps=1)
+                behind[out] = _Behind(frozenset([out]))
+                continue
+            if of is not None:
+                codes.update(dict.fromkeys(n.proto.output, of))
             behind.update(dict.fromkeys(n.proto.output, far))
         self.behind = {o: (behind[o].sources, len(behind[o].steps)) for o in self.outputs if o in behind}
         return points
@@ -941,9 +953,10 @@ class Reading:
             if rule is None or "has_subgraph" in n.attrs:
                 return self._by_runtime(k, n, ins)
             try:
-                return rule(n, ins)
+                found_values = rule(n, ins)
             except Unreadable:
                 return self._by_runtime(k, n, ins)
+            return self._clamped(n, found_values[0], run, given) if n.proto.output[0] in self.points else found_values
         if at is None or at >= len(n.proto.input) or not n.proto.input[at]:
             return [x]  # QGemm without an output scale gives numbers
         zero = _known(ins, at + 1)
@@ -953,6 +966,15 @@ class Reading:
             return [_Value(found.codes, False)]
         run.rounded[out] = found
         return [_Value(given.get(out, found.codes), True)]
+
+    def _clamped(self, n: _Node, y: _Value, run: Run, given: Mapping[str, Array]) -> list[_Value]:
+        """Integers after a clamp: where it left them alone, as near to a tie as before."""
+        out, before = n.proto.output[0], run.rounded.get(n.proto.input[0])
+        distance = np.full(y.a.shape, 0.5, np.float32)
+        if before is not None:
+            distance = np.where(before.codes == y.a, before.distance, distance)
+        run.rounded[out] = Rounded(y.a, distance)
+        return [_Value(given.get(out, y.a), True)]
 
     def _folded(self, k: int, n: _Node, ins: _Ins) -> list[_Value]:
         """A node of constants alone, once for all."""

@@ -377,7 +377,8 @@ class Comparison:
         point = Point(port.name, port.name, "output", scale, zero, "int8", sources, steps=operators)
         held, near = not self._floats_before(tensor), self._zone(tensor)
         if operators == 0 and len(sources) == 1:
-            point, held, near = self.points[next(iter(sources))], True, 0.0
+            point, near = self.points[next(iter(sources))], 0.0
+            held = t.dtype.value != "int16"  # its scale may be another (frontend/quantised.py)
         if real.dtype.kind in "iu":
             real = (real.astype(np.float64) - point.zero_point) * point.scale
         step = np.asarray(point.scale)
