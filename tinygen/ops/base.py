@@ -353,6 +353,11 @@ def quantise_weights(
         beyond = np.rint(flat / s_w[:, None])
         if beyond.size and (beyond.min() < -128 or beyond.max() > 127):
             raise ModelError(f'"{name}": weights from {beyond.min():.0f} to {beyond.max():.0f} at their pinned scale')
+        # A channel that training has switched off: its weights move no output by 1/2048 of a step, and at their scale
+        # the multiplier would have few bits left for the bias. It is a constant, at a scale that has both.
+        off = reach * np.abs(flat).sum(axis=1) * s_x / s_y < 2.0**-11
+        flat = np.where(off[:, None], 0.0, flat)
+        s_w = np.where(off, np.maximum(s_w, float(s_w.max(initial=0.0)) / 16.0), s_w)
     else:
         s_w = np.abs(flat).max(axis=1) / 127.0
     # 2^30 leaves room for 256 * sum|w| beside the bias; a channel of zeros gets a scale that holds its bias.
