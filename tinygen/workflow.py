@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs, wide_tensors
 from tinygen.passes.widths import asked_wide
+from tinygen.plan import sensor
 from tinygen.plan.planner import identifier, plan
 from tinygen.plan.predict import Prediction
 from tinygen.plan.predict import predict as predict_plan
@@ -77,7 +79,7 @@ _FILES = """
 """
 RESERVED_NAMES = frozenset((*_WORDS.split(), *_FILES.split()))
 #: Endings of a model's own files: kws_io.c of kws and kws_io.c of a kws_io could not lie in one folder.
-OWN_ENDINGS = ("_io", "_weights")
+OWN_ENDINGS = ("_io", "_sensor", "_weights")
 MAX_NAME = 40
 
 
@@ -104,6 +106,7 @@ class Options:
     verify_cores: tuple[str, ...] | None = None  # None: this computer and the board's core; (): nothing
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     activations: str = "8"  # "16", or names of those in int16: passes/widths.py
+    sensors: tuple[str, ...] = ()  # [NAME=]TYPE[*NUMBER]: plan/sensor.py
     test: Path | Samples | None = None  # who judges; None: samples held back from `data`
     hold_back: bool = False  # so that some of `data` judge: `build` always does
     repair: bool = True  # of a destroyed network
@@ -314,6 +317,13 @@ def made_up_notes(model: Quantised) -> tuple[str, ...]:
     )
 
 
+def sensors_of(fixed: Graph, options: Options) -> Mapping[int, tuple[str, Fraction]]:
+    """Type and worth of a step of the sensors that inputs have a helper for: those asked for, and of inputs that take
+    integers. Raises DataError for what cannot be read."""
+    ports = fixed.in_ports
+    return sensor.parse(options.sensors, [p.name for p in ports], [p.codes for p in ports])
+
+
 def make_library(plan_: Plan, model: Quantised, options: Options, *, trace: bool = False) -> LibraryView:
     """The library's words; the build id is a hash of all that decides its bytes."""
     what = json.dumps(
@@ -324,8 +334,12 @@ def make_library(plan_: Plan, model: Quantised, options: Options, *, trace: bool
             plan_.arena_len,
             options.static_arena,
             [asdict(b) for b in plan_.buffers],
+            *options.sensors,
         ]
     )
+    sensors = {
+        i: sensor.convert(plan_.inputs[i], kind, unit) for i, (kind, unit) in sensors_of(model.fixed, options).items()
+    }
     return library_view(
         plan_,
         version=VERSION,
@@ -336,6 +350,7 @@ def make_library(plan_: Plan, model: Quantised, options: Options, *, trace: bool
         model_file=f"{model.imported.graph.name}.onnx",
         static_arena=options.static_arena,
         trace=trace,
+        sensors=sensors,
     )
 
 
@@ -375,6 +390,7 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
     if cores is None:
         cores = tuple(dict.fromkeys(("native", board.core.name)))
     model = quantise_model(path, replace(options, hold_back=True), progress, clock)
+    sensors_of(model.fixed, options)  # told before there is more work
     with clock.phase("judge"):
         model, verdict, notes = judged(model, options, progress)
     not_verified: list[str] = []
@@ -515,6 +531,7 @@ def certificate_of(
             "arena": "static" if options.static_arena else "caller",
             "optimize": options.optimize,
             "plain_stack": options.plain_stack,
+            "sensors": list(options.sensors),
         },
         "build_id": built.library.build_id,
         "inputs_sha256": hashlib.sha256(verify.sample_bytes(inputs)).hexdigest(),

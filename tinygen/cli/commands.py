@@ -55,6 +55,9 @@ def cli() -> None:
 @click.option("--optimize", default="balanced", show_default=True, type=Choice(MODES),
               help="Fastest with memory that never waits, a balance of time and flash, or smallest.")  # fmt: skip
 @click.option("--plain-stack", is_flag=True, help="No kernel that uses the stack pointer as a pointer to data.")
+@click.option("--sensor", "sensors", multiple=True, metavar="[NAME=]TYPE[/NUMBER]",
+              help="Also a helper for a sensor's own integers: uint8, int8 or int16; TYPE/NUMBER or TYPE*NUMBER where "
+                   "one step is not 1 to the model (uint8/255).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
 @click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -68,7 +71,8 @@ def cli() -> None:
 @model_options
 def build(
     model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
-    plain_stack: bool, force: bool, layers: bool, as_json: bool, test: Path | None, repair: str, accept_loss: bool,
+    plain_stack: bool, sensors: tuple[str, ...], force: bool, layers: bool, as_json: bool, test: Path | None,
+    repair: str, accept_loss: bool,
     name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
     **demands: Any,
 ) -> None:  # fmt: skip
@@ -78,7 +82,7 @@ def build(
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
     options = flow.Options(
         board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes, activations,
-        test, repair=repair == "auto", accept_loss=accept_loss, gates=Gates(**demands),
+        sensors, test, repair=repair == "auto", accept_loss=accept_loss, gates=Gates(**demands),
     )  # fmt: skip
     target = output or Path("build") / flow.model_name(name or model.stem)
     with Bars() as bars:

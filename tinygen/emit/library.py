@@ -70,6 +70,8 @@ def render_library(view: LibraryView) -> dict[str, bytes]:
         f"{view.name}_weights.h": "model/weights.h.j2",
         f"{view.name}_weights.c": "model/weights.c.j2",
     }
+    if any(e.sensor for e in view.inputs):
+        templates[f"{view.name}_sensor.c"] = "model/sensor.c.j2"
     source = _Kernels(view.generated)
     files = {name: render(template, m=view) for name, template in templates.items()}
     files |= _used(source, [*view.kernels, *(g.name for g in view.generated)])

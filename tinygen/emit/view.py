@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
 from tinygen.emit.env import LINE_WIDTH
 from tinygen.ir.types import Affine
 from tinygen.ops.base import ConstArg, Generated
+from tinygen.plan.sensor import KINDS, Sensor
 from tinygen.plan.types import Endpoint, Place, Plan, Step
 
 C_TYPES = {"int8": "int8_t", "uint16": "uint16_t", "int16": "int16_t", "int32": "int32_t"}
@@ -72,6 +75,22 @@ class LoopView:
 
 
 @dataclass(frozen=True, slots=True)
+class SensorView:
+    """The helper that takes a sensor's integers: suffix (u8), C type, what one is worth; `tables` of q for each code,
+    from `lowest` on, or `lines`; `entry` is the C expression for which of them the element at hand takes, `channel` an
+    array that it may read."""
+
+    suffix: str
+    ctype: str
+    worth: str
+    lowest: int
+    tables: tuple[tuple[int, ...], ...]
+    lines: tuple[tuple[str, ...], ...]
+    channel: tuple[int, ...]
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointView:
     """A network input or output: macro stem (KWS_INPUT, KWS_INPUT0), C type and its limits, function suffix, argument,
     comment.
@@ -101,6 +120,7 @@ class EndpointView:
     comment: str
     loops: tuple[LoopView, ...]
     index: str
+    sensor: SensorView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +338,22 @@ def _loops(e: Endpoint, split: int | None) -> tuple[tuple[LoopView, ...], str, s
     return loops, " + ".join(terms) or "0U", loops[own].var if split is not None else ""
 
 
-def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint) -> EndpointView:
+def _sensor(table: str, channel: str, s: Sensor) -> SensorView:
+    lines = tuple(
+        (f"INT64_C({v.m})", f"INT64_C({v.b})", *map(str, (v.first, v.last, v.tie)), f"{v.period}U", f"{v.shift}U")
+        for v in s.lines
+    )
+    each = s.channel == tuple(range(len(s.channel)))
+    single = len(s.tables or s.lines) == 1
+    entry = "0" if single else channel if each else f"{table}_channel[{channel}]"
+    worth = "" if s.unit == 1 else f"one is {s.unit} of the model's input"
+    return SensorView(
+        KINDS[s.kind], f"{s.kind}_t", worth, int(np.iinfo(s.kind).min), s.tables, lines,
+        () if each or single else s.channel, entry,
+    )  # fmt: skip
+
+
+def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint, sensor: Sensor | None = None) -> EndpointView:
     number = "" if count == 1 else str(index)
     suffix, macro = f"{kind}{number}", f"{model.upper()}_{kind.upper()}{number}"
     table = f"{model}_{suffix}"
@@ -364,6 +399,7 @@ def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint) -> End
         comment_text(comment),
         loops,
         expression,
+        None if sensor is None else _sensor(suffix, channel, sensor),
     )
 
 
@@ -378,12 +414,15 @@ def library_view(
     model_file: str,
     static_arena: bool = False,
     trace: bool = False,
+    sensors: Mapping[int, Sensor] = MappingProxyType({}),
 ) -> LibraryView:
-    """The words of one generated library."""
+    """The words of one generated library. `sensors`: of the inputs that have a helper for a sensor's integers."""
     names, consts = _Names(plan), ConstTable(plan.name)
     prefix = plan.name.upper()
     steps = tuple(_step(i, s, names, consts) for i, s in enumerate(plan.steps))
-    ins = tuple(_endpoint(plan.name, "input", i, len(plan.inputs), e) for i, e in enumerate(plan.inputs))
+    ins = tuple(
+        _endpoint(plan.name, "input", i, len(plan.inputs), e, sensors.get(i)) for i, e in enumerate(plan.inputs)
+    )
     outs = tuple(_endpoint(plan.name, "output", i, len(plan.outputs), e) for i, e in enumerate(plan.outputs))
     params = [f"const {e.ctype} {e.arg}[{e.macro}_LEN]" for e in ins] + [
         f"{e.ctype} {e.arg}[{e.macro}_LEN]" for e in outs
