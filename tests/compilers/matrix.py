@@ -14,14 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.compilers.plans import Model, expected, files, given, models
+from tests.compilers.plans import SETS, Model, expected, files, given, models
 from tinygen.build.process import run
 from tinygen.numerics import Array
 
 JOBS = 2
 TIMEOUT_S = 900.0
-#: Sets whose kernels do not care for the order of bytes in a word; the others refuse to compile where it is not theirs.
-ANY_ORDER = ("ref", "m0", "m3")
 LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os")
 #: What else may change the meaning of C, at -O2. The last may be wrong for the float helpers, and not for integers.
 DIALECTS = ("-funsigned-char", "-fshort-enums", "-std=gnu11", "-std=c11", "-std=c17", "-ffast-math")
@@ -29,13 +27,15 @@ NATIVE = (
     *(f"gcc-{n}" for n in range(11, 16)),
     *(f"clang-{n}" for n in range(13, 23)),
 )
-#: Compiler for another CPU: its emulator, the order of its bytes, and flags.
+#: Sets whose kernels do not care for the order of bytes in a word; and all but those that need Helium where Arm is.
+ANY_ORDER, NO_HELIUM = ("ref", "m0", "m3"), ("ref", "m0", "m3", "dsp")
+#: Compiler for another CPU: its emulator, the order of its bytes, and the kernel sets that it can run.
 CROSS = {
-    "i686-linux-gnu-gcc": ("qemu-i386", "<"),
-    "arm-linux-gnueabihf-gcc": ("qemu-arm", "<"),
-    "aarch64-linux-gnu-gcc": ("qemu-aarch64", "<"),
-    "riscv64-linux-gnu-gcc": ("qemu-riscv64", "<"),
-    "s390x-linux-gnu-gcc": ("qemu-s390x", ">"),
+    "i686-linux-gnu-gcc": ("qemu-i386", "<", tuple(SETS)),
+    "arm-linux-gnueabihf-gcc": ("qemu-arm", "<", NO_HELIUM),
+    "aarch64-linux-gnu-gcc": ("qemu-aarch64", "<", tuple(SETS)),
+    "riscv64-linux-gnu-gcc": ("qemu-riscv64", "<", tuple(SETS)),
+    "s390x-linux-gnu-gcc": ("qemu-s390x", ">", ANY_ORDER),
 }
 
 
@@ -52,6 +52,7 @@ class Row:
     flags: tuple[str, ...]
     emulator: str = ""
     order: str = "<"
+    sets: tuple[str, ...] = tuple(SETS)
 
     @property
     def missing(self) -> str:
@@ -91,11 +92,11 @@ def rows() -> Iterator[Row]:
             for dialect in DIALECTS if compiler in (*here[:1], *here[-1:]) else ():
                 yield Row(compiler, (*(() if "-std" in dialect else ("-std=c99",)), "-O2", dialect))
     yield Row("tcc", ("-std=c99",))
-    for compiler, (emulator, order) in CROSS.items():
+    for compiler, target in CROSS.items():
         for level in LEVELS:
-            yield Row(compiler, ("-std=c99", level), emulator, order)
+            yield Row(compiler, ("-std=c99", level), *target)
         for more in ("-flto", "-funsigned-char", "-fsigned-char", "-fshort-enums", "-std=gnu11", "-ffast-math"):
-            yield Row(compiler, (*(() if "-std" in more else ("-std=c99",)), "-O2", more), emulator, order)
+            yield Row(compiler, (*(() if "-std" in more else ("-std=c99",)), "-O2", more), *target)
 
 
 def few() -> list[Row]:
@@ -112,7 +113,7 @@ def few() -> list[Row]:
 def measure(row: Row, chosen: Sequence[Model] | None = None) -> Outcome:
     """Compile the plans (those that the CPU can run) and compare all that they give with numpy."""
     start = time.perf_counter()
-    mine = [m for m in chosen or models() if row.order == "<" or m.set in ANY_ORDER]
+    mine = [m for m in chosen or models() if m.set in row.sets]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, content in files(mine).items():

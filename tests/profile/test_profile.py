@@ -323,6 +323,10 @@ def test_summary_names_what_the_c_has(built: flow.Built, folder: Path) -> None:
     assert [layer["name"] for layer in found["layers"]] == [s.name for s in view.steps]
     header = (folder / "lib" / "mixed" / "src" / "mixed_weights.h").read_text()
     assert all(re.search(rf"\b{name}\b", header) for name in sizes)
+    for call in (call for layer in found["layers"] for call in layer["calls"]):
+        assert re.fullmatch(rf"{call['kernel']}_[0-9a-f]{{8}}\.c", call["file"])
+        source = (folder / "lib" / "mixed" / "src" / call["file"]).read_text()
+        assert re.search(rf"^TG_SHARED .*\b{call['kernel']}\(", source, re.MULTILINE)
 
 
 def test_summary_buffers_live_while_layers_use_them(built: flow.Built, folder: Path) -> None:
