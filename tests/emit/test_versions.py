@@ -72,9 +72,10 @@ def units(files: Mapping[str, bytes]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Way:
-    """How the two come together: flags of the C compiler, the user's compiler, one folder of objects or two, and which
-    comes first."""
+    """How the two come together: the C compiler and its flags, the user's compiler, one folder of objects or two, and
+    which comes first."""
 
+    compiler: str = "gcc"
     flags: tuple[str, ...] = ("-O1",)
     user: str = "gcc"
     flat: bool = False
@@ -82,7 +83,7 @@ class Way:
     second_first: bool = False
 
     def __str__(self) -> str:
-        words = [*self.flags, self.user, *("flat",) * self.flat, *("archives",) * self.archives]
+        words = [self.compiler, *self.flags, self.user, *("flat",) * self.flat, *("archives",) * self.archives]
         return " ".join([*words, "second first" if self.second_first else "conv first"])
 
 
@@ -91,11 +92,13 @@ WAYS = [
     *(("native", Way(second_first=s)) for s in (False, True)),
     *(("native", Way(archives=True, second_first=s)) for s in (False, True)),
     *(("native", Way(flat=True, second_first=s)) for s in (False, True)),
-    *(("native", Way(LTO, second_first=s)) for s in (False, True)),
+    *(("native", Way(flags=LTO, second_first=s)) for s in (False, True)),
     *(("native", Way(user="g++", second_first=s)) for s in (False, True)),
-    ("native", Way(LTO, user="g++", flat=True)),
+    ("native", Way(flags=LTO, user="g++", flat=True)),
+    ("native", Way("tcc", flat=True)),  # it makes no weak symbols
+    ("native", Way("clang", user="clang++")),
     *(("cortex-m4", Way(flat=True, second_first=s)) for s in (False, True)),
-    ("cortex-m4", Way(LTO, user="g++")),
+    ("cortex-m4", Way(flags=LTO, user="g++")),
 ]
 
 
@@ -106,12 +109,13 @@ class Objects:
         self._folder = folder
         self._known: dict[tuple[int, tuple[str, ...]], Path] = {}
 
-    def __call__(self, lib: Library, flags: tuple[str, ...]) -> Path:
+    def __call__(self, lib: Library, command: tuple[str, ...]) -> Path:
         """A folder with the sources and objects of a library."""
-        key = id(lib), flags
+        key = id(lib), command
         if key not in self._known:
             place = lib.write(self._folder / str(len(self._known)))
-            run("gcc", "-std=c99", *flags, "-c", *sorted(place.glob("*.c")), cwd=place)
+            for source in sorted(place.glob("*.c")):
+                run(*command, "-c", source.name, cwd=place)
             self._known[key] = place
         return self._known[key]
 
@@ -128,9 +132,11 @@ def libraries(other_templates: Path) -> Mapping[str, tuple[Library, Library]]:
 
 def link(libs: Sequence[Library], way: Way, objects: Objects, folder: Path) -> Path:
     """The program that runs both and returns the number of wrong bytes."""
-    main = folder / ("main.c" if way.user == "gcc" else "main.cpp")
+    main = folder / ("main.cpp" if "++" in way.user else "main.c")
     main.write_text(two_models_program(libs))
-    made = [objects(lib, way.flags) for lib in (reversed(libs) if way.second_first else libs)]
+    made = [
+        objects(lib, (way.compiler, "-std=c99", *way.flags)) for lib in (reversed(libs) if way.second_first else libs)
+    ]
     parts = [o for place in made for o in sorted(place.glob("*.o"))]
     if way.flat:
         for o in parts:  # a later object replaces an earlier one of its name
@@ -155,6 +161,9 @@ def test_two_versions_in_one_program(
     require_tool: Need,
 ) -> None:
     """Kernels of a Cortex-M4 run through their portable bodies here."""
+    if way.compiler == "tcc" and shutil.which("tcc") is None:
+        pytest.skip("tcc is not on PATH")
+    require_tool(way.compiler)
     require_tool(way.user)
     libs = libraries[core]
     run(link(libs, way, objects, tmp_path))
