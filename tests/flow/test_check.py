@@ -1,0 +1,245 @@
+"""The check of the import: right networks pass, and each way of reading one wrongly is found and named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+
+from benchmarks.structures import FORMS, STRUCTURES, quantised, there_is
+from tests.frontend.support import parse, save
+from tinygen import simulate, verify
+from tinygen import workflow as flow
+from tinygen.calibrate import runtime
+from tinygen.calibrate.reading import Reading
+from tinygen.errors import VerifyError
+from tinygen.flow import check
+from tinygen.ir.types import Graph, Quant, Tensor
+from tinygen.numerics import Array
+from tinygen.ops import Add, AvgPool, Conv
+from tinygen.plan.planner import plan
+from tinygen.targets.cores import get_core
+
+OPTIONS = flow.Options("nucleo_f446re")
+
+
+@cache
+def built(structure: str, form: int = 0, seed: int = 0) -> flow.Quantised:
+    with TemporaryDirectory() as folder:
+        return flow.quantise_model(quantised(structure, *FORMS[form], seed, Path(folder)), OPTIONS)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_layers_are_the_files(structure: str) -> None:
+    """Each structure in one of its forms: layer by layer the file's own integers, ties apart."""
+    index = list(STRUCTURES).index(structure)
+    form = index % 3 if there_is(structure, FORMS[index % 3][1]) else 1
+    found = built(structure, form, index % 2).checked
+    held = [r for r in found.layers if r.held]
+    assert found.kind == "quantised"
+    assert len(held) > 1
+    assert not found.missing
+    assert max(r.worst for r in held) <= 1
+    assert sum(r.differ for r in held) <= 0.001 * sum(r.values for r in held) or structure == "softmax"
+    assert sum(r.ties_differ for r in held) <= 0.01 * sum(r.ties for r in held)
+
+
+@pytest.mark.parametrize("structure", ["average pool 3x3 padded", "upsample linear", "residual", "mean"])
+def test_c_rounds_as_numpy(structure: str) -> None:
+    """What rounds otherwise since numerics 2, compiled."""
+    q = built(structure)
+    inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
+    planned = plan(q.fixed, get_core("native"), OPTIONS.optimize)
+    flow.verify_plan(q, planned, "native", OPTIONS, inputs, simulate.run(q.fixed, inputs))
+
+
+# Broken on purpose ----------------------------------------------------------------------------------------------------
+
+
+def a_conv(graph: Graph, which: int) -> int:
+    return [i for i, n in enumerate(graph.nodes) if isinstance(n.op, Conv)][which]
+
+
+def weights(graph: Graph, which: int, change: Callable[[Array], Array]) -> Graph:
+    """The graph with other weights in a convolution."""
+    node = graph.nodes[a_conv(graph, which)]
+    w = graph.tensors[node.inputs[1]]
+    return graph.with_(tensors=[Tensor.constant(w.name, change(w.array.copy()), w.quant)])
+
+
+def one_step(w: Array) -> Array:
+    w.flat[int(np.argmax(w))] -= 1
+    return w
+
+
+def lost_scale(graph: Graph) -> Graph:
+    """A calibrated scale in place of the file's."""
+    node = graph.nodes[a_conv(graph, 0)]
+    t = graph.outs(node)[0]
+    assert t.quant is not None
+    return graph.with_(tensors=[replace(t, quant=replace(t.quant, scale=(t.quant.s * 1.02,)))])
+
+
+def moved_zero(graph: Graph) -> Graph:
+    t = graph.tensors[graph.outputs[0]]
+    assert t.quant is not None
+    return graph.with_(tensors=[replace(t, quant=Quant.per_tensor(t.quant.s, t.quant.zero_point + 1))])
+
+
+def clamp(graph: Graph) -> Graph:
+    """A rectifier that is not there: the integers below zero are gone."""
+    index = a_conv(graph, -1)
+    node = graph.nodes[index]
+    assert isinstance(node.op, Conv)
+    assert node.op.epilogue is not None
+    zero = graph.outs(node)[0].quant
+    assert zero is not None
+    op = replace(node.op, epilogue=replace(node.op.epilogue, lo=zero.zero_point))
+    return graph.with_(nodes=[replace(n, op=op) if i == index else n for i, n in enumerate(graph.nodes)])
+
+
+def no_clamp(graph: Graph) -> Graph:
+    """A rectifier that is lost: its layer's zero point in the middle of the codes."""
+    index = a_conv(graph, 0)
+    t = graph.outs(graph.nodes[index])[0]
+    assert t.quant is not None
+    return graph.with_(tensors=[replace(t, quant=Quant.per_tensor(t.quant.s, 0))])
+
+
+def bias(graph: Graph) -> Graph:
+    """A bias a quarter of a step off."""
+    node = graph.nodes[a_conv(graph, 0)]
+    assert isinstance(node.op, Conv)
+    assert node.op.epilogue is not None
+    b, m = graph.tensors[node.inputs[2]], graph.tensors[node.inputs[3]].array
+    off = np.rint(0.25 * 2.0**node.op.epilogue.shift / m).astype(np.int32)
+    return graph.with_(tensors=[Tensor.constant(b.name, b.array + off)])
+
+
+def sixteen_bits(graph: Graph) -> Graph:
+    """The multipliers of Add as numerics 1 had them."""
+    nodes = []
+    for n in graph.nodes:
+        if isinstance(n.op, Add):
+            r = n.op.rule
+            assert r is not None
+            k = max(0, max(abs(r.ma), abs(r.mb)).bit_length() - 15)
+            (za, zb, zy) = (t.quant.zero_point for t in (*graph.ins(n), graph.outs(n)[0]) if t.quant is not None)
+            ma, mb, s = round(r.ma / 2**k), round(r.mb / 2**k), r.shift - k
+            c = (zy << s) + (1 << s >> 1) - za * ma - zb * mb
+            n = replace(n, op=replace(n.op, rule=replace(r, ma=ma, mb=mb, c=c, shift=s)))
+        nodes.append(n)
+    return graph.with_(nodes=nodes)
+
+
+def wrong_divisor(graph: Graph) -> Graph:
+    """Padding counted as values."""
+    return graph.with_(
+        nodes=[
+            replace(n, op=replace(n.op, m=(n.op.m[-1],) * len(n.op.m), even=False)) if isinstance(n.op, AvgPool) else n
+            for n in graph.nodes
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("structure", "spoil"),
+    [
+        pytest.param("conv-relu-conv", lambda g: weights(g, 0, one_step), id="one weight of one layer"),
+        pytest.param("conv-relu-conv", lambda g: weights(g, -1, one_step), id="one weight of the last layer"),
+        pytest.param("weights of -128", lambda g: weights(g, 0, lambda w: np.maximum(w, -127)), id="clipped weights"),
+        pytest.param("conv-relu-conv", lost_scale, id="lost scale"),
+        pytest.param("conv-relu-conv", moved_zero, id="moved zero point"),
+        pytest.param("conv-relu-conv", clamp, id="clamp too many"),
+        pytest.param("conv-relu-conv", no_clamp, id="clamp lost"),
+        pytest.param("conv-relu-conv", bias, id="bias"),
+        pytest.param("residual", sixteen_bits, id="coarse multipliers"),
+        pytest.param("average pool 3x3 padded", wrong_divisor, id="divisor"),
+    ],
+)
+def test_what_is_wrong_is_found(structure: str, spoil: Callable[[Graph], Graph]) -> None:
+    q = built(structure, 0, 1)
+    with pytest.raises(VerifyError, match=r"first layer that differs from the file is \w+ \".*of \d+ integers"):
+        check.check_quantised(q.imported, spoil(q.fixed), q.samples, synthetic=True)
+
+
+def test_says_what_is_lost() -> None:
+    q = built("conv-relu-conv", 0, 1)
+    with pytest.raises(VerifyError, match="quantisation of .*r1_QuantizeLinear"):
+        check.check_quantised(q.imported, lost_scale(q.fixed), q.samples, synthetic=True)
+
+
+# onnxruntime ------------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_runtime_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own sums may saturate: then the reading stands alone, and the build says so."""
+    q = built("conv-relu-conv", 2)
+    monkeypatch.setattr(check, "sums_are_exact", lambda: False)
+    found = check.check_quantised(q.imported, q.fixed, q.samples, synthetic=True)
+    assert found.kind == "quantised"
+    assert max(r.worst for r in found.layers) <= 1
+    assert "saturate" in found.runtime
+    assert any("saturate" in n for n in found.notes)
+
+
+def test_self_test_of_the_runtime() -> None:
+    assert isinstance(runtime.sums_are_exact(), bool)
+
+
+@pytest.mark.parametrize("structure", ["squeeze-excite", "transposed convolution", "concat", "upsample linear by 3"])
+def test_reading_is_what_onnxruntime_computes(structure: str) -> None:
+    """The oracle itself: each layer on onnxruntime's integers gives onnxruntime's, but at ties."""
+    q = built(structure, 0, 1)
+    reading = Reading(q.imported.original)
+    reals = check.test_inputs(q.fixed, q.samples, synthetic=True)
+    feeds = {"x": reals[0][:32]}
+    session = runtime.with_outputs(q.imported.original, list(reading.points))
+    given = dict(zip(session.output_names, session.run_many([feeds["x"]]), strict=True))
+    run = reading.run(feeds, given)
+    for name, r in run.rounded.items():
+        off = np.abs(r.codes.astype(int) - given[name].astype(int))
+        assert off.max() <= 1, name
+        assert np.count_nonzero(off[r.distance > 1e-4]) == 0, name
+
+
+# Float models ---------------------------------------------------------------------------------------------------------
+
+
+def test_large_terms_that_cancel_are_no_fault(tmp_path: Path) -> None:
+    """Equal logits near 1e8: which is the largest, the order of the sums decides, in the file as in tinygen."""
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=(1, 48)) * 3e6
+    parts = {
+        "k": rng.uniform(1.1, 2.9, 48).astype(np.float32),
+        "w": np.repeat(row, 6, axis=0).astype(np.float32),
+        "b": np.zeros(6, np.float32),
+    }
+    text = "g (float[1,48] x) => (float[1,6] y) { m = Mul(x, k) l = Gemm<transB=1>(m, w, b) y = Softmax<axis=1>(l) }"
+    q = flow.quantise_model(save(tmp_path, parse(text, 13, parts)), OPTIONS)
+    assert q.checked.kind.startswith("the float network")
+
+
+def test_a_real_difference_is_a_fault(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = {"w": rng.normal(size=(6, 24)).astype(np.float32), "b": rng.normal(size=6).astype(np.float32)}
+    text = "g (float[1,24] x) => (float[1,6] y) { l = Gemm<transB=1>(x, w, b) y = Relu(l) }"
+    q = flow.quantise_model(save(tmp_path, parse(text, 13, parts)), OPTIONS)
+    w = q.tidy.tensors[q.tidy.nodes[0].inputs[1]]
+    spoilt = w.array.copy()
+    spoilt[:, 3] *= 1.2
+    broken = q.tidy.with_(tensors=[Tensor.constant(w.name, spoilt)])
+    with pytest.raises(VerifyError, match="differs from the ONNX file"):
+        check.check_float(q.imported, broken, q.samples)
+
+
+def test_chance_and_few_values() -> None:
+    """Of few values a few more may differ than of many."""
+    assert check._may_differ(320, 0.0) < 6
+    assert math.isclose(check._may_differ(10**6, 0.0), 1000, rel_tol=0.15)
