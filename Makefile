@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 DIGITS := examples/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools venv lint models bench renew-benchmarks random sweep compilers kills clean distclean
+.PHONY: help demo test tools venv lint models bench renew-benchmarks random sweep quantised compilers kills clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ sweep: venv ## the long sweep of single layers: every kernel on every emulated c
 
 compilers: venv ## the same plans by every compiler and for every CPU that is installed, as a table
 	$(VENV)/bin/python -m tests.compilers --output benchmarks/results/compilers.json
+
+quantised: venv ## networks of onnxruntime's own quantiser: the C against onnxruntime, as a table
+	$(VENV)/bin/python -m benchmarks.quantised
 
 kills: venv ## 5,000 kills aimed at the swap of the output folder, as a table
 	$(VENV)/bin/python -m tests.emit.kills

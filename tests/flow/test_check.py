@@ -59,6 +59,21 @@ def test_c_rounds_as_numpy(structure: str) -> None:
     flow.verify_plan(q, planned, "native", OPTIONS, inputs, simulate.run(q.fixed, inputs))
 
 
+def test_resize_by_other_factors(tmp_path: Path) -> None:
+    """Weights that are no 2048ths are rounded: a step near ties, and no fault."""
+    sizes = np.array([1, 3, 17, 31], np.int64)
+    weights = {"s": np.float32(0.02), "z": np.int8(3), "none": np.zeros(0, np.float32), "sizes": sizes}
+    text = """g (float[1,3,12,12] x) => (float y) {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        r = Resize<mode="linear">(d, none, none, sizes)
+        p = QuantizeLinear(r, s, z)
+        y = DequantizeLinear(p, s, z)
+    }"""
+    found = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS).checked
+    assert 0 < sum(r.differ for r in found.layers) < 0.05 * sum(r.values for r in found.layers)
+
+
 # Broken on purpose ----------------------------------------------------------------------------------------------------
 
 
@@ -171,11 +186,11 @@ def test_what_is_wrong_is_found(structure: str, spoil: Callable[[Graph], Graph])
 
 def test_says_what_is_lost() -> None:
     q = built("conv-relu-conv", 0, 1)
-    with pytest.raises(VerifyError, match="quantisation of .*r1_QuantizeLinear"):
+    with pytest.raises(VerifyError, match=r"quantisation of .*r1_QuantizeLinear"):
         check.check_quantised(q.imported, lost_scale(q.fixed), q.samples, synthetic=True)
 
 
-# onnxruntime ------------------------------------------------------------------------------------------------------------
+# onnxruntime ----------------------------------------------------------------------------------------------------------
 
 
 def test_without_a_runtime_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:

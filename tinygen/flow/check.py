@@ -28,7 +28,7 @@ from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
-from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Softmax, Unary
+from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Resize, Softmax, Unary
 from tinygen.ops.base import need_quant, real_of
 
 REPORT = "This is a fault in tinygen: please report it with the model."
@@ -45,6 +45,8 @@ MAY_DIFFER = 0.001
 #: How near to a tie, in steps, a layer may round the other way: 127 steps times the error of a multiplier, 384 / 2^29.
 ZONE = 1.0 / 1024
 #: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
+#: A linear Resize whose weights are no 2048ths: half of one in either direction, of neighbours up to 255 apart.
+ROUNDED_WEIGHTS = 255.0 / 2048
 COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4}
 
 
@@ -528,6 +530,8 @@ class Comparison:
             # An operator with a scale of its own (Softmax) is rounded twice.
             part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
             return ZONE + (0.5 + self._zone(x)) * part
+        if isinstance(node.op, Resize) and node.op.linear and any(w % 128 for a in node.op.axes for w in a.weight):
+            return ROUNDED_WEIGHTS
         return COARSE.get(type(node.op)) or _multiplier_error(self.fixed, node)
 
 
