@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 from tests.emit.nets import Net
 from tests.passes.graphs import assert_same, names, read
 from tinygen import simulate
-from tinygen.calibrate.data import synthetic
+from tinygen.calibrate.data import Samples, synthetic
 from tinygen.ir.types import Affine, Graph, Quant
 from tinygen.numerics import Array
 from tinygen.ops import Concat, Pad
@@ -201,8 +201,7 @@ def test_channels_of_very_different_range() -> None:
     model = n.model(n.conv(x, 4, 6, (5,), pads=[2, 2]))
     data = (rng.normal(size=(64, 1, 4, 32)) * np.array(deviations)[:, None] + np.array(means)[:, None]).astype("f4")
     graph = tidy(read(model))
-    samples = synthetic(graph.in_ports, 1, seed=0)
-    fixed, layers = calibrate(graph, type(samples)((data,), None, "", ""), "minmax")
+    fixed, layers = calibrate(graph, Samples((data,), None, "", ""), "minmax")
     assert layers[0].sqnr_db > 35
     (q,) = simulate.quantise_inputs(fixed, [data])
     assert min(len(np.unique(q[..., c])) for c in range(4)) > 100
@@ -253,6 +252,16 @@ def test_synthetic_samples_suit_the_port() -> None:
         assert np.array_equal(x, np.rint(x))
         assert x.min() >= np.iinfo(graph.in_ports[0].codes).min
         assert x.max() <= np.iinfo(graph.in_ports[0].codes).max
+
+
+def test_image_around_127_and_a_half() -> None:
+    """(x - 127.5) / 127.5: with a step of 1 every pixel is a tie and two become one; almost all must stay apart."""
+    graph = cast(TensorProto.UINT8, lambda n, x: n.op("Div", n.op("Sub", x, n.const(127.5)), n.const(127.5)))
+    x = np.resize(np.arange(256), (4, 1, 3, 6, 5)).astype(np.float32)
+    samples = Samples((x,), None, "", "")
+    fixed, _ = calibrate(graph, samples, "minmax")
+    (q,) = simulate.quantise_inputs(fixed, [x])
+    assert len(np.unique(q)) == 255
 
 
 # --- pre-quantised ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from tinygen.emit.stamp import plain
 from tinygen.emit.view import ConstTable
 from tinygen.ops.base import ConstArg
@@ -24,11 +26,12 @@ FORMAT = 1
 def render_summary(plan: Plan, board: str, before: Size, after: Size, sources: Collection[str]) -> bytes:
     """The file's content, the same for the same plan. `sources`: names of the library's files.
 
-    `inputs` and `outputs` are `length` integers of `bits`. `layers` are in order of execution; `output` is where a
-    layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file of each,
-    `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is named by
-    each). `simplified` says what the network had before parts without any effect were removed, and after. `buffers` are
-    pieces of the arena, in use from layer `first` to layer `last`.
+    `inputs` and `outputs` are `length` integers of `bits`: real = scale * (q - zero_point) + offset (0 where there is
+    none), one of each or one for each slice along `axis` of the ONNX tensor. `layers` are in order of execution;
+    `output` is where a layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file
+    of each, `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is
+    named by each). `simplified` says what the network had before parts without any effect were removed, and after.
+    `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
     """
     consts = ConstTable(plan.name)
     files = {plain(name.removesuffix(".c")): name for name in sources if name.endswith(".c")}
@@ -51,7 +54,17 @@ def render_summary(plan: Plan, board: str, before: Size, after: Size, sources: C
 
 
 def _port(e: Endpoint) -> dict[str, Any]:
-    return {"name": e.port.name, "length": e.length, "bits": e.quant.bits, "shape": list(e.port.shape)}
+    found = {"name": e.port.name, "length": e.length, "bits": e.quant.bits, "shape": list(e.port.shape)}
+    a, q = e.port.affine, e.quant
+    scales = q.scale if a is None else a.steps(q.s)
+    found["scale"] = [float(np.float32(s)) for s in scales]
+    found["zero_point"] = list(q.zero_points) or [q.zero_point]
+    if a is not None:
+        found["offset"] = list(a.mean)
+    axis = q.axis if q.zero_points else a.axis if a is not None and len(a.mean) > 1 else None
+    if axis is not None:
+        found["axis"] = e.port.perm[axis]
+    return found
 
 
 def _layer(step: Step, consts: ConstTable, files: Mapping[str, str]) -> dict[str, Any]:

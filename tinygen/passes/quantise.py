@@ -19,7 +19,7 @@ import numpy as np
 
 from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
-from tinygen.ir.types import Graph, Node, Quant, Stage, Tensor
+from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Mul, Operator, Pad, Requantise, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
@@ -173,12 +173,23 @@ def choose_quants(
                 highs += [hi, extra.get(member, 0.0)]
         # What Softmax dictates holds its own values; a Concat may put others beside them.
         own = quant_from_range(min(lows), max(highs), bits)
+        if any(_halves(port.affine, own) for n, port in zip(graph.inputs, graph.in_ports, strict=True) if n in group):
+            own = Quant.per_tensor(own.s * 255 / 254, own.zero_point)
         chosen[name] = dictated if dictated is not None and _holds(dictated, min(lows), max(highs)) else own
     for name, (axis, parts) in mixed.items():
         of = [chosen[p] for p in parts]
         zero_points = tuple(q.zero_point for q in of)
         chosen[name] = Quant(tuple(q.s for q in of), 0, axis, of[0].bits, zero_points=zero_points)
     return chosen
+
+
+def _halves(affine: Affine | None, q: Quant) -> bool:
+    """Would whole numbers outside, an image from 0 to 255 around 127.5, all be ties? Half to even, two and two of them
+    would become one: a bit lost. A scale a little larger joins two of them in all."""
+    if affine is None or q.bits == 16:
+        return False
+    pairs = zip(affine.mean, affine.steps(q.s), strict=True)
+    return any(abs(step) == 1.0 and abs(mean) % 1.0 == 0.5 for mean, step in pairs)
 
 
 def _holds(q: Quant, lo: float, hi: float) -> bool:
