@@ -144,3 +144,27 @@ def test_a_terminal_gets_its_cursor_back(place: Place) -> None:
     assert os.waitstatus_to_exitcode(status) in (0, 130)
     assert b"Traceback" not in said
     assert said.count(b"\x1b[?25l") <= said.count(b"\x1b[?25h")
+
+
+def test_a_search_by_several_processes(place: Place) -> None:
+    """The terminal's Ctrl-C goes to all of them: one line, no traceback of a worker, no worker left."""
+    pytest.importorskip("optuna")
+    digits = ROOT / "examples" / "digits"
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, "fit", str(digits / "digits.onnx"), "--data", str(digits / "digits_calib.npz"),
+         "--board", "nucleo_f446re", "--trials", "1000", "--epochs", "0", "--jobs", "2", "-o", str(place.out)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(still_there(place)) < 4:  # ours, two workers, and multiprocessing's own
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(random.Random(1).random())
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert err.decode().splitlines()[-1].startswith("stopped: the trials so far are kept on sqlite:///")
+    assert orphans(place) == []
+    assert not list((place.folder / "tmp").iterdir())
