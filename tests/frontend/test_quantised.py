@@ -147,7 +147,9 @@ def test_moves_between_codes(tmp_path: Path) -> None:
         y = DequantizeLinear(c, s, z)
     }"""
     imported = import_model(tmp_path, parse(text, weights=qdq(0.2, -7, np.int8) | {"shape": np.array([1, -1])}))
-    assert {t.quant for t in imported.graph.tensors.values()} == {Quant.per_tensor(float(F(0.2)), -7)}
+    pinned = [t for t in imported.graph.tensors.values() if t.quant is not None]
+    assert {t.quant for t in pinned} == {Quant.per_tensor(float(F(0.2)), -7)}
+    assert {t.quant.pin for t in pinned if t.quant} == {"x", "p", "t", "f", "c"}
     assert_close(imported, 0.01)
 
 

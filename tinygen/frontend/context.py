@@ -239,7 +239,7 @@ class Builder:
         return x if x.shape == want else self.emit(Reshape(want), x)
 
     def finish(self, results: Sequence[tuple[str, Value]], base: str, code: Quant | None) -> dict[str, Value]:
-        """Name the pending nodes and tensors; `results` pairs ONNX names with values. With `code`, all new tensors are
+        """Name the pending nodes and tensors; `results` pairs ONNX names with values. With `code`, the results are
         pinned to it. Returns the values by ONNX name."""
         made = {n.outputs[0] for n in self._pending}
         rename: dict[str, str] = {}
@@ -251,7 +251,8 @@ class Builder:
         for n in self._pending:
             for out in n.outputs:
                 t = self.tensors.pop(out)
-                t = replace(t, name=rename.get(out, out), quant=t.quant if code is None else code)
+                quant = code if code is not None and out in rename else t.quant
+                t = replace(t, name=rename.get(out, out), quant=quant)
                 self.tensors[t.name] = t
             label = base if n is proper[-1] else f"{base}/{type(n.op).__name__.lower()}"
             label, stem, i = label, label, 2

@@ -393,6 +393,11 @@ def rewrite(graph: GraphProto, opset: int) -> bool:
 
 def in_real(n: View, code: Quant) -> View:
     """An operator of MOVES_CODES that works on codes, with what it says of codes in real values."""
+    if n.op_type == "Resize" and n.text("mode", "nearest") != "nearest":
+        raise Unsupported(
+            "linear interpolation of integers, whose fraction onnxruntime cuts off: up to one step less",
+            "Quantise in QDQ form (QuantFormat.QDQ), or resize to the nearest.",
+        )
     if n.op_type not in ("Pad", "Clip", "Relu"):
         return n
     value = n.ins[0]

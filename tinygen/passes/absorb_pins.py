@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ir.types import Graph, Node
-from tinygen.ops import Operator, Unary
+from tinygen.ops import Unary
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 from tinygen.passes.pins import settle
@@ -33,9 +33,7 @@ def _step(graph: Draft, node: Node) -> bool:
         return False
     if len(producer.outputs) != 1:
         return False
-    assert isinstance(producer.op, Operator)
-    own = x.quant if x.quant is not None else producer.op.fixed_quant()
-    if own is None or own == y.quant or y.quant is None:
+    if x.quant is None or x.quant == y.quant or y.quant is None:
         quant = y.quant if y.quant is not None else x.quant
         merged = replace(producer, outputs=(y.name,), origin=merge_origin(producer, node))
         return graph.replace({producer.name: (merged,), node.name: ()}, (replace(y, quant=quant),))

@@ -21,7 +21,7 @@ from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Mul, Operator, Pad, Requantise, Unary
+from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Mul, Operator, Pad, Requantise, Softmax, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import clamp_of
@@ -344,6 +344,8 @@ class _Quantiser:
         error = np.abs(real - w.array.reshape(len(q.array), -1)).sum(axis=1)[moved].max()
         reach = 2.0 ** (15 if is_wide(ins[0]) else 8)
         steps = float(error) * reach * need_quant(ins[0])[0] / need_quant(out)[0]
+        if steps < 0.01:  # a channel without weights, say
+            return
         self.notes.append(
             f'{op.describe(ins)} "{_where(node)}": the weights of {moved.size} of {len(q.array)} outputs have a larger '
             "scale than the model's, whose sums would leave 32 bits or whose multiplier would keep too few; that moves "
@@ -353,6 +355,9 @@ class _Quantiser:
     def _bits(self, node: Node, before: Sequence[Tensor], final: Tensor) -> int:
         """Width in which a node computes: 16 where it reads or writes int16 and has the form, else 8."""
         op = _operator(node)
+        pin = self.graph.tensors[node.outputs[0]].quant
+        if isinstance(op, Softmax) and pin is not None and pin != op.fixed_quant(8):
+            return 16  # rounded once, to the scale that the model asks for, instead of to 1/256 before
         asked = is_wide(final) if op.same_quant else any(map(is_wide, (*before, final)))
         if not (asked or (final.name in self.asked and not op.takes_int16())):
             return 8
@@ -368,6 +373,8 @@ class _Quantiser:
     def _output(self, op: Operator, final: Tensor, bits: int) -> Tensor:
         """What a node writes: `final`, or a tensor of its own where that has other integers."""
         own = op.fixed_quant(bits_of(final) if op.narrows else bits)
+        if own is not None and own != final.quant:
+            own = op.fixed_quant(bits)
         if own is None:
             if bits == bits_of(final) or (bits == 16 and op.narrows):
                 return final
