@@ -78,9 +78,17 @@ def _local(tidy: Graph) -> tuple[Graph, dict[str, tuple[str, ...]]]:
     return graph, feeds
 
 
+def _grid(t: Tensor) -> tuple[float | Array, int | Array]:
+    """Scale and zero point; of an output in parts as they broadcast against it."""
+    if t.quant is None or not t.quant.zero_points:
+        return need_quant(t)
+    scales, zero_points = t.quant.along(len(t.shape))
+    return scales.astype(np.float64), zero_points
+
+
 def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Array], out: Tensor) -> float | Array:
     """Steps that a layer may be off. `made`: the FIXED node; `xs`: real values of its activations."""
-    s_y, _ = need_quant(out)
+    s_y = _grid(out)[0]
     op, ins = made.op, tidy.ins(node)
     top = max((float(np.abs(x).max()) for x in xs), default=0.0)
     if isinstance(op, Conv | ConvTranspose | Dense):
@@ -134,7 +142,7 @@ def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list
     made = {n.name: n for n in fixed.nodes}
 
     def real(name: str) -> Array:
-        s, z = need_quant(fixed.tensors[name])
+        s, z = _grid(fixed.tensors[name])
         return s * (values[name].astype(np.float64) - z)
 
     feeds: dict[str, Array] = {}
@@ -155,7 +163,7 @@ def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list
     for k, node in enumerate(tidy.nodes):
         own = made[node.name]
         out = fixed.tensors[own.outputs[0]]
-        s_y, z_y = need_quant(out)
+        s_y, z_y = _grid(out)
         want = np.stack([np.asarray(r[k]) for r in rows]).astype(np.float64)
         if isinstance(node.op, Unary):
             if _jumps(node.op.expr):

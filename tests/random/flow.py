@@ -19,8 +19,7 @@ from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph
-from tinygen.numerics import dequantise
-from tinygen.ops.base import Operator, int_range, need_quant
+from tinygen.ops.base import Operator, int_range, need_quant, real_of
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
@@ -188,7 +187,12 @@ def _covers(net: Network, reals: dict[str, Array], wanted: Sequence[str]) -> lis
     assert net.tidy is not None
     found, tied = [], ties(net.tidy)
     for name in wanted:
-        if name not in net.fixed.tensors or any(net.tidy.tensors[member].quant is not None for member in tied[name]):
+        quant = net.fixed.tensors[name].quant if name in net.fixed.tensors else None
+        if (
+            quant is None
+            or quant.zero_points
+            or any(net.tidy.tensors[member].quant is not None for member in tied[name])
+        ):
             continue
         s, z = need_quant(net.fixed.tensors[name])
         least, most = int_range(net.fixed.tensors[name])
@@ -213,7 +217,7 @@ def _sqnr(net: Network, reals: dict[str, Array]) -> tuple[float, ...]:
     found = []
     for name, y in zip(net.tidy.outputs, outs, strict=True):
         real = reals[name].astype(np.float64)
-        noise = float(np.square(real - dequantise(y, *need_quant(net.fixed.tensors[name]))).sum())
+        noise = float(np.square(real - real_of(net.fixed.tensors[name], y)).sum())
         signal = float(np.square(real).sum())
         found.append(float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-30) / noise)))
     return tuple(found)
