@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tinygen.errors import UnsupportedError
-from tinygen.flow.verdict import LayerAccuracy, verdict_json
+from tinygen.flow.confusion import Confusion
+from tinygen.flow.evaluate import FolderEvaluation
+from tinygen.flow.measures import decibels
+from tinygen.flow.verdict import LayerAccuracy, Verdict, verdict_json
 from tinygen.passes.simplify import Size
 from tinygen.profile.types import LayerProfile, Profile
 from tinygen.targets.board import Board
@@ -312,21 +316,101 @@ def prediction_json(e: Estimate) -> dict[str, Any] | None:
 
 
 def evaluation_table(e: Evaluation) -> Table:
-    t = Table(title=f"{e.name}, {e.samples} samples")
-    for name, justify in (("measure", "left"), ("float", "right"), ("int8", "right")):
-        t.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for m in e.measures:
-        t.add_row(m.name, "" if m.float_value is None else f"{m.float_value:.4f}", f"{m.int8_value:.4f}")
+    """Float network and integers, side by side."""
+    v = e.verdict
+    return verdict_table(v, f"{e.name}, {v.source}")
+
+
+def verdict_table(v: Verdict, title: str) -> Table:
+    """The figures of a verdict; "±" is the standard error of the difference, or without a reference of the figure."""
+    t = Table(title=title)
+    for name, justify in (("measure", "left"), (v.reference, "right"), (v.precision, "right"), ("±", "right")):
+        if name:
+            t.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for f in v.figures:
+        error = f.error if v.reference else f.own_error
+        before = "" if f.real is None else f"{f.real:.4f}"
+        cells = [decibels(f.integer) if f.decibel else f"{f.integer:.4f}", f"{error:.4f}" if error else ""]
+        t.add_row(f.name, *([before] if v.reference else []), *cells)
     return t
 
 
 def evaluation_json(e: Evaluation) -> dict[str, Any]:
+    v = e.verdict
     return {
         "model": e.name,
-        "samples": e.samples,
-        "measures": [{"name": m.name, "float": m.float_value, "int8": m.int8_value} for m in e.measures],
+        "samples": v.samples,
+        "measures": [{"name": f.name, "float": f.real, "integer": _finite(f.integer)} for f in v.figures],
+        **{k: x for k, x in verdict_json(v).items() if k not in ("samples", "figures")},
         "layers": [layer_json(a) for a in e.layers],
+        "notes": list(e.notes),
     }
+
+
+def _finite(x: float) -> float | None:
+    """JSON has no infinity: None is exact."""
+    return x if math.isfinite(x) else None
+
+
+def folder_table(e: FolderEvaluation) -> Table:
+    return verdict_table(e.verdict, f"{e.model}: the C of {e.folder} on {e.core}, {e.verdict.source}")
+
+
+#: Beyond so many classes the matrix is left to --json and --html.
+_MATRIX = 20
+
+
+def confusion_tables(c: Confusion) -> list[Table]:
+    """Per class, and the matrix or what is confused most."""
+    per = Table(title=f"Classes, of all {c.unit}", title_justify="left")
+    for name in ("class", "precision", "recall", "F1", "support"):
+        per.add_column(name, justify="right")
+    for f in c.classes:
+        shown = ("" if x is None else f"{x:.4f}" for x in (f.precision, f.recall, f.f1))
+        per.add_row(str(f.number), *shown, f"{f.support:,}")
+    if len(c.matrix) > _MATRIX:
+        most = Table(title="Confused most", title_justify="left")
+        for name in ("label", "taken for", "times"):
+            most.add_column(name, justify="right")
+        for a, b, n in c.pairs[:_MATRIX]:
+            most.add_row(str(a), str(b), f"{n:,}")
+        return [per, most]
+    matrix = Table(title="Confusion: rows are labels, columns answers", title_justify="left", padding=(0, 0, 0, 1))
+    matrix.add_column("", justify="right", style="bold")
+    for i in range(len(c.matrix)):
+        matrix.add_column(str(i), justify="right", no_wrap=True)
+    for i, row in enumerate(c.matrix):
+        matrix.add_row(str(i), *(f"{n}" if n else "·" for n in row))
+    return [per, matrix]
+
+
+def folder_json(e: FolderEvaluation) -> dict[str, Any]:
+    """The report of `tinygen eval FOLDER --json`."""
+    v, c = e.verdict, e.confusion
+    return {
+        "model": e.model,
+        "folder": str(e.folder),
+        "core": e.core,
+        "samples": v.samples,
+        "samples_sha256": v.samples_sha256,
+        "precision": v.precision,
+        "compared_with": v.reference or None,
+        "measures": [
+            {
+                "name": f.name, "float": f.real, "integer": _finite(f.integer),
+                "error_of_fall": f.error if v.reference else None, "error": f.own_error,
+            }
+            for f in v.figures
+        ],
+        "confusion": None if c is None else {
+            "counts": c.unit,
+            "matrix": c.matrix.tolist(),
+            "classes": [asdict(f) for f in c.classes],
+            "surest_mistakes": [asdict(m) for m in c.mistakes],
+        },
+        "verdict_of_build": e.built,
+        "notes": list(e.notes),
+    }  # fmt: skip
 
 
 def profile_table(p: Profile) -> Table:

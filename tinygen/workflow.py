@@ -21,7 +21,7 @@ from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Samples, load_data, synthetic
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.graph import measure
-from tinygen.calibrate.metrics import SqnrMeter, accuracy, agreement, mse, sqnr_db
+from tinygen.calibrate.metrics import SqnrMeter
 from tinygen.calibrate.ranges import METHODS
 from tinygen.emit import summary
 from tinygen.emit.library import kernel_files, render_library
@@ -61,6 +61,8 @@ CALIBRATION_SAMPLES = 200
 SYNTHETIC_SAMPLES = 32
 #: Samples over which the accuracy of every layer is measured.
 SQNR_SAMPLES = 32
+#: More samples than any file has.
+EVERY = 1 << 40
 GOLDEN_SAMPLES = 2
 
 
@@ -109,6 +111,7 @@ class Options:
     sensors: tuple[str, ...] = ()  # [NAME=]TYPE[*NUMBER]: plan/sensor.py
     test: Path | Samples | None = None  # who judges; None: samples held back from `data`
     hold_back: bool = False  # so that some of `data` judge: `build` always does
+    judges: int | None = None  # so many at most; None: what suits the network's size
     repair: bool = True  # of a destroyed network
     accept_loss: bool = False  # build it all the same
     gates: Gates = field(default_factory=Gates)
@@ -205,20 +208,21 @@ def quantise_model(
 
 def _samples(imported: Imported, graph: Graph, options: Options) -> tuple[Samples, bool, Held | None]:
     """(samples to calibrate with, are they made up, samples to judge by)."""
-    data, count, judges = options.data, options.samples, judge.judges_wanted(graph)
+    data, count, judges = options.data, options.samples, options.judges or judge.judges_wanted(graph)
     if data is None:
         quants = [graph.tensors[n].quant for n in graph.inputs]
         samples, held = synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants), None
     elif options.test is None and options.hold_back:
         if not isinstance(data, Samples):
             data = read_samples(data, imported, graph, count + judges)
-        samples, held = judge.hold_back(data, count, judges)
+        hold_back = judge.hold_back if range_tensors(graph) else judge.all_judge
+        samples, held = hold_back(data, count, judges)
     else:
         samples = data if isinstance(data, Samples) else read_samples(data, imported, graph, count)
         held = None
     if options.test is not None:
         test = options.test
-        test = test if isinstance(test, Samples) else read_samples(test, imported, graph, None)
+        test = test if isinstance(test, Samples) else read_samples(test, imported, graph, options.judges)
         held = judge.unseen(test, samples, "of --test")
     return samples, data is None, held
 
@@ -436,7 +440,9 @@ def build(path: Path, out: Path, options: Options, progress: Progress = no_progr
         files = render_project(view)
         sources = render_library(library)
         files |= {f"lib/{main_plan.name}/src/{n}": c for n, c in sources.items()}
-        files[summary.FILE] = summary.render_summary(main_plan, board.id, model.before, model.after, tuple(sources))
+        files[summary.FILE] = summary.render_summary(
+            main_plan, board.id, model.before, model.after, tuple(sources), model.imported.input_types
+        )
         built = Built(
             model,
             board,
@@ -550,52 +556,34 @@ def certificate_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure of an evaluation; `float_value` is None where float is the reference itself."""
-
-    name: str
-    float_value: float | None
-    int8_value: float
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Float network and int8 network on the same samples."""
+    """A network in integers against its float network, on samples that nothing was fitted to where there are such."""
 
     name: str
-    samples: int
-    measures: tuple[Measure, ...]
+    verdict: Verdict
     layers: tuple[LayerAccuracy, ...]
+    notes: tuple[str, ...]
 
 
 def evaluate(
     path: Path, data: Path, options: Options, progress: Progress = no_progress, *, limit: int | None = None
 ) -> Evaluation:
-    """Accuracy of float and int8 on labelled data; without labels agreement and SQNR of the outputs.
-
-    The int8 network is calibrated with `options.data`, or with the first samples of `data` itself when there is none.
-    """
-    model = quantise_model(path, replace(options, data=options.data or data), progress)
-    samples = read_samples(data, model.imported, model.tidy, limit)
-    real, ints = run_both(model, samples.inputs, progress)
-    measures: list[Measure] = []
-    labels = samples.labels
-    if labels is not None and labels.ndim == 1 and real[0][0].size > 1:
-        measures.append(Measure("accuracy", accuracy(real[0], labels), accuracy(ints[0], labels)))
-    elif labels is not None and labels.size == real[0].size:
-        measures.append(Measure("mean square error", mse(real[0], labels), mse(ints[0], labels)))
-    elif labels is not None:
-        raise DataError(
-            f"labels have shape {labels.shape}; allowed is one class number for each of the {len(real[0])} samples "
-            f"(0 to {real[0][0].size - 1}), or the output's own shape {real[0].shape}. "
-            "Leave y out to compare without labels."
+    """The verdict on a network that is not built. It is calibrated with `options.data`; without, with some of `data`,
+    which then do not judge, and a note says so. `limit`: samples that judge, at most."""
+    most = replace(options, judges=limit or EVERY)
+    asked = replace(most, test=data) if options.data is not None else replace(most, data=data, hold_back=True)
+    model = quantise_model(path, asked, progress)
+    held = model.held
+    assert held is not None
+    verdict = judge.Judge(model.imported, model.tidy, held, progress).verdict(model.fixed, model.layers)
+    notes = held.notes
+    if options.data is None and held.unseen and range_tensors(model.tidy):
+        notes = (
+            f"no --calibrate: {model.samples.count} of these samples calibrated the network, and only {held.source} "
+            "judge it.",
+            *notes,
         )
-    for i, (a, b) in enumerate(zip(real, ints, strict=True)):
-        suffix = f" of output {i}" if len(real) > 1 else ""
-        if a[0].size > 1:
-            measures.append(Measure(f"agreement{suffix} (same largest output)", None, agreement(a, b)))
-        measures.append(Measure(f"SQNR{suffix} (dB)", None, sqnr_db(a, b)))
-    return Evaluation(model.imported.graph.name, len(samples.inputs[0]), tuple(measures), model.layers)
+    return Evaluation(model.imported.graph.name, verdict, model.layers, notes)
 
 
 def run_both(

@@ -187,10 +187,48 @@ def test_eval(place: Path) -> None:
     measures = {m["name"]: m for m in found["measures"]}
     accuracy = measures["accuracy"]
     assert accuracy["float"] == pytest.approx(358 / 360)
-    assert accuracy["int8"] >= accuracy["float"] - 0.005
+    assert accuracy["integer"] >= accuracy["float"] - 0.005
+    assert (found["precision"], found["verdict"], found["unseen"]) == ("int8", "keeps", True)
     text = ok("eval", *arguments, "--limit", "20", "--layers", cwd=place).out
     for part in ("digits, 20 samples", "accuracy", "SQNR", "float", "int8"):
         assert part in text
+    text = ok("eval", *arguments, "--activations", "16", cwd=place).out
+    assert "int16" in text
+    assert "int8" not in text
+
+
+def test_eval_says_what_calibrated(place: Path) -> None:
+    said = ok("eval", "digits.onnx", "--data", "digits_test.npz", cwd=place)
+    assert "no --calibrate: 200 of these samples calibrated" in said.err
+    assert "160 samples held back" in said.out
+
+
+def test_eval_of_a_built_folder(place: Path, built: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    arguments = ("eval", built, "--data", "digits_test.npz")
+    found = ok(*arguments, "--json", "--html", page, cwd=place).json
+    assert (found["samples"], found["core"], found["compared_with"]) == (360, "native", None)
+    matrix = found["confusion"]["matrix"]
+    right = sum(matrix[i][i] for i in range(10))
+    assert found["measures"][0]["name"] == "accuracy"
+    assert found["measures"][0]["integer"] == pytest.approx(right / 360)
+    assert right >= 355
+    assert sum(map(sum, matrix)) == sum(c["support"] for c in found["confusion"]["classes"]) == 360
+    assert len(found["confusion"]["surest_mistakes"]) == 360 - right
+    assert "Confusion" in page.read_text()
+    assert "<script" not in page.read_text()
+    few = ok(*arguments, "--limit", "20", "--core", "cortex-m4", "--model", "digits.onnx", cwd=place).out
+    for part in ("on cortex-m4", "20 samples", "agreement with float", "SQNR", "precision", "When it was built: int8"):
+        assert part in few
+    said = tinygen(*arguments, "--min-accuracy", "99.9%", "--limit", "360", cwd=place)
+    assert said.code in (0, 10)
+    for wrong, code, why in (
+        (("--core", "cortex-m0"), 4, "kernels"), (("--model", "other.onnx"), 2, "other.onnx"),
+        (("--calibrate", "digits_calib.npz"), 64, "--calibrate"), (("--max-loss", "1"), 3, "--model"),
+    ):  # fmt: skip
+        said = tinygen(*arguments, *wrong, cwd=place)
+        assert said.code == code, said.err
+        assert why in said.err
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------

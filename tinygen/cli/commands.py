@@ -15,11 +15,13 @@ from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out
-from tinygen.cli.options import Choice, gate_options, model_options, tool_options
+from tinygen.cli.options import Choice, accuracy_options, gate_options, model_options, tool_options
 from tinygen.emit.writer import reading
-from tinygen.errors import VerifyError
+from tinygen.errors import AccuracyError, VerifyError
 from tinygen.files import write_file
-from tinygen.flow.gates import Gates
+from tinygen.flow.evaluate import FolderEvaluation, evaluate_folder
+from tinygen.flow.gates import Gates, check_accuracy
+from tinygen.flow.page import render_page as render_evaluation
 from tinygen.frontend.registry import supported_ops
 from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
@@ -129,33 +131,85 @@ def inspect(
 
 
 @cli.command("eval")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Samples to judge by: .npz with x, and y for accuracy.",
-)
+@click.argument("target", metavar="MODEL|FOLDER", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path),
+              help="Samples to judge by: .npz with x, and y where there are labels.")  # fmt: skip
 @click.option("--calibrate", "calib", type=click.Path(path_type=Path),
-              help="Samples to calibrate with; the first of --data unless given.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), help="Use at most so many samples.")
-@click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
+              help="Of a MODEL: samples to calibrate with; else some of --data, which then do not judge.")  # fmt: skip
+@click.option("--model", type=click.Path(path_type=Path),
+              help="Of a FOLDER: the ONNX file that was built, to compare the C with the float network.")  # fmt: skip
+@click.option("--core", default="native", show_default=True, type=Choice(["native", *VERIFY_CORES]),
+              help="Of a FOLDER: run its C on this computer, or on an emulated core.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Of a FOLDER: write a page.")
+@click.option("--limit", type=click.IntRange(1), help="Judge by at most so many samples.")
+@click.option("--layers", is_flag=True, help="Of a MODEL: show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@tool_options
+@accuracy_options
 @model_options
 def evaluate(
-    model: Path, data: Path, calib: Path | None, limit: int | None, layers: bool, as_json: bool, name: str | None,
-    method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
+    target: Path, data: Path, calib: Path | None, model: Path | None, core: str, html: Path | None, limit: int | None,
+    layers: bool, as_json: bool, name: str | None, method: str, samples: int,
+    input_shapes: dict[str, tuple[int, ...]], activations: str, **demands: Any,
 ) -> None:  # fmt: skip
-    """Compare float and integer accuracy of MODEL (labels), or their agreement and SQNR (no labels)."""
-    options = flow.Options("", calib, name, method, samples, input_shapes=input_shapes, activations=activations)
-    with Bars() as bars:
-        result = flow.evaluate(model, data, options, bars, limit=limit)
+    """Judge MODEL, as a build would make it, or the compiled C of a built FOLDER, by samples.
+
+    With labels: accuracy, or what suits the network; without, agreement with the float network and SQNR.
+    """
+    said: dict[str, Any]
+    if target.is_dir():
+        _only(target, "a model file", {"--calibrate": calib, "--layers": layers, "--name": name})
+        with Bars() as bars:
+            found = evaluate_folder(target, data, core=core, model=model, limit=limit, progress=bars)
+        if html is not None:
+            write_file(html, render_evaluation(found))
+        said, verdict = report.folder_json(found), found.verdict
+        if not as_json:
+            _show_folder(found)
+            if html is not None:
+                out.print(f"Wrote {html}")
+    else:
+        _only(target, "a built folder", {"--model": model, "--html": html, "--core": core != "native"})
+        options = flow.Options("", calib, name, method, samples, input_shapes=input_shapes, activations=activations)
+        with Bars() as bars:
+            result = flow.evaluate(target, data, options, bars, limit=limit)
+        said, verdict = report.evaluation_json(result), result.verdict
+        if not as_json:
+            _show_evaluation(result, layers)
+    failed, warned = check_accuracy(Gates(**demands), verdict)
+    if failed:
+        raise AccuracyError("\n".join([f"{target}, {verdict.source}:", *(f"  {f}" for f in failed)]), said)
     if as_json:
-        click.echo(json.dumps(report.evaluation_json(result), indent=2))
-        return
+        click.echo(json.dumps({**said, "notes": [*said["notes"], *warned]}, indent=2))
+    else:
+        notes(warned)
+
+
+def _only(target: Path, kind: str, given: dict[str, Any]) -> None:
+    """A usage error for an option that does not go with what `target` is."""
+    wrong = [option for option, value in given.items() if value]
+    if wrong:
+        raise click.UsageError(f"{wrong[0]} is for {kind}, but {target} is {'a' if target.is_dir() else 'no'} folder.")
+
+
+def _show_folder(found: FolderEvaluation) -> None:
+    notes(list(found.notes))
+    out.print(report.folder_table(found))
+    if found.confusion is not None:
+        for table in report.confusion_tables(found.confusion):
+            out.print(table)
+    if found.built is not None:
+        out.print(f"When it was built: {found.built}.")
+
+
+def _show_evaluation(result: flow.Evaluation, layers: bool) -> None:
+    notes(list(result.notes))
     if layers:
         out.print(report.layer_table(result.layers))
     out.print(report.evaluation_table(result))
+    out.print(f"{result.verdict}.")
+    if result.verdict.damage is not None:
+        out.print(f"The damage begins at {result.verdict.damage}.")
 
 
 @cli.command()

@@ -132,6 +132,11 @@ def render_harness(model: ModelView) -> bytes:
     return render("project/harness.c.j2", model=model).encode()
 
 
+def render_evaluator(model: ModelView) -> bytes:
+    """evaluate.c: runs the model on the real numbers in in.bin and writes out.bin; see the template's description."""
+    return render("evaluate/evaluate.c.j2", model=model).encode()
+
+
 def _platform_files() -> dict[str, bytes]:
     folder = boards_dir() / "platform"
     paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]

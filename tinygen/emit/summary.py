@@ -6,8 +6,9 @@ Names and numbers only; sizes in bytes. `tinygen profile` reads it, and it is th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,15 @@ FILE = "plan.json"
 FORMAT = 1
 
 
-def render_summary(plan: Plan, board: str, before: Size, after: Size, sources: Collection[str]) -> bytes:
-    """The file's content, the same for the same plan. `sources`: names of the library's files.
+def render_summary(
+    plan: Plan, board: str, before: Size, after: Size, sources: Collection[str], types: Sequence[str] = ()
+) -> bytes:
+    """The file's content, the same for the same plan. `sources`: names of the library's files; `types`: of the ONNX
+    model's inputs.
 
     `inputs` and `outputs` are `length` integers of `bits`: real = scale * (q - zero_point) + offset (0 where there is
-    none), one of each or one for each slice along `axis` of the ONNX tensor. `layers` are in order of execution;
+    none), one of each or one for each slice along `axis` of the ONNX tensor; `type`: of an input that is no float in ONNX,
+    whose numbers may mean themselves (`codes`). `layers` are in order of execution;
     `output` is where a layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file
     of each, `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is
     named by each). `simplified` says what the network had before parts without any effect were removed, and after.
@@ -42,7 +47,7 @@ def render_summary(plan: Plan, board: str, before: Size, after: Size, sources: C
         "core": plan.core,
         "macs": plan.macs,
         "simplified": {"before": asdict(before), "after": asdict(after)},
-        "inputs": [_port(e) for e in plan.inputs],
+        "inputs": [{**_port(e), **_input(e, t)} for e, t in zip_longest(plan.inputs, types[: len(plan.inputs)])],
         "outputs": [_port(e) for e in plan.outputs],
         "arena": plan.arena_len,
         "buffers": [
@@ -65,6 +70,13 @@ def _port(e: Endpoint) -> dict[str, Any]:
     if axis is not None:
         found["axis"] = e.port.perm[axis]
     return found
+
+
+def _input(e: Endpoint, kind: str | None) -> dict[str, Any]:
+    """What a reader of sample files must know of an input that takes integers."""
+    if kind is None or kind.startswith("float"):
+        return {}
+    return {"type": kind, **({"codes": e.port.codes} if e.port.codes else {})}
 
 
 def _layer(step: Step, consts: ConstTable, files: Mapping[str, str]) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def check_accuracy(gates: Gates, verdict: Verdict | None) -> tuple[list[str], li
 
     if main.decibel and (gates.min_accuracy is not None or gates.max_loss is not None):
         raise DataError(f"--min-accuracy and --max-loss: this network is judged by {main.name}; use --min-sqnr.")
+    if not verdict.reference and (gates.max_loss is not None or gates.min_sqnr is not None):
+        raise DataError("--max-loss and --min-sqnr compare with the float network: give its ONNX file with --model.")
     if gates.min_accuracy is not None:
         found = f"{share(main.integer)} % {main.name}{of}, --min-accuracy asks for {share(gates.min_accuracy)} %"
         judge(found, gates.min_accuracy - main.integer, main.own_error)

@@ -74,6 +74,12 @@ def hold_back(samples: Samples, calibrate: int, judges: int) -> tuple[Samples, H
     return first, unseen(rest, first, "held back")
 
 
+def all_judge(samples: Samples, calibrate: int, judges: int) -> tuple[Samples, Held]:
+    """The same for a network whose scales are all known: nothing is fitted to any sample."""
+    held = part(samples, slice(0, judges))
+    return part(samples, slice(0, calibrate)), Held(held, f"{held.count} samples")
+
+
 def unseen(judges: Samples, calibration: Samples, kind: str) -> Held:
     """`judges` without those that calibrate as well; where none is left, all of them, and that is said."""
     new = _new(judges, calibration)
@@ -130,7 +136,7 @@ class Judge:
     def __init__(self, imported: Imported, graph: Graph, held: Held, progress: Progress = no_progress) -> None:
         self.graph, self.held = graph, held
         self.reference = "onnxruntime" if imported.quantised else "float"
-        run = _run_file if imported.quantised else _run_float
+        run = _run_file if imported.quantised else run_float
         self.real = run(imported, graph, held.samples.inputs, progress)
 
     def verdict(
@@ -153,7 +159,7 @@ class Judge:
         return replace(verdict, damage=damage(self.graph, seen)) if verdict.grade > Grade.KEEPS else verdict
 
 
-def _run_float(_: Imported, graph: Graph, inputs: Sequence[Array], progress: Progress) -> list[Array]:
+def run_float(_: Imported, graph: Graph, inputs: Sequence[Array], progress: Progress) -> list[Array]:
     """Outputs of the tidied float network by onnxruntime, in ONNX layout."""
     session = FloatModel(to_onnx(graph))
     moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, inputs, strict=True)]

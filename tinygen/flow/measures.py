@@ -15,10 +15,11 @@ from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import (
     Ratios,
     auc,
+    class_labels,
     explained,
     jackknife,
     overlap,
-    right_answers,
+    predictions,
     right_pixels,
     same_answers,
     sample_mse,
@@ -172,27 +173,42 @@ def _shares(name: str, real: Ratios | None, integer: Ratios, limits: Limits | No
     )
 
 
+def answers(graph: Graph, outputs: Array, samples: Samples) -> tuple[Array, Array, int, str] | None:
+    """(answers, labels, classes, what is counted: samples or pixels) of a network that chooses, with labels that say
+    what is right; None of any other. Both (n,) or (n, ...) class numbers."""
+    labels = samples.labels
+    if labels is None or not np.all(labels == np.rint(labels)):
+        return None
+    n, size = len(outputs), outputs[0].size
+    one_hot = labels.ndim == 2 and labels.shape[1] == size > 1 and bool(np.all(labels.sum(axis=1) == 1))
+    zero_one = bool(np.all((labels == 0) | (labels == 1)))
+    if labels.ndim == 1 and rebuilds(graph) and _of_input(outputs, samples.inputs[0]).value > _REBUILT:
+        return None
+    if (labels.ndim == 1 and size > 1) or one_hot or (labels.size == n and size == 1 and zero_one):
+        found = class_labels(outputs, labels if one_hot else labels.reshape(n))
+        return predictions(outputs), found, max(size, 2), "samples"
+    axis = _class_axis(labels.shape, outputs.shape)
+    if axis is not None:
+        picked = np.argmax(outputs, axis=axis)
+        return picked, labels.reshape(picked.shape), outputs.shape[axis], "pixels"
+    if labels.size == outputs.size and zero_one and size > 1:
+        return (outputs > 0.5).astype(np.int64), labels.reshape(outputs.shape), 2, "pixels"
+    return None
+
+
 def _with_labels(graph: Graph, real: Array, integer: Array, samples: Samples) -> list[Figure]:
     """What the labels say, or nothing where they are classes that a network which rebuilds its input does not name."""
     labels = samples.labels
     assert labels is not None
-    n, size = len(real), real[0].size
-    whole = bool(np.all(labels == np.rint(labels)))
-    one_hot = labels.ndim == 2 and labels.shape[1] == size > 1 and whole and bool(np.all(labels.sum(axis=1) == 1))
-    if labels.ndim == 1 and rebuilds(graph) and _of_input(real, samples.inputs[0]).value > _REBUILT:
+    chosen = [answers(graph, y, samples) for y in (real, integer)]
+    if chosen[0] is not None and chosen[1] is not None:
+        (a, right, classes, unit), b = chosen[0], chosen[1][0]
+        if unit == "samples":
+            return [_shares("accuracy", right_pixels(a, right), right_pixels(b, right), LIMITS["accuracy"])]
+        return _masks(a, b, right, classes)
+    if labels.ndim == 1 and rebuilds(graph) and real[0].size > 1:
+        whole = bool(np.all(labels == np.rint(labels)))
         return _anomalies(real, integer, samples) + _rebuilt(real, integer, samples) if whole else []
-    zero_one = whole and bool(np.all((labels == 0) | (labels == 1)))
-    if (labels.ndim == 1 and size > 1) or one_hot or (labels.size == n and size == 1 and zero_one):
-        labels = labels if one_hot else labels.reshape(n)
-        pair = right_answers(real, labels), right_answers(integer, labels)
-        return [_shares("accuracy", *pair, LIMITS["accuracy"])]
-    axis = _class_axis(labels.shape, real.shape)
-    if axis is not None and whole:
-        a, b = (np.argmax(y, axis=axis) for y in (real, integer))
-        return _masks(a, b, labels.reshape(a.shape), real.shape[axis])
-    if labels.size == real.size and zero_one and size > 1:
-        a, b = ((y > 0.5).astype(np.int8) for y in (real, integer))
-        return _masks(a, b, labels.reshape(real.shape), 2)
     if labels.size == real.size:
         wanted = labels.reshape(real.shape)
         shown = []
@@ -201,6 +217,9 @@ def _with_labels(graph: Graph, real: Array, integer: Array, samples: Samples) ->
             shown.append(Figure(name, float(off[0]), float(off[1])))
         pair = explained(real, wanted), explained(integer, wanted)
         return [_shares("explained variance", *pair, LIMITS["explained variance"]), *shown]
+    n, size = len(real), real[0].size
+    if labels.ndim == 1 and size > 1:
+        class_labels(real, labels)  # says which label is none
     raise DataError(
         f"labels have shape {labels.shape}; allowed is one class number for each of the {n} samples "
         f"(0 to {max(size, 2) - 1}), or the output's own shape {real.shape}. Leave y out to compare without labels."
