@@ -31,10 +31,10 @@ def render_summary(
     model's inputs.
 
     `inputs` and `outputs` are `length` integers of `bits`: real = scale * (q - zero_point) + offset (0 where there is
-    none), one of each or one for each slice along `axis` of the ONNX tensor; `type`: of an input that is no float in ONNX,
-    whose numbers may mean themselves (`codes`). `layers` are in order of execution;
-    `output` is where a layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file
-    of each, `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is
+    none), one of each or one for each slice along `axis` of the ONNX tensor; `type`: of an input
+    that is no float in ONNX, whose numbers may mean themselves (`codes`). `layers` are in order of execution; `output`
+    is where a layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file of each,
+    `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is
     named by each). `simplified` says what the network had before parts without any effect were removed, and after.
     `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
     """

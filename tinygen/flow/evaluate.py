@@ -174,12 +174,11 @@ def _port(p: Mapping[str, Any]) -> Port:
 
 
 def _quant(p: Mapping[str, Any]) -> Quant | None:
-    """The scale of an input whose sample files may hold its codes; graphs see unsigned ones less half their range."""
-    kind = str(p.get("type", "float32"))
-    if kind.startswith("float") or "codes" in p:
+    """The scale of an input whose sample files may hold its 8-bit codes; the C sees unsigned ones less 128."""
+    kind = p.get("type")
+    if kind not in ("int8", "uint8") or "codes" in p:
         return None
-    half = 1 << (int(p["bits"]) - 1) if kind.startswith("u") else 0
-    return Quant.per_tensor(float(p["scale"][0]), int(p["zero_point"][0]) + half, int(p["bits"]))
+    return Quant.per_tensor(float(p["scale"][0]), int(p["zero_point"][0]) + (128 if kind == "uint8" else 0))
 
 
 def _precision(plan: Mapping[str, Any]) -> str:
