@@ -179,15 +179,21 @@ def test_two_versions_in_one_program(
 
 
 def test_without_stamps_they_compute_nonsense(
-    other_templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require_tool: Need
+    libraries: Mapping[str, tuple[Library, Library]],
+    other_templates: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    require_tool: Need,
 ) -> None:
     """What the stamps are for, and that the tests above can fail: with one stamp for all, the same program links and is
     wrong."""
     require_tool("gcc")
+    ours, theirs = libraries["native"]
     monkeypatch.setattr(Stamps, "__getitem__", lambda *_: "0" * 8)
-    ours, theirs = versions("native", other_templates)
     ours = replace(ours, files=library.render_library(ours.view))
-    with pytest.raises(AssertionError):
+    with templates_of(other_templates):
+        theirs = replace(theirs, files=library.render_library(theirs.view))
+    with pytest.raises(AssertionError, match=r"/both\n"):  # the program's own verdict
         run(link((ours, theirs), Way(), Objects(tmp_path), tmp_path))
 
 
@@ -291,6 +297,15 @@ def test_every_type_of_a_header_is_renamed() -> None:
         code = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
         types = {t for t in re.findall(r"\btg_\w+_t\b", code) if re.search(rf"(\}}|struct \w+|\(\*) ?{t}\b", code)}
         assert types <= set(re.findall(r"#define (tg_\w+) ", text)), path.name
+
+
+@pytest.mark.parametrize("net", ["conv", "several"])
+def test_the_models_header_stands_alone(net: str) -> None:
+    """Macros of a kernel's header in a program that includes two models would rename those of the other's."""
+    assert set(re.findall(r"#include (.*)", known_library(net).files[f"{net}.h"].decode())) <= {
+        "<stddef.h>",
+        "<stdint.h>",
+    }
 
 
 def test_models_of_one_version_share_every_kernel() -> None:
