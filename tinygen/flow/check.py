@@ -28,8 +28,8 @@ from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
-from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Resize, Softmax, Unary
-from tinygen.ops.base import need_quant, real_of
+from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Requantise, Resize, Softmax, Unary
+from tinygen.ops.base import is_wide, need_quant, real_of
 
 REPORT = "This is a fault in tinygen: please report it with the model."
 
@@ -526,13 +526,16 @@ class Comparison:
         if node is None:
             return ZONE
         x = node.inputs[0]
-        if isinstance(node.op, Unary) and node.op.expr == "x" and x not in self.pairs and x in self.fixed.producer:
+        converts = isinstance(node.op, Requantise) or (isinstance(node.op, Unary) and node.op.expr == "x")
+        if converts and x not in self.pairs and x in self.fixed.producer:
             # An operator with a scale of its own (Softmax) is rounded twice.
             part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
             return ZONE + (0.5 + self._zone(x)) * part
         if isinstance(node.op, Resize) and node.op.linear and any(w % 128 for a in node.op.axes for w in a.weight):
             return ROUNDED_WEIGHTS
-        return COARSE.get(type(node.op)) or _multiplier_error(self.fixed, node)
+        if (coarse := COARSE.get(type(node.op))) is not None:
+            return coarse * (128.0 if is_wide(self.fixed.tensors[name]) else 1.0)
+        return _multiplier_error(self.fixed, node)
 
 
 def _multiplier_error(graph: Graph, node: Node) -> Array | float:
