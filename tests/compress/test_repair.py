@@ -277,7 +277,7 @@ def test_tables(tmp_path: Path) -> None:
         "--repair", "none", "-o", str(file),
     )  # fmt: skip
     assert "int16" in text
-    assert "tinygen build takes it without --data" in text
+    assert "tinygen build takes it without --data" in " ".join(text.split())  # wrapped where the path is long
     wide = {t.quant.bits for t in flow.quantise_model(file, flow.Options("")).fixed.tensors.values()
             if t.const is None and t.quant is not None}  # fmt: skip
     assert wide == {16}

@@ -25,7 +25,7 @@ from tinygen.compress.train.loss import Head, find_head
 from tinygen.compress.train.module import GraphModule
 from tinygen.errors import DataError, MissingToolError, ModelError, OutputError, TrainingError
 from tinygen.frontend.onnx_reader import read_onnx
-from tinygen.ir.types import Const, Graph, Node, Port, Quant, Tensor
+from tinygen.ir.types import Affine, Const, Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Dense, Reshape, Softmax
 from tinygen.passes.pipeline import tidy
@@ -365,6 +365,27 @@ def test_teacher_in_another_layout() -> None:
     worse = last.with_(tensors=[Tensor.constant("d_w", w * 0.5)])
     tuned = fine_tune(Network(worse), first, samples, replace(SHORT, epochs=20, mixup=0.5, learning_rate=0.05))
     assert nets.distance(first, tuned.graph, samples) < 0.2 * nets.distance(first, worse, samples)
+
+
+def test_teacher_without_the_students_normalisation() -> None:
+    """Ports of one ONNX input, one of which normalises: the teacher is asked about the same input."""
+    onnx_shape = (1, 3, 4, 5)
+    steps = [("flat", Reshape((1, 60)), None), ("d", Dense(), (6, 60))]
+    teacher = nets.chain(onnx_shape, steps, 3)  # type: ignore[arg-type]
+    affine = Affine((0.5, -1.0, 2.0), (0.25, 4.0, -2.0), axis=1)
+    w, b = teacher.tensors["d_w"].array.reshape(6, 3, 20), teacher.tensors["d_b"].array
+    gain, mean = (np.asarray(v, np.float32).reshape(3, 1) for v in (affine.gain, affine.mean))
+    own = [
+        Tensor.constant("d_w", (w / gain).reshape(6, 60)),
+        Tensor.constant("d_b", b + (w * mean).sum(axis=(1, 2)).astype(np.float32)),
+    ]
+    student = teacher.with_(tensors=own, in_ports=(replace(teacher.in_ports[0], affine=affine),))
+    samples = nets.correlated(onnx_shape, 32)
+    assert nets.distance(teacher, student, samples) < 1e-8
+    tuned = fine_tune(Network(student), teacher, samples, SHORT)
+    assert tuned.graph.tensors["d_w"].array == pytest.approx(own[0].array, abs=0.05)
+    back = fine_tune(Network(teacher), student, samples, SHORT)
+    assert nets.distance(teacher, back.graph, samples) < 1e-3
 
 
 @pytest.mark.parametrize("call", ["fine_tune", "taylor_scores"])
