@@ -34,6 +34,7 @@ from tinygen.flow.check import NOT_CHECKED, ImportCheck, check_import
 from tinygen.flow.gates import Gates, Use, check_accuracy, check_use
 from tinygen.flow.judge import Held
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, verdict_json
+from tinygen.flow.limits import check_limits
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
@@ -195,6 +196,7 @@ def quantise_model(
         imported = read_onnx(path, name=model_name(options.name or path.stem), input_shapes=options.input_shapes)
     with clock.phase("tidy"):
         graph = tidy(imported.graph)
+    check_limits(graph, load_board(options.board) if options.board else None)
     with clock.phase("calibrate"):
         samples, made_up, held = _samples(imported, graph, options)
         wide = asked_wide(graph, options.activations)

@@ -73,7 +73,7 @@ FILES = [
         "git lfs pull",
     ),
     Case("json", _bytes(b'{"graph": {}}'), MODEL, "net.onnx", "JSON", "Give the .onnx file"),
-    Case("dev_null", lambda p: p.build("/dev/null"), MODEL, "/dev/null", "empty", "export it again"),
+    Case("dev_null", lambda p: p.build("/dev/null"), MODEL, "/dev/null", "no regular file", "Give the path"),
     Case(
         "eval_missing",
         lambda p: ["eval", "no.onnx", "--data", str(p.npz(x=m.samples(2, 8)))],

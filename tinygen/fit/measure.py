@@ -16,6 +16,7 @@ from tinygen.calibrate.metrics import accuracy, agreement, auc, iou, sample_mse
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
 from tinygen.files import work_folder
+from tinygen.flow.limits import check_limits
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
@@ -52,6 +53,7 @@ def load_source(
     """
     imported = read_onnx(path, name=flow.model_name(name or path.stem), input_shapes=input_shapes)
     graph = tidy(imported.graph)
+    check_limits(graph)
     samples = flow.read_samples(data, imported, graph, None)
     check_labels(graph, samples)
     fit, validation = split(samples, seed)

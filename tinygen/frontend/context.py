@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.frontend.limits import too_large
 from tinygen.ir.types import Const, Node, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Reshape, Transpose
@@ -188,6 +189,9 @@ class Builder:
             raise Unsupported(str(e), of_sizes=True) from e
         if 0 in shape:
             raise Unsupported(f"the output is empty, shape {shape}", of_sizes=True)
+        reason = too_large(shape)
+        if reason is not None:
+            raise Unsupported(f"the output is too large: {reason}", "Check the sizes in the model; shrink its input.")
         out = Tensor(self.fresh(f"{self._base}/{type(op).__name__.lower()}"), tuple(int(d) for d in shape), quant=quant)
         self.tensors[out.name] = out
         self._pending.append(Node(out.name, op, tuple(t.name for t in inputs), (out.name,)))

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import onnxruntime
-from onnx import GraphProto, NodeProto, TypeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TypeProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from tinygen.frontend.context import Known, Unsupported
+from tinygen.frontend.limits import MAX_COMPUTED, too_large
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
+from tinygen.ops.base import Shape
 
 #: Nodes that give something else each time they run.
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
-#: A folded constant above this is a mistake, not a weight of a microcontroller.
-MAX_BYTES = 1 << 30
+#: Products of matrices, and operators that take microseconds for each element: at most so many elementary steps.
+MAX_WORK = 1 << 28
+_PRODUCTS = ("MatMul", "Gemm", "Einsum", "MatMulInteger", "QLinearMatMul")
+_SLOW = (
+    "AveragePool", "CenterCropPad", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "DFT", "GRU",
+    "GridSample", "LpPool", "LRN", "LSTM", "MaxPool", "MaxRoiPool", "MaxUnpool", "MelWeightMatrix", "NonMaxSuppression",
+    "QLinearConv", "RNN", "Resize", "RoiAlign", "STFT", "TfIdfVectorizer", "TopK", "Unique", "Upsample",
+)  # fmt: skip
+#: Elements of a constant that may be a shape, to work out others.
+_FEW = 1024
 
 
-def _run(node: NodeProto, feeds: Mapping[str, Array], opsets: Mapping[str, int]) -> list[Array]:
+def _model(node: NodeProto, feeds: Mapping[str, Array], opsets: Mapping[str, int]) -> ModelProto:
+    """The node as a model of its own."""
     names = list(feeds)
     infos = [
         helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(feeds[k].dtype), list(feeds[k].shape))
@@ -29,7 +41,10 @@ def _run(node: NodeProto, feeds: Mapping[str, Array], opsets: Mapping[str, int])
     outs = [helper.make_value_info(o, TypeProto()) for o in node.output if o]
     graph: GraphProto = helper.make_graph([node], "fold", infos, outs)
     imports = [helper.make_opsetid(d, v) for d, v in opsets.items()]
-    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+def _run(model: ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
     try:
         results = ReferenceEvaluator(model).run(None, dict(feeds))
     except Exception:  # noqa: BLE001 - whatever it is, onnxruntime gets its turn
@@ -56,27 +71,59 @@ def _moved_quant(node: NodeProto, attrs: Mapping[str, object], x: Known, out: Ar
     return None
 
 
-def _too_large(node: NodeProto, feeds: Mapping[str, Array]) -> bool:
-    """A node whose result may be far larger than its inputs asks for too much: a damaged or hostile file."""
-    values = [feeds[i] for i in node.input if i in feeds]
-    if node.op_type == "ConstantOfShape":
-        elements = float(np.prod(values[0], dtype=np.float64))
-    elif node.op_type in ("Expand", "Tile") and len(values) == 2:
-        elements = float(np.prod(np.maximum(values[1], 1), dtype=np.float64)) * values[0].size
-    elif node.op_type == "Range" and len(values) == 3 and values[2].size == 1 and values[2].any():
-        elements = float(np.max((values[1] - values[0]) / values[2]))
-    else:
-        return False
-    return elements * 4 > MAX_BYTES
-
-
-def fold(node: NodeProto, ins: Sequence[Known | None], opsets: Mapping[str, int]) -> list[Known]:
-    """Outputs of `node` for known inputs. Raises Unsupported when it cannot be run."""
-    feeds = {name: v.array for name, v in zip(node.input, ins, strict=True) if v is not None}
-    if _too_large(node, feeds):
-        raise Unsupported("it makes a constant of more than a gigabyte")
+def _result_shapes(model: ModelProto, feeds: Mapping[str, Array]) -> list[Shape | None]:
+    """Shapes of the results, worked out without running the node; None where that cannot be."""
+    known = ModelProto()
+    known.CopyFrom(model)
+    known.graph.initializer.extend(
+        numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= _FEW and a.dtype.kind in "fiub"
+    )
     try:
-        arrays = _run(node, feeds, opsets)
+        inferred = shape_inference.infer_shapes(known).graph.output
+    except (shape_inference.InferenceError, RuntimeError):
+        return [None for _ in model.graph.output]
+    shapes: list[Shape | None] = []
+    for v in inferred:
+        dims = v.type.tensor_type.shape.dim
+        static = v.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims)
+        shapes.append(tuple(d.dim_value for d in dims) if static else None)
+    return shapes
+
+
+def _too_much(node: NodeProto, model: ModelProto, feeds: Mapping[str, Array], spent: int) -> str | None:
+    """Why the node is not to be computed, or None. `spent`: elements of constants computed so far."""
+    shapes = _result_shapes(model, feeds)
+    for shape in shapes:
+        reason = None if shape is None else too_large(shape)
+        if reason is not None:
+            return f"it makes a constant that is too large: {reason}"
+    given = sum(a.size for a in feeds.values())
+    # A shape that is not known: no larger than what goes in, for operators that pick or drop elements.
+    made = sum(given if s is None else math.prod(s) for s in shapes)
+    if spent + made > MAX_COMPUTED:
+        return f"all constants that are computed are {spent + made:,} elements, more than any microcontroller holds"
+    each = 1
+    if node.op_type in _PRODUCTS:
+        each = max((max(a.shape, default=1) for a in feeds.values()), default=1)
+    elif node.op_type in _SLOW:
+        each = MAX_WORK >> 16
+    if made * each > MAX_WORK:
+        return f"it would take too long to compute ahead of time: {made:,} elements by {node.op_type}"
+    return None
+
+
+def fold(node: NodeProto, ins: Sequence[Known | None], opsets: Mapping[str, int], spent: int = 0) -> list[Known]:
+    """Outputs of `node` for known inputs; `spent`: elements of constants computed before. Raises Unsupported when it
+    cannot be run, or would take too much."""
+    feeds = {name: v.array for name, v in zip(node.input, ins, strict=True) if v is not None}
+    try:
+        model = _model(node, feeds, opsets)
+        reason = _too_much(node, model, feeds, spent)
+        if reason is not None:
+            raise Unsupported(reason, "Shrink the constants it is computed from.")
+        arrays = _run(model, feeds)
+    except Unsupported:
+        raise
     except Exception as e:
         reason = " ".join(str(e).split())[:120]
         raise Unsupported(f"it could not be computed ahead of time ({reason})") from e

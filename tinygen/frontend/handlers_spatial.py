@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
+from tinygen.frontend.limits import MAX_ELEMENTS, too_large
 from tinygen.frontend.weights import in_int8, weight_quant
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array
@@ -77,7 +78,21 @@ def _windowed(n: View, kernel: Shape, spatial: Shape) -> Window:
                 out -= 1  # a window must not start in the padding at the end
             if out > free // strides[i] + 1:
                 pads[rank + i] = (out - 1) * strides[i] + span - length - pads[i]
-    return Window(kernel, strides, tuple(pads), dilations)
+    return _sane(Window(kernel, strides, tuple(pads), dilations), spatial)
+
+
+def _sane(window: Window, spatial: Shape) -> Window:
+    """The window, where its numbers are not beyond all bounds."""
+    padded = [d + a + b for d, a, b in zip(spatial, window.pads, window.pads[window.rank :], strict=False)]
+    reason = too_large(padded)
+    if reason is not None:
+        raise Unsupported(f"pads {list(window.pads)}: with padding {reason}", "Use the padding of an ordinary layer.")
+    if max(*window.kernel, *window.strides, *window.dilations) > MAX_ELEMENTS:
+        raise Unsupported(
+            f"kernel {list(window.kernel)}, strides {list(window.strides)}, dilations {list(window.dilations)}",
+            "The file is damaged: export it again.",
+        )
+    return window
 
 
 def _weights(b: Builder, w: Known, array: Array, quant: Quant | None) -> Tensor:
@@ -138,7 +153,7 @@ def conv_transpose(b: Builder, n: View) -> Result:
     by_group = w.array.reshape(group, c // group, per, *kernel)
     array = np.moveaxis(by_group, 1, -1).reshape(group * per, *kernel, c // group)
     quant = weight_quant(b, w, group * per, 1, group)
-    op = ConvTranspose(Window(kernel, strides, tuple(pads), dilations), tuple(extra), group)
+    op = ConvTranspose(_sane(Window(kernel, strides, tuple(pads), dilations), x.shape[2:]), tuple(extra), group)
     last, array = in_int8(b, to_last(b, x), w.name, array, quant, group)
     return to_first(b, b.emit(op, last, _weights(b, w, array, quant), _bias(b, n, 2, group * per)))
 

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import (
-    AttributeProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -21,7 +20,10 @@ from onnx import (
 )
 
 from tinygen.errors import ModelError
+from tinygen.frontend.external import load_external
+from tinygen.frontend.limits import MAX_BYTES, check_structure, show, subgraphs, too_large
 from tinygen.frontend.opsets import opset_of
+from tinygen.numerics import Array
 
 #: (offset, bytes, what the file is, what to do). Formats people confuse with ONNX.
 _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
@@ -53,9 +55,19 @@ def _read(path: Path) -> bytes:
             raise ModelError(f"{path}: no such file. Give the path of an .onnx file.")
         if path.is_dir():
             raise ModelError(f"{path}: is a folder. Give the path of an .onnx file.")
+        if not path.is_file():  # a pipe may never end
+            raise ModelError(f"{path}: is no regular file (a pipe, a device). Give the path of an .onnx file.")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelError(
+                f"{path}: has {size:,} bytes; tinygen reads models of up to {MAX_BYTES >> 20} MiB, many times what a "
+                "microcontroller holds. Export a smaller network."
+            )
         data = path.read_bytes()
     except OSError as e:
         raise ModelError(f"{path}: cannot be read: {e.strerror or e}. Give the path of an .onnx file.") from e
+    except ValueError as e:  # a NUL in the name
+        raise ModelError(f"{str(path)!r}: {e}. Give the path of an .onnx file.") from e
     if not data:
         raise ModelError(f"{path}: is empty (0 bytes). Copy or export it again.")
     return data
@@ -87,48 +99,6 @@ def _parse(path: Path, data: bytes) -> ModelProto:
     return model
 
 
-def external_files(model: ModelProto) -> list[tuple[TensorProto, str, int, int | None]]:
-    """(tensor, location, offset, length) of every initialiser stored outside the file."""
-    found = []
-    for t in model.graph.initializer:
-        if t.data_location == TensorProto.EXTERNAL:
-            info = {e.key: e.value for e in t.external_data}
-            length = int(info["length"]) if info.get("length") else None
-            found.append((t, info.get("location", ""), int(info.get("offset") or 0), length))
-    return found
-
-
-def _load_external(path: Path, model: ModelProto) -> list[bytes]:
-    """Bring external data into the model; returns it."""
-    folder = path.resolve().parent
-    found = []
-    for t, location, offset, length in external_files(model):
-        file = (folder / location).resolve()
-        if not location or folder not in file.parents:
-            raise ModelError(
-                f'{path}: weights "{t.name}" lie outside the model\'s folder ("{location}"); refused. '
-                "Copy the file beside the model and save the model with that location."
-            )
-        if not file.is_file():
-            raise ModelError(
-                f'{path}: weights "{t.name}" are in the external file "{location}", which is missing. '
-                f"Copy it to {folder}, or save the model as one file: onnx.save(onnx.load(...), ...)"
-            )
-        with file.open("rb") as f:
-            f.seek(offset)
-            raw = f.read() if length is None else f.read(length)
-        if length is not None and len(raw) != length:
-            raise ModelError(
-                f'{path}: weights "{t.name}" should be {length} bytes at {offset} of "{location}"; '
-                f"found {len(raw)}. The file is cut off: copy it again."
-            )
-        found.append(raw)
-        t.raw_data = raw
-        t.data_location = TensorProto.DEFAULT
-        del t.external_data[:]
-    return found
-
-
 _REAL_TYPES = {
     TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.BOOL,
     TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
@@ -144,6 +114,21 @@ def type_name(elem: int) -> str:
         return f"type {elem}"
 
 
+def array_of(path: Path, t: TensorProto) -> Array:
+    """The values of a tensor in the file; ModelError where they are not what its shape and type say."""
+    if min(t.dims, default=1) < 0 or (reason := too_large(t.dims)) is not None:
+        what = f"have shape {show(t.dims)}" if min(t.dims, default=1) < 0 else f"cannot be: {reason}"
+        raise ModelError(f'{path}: weights "{t.name}" {what}. The file is damaged: export it again.')
+    try:
+        return np.asarray(numpy_helper.to_array(t))
+    except (ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError) as e:
+        have = len(t.raw_data) if t.HasField("raw_data") else "typed"
+        raise ModelError(
+            f'{path}: weights "{t.name}" of shape {list(t.dims)}, {type_name(t.data_type)}, do not match '
+            f"their data ({have} bytes). The file is damaged: copy or export it again."
+        ) from e
+
+
 def _check_initialisers(path: Path, graph: GraphProto) -> None:
     if graph.sparse_initializer:
         name = graph.sparse_initializer[0].values.name
@@ -155,21 +140,9 @@ def _check_initialisers(path: Path, graph: GraphProto) -> None:
             known = t.data_type in TensorProto.DataType.values()
             if not known or t.data_type in (TensorProto.STRING, TensorProto.COMPLEX64, TensorProto.COMPLEX128, 0):
                 raise ModelError(f'{path}: weights "{t.name}" are of {type_name(t.data_type)}; tinygen takes numbers.')
-            continue
-        if min(t.dims, default=1) < 0:
-            raise ModelError(
-                f'{path}: weights "{t.name}" have shape {list(t.dims)}. The file is damaged: export it again.'
-            )
-        try:
-            a = numpy_helper.to_array(t)
-        except (ValueError, TypeError) as e:
-            have = len(t.raw_data) if t.HasField("raw_data") else "typed"
-            raise ModelError(
-                f'{path}: weights "{t.name}" of shape {list(t.dims)}, {type_name(t.data_type)}, do not match '
-                f"their data ({have} bytes). The file is damaged: copy or export it again."
-            ) from e
+        a = array_of(path, t)
         # A single infinite value is a Clip without bound, not a broken weight; -inf among numbers may be a mask.
-        if a.dtype.kind == "f" or t.data_type == TensorProto.BFLOAT16:
+        if (t.data_type in _REAL_TYPES and a.dtype.kind == "f") or t.data_type == TensorProto.BFLOAT16:
             real = a.astype(np.float32) if a.dtype.kind != "f" else a
             wrong = int(a.size - np.isfinite(real).sum())
             if wrong and (a.size > 1 or np.isnan(real).any()) and wrong > np.isneginf(real).sum():
@@ -188,6 +161,9 @@ def constants_to_initialisers(path: Path, graph: GraphProto) -> None:
         if n.op_type != "Constant" or n.domain:
             rest.append(NodeProto.FromString(n.SerializeToString()))
             continue
+        if len(n.attribute) != 1:  # whoever reads it is refused
+            rest.append(NodeProto.FromString(n.SerializeToString()))
+            continue
         a = n.attribute[0]
         value = helper.get_attribute_value(a)
         if a.name == "value":
@@ -204,16 +180,6 @@ def constants_to_initialisers(path: Path, graph: GraphProto) -> None:
     del graph.node[:]
     graph.node.extend(rest)
     _check_initialisers(path, graph)
-
-
-def subgraphs(node: NodeProto) -> list[GraphProto]:
-    """Graphs inside a node (If, Loop, Scan)."""
-    found = []
-    for a in node.attribute:
-        if a.type == AttributeProto.GRAPH:
-            found.append(a.g)
-        found.extend(a.graphs)
-    return found
 
 
 def reads(node: NodeProto) -> list[str]:
@@ -311,7 +277,8 @@ def load(path: Path) -> tuple[ModelProto, str, tuple[str, ...]]:
         raise ModelError(f"{path}: the graph has no nodes, there is nothing to build.")
     if not graph.output:
         raise ModelError(f"{path}: the graph has no outputs. Export the model again.")
-    for raw in _load_external(path, model):
+    check_structure(path, model)
+    for raw in load_external(path, model, MAX_BYTES - len(data)):
         digest.update(raw)
     weights = {t.name for t in graph.initializer}
     notes = []

@@ -12,18 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
 
 from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
+from tinygen.frontend.limits import subgraphs, too_large
 from tinygen.frontend.load import (
+    array_of,
     check_nodes,
     constants_to_initialisers,
     load,
     reads,
     sort_and_prune,
-    subgraphs,
     type_name,
 )
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
@@ -230,8 +231,17 @@ def _prepare(
     return _infer(model), notes, problems
 
 
+#: Values that shape inference may propagate: it takes a hundred bytes for each.
+_FEW_VALUES = 1 << 18
+
+
 def _infer(model: ModelProto) -> ModelProto:
     try:
+        inferred = shape_inference.infer_shapes(model)
+        # Values are propagated for the sake of shapes that are computed: of tensors with one axis, element by element.
+        rows = [dims[0] for v in inferred.graph.value_info if len(dims := _dims(v) or []) == 1]
+        if sum(d for d in rows if isinstance(d, int)) > _FEW_VALUES:
+            return inferred
         return shape_inference.infer_shapes(model, data_prop=True)
     except (shape_inference.InferenceError, RuntimeError):
         return model  # our own operators know their shapes; this is for refused nodes only
@@ -258,6 +268,7 @@ class _Walk:
         self.values: dict[str, Value | _Missing] = {}
         self.problems: list[Problem] = []
         self.certain = certain
+        self.folded = 0  # elements of constants that were computed
         self.inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
         names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
         self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
@@ -268,7 +279,7 @@ class _Walk:
         self.read = {i for n in model.graph.node for i in reads(n)} | {o.name for o in model.graph.output}
         narrow = set()
         for t in model.graph.initializer:
-            array = numpy_helper.to_array(t)
+            array = array_of(path, t)
             self.values[t.name] = Known(array, t.name)
             if array.size > 1 and array.dtype.name in FLOAT_TYPES[1:]:
                 narrow.add(array.dtype.name)
@@ -292,7 +303,10 @@ class _Walk:
                 kind = type_name(v.type.tensor_type.elem_type)
                 what = f"is {kind}; tinygen takes float, int8, uint8 and int16 inputs"
                 self.problems.append(Problem(f'input "{v.name}"', kind, what, _help_for_input(v.name, consumers)))
-            if _dims(v) is None:
+            reason = too_large(shape)
+            if reason is not None:  # of a shape the user gave; load.py refuses others
+                self.problems.append(Problem(f'input "{v.name}"', "shape", reason, "Give a smaller shape."))
+            if _dims(v) is None or reason is not None:
                 self.values[v.name] = _Missing()
                 continue
             t = Tensor(v.name, shape, quant=code)
@@ -311,10 +325,11 @@ class _Walk:
         for out in node.output:
             v = self.inferred.get(out)
             dims = _dims(v) if v is not None and v.type.HasField("tensor_type") else None
-            if dims is None or not all(isinstance(d, int) and d > 0 for d in dims):
+            shape = tuple(int(d) for d in dims or () if isinstance(d, int) and d > 0)
+            if dims is None or len(shape) < len(dims) or too_large(shape) is not None:
                 self.values[out] = _Missing()
                 continue
-            t = Tensor(out, tuple(int(d) for d in dims))
+            t = Tensor(out, shape)
             self.builder.tensors[out] = t
             self.values[out] = Act(t)
 
@@ -388,7 +403,7 @@ class _Walk:
         self.read |= {i for n in graph.node for i in reads(n)} | {o.name for o in graph.output}
         self.inferred |= {v.name: v for v in (*graph.value_info, *graph.output)}
         for t in graph.initializer:
-            self.values[t.name] = Known(numpy_helper.to_array(t), t.name)
+            self.values[t.name] = Known(array_of(self.path, t), t.name)
         for index, inner in enumerate(graph.node):
             if not inner.name:
                 inner.name = f"{node.name or 'If'}/{inner.op_type}_{index}"
@@ -410,7 +425,8 @@ class _Walk:
     def _import(self, node: NodeProto, view: View) -> Mapping[str, Value]:
         if self._foldable(node, view.ins):
             constants = [v if isinstance(v, Known) else None for v in view.ins]
-            folded = fold(node, constants, self.opsets)
+            folded = fold(node, constants, self.opsets, self.folded)
+            self.folded += sum(k.array.size for k in folded)
             return {name: v for name, v in zip(node.output, folded, strict=True) if name}
         handler = self._importer(node)
         assert handler is not None
