@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.errors import broken_compression, broken_data, broken_models, broken_profiles, broken_surroundings
+from tests.errors import (
+    broken_compression,
+    broken_data,
+    broken_hostile,
+    broken_models,
+    broken_profiles,
+    broken_surroundings,
+)
 from tests.errors.cases import SCREEN_LINES, Case, contents, make_place, run
 from tests.errors.words import gaps
 
 CASES = (
     *broken_models.CASES,
+    *broken_hostile.CASES,
     *broken_data.CASES,
     *broken_surroundings.CASES,
     *broken_profiles.CASES,

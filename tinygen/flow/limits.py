@@ -84,13 +84,13 @@ def _check_memory(graph: Graph, board: Board | None) -> None:
         shapes = ", ".join(f'"{p.name}" {list(p.shape)}' for p in (*graph.in_ports, *graph.out_ports)[:6])
         raise TargetError(
             f'"{graph.name}" does not fit {name}: input and output ({shapes}) take {ports:,} bytes in int8, '
-            f"{there:,} bytes of RAM are there. A smaller input would help. {enough}"
+            f"{there:,} bytes of RAM are there. A smaller input would help, or a board with more RAM. {enough}"
         )
     if largest is not None and node is not None and largest.size > there:
         raise TargetError(
             f'"{graph.name}" does not fit {name}: the output of {_where(node)}, {list(largest.shape)}, takes '
-            f"{largest.size:,} bytes in int8, {there:,} bytes of RAM are there. A smaller input, or fewer channels "
-            f"there, would help. {enough}"
+            f"{largest.size:,} bytes in int8, {there:,} bytes of RAM are there. A smaller input or fewer channels "
+            f"there would help, or a board with more RAM. {enough}"
         )
 
 
