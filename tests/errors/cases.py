@@ -129,7 +129,7 @@ def contents(folder: Path) -> dict[str, bytes | str]:
             if path.is_symlink():
                 found[key] = f"-> {path.readlink()}"
             else:
-                found[key] = "folder" if path.is_dir() else path.read_bytes()
+                found[key] = "folder" if path.is_dir() else path.read_bytes() if path.is_file() else "special"
     return found
 
 
