@@ -33,8 +33,8 @@ from tinygen.flow import judge
 from tinygen.flow.check import NOT_CHECKED, ImportCheck, check_import
 from tinygen.flow.gates import Gates, Use, check_accuracy, check_use
 from tinygen.flow.judge import Held
-from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, verdict_json
 from tinygen.flow.limits import check_limits
+from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, verdict_json
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import pickle
+import math
+import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -22,8 +24,8 @@ from tinygen.numerics import Array, dequantise
 
 Shape = tuple[int, ...]
 
-#: What numpy raises on files that are truncated, damaged or lie about their size.
-_BROKEN = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError)
+#: Bytes of all samples that are read, as float32. Beyond, --samples or --limit asks for fewer.
+MAX_BYTES = 512 << 20
 _RAW_TYPES = ("int8", "uint8")
 
 
@@ -69,16 +71,24 @@ def load_data(
         raise DataError(f'data file "{file}" cannot be opened: {error}.') from error
     if not exists:
         raise DataError(f'data file "{file}" does not exist. Give a .npz, a .npy or a folder of .npy files.')
+    if not is_folder and not file.is_file():  # a pipe may never end
+        raise DataError(f'data file "{file}" is no regular file (a pipe, a device). Give a .npz, a .npy or a folder.')
     if is_folder:
-        raw, labels = _read_folder(file, ports, limit)
+        raw, stored_labels = _read_folder(file, ports, limit)
     else:
-        raw, labels = _read_file(file, ports)
+        raw, stored_labels = _read_file(file, ports)
     arrays: list[Array] = []
     totals: list[int] = []
     for i, port in enumerate(ports):
-        parts = [(_fit(a, port, where), where) for a, where in raw[i]]
+        parts: list[tuple[Array, str]] = []
+        left, total = limit, 0
+        for stored in raw[i]:
+            part, there = stored.samples(port, left)
+            parts.append((part, stored.where))
+            total += there
+            left = None if left is None else max(left - len(part), 1)
         x = parts[0][0] if len(parts) == 1 else _join(parts)
-        totals.append(len(x))
+        totals.append(total)
         x = x[:limit]
         kind = input_types[i] if input_types is not None else "float32"
         if port.codes:
@@ -98,7 +108,7 @@ def load_data(
                 f'{file.name}: found {totals[0]} samples of "{ports[0].name}" but {found} of "{port.name}"; '
                 "every input needs the same number."
             )
-    if labels is None and need_labels:
+    if stored_labels is None and need_labels:
         raise DataError(
             f"{file.name}: no labels found. Accuracy needs an array y with one label for each sample: "
             "numpy.savez(file, x=..., y=...)."
@@ -106,8 +116,9 @@ def load_data(
     total, count = totals[0], len(arrays[0])
     # With a limit, the rest of a folder is not read, so its number of samples is not known.
     whole = not (is_folder and limit is not None)
-    if labels is not None:
-        labels = _check_labels(labels, total, count, file.name, whole=whole)
+    labels = None
+    if stored_labels is not None:
+        labels = _check_labels(stored_labels, total, count, file.name, whole=whole)
     of = f" of {total}" if whole and total != count else ""
     return _samples(arrays, labels, f"{file.name}: {count}{of} sample{'' if count == 1 and not of else 's'}")
 
@@ -131,29 +142,92 @@ def _samples(arrays: Sequence[Array], labels: Array | None, source: str) -> Samp
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
-#: For each port, the arrays that make it up and what to call them in messages.
-_Raw = list[list[tuple[Array, str]]]
 
+class _Stored:
+    """An array in a .npy file, or in a .npz (`member`): its type and shape are read, its values when asked for."""
 
-def _load(file: Path, member: str | None = None) -> Array:
-    """One array of a .npy, or of a .npz (`member`)."""
-    where = file.name if member is None else f'{file.name}: array "{member}"'
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        if member is not None:
-            with loaded:
-                loaded = loaded[member]
-    except _BROKEN as error:
-        if "pickle" in str(error):
+    def __init__(self, file: Path, member: str | None = None) -> None:
+        self.file, self.member = file, member
+        self.where = file.name if member is None else f'{file.name}: array "{member}"'
+        with self._open() as (stream, size):
+            self.shape, self._fortran, self.dtype = self._header(stream)
+            nbytes = self.dtype.itemsize * math.prod(self.shape)
+            found = size - stream.tell()
+            if found < nbytes:
+                self._damaged(f"shape {_show(self.shape)} is {nbytes:,} bytes, found {found:,}")
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[IO[bytes], int]]:
+        """The stream and its length. Whatever numpy and zipfile raise on a file they cannot read, of which there is
+        much (a method of compression nobody knows, a header that is no Python), becomes a DataError."""
+        try:
+            if self.member is None:
+                with self.file.open("rb") as plain:
+                    yield plain, self.file.stat().st_size
+            else:
+                with zipfile.ZipFile(self.file) as z, z.open(f"{self.member}.npy") as packed:
+                    yield packed, z.getinfo(f"{self.member}.npy").file_size
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as said above
+            lines = str(error).strip().splitlines()
+            self._damaged(lines[0][:200] if lines else type(error).__name__)
+
+    def _damaged(self, detail: str) -> NoReturn:
+        raise DataError(f"{self.where} cannot be read ({detail}). The file is damaged: write it again.")
+
+    def _header(self, stream: IO[bytes]) -> tuple[Shape, bool, np.dtype[Any]]:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            self._damaged(f"version {version} of the format, for arrays with named fields")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(stream)
+        if dtype.hasobject:
             raise DataError(
-                f"{where} holds Python objects, which would have to be unpickled; allowed are plain arrays of numbers. "
-                "Convert it with numpy.asarray(..., dtype=numpy.float32) and save it again."
-            ) from error
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{where} cannot be read ({detail[:200]}). The file is damaged: write it again.") from error
-    if not isinstance(loaded, np.ndarray):
-        raise DataError(f"{where} is not a numpy array. Write the file with numpy.savez(file, x=...).")
-    return loaded
+                f"{self.where} holds Python objects, which would have to be unpickled; allowed are plain arrays of "
+                "numbers. Convert it with numpy.asarray(..., dtype=numpy.float32) and save it again."
+            )
+        if min(shape, default=0) < 0:
+            self._damaged(f"shape {_show(shape)}")
+        return tuple(int(d) for d in shape), bool(fortran), dtype
+
+    @property
+    def outline(self) -> Array:
+        """An array of the shape that takes no memory, to check."""
+        try:
+            return np.broadcast_to(np.zeros((), self.dtype), self.shape)
+        except ValueError as error:
+            self._damaged(str(error))
+
+    def read(self, most: int | None = None) -> Array:
+        """The values, of at most the first `most` slices of the first axis."""
+        whole = self._fortran or not self.shape or most is None or self.shape[0] <= most
+        rows = self.shape[:1] if whole else (most,)
+        shape = (*rows, *self.shape[1:])
+        count = math.prod(shape)
+        if count * max(self.dtype.itemsize, 4) > MAX_BYTES:
+            raise DataError(
+                f"{self.where}: {_show(shape)} are {count * max(self.dtype.itemsize, 4):,} bytes in memory, more than "
+                f"{MAX_BYTES >> 20} MiB. Use fewer samples: --samples or --limit, or a smaller file."
+            )
+        with self._open() as (stream, _):
+            self._header(stream)
+            data = stream.read(count * self.dtype.itemsize)
+            if whole:
+                stream.read(1)  # the end, where a checksum is compared
+            values = np.frombuffer(data, self.dtype, count)
+        return values.reshape(shape[::-1]).transpose() if self._fortran else values.reshape(shape)
+
+    def samples(self, port: Port, most: int | None) -> tuple[Array, int]:
+        """(n, *port.shape), at most the first `most`; and how many there are."""
+        total = len(_fit(self.outline, port, self.where))
+        return _fit(self.read(most if total > 1 else None), port, self.where), total
+
+
+#: For each port, the arrays that make it up.
+_Raw = list[list[_Stored]]
 
 
 def _magic(file: Path) -> str:
@@ -175,18 +249,18 @@ def _magic(file: Path) -> str:
     )
 
 
-def _read_file(file: Path, ports: Sequence[Port]) -> tuple[_Raw, Array | None]:
+def _read_file(file: Path, ports: Sequence[Port]) -> tuple[_Raw, _Stored | None]:
     if _magic(file) == "npy":
         if len(ports) > 1:
             raise DataError(
                 f"{file.name}: one array, but the model has {len(ports)} inputs. "
                 f"Use a .npz with the arrays {_names(p.name for p in ports)}."
             )
-        return [[(_load(file), file.name)]], None
+        return [[_Stored(file)]], None
     try:
-        with np.load(file, allow_pickle=False) as z:
-            found = list(z.files)
-    except _BROKEN as error:
+        with zipfile.ZipFile(file) as z:
+            found = [name.removesuffix(".npy") for name in z.namelist() if name.endswith(".npy")]
+    except Exception as error:
         raise DataError(f"{file.name} cannot be read ({error}). The file is damaged: write it again.") from error
     wanted = [p.name for p in ports]
     if len(ports) == 1 and "x" in found:
@@ -200,12 +274,12 @@ def _read_file(file: Path, ports: Sequence[Port]) -> tuple[_Raw, Array | None]:
         )
     label = "y" if "y" not in wanted else "labels"
     return (
-        [[(_load(file, name), f'{file.name}: array "{name}"')] for name in wanted],
-        _load(file, label) if label in found else None,
+        [[_Stored(file, name)] for name in wanted],
+        _Stored(file, label) if label in found else None,
     )
 
 
-def _read_folder(folder: Path, ports: Sequence[Port], limit: int | None) -> tuple[_Raw, Array | None]:
+def _read_folder(folder: Path, ports: Sequence[Port], limit: int | None) -> tuple[_Raw, _Stored | None]:
     """Files in the order of their names; `y.npy` holds the labels."""
     if len(ports) > 1:
         raise DataError(
@@ -217,18 +291,19 @@ def _read_folder(folder: Path, ports: Sequence[Port], limit: int | None) -> tupl
     except OSError as error:
         raise DataError(f'folder "{folder.name}" cannot be read: {error.strerror or error}.') from error
     label_file = folder / "y.npy"
-    parts: list[tuple[Array, str]] = []
+    parts: list[_Stored] = []
     count = 0
     for f in files:
         if f == label_file:
             continue
-        parts.append((_load(f), f"{folder.name}/{f.name}"))
-        count += len(_fit(parts[-1][0], ports[0], parts[-1][1]))
+        parts.append(_Stored(f))
+        parts[-1].where = f"{folder.name}/{f.name}"
+        count += len(_fit(parts[-1].outline, ports[0], parts[-1].where))
         if limit is not None and count >= limit:
             break
     if not parts:
         raise DataError(f'folder "{folder.name}": no .npy file found. Save the samples there with numpy.save.')
-    return [parts], _load(label_file) if label_file in files else None
+    return [parts], _Stored(label_file) if label_file in files else None
 
 
 def _names(names: Sequence[str] | Iterator[str]) -> str:
@@ -343,13 +418,14 @@ def _check_codes(x: Array, port: Port, where: str) -> None:
         )
 
 
-def _check_labels(labels: Array, total: int, count: int, where: str, *, whole: bool) -> Array:
+def _check_labels(stored: _Stored, total: int, count: int, where: str, *, whole: bool) -> Array:
+    found = stored.shape[0] if stored.shape else 0
+    labels = stored.read(count)
     if labels.dtype.kind not in "fiub":
         raise DataError(
             f"{where}: labels are of type {labels.dtype}, allowed are numbers (class 0, 1, 2, ...). "
             "Replace names by class numbers."
         )
-    found = len(labels) if labels.ndim else 0
     if found != total and (whole or found < total):
         raise DataError(f"{where}: found {total} samples but {found} labels; every sample needs one.")
     labels = labels[:count]

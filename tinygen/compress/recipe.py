@@ -276,13 +276,23 @@ def _one_of(key: str, value: object, allowed: Sequence[object]) -> None:
 # -- TOML ------------------------------------------------------------------------------------------------------------
 
 
+#: A recipe with a table for each of many layers is smaller.
+MAX_BYTES = 1 << 20
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file; RecipeError names file, key, what was found and what is allowed."""
     try:
+        if path.exists() and not path.is_file():
+            raise RecipeError(f"recipe {path} is no regular file. Give the path of a TOML file.")
+        if path.stat().st_size > MAX_BYTES:
+            raise RecipeError(f"recipe {path} has {path.stat().st_size:,} bytes; a recipe has a few thousand.")
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except OSError as e:
         raise RecipeError(f"recipe {path} cannot be read: {e.strerror or e}.") from e
+    except RecursionError as e:
+        raise RecipeError(f"recipe {path}: brackets within brackets, deeper than any recipe. It is damaged.") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise RecipeError(f"recipe {path} is not TOML: {e}. --save-recipe writes one to start from.") from e
     try:

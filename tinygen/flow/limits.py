@@ -16,6 +16,8 @@ from tinygen.targets.board import Board, all_boards
 #: hours of calibration and simulation here.
 MAX_WORK = 1 << 31
 WORK_OF_A_VALUE = 16
+#: Bytes that take no time: what is less is planned, so that the error has all figures.
+PLANNED = 1 << 20
 #: Values of all windows of a layer, side by side.
 MAX_WINDOWS = 1 << 26
 #: The C keeps rows, columns and channels of layers with windows in 16 bits.
@@ -80,13 +82,13 @@ def _check_memory(graph: Graph, board: Board | None) -> None:
     name = f"{board.id} ({board.name})" if board is not None else "any board that tinygen knows"
     others = [b.id for b in known if b.ram_bytes >= max(ports, largest.size if largest else 0)]
     enough = f"Boards with so much RAM: {', '.join(others[:8])}." if others else "No board tinygen knows has so much."
-    if ports > there:
+    if ports > max(there, PLANNED):
         shapes = ", ".join(f'"{p.name}" {list(p.shape)}' for p in (*graph.in_ports, *graph.out_ports)[:6])
         raise TargetError(
             f'"{graph.name}" does not fit {name}: input and output ({shapes}) take {ports:,} bytes in int8, '
             f"{there:,} bytes of RAM are there. A smaller input would help, or a board with more RAM. {enough}"
         )
-    if largest is not None and node is not None and largest.size > there:
+    if largest is not None and node is not None and largest.size > max(there, PLANNED):
         raise TargetError(
             f'"{graph.name}" does not fit {name}: the output of {_where(node)}, {list(largest.shape)}, takes '
             f"{largest.size:,} bytes in int8, {there:,} bytes of RAM are there. A smaller input or fewer channels "

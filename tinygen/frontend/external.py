@@ -98,7 +98,9 @@ def _file(path: Path, name: str, location: str) -> Path:
         if inside and file.is_file():
             return file
     except (OSError, RuntimeError) as e:  # a name too long, a link that leads to itself
-        raise ModelError(f'{name}: the external file "{location[:80]}" cannot be opened: {e}.') from e
+        raise ModelError(
+            f'{name}: the external file "{location[:80]}" cannot be opened: {getattr(e, "strerror", e)}.'
+        ) from e
     if not inside:
         raise ModelError(
             f'{name} lie outside the model\'s folder ("{location}"); refused. '
