@@ -1,7 +1,7 @@
 """Fuzzing by hand: `python -m tests.fuzz --cases 20000` (make fuzz); `python -m tests.fuzz --seed 17` for one again.
 
 Mutations of models (fields, bytes), names, data and recipes, in forked workers with limits. A fault is a traceback,
-exit code 70 or 7, a signal, more than 20 seconds of processor time or a gibibyte. --record writes the summary.
+exit code 70, a signal, more than 20 seconds of processor time or a gibibyte. --record writes the summary.
 """
 
 from __future__ import annotations

@@ -64,7 +64,19 @@ def check_structure(path: Path, model: ModelProto) -> None:
                 f"{path}: the graph has {len(group):,} {kind}; tinygen takes at most {MAX_PORTS}. "
                 f"Join them in the model (Concat), or cut it into several: onnx.utils.extract_model."
             )
+    for o in model.opset_import:
+        if not 0 < o.version < 1 << 31:
+            raise ModelError(
+                f'{path}: operator set "{o.domain}" has version {o.version}. The file is damaged: export it again.'
+            )
     _check_rank(path, model)
+    for n in _flat(path, model.graph.node):
+        references = [a.name for a in n.attribute if a.ref_attr_name]
+        if references:
+            raise ModelError(
+                f'{path}: node "{n.name or n.op_type}": its attribute "{references[0]}" refers to one of a function, '
+                "but it stands in none. The file is damaged: export it again."
+            )
     functions = {(f.domain, f.name): f.node for f in model.functions}
     nodes = _Counter(path, functions).count(model.graph.node)
     if nodes > MAX_NODES:
