@@ -29,6 +29,7 @@ from tinygen import simulate
 from tinygen import workflow as flow
 from tinygen.calibrate.reading import Reading
 from tinygen.calibrate.runtime import with_outputs
+from tinygen.errors import UnsupportedError
 from tinygen.flow import check
 from tinygen.numerics import Array
 from tinygen.ops.base import need_quant
@@ -154,6 +155,7 @@ def main() -> int:
     args = parser.parse_args()
     names = args.names or list(STRUCTURES)
     rows: list[Row] = []
+    refused: dict[str, str] = {}
     console = Console(width=190)
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
@@ -162,13 +164,18 @@ def main() -> int:
                     continue
                 for seed in range(args.seeds):
                     path = quantised(name, form, activations, seed, Path(folder))
-                    rows.append(measure(path, name, form, activations, seed))
+                    try:
+                        rows.append(measure(path, name, form, activations, seed))
+                    except UnsupportedError as e:
+                        refused[f"{name}, {form} {activations}"] = e.rows[0][2]
             console.print(f"{name}: {sum(r.structure == name for r in rows)} built")
     show(rows, console)
+    for name, what in refused.items():
+        console.print(f"refused: {name}: {what}")
     if not args.names:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "quantised.json").write_text(
-            json.dumps([asdict(r) for r in rows], indent=1) + "\n", encoding="utf-8"
+            json.dumps({"rows": [asdict(r) for r in rows], "refused": refused}, indent=1) + "\n", encoding="utf-8"
         )
     return 0
 

@@ -200,7 +200,9 @@ def quantise_model(
     with clock.phase("calibrate"):
         samples, made_up, held = _samples(imported, graph, options)
         wide = asked_wide(graph, options.activations)
-        fixed, layers = calibrate(graph, samples, options.method, progress, wide)
+        # The float network behind a pre-quantised model, on made-up data, says nothing about its layers.
+        by_layer = not (made_up and imported.quantised)
+        fixed, layers = calibrate(graph, samples, options.method, progress, wide, by_layer=by_layer)
     with clock.phase("check import"):
         checked = check_import(imported, graph, fixed, samples, synthetic=made_up)
     with clock.phase("simplify"):
@@ -240,9 +242,16 @@ def read_samples(path: Path, imported: Imported, graph: Graph, limit: int | None
 
 
 def calibrate(
-    graph: Graph, samples: Samples, method: str, progress: Progress = no_progress, wide: Collection[str] = ()
+    graph: Graph,
+    samples: Samples,
+    method: str,
+    progress: Progress = no_progress,
+    wide: Collection[str] = (),
+    *,
+    by_layer: bool = True,
 ) -> tuple[Graph, tuple[LayerAccuracy, ...]]:
-    """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers.
+    """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers, if
+    it is wanted.
 
     `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones.
     """
@@ -262,7 +271,7 @@ def calibrate(
         weighted_inputs(graph),
     )
     fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), means, wide)
-    return fixed, layer_accuracy(graph, fixed, model, inputs)
+    return fixed, layer_accuracy(graph, fixed, model, inputs) if by_layer else ()
 
 
 def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:

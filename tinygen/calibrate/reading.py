@@ -79,20 +79,40 @@ class Rounded:
         return found
 
 
-@dataclass(slots=True)
 class _Value:
     """An array of the file. `live`: an activation, with samples in front. `err`: how far an element may be from the
-    exact number. `whole`: the array is `whole * unit`, integers times one scale or one for each slice of an axis."""
+    exact number. Of `whole` and `unit` the array is the product: integers (in a float type that holds them exactly)
+    times one scale or one for each slice of an axis; it is multiplied out when somebody asks for it."""
 
-    a: Array
-    live: bool
-    err: float = 0.0
-    whole: Array | None = None
-    unit: Array | None = None
+    def __init__(
+        self,
+        a: Array | None,
+        live: bool,
+        err: float = 0.0,
+        whole: Array | None = None,
+        unit: Array | None = None,
+        top: float | None = None,
+    ) -> None:
+        self._a, self.live, self.err, self.whole, self.unit, self._top = a, live, err, whole, unit, top
+
+    @property
+    def a(self) -> Array:
+        if self._a is None:
+            assert self.whole is not None
+            assert self.unit is not None
+            self._a = np.multiply(self.whole, self.unit, dtype=np.float64)
+        return self._a
 
     @property
     def top(self) -> float:
-        return float(np.max(np.abs(self.a), initial=0.0))
+        """No element is larger."""
+        if self._top is None:
+            self._top = float(np.max(np.abs(self.a), initial=0.0))
+        return self._top
+
+    def plain(self) -> _Value:
+        """Without the integers."""
+        return _Value(self.a, self.live, self.err)
 
 
 @dataclass
@@ -168,23 +188,27 @@ def _kind_of(node: _Node, zero: Array | None, position: int | None = None) -> st
 def _dequantise(q: _Value, scale: Array, zero: Array | None, axis: int = 1, block: int = 0) -> _Value:
     s = _along(q.a, q.live, axis, np.asarray(scale, np.float32).astype(np.float64), block)
     z = 0 if zero is None else _along(q.a, q.live, axis, zero.astype(np.int64), block)
-    whole = q.a.astype(np.int64) - z
-    return _Value(whole * s, q.live, 0.0, whole, s)
+    small = q.a.dtype.itemsize == 1
+    whole = np.subtract(q.a, z, dtype=np.float32) if small else (q.a.astype(np.int64) - z).astype(np.float64)
+    return _Value(None, q.live, 0.0, whole, np.asarray(s))
 
 
 def _round(x: _Value, scale: Array, zero: Array | None, kind: str, axis: int = 1, block: int = 0) -> Rounded:
-    """Half to even, saturating. Beyond the codes nothing is a tie."""
+    """Half to even, saturating."""
     s = _along(x.a, x.live, axis, np.asarray(scale, np.float32).astype(np.float64), block)
     z = 0 if zero is None else _along(x.a, x.live, axis, zero.astype(np.int64), block)
     low, high = _limits(kind)
     v = x.a / s
-    v = np.clip(v, low - z - 2.0, high - z + 2.0)
-    down = np.floor(v)
-    distance = np.abs(v - down - 0.5)
-    distance[distance <= x.err / float(np.min(s)) + 2 * EPS * 2.0 ** int(kind.lstrip("uint"))] = 0.0
-    distance[(down + z < low) | (down + z >= high)] = 0.5
-    codes = np.clip(np.rint(v) + z, low, high)
-    return Rounded(codes.astype(np.int64 if "4" in kind else kind), distance.astype(np.float32))
+    np.clip(v, low - z - 2.0, high - z + 2.0, out=v)
+    codes = np.rint(v)
+    v -= codes
+    distance = np.abs(v, dtype=np.float32, casting="same_kind")
+    np.subtract(0.5, distance, out=distance)
+    # float32 tells a tie to within 2^-25 of a step.
+    distance[distance <= max(2.0**-24, x.err / float(np.min(s)))] = 0.0
+    codes += z
+    np.clip(codes, low, high, out=codes)
+    return Rounded(codes.astype(np.int64 if "4" in kind else kind), distance)
 
 
 # Operators with weights ----------------------------------------------------------------------------------------------
@@ -253,26 +277,29 @@ def _product(x: _Value, w: _Value, sums: Callable[[Array, Array], Array], channe
         top = float(np.abs(x.whole).max(initial=0)) * float(np.abs(w.whole).max(initial=0)) * weights_of
         if top < 2**53:
             kind = np.float32 if top < 2**24 else np.float64
-            y = sums(x.whole.astype(kind), w.whole.astype(kind)).astype(np.float64)
+            y = sums(x.whole.astype(kind, copy=False), w.whole.astype(kind, copy=False)).astype(np.float64)
             unit = x.unit.reshape(()) * w.unit.ravel()
+            top *= float(np.max(unit))
             if unit.size > 1:
                 shape = [1] * y.ndim
                 shape[channel] = -1
                 unit = unit.reshape(shape)
-            y = y * unit
-            return _Value(y, x.live or w.live, 2 * EPS * float(np.max(np.abs(y), initial=0.0)))
+            y *= unit
+            return _Value(y, x.live or w.live, 2 * EPS * top, top=top)
     y = sums(x.a, w.a)
     size = weights_of * w.top
     return _Value(y, x.live or w.live, size * x.err + weights_of * EPS * size * x.top)
 
 
 def _plus(y: _Value, b: _Value | None, axis: int) -> _Value:
+    """A sum of products and its bias; y's array is used up."""
     if b is None:
         return y
     shape = [1] * y.a.ndim
     shape[axis] = -1
-    total = y.a + b.a.reshape(shape)
-    return _Value(total, y.live, y.err + EPS * (y.top + b.top))
+    total, top = y.a, y.top + b.top
+    total += b.a.reshape(shape)
+    return _Value(total, y.live, y.err + EPS * top, top=top)
 
 
 def _conv(n: _Node, ins: _Ins) -> list[_Value]:
@@ -340,7 +367,7 @@ def _conv_transpose(n: _Node, ins: _Ins) -> list[_Value]:
         return y[(slice(None), slice(None), *inside)].reshape(-1, 1, outs, *asked)
 
     if w.unit is not None and w.unit.size > 1 and groups > 1:
-        w = replace(w, whole=None, unit=None)
+        w = w.plain()
     y = _product(x, w, sums, 2, int(np.prod(w.a.shape)) // w.a.shape[1])
     return [_plus(y, ins[2] if len(ins) > 2 else None, 2)]
 
@@ -348,7 +375,7 @@ def _conv_transpose(n: _Node, ins: _Ins) -> list[_Value]:
 def _columns(w: _Value, axis: int) -> _Value:
     """w with integers kept where its scales lie along `axis` of its two."""
     if w.unit is not None and w.unit.size > 1 and (w.a.ndim != 2 or w.unit.shape[axis] != w.unit.size):
-        return replace(w, whole=None, unit=None)
+        return w.plain()
     return w
 
 
@@ -447,7 +474,7 @@ def _clip(n: _Node, ins: _Ins) -> list[_Value]:
         ends = [np.array(n.attrs.get(k, d), np.float32) for k, d in (("min", -np.inf), ("max", np.inf))]
     else:
         ends = [np.array(d) if (v := _known(ins, i)) is None else v for i, d in ((1, -np.inf), (2, np.inf))]
-    return [replace(x, a=np.clip(x.a, *ends).astype(x.a.dtype), whole=None, unit=None)]
+    return [_Value(np.clip(x.a, *ends).astype(x.a.dtype), x.live, x.err)]
 
 
 def _extreme(pick: Callable[[Array, Array], Array]) -> _Rule:
@@ -980,8 +1007,8 @@ class Reading:
         """A node of constants alone, once for all."""
         arrays = [None if v is None else v.a for v in ins]
         kept = [np.asarray(a, np.float32) if a is not None and a.dtype == np.float64 else a for a in arrays]
-        results = [_Value(a, False) for a in self._session(k, n, kept).run(self._distinct(n, kept))]
-        return [replace(r, a=r.a.astype(np.float64)) if r.a.dtype == np.float32 else r for r in results]
+        found = self._session(k, n, kept).run(self._distinct(n, kept))
+        return [_Value(a.astype(np.float64) if a.dtype == np.float32 else a, False) for a in found]
 
     def _by_runtime(self, k: int, n: _Node, ins: _Ins) -> list[_Value]:
         """A node without a rule, sample by sample, in onnxruntime's float32."""

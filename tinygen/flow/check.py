@@ -264,18 +264,17 @@ def spanning(t: Tensor, count: int, seed: int) -> Array:
     span, ones = high - low + 1, (1,) * len(t.shape)
     noise = uniform(*shape)
     centre, width = uniform(count, *ones), uniform(count, *ones) ** 2
-    waves = np.zeros(shape)
+    part = noise.copy()
+    narrow, smooth, ends = slice(1, None, 4), slice(2, None, 4), slice(3, None, 4)
+    part[narrow] = centre[narrow] + (noise[narrow] - 0.5) * width[narrow]
+    waves = np.zeros_like(noise[smooth])
     for axis, length in enumerate(t.shape):
         if length > 1:
-            turn = np.arange(length) / length * (1.0 + 3.0 * uniform(count, 1)) + uniform(count, 1)
+            turn = np.arange(length) / length * (1.0 + 3.0 * uniform(len(waves), 1)) + uniform(len(waves), 1)
             wave = 4.0 * np.abs(turn % 1.0 - 0.5) - 1.0
-            waves = waves + wave.reshape(count, *(length if i == axis else 1 for i in range(len(t.shape))))
-    kinds = np.arange(count).reshape(count, *ones) % 4
-    part = np.select(
-        [kinds == 0, kinds == 1, kinds == 2],
-        [noise, centre + (noise - 0.5) * width, 0.5 + waves * (0.15 + 0.2 * centre) + (noise - 0.5) * 0.1],
-        np.where(noise < 0.5, np.rint(noise * 2), centre),
-    )
+            waves += wave.reshape(len(waves), *(length if i == axis else 1 for i in range(len(t.shape))))
+    part[smooth] = 0.5 + waves * (0.15 + 0.2 * centre[smooth]) + (noise[smooth] - 0.5) * 0.1
+    part[ends] = np.where(noise[ends] < 0.5, np.rint(noise[ends] * 2), centre[ends])
     codes: Array = np.clip(np.floor(low + part * span), low, high).astype(t.dtype.value)
     return codes
 
@@ -322,6 +321,8 @@ def _view(codes: Array, kind: str) -> Array:
     """Codes as the graph sees them: unsigned ones minus half their range."""
     if not kind.startswith("u"):
         return codes
+    if kind == "uint8":
+        return (codes ^ np.uint8(128)).view(np.int8)
     bits = int(kind.removeprefix("uint"))
     return (codes.astype(np.int64) - (1 << (bits - 1))).astype(np.int16 if bits == 16 else np.int8)
 
@@ -447,26 +448,30 @@ class Comparison:
         pair = self.pairs.get(name)
         if pair is None:
             return None
-        here = slice(at, at + len(x))
-        exact = self._placed(self.exact[pair.point.value][here], pair.order, x.shape)
-        distance = self._placed(self.rounded[pair.point.value].distance[here], pair.order, x.shape)
-        steps = np.abs(x.astype(np.int32) - exact)
-        off, ties = steps > 0, distance == 0.0
-        zone = self._zone(name)
+        here, value = slice(at, at + len(x)), pair.point.value
+        distance = self.rounded[value].distance[here]
+        ties = int(np.count_nonzero(distance == 0.0))
         pair.values += x.size
-        pair.ties += int(ties.sum())
-        pair.reach += 2.0 * (float(np.mean(zone)) - ZONE) * x.size
+        pair.ties += ties
+        exact = self._placed(self.exact[value][here], pair.order, x.shape)
+        off = x != exact
         if off.any():
-            pair.ties_differ += int((off & ties).sum())
-            pair.differ += int((off & ~ties).sum())
-            pair.wrong += int((off & (distance > zone)).sum())
-            pair.worst = max(pair.worst, int(steps.max()))
-        used = self._placed(self.used[pair.point.value][here], pair.order, x.shape)
+            zone = np.broadcast_to(self._zone(name), x.shape)[off]
+            near = self._placed(distance, pair.order, x.shape)[off]
+            pair.ties_differ += int(np.count_nonzero(near == 0.0))
+            pair.differ += int(np.count_nonzero(near))
+            pair.wrong += int(np.count_nonzero(near > zone))
+            pair.worst = max(pair.worst, int(np.abs(x[off].astype(np.int32) - exact[off]).max()))
+        pair.reach += 2.0 * (float(np.mean(self._zone(name))) - ZONE) * x.size
+        used = self._placed(self.used[value][here], pair.order, x.shape)
+        far = x != used
+        if not far.any():
+            return None
         if self.used is not self.exact:
-            far = np.abs(x.astype(np.int32) - used)
-            pair.runtime_differ += int(np.count_nonzero(far[~ties]))
-            pair.runtime_worst = max(pair.runtime_worst, int(far.max(initial=0)))
-        return used.astype(x.dtype)
+            near = self._placed(distance, pair.order, x.shape)[far]
+            pair.runtime_differ += int(np.count_nonzero(near))
+            pair.runtime_worst = max(pair.runtime_worst, int(np.abs(x[far].astype(np.int32) - used[far]).max()))
+        return np.ascontiguousarray(used.astype(x.dtype))
 
     @staticmethod
     def _placed(codes: Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Array:

@@ -198,8 +198,9 @@ def _holds(q: Quant, lo: float, hi: float) -> bool:
 
 
 def weighted_inputs(graph: Graph) -> tuple[str, ...]:
-    """Activations that feed a layer whose rounded weights `correct_bias` makes up for."""
-    names = (n.inputs[0] for n in graph.nodes if isinstance(n.op, Conv | Dense))
+    """Activations that feed a layer whose rounded weights `correct_bias` makes up for: not one with pinned weights."""
+    layers = (n for n in graph.nodes if isinstance(n.op, Conv | Dense))
+    names = (n.inputs[0] for n in layers if graph.tensors[n.inputs[1]].quant is None)
     return tuple(dict.fromkeys(names))
 
 
