@@ -23,6 +23,7 @@ from tinygen.ops import (
     Gather,
     LogSoftmax,
     LogSumExp,
+    Lookup,
     MaxPool,
     Mul,
     Operator,
@@ -211,6 +212,7 @@ def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
         layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w - 1, c)), x),
         layer(Slice((0, 0, 0, 0), (1, 1, 1, 1), (1, h, w, max(1, c - 1))), x),
         layer(Gather(1, picked), x), layer(Gather(2, (0, w - 1, 0)), x), layer(Gather(3, (0, c - 1)), x),
+        layer(Lookup(), (1, h), weights(min(64, 4 * w), few)), layer(Lookup(), (1, w), weights(16, c)),
         layer(Expand((1, h, w, c)), (1, 1, 1, c)), layer(Expand((1, h, w, c)), (1, h, w, 1)),
         layer(Pad((0, 1, 1, 0, 0, 1, 1, 0)), x),
     ]  # fmt: skip

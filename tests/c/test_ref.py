@@ -279,6 +279,16 @@ def test_fill_and_gather(lib: ctypes.CDLL) -> None:
         equal(run(lib, "tg_gather_s8", c, x, idx, size=want.size), want, c)
 
 
+def test_lookup(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        count, width, n = (int(rng.integers(1, k)) for k in (257, 9, 40))
+        c = {"n": n, "width": width, "last": count - 1, "zero": cases.zero_point(rng)}
+        x, rows = cases.int8(rng, n), cases.int8(rng, count, width)
+        want = np.stack([rows[min(max(int(v) - c["zero"], 0), count - 1)] for v in x])
+        equal(run(lib, "tg_lookup_s8", c, x, rows, size=want.size), want.reshape(-1).reshape(want.shape), c)
+
+
 def test_resize(lib: ctypes.CDLL) -> None:
     for seed in SEEDS:
         rng = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             "argmax",
         ):
             getattr(test_ref, f"test_{name}")(ref)
-        for name in ("copy", "fill_and_gather", "resize"):
+        for name in ("copy", "fill_and_gather", "lookup", "resize"):
             getattr(test_ref, f"test_{name}")(ref)
         for make in (test_dsp.one_group, cases.pointwise_case):
             test_dsp.conv_sweep(dsp, make, 8)

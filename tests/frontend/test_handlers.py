@@ -553,7 +553,6 @@ LIMITS = [
     ("quotient", one_node("Div", [(1, 4), (1, 4)]), "division of two activations"),
     ("division by zero", one_node("Div", (1, 4), [np.array([1, 0, 1, 1], F)]), "holds zeros"),
     ("power", one_node("Pow", (1, 4), [arr(4)]), "a constant of one value"),
-    ("mask", one_node("Dropout", (1, 4), outputs=2), "mask of Dropout"),
     ("byte", parse("g (float[1,4] x) => (uint8 y) { y = Cast<to=2>(x) }"), "a cast of float32 to uint8"),
     ("long softmax", one_node("Softmax", (1, 5000)), "at most 4096"),
     ("long argmax", parse("g (float[1,300] x) => (int64 y) { y = ArgMax<axis=1>(x) }"), "at most 256"),

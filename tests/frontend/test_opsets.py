@@ -195,6 +195,15 @@ def test_dropout_is_left_out(mode: str, tmp_path: Path) -> None:
     assert any('Dropout "drop" is left out' in n for n in imported.notes)
 
 
+def test_the_mask_of_dropout_is_true_everywhere(tmp_path: Path) -> None:
+    text = """g (float[1,9] x) => (float y) {
+        d, m = Dropout(x, ratio, on)
+        y = Where(m, d, zero)
+    }"""
+    weights = {"ratio": np.array(0.5, F), "on": np.array(True), "zero": np.array(0, F)}
+    assert "Mul" not in ops_of(check(tmp_path, parse(text, opset=18, weights=weights)).graph)
+
+
 def test_batch_norm_in_training_mode(tmp_path: Path) -> None:
     info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])
     nodes = [helper.make_node("BatchNormalization", ["x", "w0", "w1", "w2", "w3"], ["y", "m", "v"], training_mode=1)]

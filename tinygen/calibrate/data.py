@@ -409,12 +409,12 @@ def _as_float(x: Array, parts: Sequence[tuple[int, str]]) -> Array:
 
 def _check_codes(x: Array, port: Port, where: str) -> None:
     """Raise DataError unless the numbers can be given to an input of integers that mean themselves."""
-    info = np.iinfo(port.codes)
-    wrong = (x != np.rint(x)) | (x < info.min) | (x > info.max)
+    low, high = port.ends
+    wrong = (x != np.rint(x)) | (x < low) | (x > high)
     if wrong.any():
         raise DataError(
             f'{where}: found {x[wrong][0]:g}; input "{port.name}" takes {port.codes}, allowed are whole numbers from '
-            f"{info.min} to {info.max}. Give the values as the sensor has them; the network itself scales them."
+            f"{low} to {high}. Give the values as the sensor has them; the network itself scales them."
         )
 
 
@@ -452,6 +452,8 @@ def synthetic(ports: Sequence[Port], n: int, seed: int, quants: Sequence[Quant |
         x = np.stack([_sample(bits, port.shape, i % 4, quant) for i in range(n)])
         if port.affine is not None:
             x = port.to_outside(port.moved(x)).astype(np.float32)
+        if port.largest is not None:
+            x = np.mod(np.rint(x), port.largest + 1)  # every row of the table
         arrays.append(port.whole(x))
     return _samples(arrays, None, f"synthetic: {n} random samples (seed {seed})")
 

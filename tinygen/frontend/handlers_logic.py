@@ -187,6 +187,8 @@ def _sum(b: Builder, n: View, choices: Sequence[tuple[int, Value]]) -> Tensor | 
             parts.append(Known(np.where(share.array != 0, v.array.astype(np.float32), np.float32(0))))
         elif isinstance(v, Known) and not np.any(v.array):
             continue
+        elif isinstance(v, Act) and isinstance(share, Known) and np.all(share.array):
+            parts.append(v)
         elif not isinstance(share, Known) or np.any(share.array):
             parts.append(Act(b.emit(Mul(), b.tensor(v, f"{n.name}/choice"), b.tensor(share, f"{n.name}/mask"))))
     acts = [p for p in parts if isinstance(p, Act)]
@@ -223,8 +225,9 @@ def cast(b: Builder, n: View) -> Result:
         nonzero: Expr = ("Sub", 1.0, ("Equal", "x", 0.0))
         return Act(value.tensor if value.elem == "bool" else b.emit(Unary(nonzero, "nonzero"), value.tensor), to)
     if to in ("int32", "int64"):
-        if value.elem in ("int32", "int64", "bool"):
-            return Act(value.tensor, to)
+        quant = value.tensor.quant
+        if value.elem in ("int32", "int64", "bool") or (quant is not None and quant.scale == (1.0,)):
+            return Act(value.tensor, to)  # whole numbers already
         truncate: Expr = ("Mul", ("Sign", "x"), ("Floor", ("Abs", "x")))
         return Act(b.emit(Unary(truncate, "truncate"), value.tensor), to)
     raise Unsupported(

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
+from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, View
 from tinygen.ir.types import Tensor
-from tinygen.ops import Concat, Expand, Gather, Pad, Slice
+from tinygen.ops import Concat, Expand, Gather, Lookup, Pad, Slice
 from tinygen.ops.base import Shape
+from tinygen.ops.lookup import MAX_ROWS
 
 
 def take(b: Builder, x: Tensor, axis: int, index: Sequence[int]) -> Tensor:
@@ -97,17 +98,9 @@ def identity(b: Builder, n: View) -> Result:
     return n.act()
 
 
-def no_mask_output(n: View) -> str | None:
-    """The mask of Dropout is not used.
-
-    Export the model in evaluation mode."""
-    return "the mask in use" if any(n.used[1:]) else None
-
-
 def dropout(b: Builder, n: View) -> Result:
-    if n.has(2):
-        b.note(f'Dropout "{n.name}" is left out, as in evaluation')
-    return n.act()
+    """Nothing, as in evaluation; its mask is true everywhere."""
+    return [n.act(), Known(np.ones(n.act().shape, bool))]
 
 
 def concat(b: Builder, n: View) -> Result:
@@ -190,14 +183,28 @@ def pad(b: Builder, n: View) -> Result:
     return b.emit(Pad(grown, value), x) if mode == "constant" and any(grown) else x
 
 
-def constant_indices(n: View) -> str | None:
-    """The indices are constant.
+def table_or_indices(n: View) -> str | None:
+    """The indices are constant, or the table is: a look-up.
 
-    Looking up by a computed index (embedding) is not supported."""
-    return None if n.is_known(1) else "indices computed from the input"
+    Choosing among computed values by a computed index is not supported."""
+    return None if n.is_known(0) or n.is_known(1) else "indices and values computed from the input"
+
+
+def look_up(b: Builder, n: View) -> Tensor:
+    """Rows of a constant table, by whole numbers."""
+    table = n.array(0, "the table").astype(np.float32)
+    if normal(n.integer("axis", 0), table.ndim) != 0:
+        raise Unsupported(f"a look-up along axis {n.integer('axis', 0)}", "Transpose the table; look up along axis 0.")
+    if len(table) > MAX_ROWS:
+        raise Unsupported(f"a table of {len(table)} rows; at most {MAX_ROWS}", "Larger tables come in a later version.")
+    index = n.act(1)
+    y = b.emit(Lookup(), index, b.const(table.reshape(len(table), -1), f"{n.name}/table"))
+    return b.reshape(y, (*index.shape, *table.shape[1:]))
 
 
 def gather(b: Builder, n: View) -> Result:
+    if not n.is_known(1):
+        return Act(look_up(b, n))
     x, index = n.act(), n.array(1, "the indices")
     axis = normal(n.integer("axis", 0), len(x.shape))
     flat = [int(i) + (x.shape[axis] if i < 0 else 0) for i in index.reshape(-1)]
@@ -245,12 +252,12 @@ SHAPE: dict[str, Handler] = {
     "Unsqueeze": Handler(unsqueeze),
     "Transpose": Handler(transpose),
     "Identity": Handler(identity),
-    "Dropout": Handler(dropout, (no_mask_output,)),
+    "Dropout": Handler(dropout, notes="left out"),
     "Concat": Handler(concat),
     "Split": Handler(split),
     "Slice": Handler(slice_),
     "Pad": Handler(pad, (pad_mode,), "constant, reflect, edge, wrap; negative pads crop"),
-    "Gather": Handler(gather, (constant_indices,)),
+    "Gather": Handler(gather, (table_or_indices,), "a constant table of at most 256 rows, or constant indices"),
     "Expand": Handler(expand, notes="constant shape"),
     "Tile": Handler(tile, notes="constant repeats"),
     "Shape": Handler(shape, notes="folded"),

@@ -32,6 +32,7 @@ from tinygen.frontend.quantised import ASYMMETRIC, MOVES_CODES, QLINEAR, in_real
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.ops import Reshape
+from tinygen.ops.lookup import MAX_ROWS
 
 
 @dataclass(frozen=True)
@@ -293,12 +294,15 @@ class _Walk:
         ports = []
         for v in self.graph.input:
             elem, shape = _elem(v), tuple(int(d) for d in _dims(v) or ())
-            code, codes = None, ""
-            if elem in ("int8", "uint8", "int16"):
+            code, codes, largest = None, "", None
+            if elem in ("int32", "int64") and (rows := self.rows_for(v.name)):
+                code, codes, largest = None, "uint8", rows - 1
+            elif elem in ("int8", "uint8", "int16"):
                 code = input_code(v.name, elem, consumers, arrays)
                 codes = "" if code is not None else elem
                 if codes and elem != "int16":  # the numbers themselves, of an image say
                     code = Quant.per_tensor(1.0, -128 if elem == "uint8" else 0)
+                    largest = rows - 1 if elem == "uint8" and (rows := self.rows_for(v.name)) else None
             elif elem not in FLOAT_TYPES:
                 kind = type_name(v.type.tensor_type.elem_type)
                 what = f"is {kind}; tinygen takes float, int8, uint8 and int16 inputs"
@@ -309,11 +313,26 @@ class _Walk:
             if _dims(v) is None or reason is not None:
                 self.values[v.name] = _Missing()
                 continue
-            t = Tensor(v.name, shape, quant=code)
+            own = code if code is not None or largest is None else Quant.per_tensor(1.0, -128)
+            t = Tensor(v.name, shape, quant=own)
             self.builder.tensors[v.name] = t
             self.values[v.name] = Act(t, elem, code)
-            ports.append((Port.plain(v.name, shape, codes), elem))
+            ports.append((Port.plain(v.name, shape, codes, largest), elem))
         return ports
+
+    def rows_for(self, name: str) -> int:
+        """Rows of the smallest table that an input looks up; 0 when it is no index, or a table is too long."""
+        found: list[int] = []
+        waiting = [name]
+        while waiting:
+            tensor = waiting.pop()
+            for n in self.readers.get(tensor, ()):
+                table = self.values.get(n.input[0]) if n.op_type == "Gather" else None
+                if isinstance(table, Known) and table.array.ndim and tensor == n.input[1]:
+                    found.append(len(table.array))
+                elif n.op_type in (*_MOVING, "QuantizeLinear", "DequantizeLinear"):
+                    waiting += n.output[:1]
+        return min(found) if found and max(found) <= MAX_ROWS else 0
 
     def refuse(self, base: str, node: NodeProto, what: str, help_: str) -> None:
         operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type

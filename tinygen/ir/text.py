@@ -19,6 +19,7 @@ def _tensor(t: Tensor) -> str:
 
 def _port(p: Port) -> str:
     text = f"{p.name} {list(p.shape)} perm {list(p.perm)}" + (f" as {p.codes}" if p.codes else "")
+    text += "" if p.largest is None else f" up to {p.largest}"
     a = p.affine
     return text if a is None else f"{text} mean {list(a.mean)} gain {list(a.gain)} axis {a.axis}"
 

@@ -184,17 +184,25 @@ class Port:
     """How the outside sees a graph input or output: the ONNX name and shape, and the permutation that
     leads from the ONNX layout to the tensor's own (`tensor = onnx.transpose(perm)`, then `affine`, of inputs only).
 
-    `codes`: "int8", "uint8" or "int16" where an input's numbers come in as such integers and mean themselves."""
+    `codes`: "int8", "uint8" or "int16" where an input's numbers come in as such integers and mean themselves; `largest`
+    the largest of them that makes sense, where it is not the type's (the last row of a table)."""
 
     name: str
     shape: tuple[int, ...]
     perm: tuple[int, ...]
     affine: Affine | None = None
     codes: str = ""
+    largest: int | None = None
 
     @staticmethod
-    def plain(name: str, shape: tuple[int, ...], codes: str = "") -> Port:
-        return Port(name, shape, tuple(range(len(shape))), None, codes)
+    def plain(name: str, shape: tuple[int, ...], codes: str = "", largest: int | None = None) -> Port:
+        return Port(name, shape, tuple(range(len(shape))), None, codes, largest)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The smallest and the largest number that comes in, where there are `codes`."""
+        info = np.iinfo(self.codes)
+        return int(info.min), int(info.max) if self.largest is None else self.largest
 
     def permuted(self, perm: tuple[int, ...]) -> Port:
         """The port of the same input when its tensor is `tensor.transpose(perm)`."""
@@ -226,8 +234,7 @@ class Port:
         """Outside values as the input can have them: numbers of its type, where it takes integers."""
         if not self.codes:
             return x
-        info = np.iinfo(self.codes)
-        real: npt.NDArray[Any] = np.clip(np.rint(x), info.min, info.max).astype(np.float32)
+        real: npt.NDArray[Any] = np.clip(np.rint(x), *self.ends).astype(np.float32)
         return real
 
     def to_onnx(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:

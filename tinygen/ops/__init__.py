@@ -6,6 +6,7 @@ from tinygen.ops.conv import Conv
 from tinygen.ops.conv_transpose import ConvTranspose
 from tinygen.ops.dense import Dense
 from tinygen.ops.extreme import Extreme
+from tinygen.ops.lookup import Lookup
 from tinygen.ops.move import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose
 from tinygen.ops.mul import Mul
 from tinygen.ops.pool import AvgPool, MaxPool
@@ -21,11 +22,11 @@ OPERATORS: tuple[type[Operator], ...] = (
     Add, Mul, Extreme, Unary, PRelu, Requantise,
     MaxPool, AvgPool, ReduceSum, ReduceExtreme,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
-    Reshape, Transpose, Slice, Concat, Pad, Gather, Expand, Resize,
+    Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Expand, Resize,
 )  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
-    "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "MaxPool", "Mul", "Operator", "PRelu", "Pad",
-    "ReduceExtreme", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+    "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MaxPool", "Mul", "Operator", "PRelu",
+    "Pad", "ReduceExtreme", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

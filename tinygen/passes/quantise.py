@@ -21,7 +21,7 @@ from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Mul, Operator, Pad, Requantise, Softmax, Unary
+from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Lookup, Mul, Operator, Pad, Requantise, Softmax, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import clamp_of
@@ -132,9 +132,11 @@ def choose_quants(
     """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names; `wide`: those kept in
     int16, as `wide_tensors` gives them."""
     made = {out: node for node in graph.nodes for out in node.outputs}
-    # A padding value other than zero must be representable, and so must "true".
-    extra = {n.outputs[0]: n.op.value for n in graph.nodes if isinstance(n.op, Pad)}
-    extra |= {n.outputs[0]: 1.0 for n in graph.nodes if isinstance(n.op, Unary) and n.op.is_truth}
+    # Whatever calibration has seen, a padding value must be representable, and "true", and every row of a table.
+    extra = {n.outputs[0]: [n.op.value] for n in graph.nodes if isinstance(n.op, Pad)}
+    extra |= {n.outputs[0]: [1.0] for n in graph.nodes if isinstance(n.op, Unary) and n.op.is_truth}
+    tables = {n.outputs[0]: graph.tensors[n.inputs[1]].array for n in graph.nodes if isinstance(n.op, Lookup)}
+    extra |= {name: [float(rows.min()), float(rows.max())] for name, rows in tables.items()}
     known = inherited(graph)
 
     def pinned(t: Tensor) -> Quant | None:
@@ -169,8 +171,8 @@ def choose_quants(
             dictated = dictated or q
             if q is None:
                 lo, hi = ranges[member]
-                lows += [lo, extra.get(member, 0.0)]
-                highs += [hi, extra.get(member, 0.0)]
+                lows += [lo, *extra.get(member, ())]
+                highs += [hi, *extra.get(member, ())]
         # What Softmax dictates holds its own values; a Concat may put others beside them.
         own = quant_from_range(min(lows), max(highs), bits)
         if any(_halves(port.affine, own) for n, port in zip(graph.inputs, graph.in_ports, strict=True) if n in group):

@@ -373,6 +373,12 @@ def _gather(f: Mapping[str, int], call: Call) -> Shape:
     return Shape("values" if f["inner"] == 1 else "runs", found)
 
 
+def _lookup(f: Mapping[str, int], call: Call) -> Shape:
+    runs, width = f["n"], f["width"]
+    found = {"once": 1.0, "runs": runs, "n": runs * width, "words": runs * (width // 4), "bytes": runs * (width % 4)}
+    return Shape("any", found)
+
+
 def _reduce(f: Mapping[str, int], call: Call) -> Shape:
     outputs = f["outer"] * f["inner"]
     found: dict[str, float] = {
@@ -405,7 +411,7 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
     "avgpool": _pool, "maxpool": _pool,
     **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
     **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},
-    "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "prelu": _prelu,
+    "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},

@@ -32,6 +32,7 @@ from tinygen.ops import (
     Extreme,
     Gather,
     LogSoftmax,
+    Lookup,
     MaxPool,
     Mul,
     Pad,
@@ -313,6 +314,10 @@ def _concat(op: Concat, y_shape: Shape) -> Step:
     return run
 
 
+def _lookup(x: Tensor, table: Tensor) -> Tensor:
+    return table[x.round().clamp(0, len(table) - 1).long()]
+
+
 def _broadcast(function: Step, constant: Sequence[bool], ranks: Sequence[int]) -> Step:
     """Two operands; an activation of lower rank gets its missing axes behind the samples."""
     rank = max(ranks)
@@ -412,6 +417,8 @@ def _step(graph: Graph, node: Node) -> Step:
             return _concat(op, out.shape)
         case Pad():
             return _pad(op)
+        case Lookup():
+            return _lookup
         case Gather():
             return lambda x: x.index_select(op.axis + 1, torch.tensor(op.indices, device=x.device))
         case Expand():
