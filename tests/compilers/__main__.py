@@ -14,6 +14,10 @@ from pathlib import Path
 from tests.compilers.matrix import few, measure, rows, summary, table
 
 
+def write(path: Path, result: dict[str, object]) -> None:
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.compilers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -37,7 +41,7 @@ def main() -> int:
     for text in sorted({f"skipped {r.compiler}: no {r.missing}" for r in skipped}):
         print(text)
     if args.output:
-        args.output.write_text(json.dumps(summary(outcomes, skipped), indent=1) + "\n", encoding="utf-8")
+        write(args.output, summary(outcomes, skipped))
     return 0 if all(o.good for o in outcomes) else 1
 
 

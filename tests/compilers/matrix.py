@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -57,10 +57,8 @@ class Row:
     @property
     def missing(self) -> str:
         """A program that this row needs and that is not here; empty when all are."""
-        linker = "ld.lld" if self.compiler.startswith("clang") and "-flto" in self.flags else ""
-        if linker and not _lld(self.compiler):
-            return linker.replace("ld.", f"{self.compiler.replace('clang', 'lld')}: ")
-        return next((t for t in (self.compiler, self.emulator) if t and not find(t)), "")
+        tool = next((t for t in (self.compiler, self.emulator) if t and not find(t)), "")
+        return tool or ("" if "-flto" not in self.flags or _can_link(self.compiler) else "linker for -flto")
 
 
 @dataclass(frozen=True)
@@ -195,8 +193,10 @@ def _version(compiler: str) -> str:
     return found[0] if found else "?"
 
 
-def _lld(compiler: str) -> bool:
-    return shutil.which(compiler.replace("clang", "ld.lld")) is not None or shutil.which("ld.lld") is not None
+@cache
+def _can_link(compiler: str) -> bool:
+    """Whether a compiler has what -flto needs: clang a linker of its own version, or one without a version."""
+    return not compiler.startswith("clang") or any(find(n) for n in (compiler.replace("clang", "ld.lld"), "ld.lld"))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -216,8 +216,12 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def summary(outcomes: Sequence[Outcome], skipped: Sequence[Row]) -> dict[str, object]:
-    """What is recorded: small, and without times."""
-    found = [{k: v for k, v in asdict(o).items() if k != "seconds"} for o in outcomes]
+    """What is recorded: small, and without times. Flags that gave the same stand together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for o in outcomes:
+        groups.setdefault((o.compiler, o.version, o.integers, o.helpers, str(o.warnings)), []).append(o.flags)
+    names = ("compiler", "version", "integers", "helpers", "warnings")
+    found = [{**dict(zip(names, key, strict=True)), "flags": flags} for key, flags in groups.items()]
     return {
         "plans": len(models()),
         "layers": sum(len(m.plan.steps) for m in models()),
