@@ -270,7 +270,7 @@ def calibrate(
         lambda d, t: progress("calibrating", d, t),
         weighted_inputs(graph),
     )
-    fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), means, wide)
+    fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), means, wide, ranges.seen)
     return fixed, layer_accuracy(graph, fixed, model, inputs) if by_layer else ()
 
 

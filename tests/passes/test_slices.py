@@ -15,6 +15,7 @@ from tinygen.frontend.onnx_writer import to_onnx, to_qdq
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array
 from tinygen.passes.pipeline import tidy
+from tinygen.passes.slices import tight_quant
 from tinygen.workflow import calibrate
 
 
@@ -101,6 +102,38 @@ def test_a_file_that_asks_for_one_scale_gets_it() -> None:
     graph = tidy(read(n.model(n.op("DequantizeLinear", joined, scale, zero))))
     fixed, _ = calibrate(graph, data(graph), "minmax")
     assert fixed.tensors[fixed.outputs[0]].quant == Quant.per_tensor(2.0, 1)
+
+
+def test_scores_far_from_zero_use_all_integers() -> None:
+    """Small weights: every score is near 1/2. Zero needs no integer of its own there."""
+    n = Net(4)
+    x = n.input("x", 1, 8)
+    near = n.op("Sigmoid", n.op("Mul", n.dense(x, 8, 5), n.const(0.05)))
+    graph = tidy(read(n.model(n.op("Concat", n.op("Mul", n.dense(x, 8, 4), n.const(100.0)), near, axis=1))))
+    samples = data(graph)
+    fixed, _ = calibrate(graph, samples, "minmax")
+    quant = fixed.tensors[fixed.outputs[0]].quant
+    assert quant is not None
+    assert max(quant.zero_points[4:]) < -128
+    assert min(quant.zero_points[:4]) >= -128
+    real, ours = both(graph, fixed, samples)
+    scores = real[..., 4:]
+    assert 10 * np.log10(scores.var() / ((scores - ours[..., 4:]) ** 2).mean()) > 20
+    assert len(np.unique(ours[..., 4:])) > 40  # of 120 values
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(0.4, 0.6), (-0.6, -0.4), (1e-3, 1.1e-3)])
+def test_tight_quant(lo: float, hi: float) -> None:
+    """All of the range and a margin, and not much more."""
+    q = tight_quant(lo, hi)
+    assert q is not None
+    assert lo - 0.26 * (hi - lo) < q.s * (-128 - q.zero_point) < lo - 0.24 * (hi - lo)
+    assert hi + 0.24 * (hi - lo) < q.s * (127 - q.zero_point) < hi + 0.26 * (hi - lo)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(0.0, 1.0), (0.1, 1.0), (-1.0, 1.0), (0.5, 0.5), (1.0, 1.0 + 1e-9)])
+def test_zero_belongs_to_it(lo: float, hi: float) -> None:
+    assert tight_quant(lo, hi) is None
 
 
 def test_written_as_qdq_and_read_again() -> None:

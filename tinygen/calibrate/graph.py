@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinygen.calibrate.floatrun import FloatModel, Progress, quiet
 from tinygen.calibrate.ranges import ChannelMeans, Histogram, Meter, collect, estimate_all
@@ -21,10 +21,12 @@ _ENOUGH_BINS = 1024
 @dataclass(frozen=True, slots=True)
 class Ranges:
     """(lo, hi) of activations by tensor name: `best` in int8, as the method of calibration has it, and `whole`, from
-    the smallest to the largest value that matters, for int16, which has steps enough not to cut anything off."""
+    the smallest to the largest value that matters, for int16, which has steps enough not to cut anything off. Both hold
+    zero; `seen` are the smallest and the largest value, whatever they are."""
 
     best: Mapping[str, tuple[float, float]]
     whole: Mapping[str, tuple[float, float]]
+    seen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def of(self, wide: Collection[str]) -> dict[str, tuple[float, float]]:
         """For `wide` tensors in int16, the others in int8."""
@@ -63,7 +65,8 @@ def measure(
     if coarse:
         cut |= collect(model, tuple(coarse), inputs, clamps=coarse)
     cut = {name: cut[name] for name in names}
-    ranges = Ranges(estimate_all(cut, method), estimate_all(cut, "minmax"))
+    values = {name: (h.lo, h.hi) for name in names if (h := histograms[name]).total}
+    ranges = Ranges(estimate_all(cut, method), estimate_all(cut, "minmax"), values)
     return ranges, {name: m.mean for name, m in averages.items()}
 
 

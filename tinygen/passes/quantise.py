@@ -127,10 +127,14 @@ def range_tensors(graph: Graph) -> tuple[str, ...]:
 
 
 def choose_quants(
-    graph: Graph, ranges: Mapping[str, tuple[float, float]], wide: Collection[str] = ()
+    graph: Graph,
+    ranges: Mapping[str, tuple[float, float]],
+    wide: Collection[str] = (),
+    seen: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> dict[str, Quant]:
     """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names; `wide`: those kept in
-    int16, as `wide_tensors` gives them."""
+    int16, as `wide_tensors` gives them; `seen`: the least and the largest value of tensors that need not be able to say
+    zero where they are parts of outputs (slices.tight_quant)."""
     made = {out: node for node in graph.nodes for out in node.outputs}
     # Whatever calibration has seen, a padding value must be representable, and "true", and every row of a table.
     extra = {n.outputs[0]: [n.op.value] for n in graph.nodes if isinstance(n.op, Pad)}
@@ -147,6 +151,7 @@ def choose_quants(
     splits = slices.find(graph, ranges, wide)
     apart = {name for split in splits for name in split.moves}
     mixed = {name: where for split in splits for name, where in split.mixed.items()}
+    loose = {name for split in splits for name in slices.tables(graph, split)}
     tied = ties(graph, [n for n in graph.nodes if n.name not in apart], [g for s in splits for g in s.groups])
     chosen: dict[str, Quant] = {}
     for name, tie in tied.items():
@@ -175,6 +180,8 @@ def choose_quants(
                 highs += [hi, *extra.get(member, ())]
         # What Softmax dictates holds its own values; a Concat may put others beside them.
         own = quant_from_range(min(lows), max(highs), bits)
+        if bits == 8 and dictated is None and loose.issuperset(group) and seen.keys() >= set(group):
+            own = slices.tight_quant(min(seen[g][0] for g in group), max(seen[g][1] for g in group)) or own
         if any(_halves(port.affine, own) for n, port in zip(graph.inputs, graph.in_ports, strict=True) if n in group):
             own = Quant.per_tensor(own.s * 255 / 254, own.zero_point)
         chosen[name] = dictated if dictated is not None and _holds(dictated, min(lows), max(highs)) else own
@@ -239,14 +246,16 @@ def quantise(
     ranges: Mapping[str, tuple[float, float]],
     means: Mapping[str, Array] = MappingProxyType({}),
     wide: Collection[str] = (),
+    seen: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Graph:
     """The FIXED graph. `means`: channel means of the tensors `weighted_inputs` names, for the bias correction. `wide`:
-    activations in int16, with those `wide_tensors` adds; the rest in int8.
+    activations in int16, with those `wide_tensors` adds; the rest in int8. `seen`: as for `choose_quants`; what comes
+    of it no QDQ file can say.
 
     What int16 could not reach is said in the graph's `notes`. Raises ModelError naming the layer whose arithmetic
     cannot be held in int32.
     """
-    return _Quantiser(_exact_clamps(graph), ranges, means, wide).run()
+    return _Quantiser(_exact_clamps(graph), ranges, means, wide, seen).run()
 
 
 def _exact_clamps(graph: Graph) -> Graph:
@@ -284,9 +293,10 @@ class _Quantiser:
         ranges: Mapping[str, tuple[float, float]],
         means: Mapping[str, Array],
         asked: Collection[str],
+        seen: Mapping[str, tuple[float, float]],
     ) -> None:
         self.graph, self.ranges, self.means, self.asked = graph, ranges, means, asked
-        quants = choose_quants(graph, ranges, wide_tensors(graph, asked))
+        quants = choose_quants(graph, ranges, wide_tensors(graph, asked), seen)
         self.tensors = {
             t.name: replace(t, dtype=quants[t.name].dtype, quant=quants[t.name])
             for t in graph.tensors.values()

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array
-from tinygen.ops import Concat, Operator, Reshape, Transpose
+from tinygen.ops import Concat, Operator, Reshape, Transpose, Unary
 
 #: An output is split where that gives a part steps so many times as fine: two bits of eight. Parts nearer to each other
 #: stay together, and programs that read the output need one scale only.
@@ -78,6 +78,34 @@ def _split(graph: Graph, output: str, ranges: Mapping[str, Range] | None, wide: 
         if (pins or finer >= FINER) and (best is None or finer >= best[0]):
             best = finer, split
     return None if best is None else best[1]
+
+
+#: How much wider than what was seen a part's range is made that need not hold zero: a share on either side.
+MARGIN = 0.25
+#: Beyond, q - zero point would not be exact in a float.
+_FARTHEST = 2**20
+
+
+def tables(graph: Graph, split: Split) -> frozenset[str]:
+    """Tensors of the groups that only tables make, for nobody else: these can write any integers."""
+    found: set[str] = set()
+    for group in split.groups:
+        sources = [n for n in group if (m := graph.producer.get(n)) is None or m.name not in split.moves]
+        alone = all(r.name in split.moves for s in sources for r in graph.consumers[s])
+        made = [graph.producer[s].op for s in sources if s in graph.producer and s not in graph.outputs]
+        if alone and len(made) == len(sources) and all(isinstance(op, Unary) and op.expr != "x" for op in made):
+            found |= set(group)
+    return frozenset(found)
+
+
+def tight_quant(lo: float, hi: float) -> Quant | None:
+    """All integers for [lo, hi] and a margin, where that is far from zero: scores from 0.4 to 0.6, say. None where zero
+    belongs to it anyway. The zero point is no int8, which a table or a float helper need not mind."""
+    margin = MARGIN * (hi - lo)
+    scale = float(np.float32((hi - lo + 2 * margin) / 255))
+    if not (scale > 0 and (lo - margin > 0 or hi + margin < 0) and abs(lo - margin) < _FARTHEST * scale):
+        return None
+    return Quant.per_tensor(scale, -128 - round((lo - margin) / scale))
 
 
 def _moves(graph: Graph, output: str) -> list[Node]:
