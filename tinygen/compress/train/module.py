@@ -32,6 +32,7 @@ from tinygen.ops import (
     Extreme,
     Gather,
     LogSoftmax,
+    LogSumExp,
     Lookup,
     MaxPool,
     Mul,
@@ -403,6 +404,8 @@ def _step(graph: Graph, node: Node) -> Step:
             return _reduce_extreme(op)
         case Softmax():
             return lambda x: torch.softmax(x, -1)
+        case LogSumExp():
+            return lambda x: torch.logsumexp(x, -1, keepdim=True)
         case LogSoftmax():
             return lambda x: torch.log_softmax(x, -1)
         case ArgMax():
