@@ -46,6 +46,10 @@ class ModelError(TinygenError):
     exit_code = 2
 
 
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
 class Problem(NamedTuple):
     """One reason why a model cannot be built. `where`: a node's name, or 'input "x"', or "the file"; `operator`: of a
     node, or what else is at fault; `what` is not supported; `help`: what would help."""
@@ -61,8 +65,9 @@ class UnsupportedError(ModelError):
     problems that differ in the node alone share a row, and of many rows the rest is counted. `problems` has all."""
 
     COLUMNS = ("where", "operator", "what is not supported", "what would help")
-    MAX_ROWS = 12
+    SCREEN = (24, 80)  # lines and columns
     _NAMED = 3  # nodes named in one row
+    _LONGEST = 160  # of a cell: names in a file can have any length
 
     def __init__(self, heading: str, problems: Sequence[Problem]) -> None:
         self.heading = heading
@@ -70,21 +75,34 @@ class UnsupportedError(ModelError):
         groups: dict[tuple[str, ...], list[str]] = {}
         for where, *rest in self.problems:
             groups.setdefault(tuple(rest), []).append(where)
-        rows = [Problem(self._names(list(dict.fromkeys(names))), *rest) for rest, names in groups.items()]
-        self.rows, self.left_out = rows[: self.MAX_ROWS], rows[self.MAX_ROWS :]
+        every = [
+            Problem(
+                *(c if len(c) <= self._LONGEST else f"{c[: self._LONGEST]}..." for c in (self._names(names), *rest))
+            )
+            for rest, names in groups.items()
+        ]
+        for shown in range(min(len(every), self.SCREEN[0]), 0, -1):
+            self.rows, self.left_out = every[:shown], every[shown:]
+            lines = self._lines()
+            if sum(max(1, -(-len(line) // self.SCREEN[1])) for line in lines) <= self.SCREEN[0]:
+                break
+        super().__init__("\n".join(lines))
+
+    def _lines(self) -> list[str]:
         table = [self.COLUMNS, *self.rows]
         widths = [max(len(row[i]) for row in table) for i in range(3)]
         lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in table]
         lines.insert(1, "  ".join("-" * w for w in (*widths, len(self.COLUMNS[3]))))
-        super().__init__("\n".join([heading, "", *lines, *([self.more] if self.more else [])]))
+        return [self.heading, "", *lines, *([self.more] if self.more else [])]
 
     @property
     def more(self) -> str:
         """What is said of the rows that are not shown; nothing when all are."""
         kinds = dict.fromkeys(p.operator for p in self.left_out)
-        return f"... and {len(self.left_out)} more ({self._names(list(kinds))}); --json has all." if kinds else ""
+        return f"... and {len(self.left_out)} more ({self._names(kinds)}); --json has all." if kinds else ""
 
-    def _names(self, names: list[str]) -> str:
+    def _names(self, names: Iterable[str]) -> str:
+        names = [_cut(n, 50) for n in dict.fromkeys(names)]
         rest = len(names) - self._NAMED
         return ", ".join(names[: self._NAMED]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -436,9 +436,9 @@ UNSUPPORTED = [
         "constant",
         table=True,
     ),
-    Case("if", _model(_branches), MODEL, "/choose", "control flow", "without branches", table=True),
-    Case("loop", _model(_loop), MODEL, "/repeat", "control flow", "without branches", table=True),
-    Case("nonzero", _one("NonZero"), MODEL, "/the_NonZero", "variable length", "application", table=True),
+    Case("if", _model(_branches), MODEL, "/choose", "control flow", "constant of the file", table=True),
+    Case("loop", _model(_loop), MODEL, "/repeat", "control flow", "constant of the file", table=True),
+    Case("nonzero", _one("NonZero"), MODEL, "/the_NonZero", "variable length", "extract_model", table=True),
     Case("random", _one("RandomNormalLike"), MODEL, "/the_RandomNormalLike", "not known", "tinygen ops", table=True),
     Case("quantised_at_run_time", _model(_dynamic_quantisation), MODEL, "/codes", "dynamic", "QDQ", table=True),
     Case(

@@ -20,12 +20,11 @@ HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **LOGIC, **SHAPE, **QUANTISED
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
 #: What can be done to a published file, which nobody can export again.
-_CUT = "Cut the model before it (onnx.utils.extract_model) and do this step in the application."
+_CUT = "Cut the model there: onnx.utils.extract_model."
 _RECURRENT = ("recurrent layers come in a later version", f"Use a convolutional network, or unroll the layer. {_CUT}")
 _FLOW = (
     "control flow: which nodes run depends on the data",
-    "Where the condition hangs on an input that never changes, make that input a constant of the file; or cut out the "
-    "part you need: onnx.utils.extract_model; or export without branches.",
+    f"Make an input that decides, and never changes, a constant of the file. {_CUT}",
 )
 _DYNAMIC = (
     "dynamic quantisation: scales computed at run time",
