@@ -33,6 +33,7 @@ from tinygen.ops import Conv, ConvTranspose, Dense
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise as to_fixed
 from tinygen.passes.quantise import range_tensors
+from tinygen.workflow import Options, quantise_model
 
 F = np.float32
 
@@ -66,7 +67,7 @@ def network() -> ModelProto:
     return parse(text, opset=13, weights=weights)
 
 
-def quantise(tmp_path: Path, form: str, act: str, weight: str, per_channel: bool) -> Path:
+def quantise(tmp_path: Path, form: str, act: str, weight: str, per_channel: bool, **options: bool) -> Path:
     """onnxruntime's own static quantisation of `network`."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -81,7 +82,7 @@ def quantise(tmp_path: Path, form: str, act: str, weight: str, per_channel: bool
     source, target = save(tmp_path, network(), "float.onnx"), tmp_path / "int8.onnx"
     quantize_static(
         str(source), str(target), Reader(), quant_format=QuantFormat[form], per_channel=per_channel,
-        activation_type=QuantType[act], weight_type=QuantType[weight],
+        activation_type=QuantType[act], weight_type=QuantType[weight], extra_options=options,
     )  # fmt: skip
     return target
 
@@ -540,3 +541,34 @@ def test_fused_activation_that_is_not_known(tmp_path: Path) -> None:
     imports = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
     with pytest.raises(ModelError, match="this activation"):
         import_model(tmp_path, helper.make_model(graph, opset_imports=imports, ir_version=8))
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["DedicatedQDQPair", "AddQDQPairToWeight", "ActivationSymmetric", "QDQKeepRemovableActivations",
+     "ForceQuantizeNoInputCheck"],
+)  # fmt: skip
+def test_options_of_the_quantiser(option: str, tmp_path: Path) -> None:
+    """Every build compares the integers with the file's, and stops where they are others."""
+    path = quantise(tmp_path, "QDQ", "QInt8", "QInt8", True, **{option: True})
+    model = quantise_model(path, Options(board="nucleo_f446re"))
+    graph = model.tidy
+    makers = {o: n.op for n in graph.nodes for o in n.outputs}
+    layers = [n.outputs[0] for n in graph.nodes if isinstance(n.op, Conv | Dense)]
+    assert layers
+    assert all(graph.tensors[name].quant is not None for name in layers if makers[name] is not None)
+
+
+def test_operands_of_16_bits_but_not_weights(tmp_path: Path) -> None:
+    text = """g (float[1,4] x) => (float y) {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        kd = DequantizeLinear(k, s, z)
+        a = Mul(d, kd)
+        r = QuantizeLinear(a, s, z)
+        y = DequantizeLinear(r, s, z)
+    }"""
+    weights = qdq(0.01, 0, np.int16) | {"k": np.array([[100, -30, 7, 1]], np.int16)}
+    assert_close(import_model(tmp_path, parse(text, 21, weights, ir=10)), 0.01)
+    matrix = text.replace("Mul(d, kd)", "MatMul(d, kd)")
+    refused(tmp_path, matrix, weights | {"k": np.ones((4, 3), np.int16)}, "constants of int16", 21)

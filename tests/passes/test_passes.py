@@ -33,7 +33,7 @@ from tinygen.ops import (
     Unary,
 )
 from tinygen.ops.spatial import Window
-from tinygen.ops.unary import clamp_of, evaluate
+from tinygen.ops.unary import clamp_of, evaluate, peel
 from tinygen.passes import absorb_pins, affine, canonical, fold_scale, fuse_clamp, fuse_pad, layout
 from tinygen.passes.base import Pass, apply
 from tinygen.passes.pipeline import tidy
@@ -451,6 +451,21 @@ def test_pin_of_a_tensor_with_other_readers_stays_apart() -> None:
     g = apply(absorb_pins.PASS, pinned(None, B, outputs=("y", "h")))
     assert len(g.nodes) == 3
     assert g.tensors["h"].quant is None
+
+
+def test_peel() -> None:
+    inner = ("Max", "x", ("Mul", "x", 0.1))
+    for expr, bounds in (
+        (("Min", ("Max", inner, -1.0), 2.0), (-1.0, 2.0)),
+        (("Max", ("Min", inner, 2.0), -1.0), (-1.0, 2.0)),
+        (("Max", ("Min", inner, -3.0), -1.0), (-1.0, -1.0)),
+        (inner, (-math.inf, math.inf)),
+    ):
+        found, ends = peel(expr)
+        x = np.linspace(-20.0, 20.0, 101)
+        assert found == inner
+        assert ends == bounds
+        assert np.array_equal(np.clip(evaluate(found, x), *ends), evaluate(expr, x))
 
 
 def test_operator_with_a_scale_of_its_own_keeps_it() -> None:

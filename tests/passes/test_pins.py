@@ -18,7 +18,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Add, MaxPool, Operator, Reshape, Slice, Transpose, Unary
 from tinygen.ops.spatial import Window
 from tinygen.ops.unary import clip_expr
-from tinygen.passes import pins
+from tinygen.passes import absorb_pins, pins
 from tinygen.passes.base import Pass, Promise, apply, drop_dead
 from tinygen.passes.pipeline import TIDY, tidy
 
@@ -185,3 +185,22 @@ def test_moves_carry_no_pin() -> None:
     assert g.tensors["t0"].quant is None
     pins.check(before, g, "settle")
     assert pins.settle(g) is g
+
+
+def test_one_pin_for_every_reader() -> None:
+    """A value that is quantised for each of its readers, always alike, is quantised once."""
+
+    def twice(second: Quant) -> Graph:
+        before = chain((SIN, None), (Unary("x", "requantise"), A), (TANH, None), read_twice=None)
+        other = Tensor("other", before.tensors["t0"].shape, quant=second)
+        total = Tensor("sum", other.shape)
+        step = Node("q2", Unary("x", "requantise"), ("t0",), ("other",), ("/q2",))
+        add = Node("add", Add(), ("t2", "other"), ("sum",), ("/add",))
+        return before.with_(nodes=(*before.nodes, step, add), tensors=(other, total), outputs=("sum",))
+
+    g = apply(absorb_pins.PASS, twice(A2))
+    assert [type(n.op) for n in g.nodes] == [Unary, Unary, Add]
+    assert g.tensors["t0"].quant == A
+    kept = apply(absorb_pins.PASS, twice(B))
+    assert kept.tensors["t0"].quant is None
+    assert len(kept.nodes) == 5

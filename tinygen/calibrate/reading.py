@@ -991,8 +991,21 @@ class Reading:
         out = n.proto.output[0]
         if not x.live:
             return [_Value(found.codes, False)]
-        run.rounded[out] = found
+        run.rounded[out] = self._again(out, found, run)
         return [_Value(given.get(out, found.codes), True)]
+
+    def _again(self, out: str, found: Rounded, run: Run) -> Rounded:
+        """Integers rounded to the same scale once more (a Relu between): as near to a tie as they were before."""
+        p = self.points.get(out)
+        if p is None or p.steps or len(p.sources) != 1:
+            return found
+        before = self.points[next(iter(p.sources))]
+        r = run.rounded.get(before.value)
+        alike = (before.scale, before.zero_point, before.kind) == (p.scale, p.zero_point, p.kind)
+        if r is None or not alike or r.codes.shape != found.codes.shape:
+            return found
+        near = np.abs(found.codes.astype(np.int32) - r.codes) <= 1
+        return Rounded(found.codes, np.where(near, np.minimum(found.distance, r.distance), found.distance))
 
     def _clamped(self, n: _Node, y: _Value, run: Run, given: Mapping[str, Array]) -> list[_Value]:
         """Integers after a clamp: where it left them alone, as near to a tie as before."""

@@ -133,7 +133,8 @@ def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known
     a = value.array
     z = n.array(2, "the zero point").reshape(-1).astype(np.int64) if n.has(2) else np.zeros(1, np.int64)
     kind = a.dtype.name
-    if kind not in ("int8", "uint8", "int32", *_FEW_BITS):
+    vector = a.size == max(a.shape, default=1)  # a bias or another operand; weights of 16 bits would be rounded
+    if kind not in ("int8", "uint8", "int32", *_FEW_BITS) and not (kind in ("int16", "uint16") and vector):
         raise Unsupported(f"constants of {kind}", "Quantise weights to int8, uint8, int4 or uint4.")
     if len(scales) == 1 and z.size == 1:
         axis, shape = None, (1,) * a.ndim
@@ -146,7 +147,7 @@ def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known
     s = np.array(scales, np.float32).reshape(shape if len(scales) > 1 else (1,) * a.ndim)
     zs = z.reshape(shape if z.size > 1 else (1,) * a.ndim)
     real = (a.astype(np.int64) - zs).astype(np.float32) * s
-    if kind == "int32":
+    if kind in ("int32", "int16", "uint16"):
         return Known(real, value.name)
     # Zero points matter to operands, which have one; weights are known by their scales (frontend/weights.py).
     zero = 0 if kind in _FEW_BITS else int(z[0]) - (128 if kind == "uint8" else 0)

@@ -202,6 +202,21 @@ def clamp_of(expr: Expr) -> tuple[float, float] | None:
     return pick(below[0], edge), pick(below[1], edge)
 
 
+def peel(expr: Expr) -> tuple[Expr, tuple[float, float]]:
+    """(inner, (lo, hi)): a function as the clamp of another, the outermost Max and Min with numbers taken off."""
+    lo, hi = -math.inf, math.inf
+    while isinstance(expr, tuple) and expr[0] in ("Max", "Min") and len(expr) == 3:
+        numbers = [float(e) for e in expr[1:] if isinstance(e, int | float)]
+        if len(numbers) != 1:
+            break
+        if expr[0] == "Max":
+            lo = max(lo, min(numbers[0], hi))
+        else:
+            hi = min(hi, max(numbers[0], lo))
+        expr = next(e for e in expr[1:] if not isinstance(e, int | float))
+    return expr, (lo, hi)
+
+
 def keeps_grid(lo: float, hi: float, q: Quant) -> bool:
     """Does clamping to [lo, hi] map values on the grid of `q` to values on it, so that it may be done before rounding
     as well as behind it?"""

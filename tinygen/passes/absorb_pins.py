@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinygen.ir.types import Graph, Node
+from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.ops import Unary
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
@@ -24,7 +24,7 @@ def _step(graph: Draft, node: Node) -> bool:
     if y.quant in (None, x.quant) and y.name not in graph.outputs:
         return graph.bypass(node, x.name)
     if graph.sole_consumer(x.name) is None:
-        return False
+        return x.quant is None and _alike(graph, x, y)
     producer = graph.producer.get(x.name)
     if producer is None:
         if x.quant is None and y.name not in graph.outputs:
@@ -38,6 +38,18 @@ def _step(graph: Draft, node: Node) -> bool:
         merged = replace(producer, outputs=(y.name,), origin=merge_origin(producer, node))
         return graph.replace({producer.name: (merged,), node.name: ()}, (replace(y, quant=quant),))
     return False
+
+
+def _alike(graph: Draft, x: Tensor, y: Tensor) -> bool:
+    """Requantise nodes of one pin for every reader (DedicatedQDQPair of onnxruntime's quantiser): x is pinned."""
+    readers = graph.readers(x.name)
+    results = [graph.outs(n)[0] for n in readers if isinstance(n.op, Unary) and n.op.expr == "x"]
+    outside = x.name in graph.outputs or any(t.name in graph.outputs for t in results)
+    if y.quant is None or outside or len(results) < len(readers) or any(t.quant != y.quant for t in results):
+        return False
+    for n in readers:
+        graph.bypass(n, x.name)
+    return graph.replace({}, (replace(x, quant=y.quant),))
 
 
 _absorb = until_stable(_step)

@@ -70,10 +70,11 @@ class _Trace:
 def _trace(graph: Graph) -> _Trace:
     values: list[_Value] = []
     reach: dict[str, frozenset[object]] = {}
+    same: dict[tuple[str, Quant], int] = {}  # a tensor rounded to a grid: twice is once
     #: The grid a tensor's values are on, and the pinned value they are picked from (None: from several).
     grid: dict[str, tuple[Quant, int | None]] = {}
 
-    def enter(t: Tensor, needs: frozenset[object], on: tuple[Quant, int | None] | None) -> None:
+    def enter(t: Tensor, needs: frozenset[object], on: tuple[Quant, int | None] | None, of: str = "") -> None:
         reach[t.name] = needs
         if on is not None:
             grid[t.name] = on
@@ -84,9 +85,15 @@ def _trace(graph: Graph) -> _Trace:
             if on[1] is not None:
                 values[on[1]].names.add(q.pin)
             return
-        values.append(_Value(q, needs, {q.pin}))
-        grid[t.name] = (q, len(values) - 1)
-        reach[t.name] = frozenset([len(values) - 1])
+        number = same.get((of, q)) if of else None
+        if number is None:
+            number = len(values)
+            values.append(_Value(q, needs, set()))
+            if of:
+                same[of, q] = number
+        values[number].names.add(q.pin)
+        grid[t.name] = (q, number)
+        reach[t.name] = frozenset([number])
 
     for name, port in zip(graph.inputs, graph.in_ports, strict=True):
         enter(graph.tensors[name], frozenset([f'input "{port.name}"']), None)
@@ -102,8 +109,9 @@ def _trace(graph: Graph) -> _Trace:
         first = grids[0] if grids and len(ins) == len(node.inputs) else None
         if first is not None and all(g is not None and g[0] == first[0] for g in grids) and _picks(node, first[0]):
             on = first if len({g[1] for g in grids if g is not None}) == 1 else (first[0], None)
+        rounds = isinstance(node.op, Unary) and node.op.expr == "x"
         for t in graph.outs(node):
-            enter(t, needs, on)
+            enter(t, needs, on, node.inputs[0] if rounds else "")
     outputs = {p.name: reach[n] for n, p in zip(graph.outputs, graph.out_ports, strict=True)}
     return _Trace(
         values, outputs, _ends(graph, {n: g[1] for n, g in grid.items() if graph.tensors[n].quant is not None})

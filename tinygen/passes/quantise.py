@@ -24,7 +24,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Lookup, Mul, Operator, Pad, Requantise, Softmax, Unary
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
-from tinygen.ops.unary import clamp_of
+from tinygen.ops.unary import peel
 from tinygen.passes import rounding, slices
 from tinygen.passes.base import fresh, replace_nodes
 
@@ -265,12 +265,21 @@ def _exact_clamps(graph: Graph) -> Graph:
     more: list[Tensor] = []
     for node in graph.nodes:
         x, y = graph.ins(node)[0], graph.outs(node)[0]
-        bounds = clamp_of(node.op.expr) if isinstance(node.op, Unary) and node.op.expr != "x" else None
-        if bounds is None or y.quant is None or y.quant.bits != 16 or x.quant not in (None, y.quant):
+        if not isinstance(node.op, Unary) or y.quant is None or y.quant.bits != 16:
+            continue
+        inner, bounds = peel(node.op.expr)
+        if inner == "x" and x.quant not in (None, y.quant):
             continue
         steps = [(largest, edge) for largest, edge in zip((True, False), bounds, strict=True) if math.isfinite(edge)]
+        if not steps:
+            continue
         nodes = []
         source = x.name
+        if inner != "x":
+            source = fresh(graph, f"{y.name}_open")
+            more.append(Tensor(source, y.shape, quant=y.quant))
+            first = replace(node, name=fresh(graph, f"{node.name}_open"), op=replace(node.op, expr=inner))
+            nodes.append(replace(first, outputs=(source,)))
         for k, (largest, edge) in enumerate(steps):
             name = fresh(graph, f"{node.name}_{'max' if largest else 'min'}")
             limit = Tensor.constant(f"{name}_limit", np.array([edge], np.float32))
