@@ -38,7 +38,9 @@ def measure(stem: str, bits: str) -> dict[str, Any]:
         data = None
     samples = None if data is None else Samples((data.calib[0],), None, "", "")
     with tempfile.TemporaryDirectory() as folder:
-        built = flow.build(path, Path(folder) / "out", flow.Options(BOARD, samples, activations=bits))
+        built = flow.build(
+            path, Path(folder) / "out", flow.Options(BOARD, samples, activations=bits, test=samples, accept_loss=True)
+        )
         counts = profile_folder(Path(folder) / "out").total
     assert built.sizes is not None
     s = built.sizes

@@ -62,7 +62,8 @@ def row(path: Path) -> dict[str, Any]:
     data = dataset_for(path.stem)
     mlperf = family(path.stem) in MLPERF
     cores = ("native", *VERIFY_CORES) if mlperf else ("native", "cortex-m4")
-    options = flow.Options("", calibration_samples(data.calib[0]), verify_cores=cores)
+    judges = replace(calibration_samples(data.test[0]), labels=data.labels)
+    options = flow.Options("", calibration_samples(data.calib[0]), verify_cores=cores, test=judges, accept_loss=True)
     with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
         built = build_first_fit(path, options, Path(folder) / "out")
     (real,), (ints,) = flow.run_both(built.model, data.test)
