@@ -116,6 +116,11 @@ def test_what_a_child_says_last_is_heard(tmp_path: Path) -> None:
     assert sh("(sleep 0.3; echo late) & echo first", tmp_path).stdout == "first\nlate\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
+def test_nothing_computes_for_ever_if_we_are_killed(tmp_path: Path) -> None:
+    assert sh("sleep 0.5; ulimit -t", tmp_path, 30.0).stdout == "250\n"
+
+
 def test_no_such_program(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="no-such-program cannot be started"):
         run(("no-such-program",), tmp_path, 1.0)

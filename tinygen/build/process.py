@@ -4,7 +4,9 @@ never stop talking.
 
 from __future__ import annotations
 
+import math
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -107,7 +109,19 @@ def run(
         if group is not None:
             group.add(process)
             stack.callback(group.discard, process)
-        return _Listener(process, Path(command[0]).name, doing, SETTINGS.limit or timeout).result()
+        limit = SETTINGS.limit or timeout
+        _limit_cpu(process, limit)
+        return _Listener(process, Path(command[0]).name, doing, limit).result()
+
+
+def _limit_cpu(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Should we be killed ourselves, an emulator that computes for ever ends too, after some threads' worth of it."""
+    if hasattr(resource, "prlimit"):  # Linux
+        with suppress(OSError, ValueError, OverflowError):  # it has ended already, or that is for ever
+            most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            wanted = 10 + math.ceil(8 * seconds)
+            if most == resource.RLIM_INFINITY or wanted < most:
+                resource.prlimit(process.pid, resource.RLIMIT_CPU, (wanted, wanted))
 
 
 class _Listener:

@@ -28,7 +28,7 @@ from tinygen.fit.page import BoardResult, FitResult, budget_text
 from tinygen.fit.points import Candidate, candidates
 from tinygen.fit.run import Effort, Places, default_storage, fit_json
 from tinygen.fit.run import fit as run_fit
-from tinygen.fit.search import Failure, Job, Record
+from tinygen.fit.search import Failure, Job, Record, without_password
 from tinygen.fit.single import SPLIT_SEED, Figures, Outcome, run
 from tinygen.plan.choose import MODES
 from tinygen.targets.board import load_board
@@ -236,7 +236,7 @@ def fit(
     effort = Effort(trials, seconds, jobs, points, final_epochs, enough_steps=epochs is None)
     with Bars() as bars:
         watch = FitWatch(job, bars)
-        stop.say(f"the trials so far are kept on {places.storage}; go on with --resume.")
+        stop.say(f"the trials so far are kept on {without_password(places.storage)}; go on with --resume.")
         result = run_fit(
             job, effort, places, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume, force=force,
             progress=bars, watch=watch, tell=notes,

@@ -140,12 +140,12 @@ def storage_errors(url: str) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as e:
         why = str(e).splitlines()[0][:200]
         raise OutputError(
-            f"storage {_without_password(url)}: {why}. Give --storage sqlite:///FILE in a folder that exists, or the "
+            f"storage {without_password(url)}: {why}. Give --storage sqlite:///FILE in a folder that exists, or the "
             "URL of a database that this computer reaches (its driver installed)."
         ) from e
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     head, at, tail = url.rpartition("@")
     return f"{head.rpartition(':')[0]}:...@{tail}" if at and head.count(":") > 1 else url
 
