@@ -158,6 +158,17 @@ def test_what_stays_a_layer() -> None:
         assert refused(make).in_ports[0].affine is None
 
 
+def test_long_chains_come_to_rest() -> None:
+    """Offsets and reshapes in turn, hundreds of them: each would pass all reshapes before it."""
+    n = Net(16)
+    x, shapes = n.input("x", 1, 2, 3), [n.const(s, "int64") for s in ([1, 3, 2], [1, 2, 3])]
+    for i in range(300):
+        x = n.op("Reshape", n.op("Add", x, n.const(0.01)), shapes[i % 2])
+    before = read(n.model(n.op("Relu", x)))
+    after = tidy(before)
+    assert_same(before, after, 2e-5)
+
+
 def fixed_of(model: ModelProto) -> Graph:
     graph = tidy(read(model))
     return calibrate(graph, synthetic(graph.in_ports, 8, seed=0), "minmax")[0]

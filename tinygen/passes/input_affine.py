@@ -26,6 +26,9 @@ from tinygen.passes.draft import Draft
 
 #: Gains beyond come from a broken model, and a division by their like may leave the normal float32.
 _LARGEST_GAIN = 2.0**60
+#: So many moves at most lie between an input and a normalisation: one at the end of a chain of a thousand is none, and
+#: each change of places takes its time.
+_MOST_MOVES = 8
 
 
 def _constant(graph: Draft, node: Node) -> tuple[Array, int] | None:
@@ -223,7 +226,11 @@ def _leads_to_input(graph: Draft, name: str) -> bool:
     while name not in graph.inputs:
         above = graph.producer[name]
         sources = [i for i in above.inputs if graph.tensors[i].const is None]
-        if len(sources) != 1 or not isinstance(above.op, Transpose | Reshape | Slice | Pad | Concat):
+        if (
+            len(passed) > _MOST_MOVES
+            or len(sources) != 1
+            or not isinstance(above.op, Transpose | Reshape | Slice | Pad | Concat)
+        ):
             return False
         (name,) = sources
         passed.append(name)

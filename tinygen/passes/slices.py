@@ -20,6 +20,9 @@ from tinygen.ops import Concat, Operator, Reshape, Transpose, Unary
 #: stay together, and programs that read the output need one scale only.
 FINER = 4.0
 
+#: Elements of an output that is looked through; no board has memory for one larger.
+_LARGEST = 2**24
+
 Range = tuple[float, float]
 
 
@@ -47,7 +50,9 @@ def _split(graph: Graph, output: str, ranges: Mapping[str, Range] | None, wide: 
         return None
     made = [o for n in moves for o in n.outputs]
     sources = tuple(dict.fromkeys(i for n in moves for i in n.inputs if i not in made))
-    if any(graph.tensors[s].const is not None for s in sources):
+    if len(sources) < 2 or any(graph.tensors[s].const is not None for s in sources):
+        return None
+    if graph.tensors[output].size > _LARGEST:
         return None
     if any((q := graph.tensors[name].quant) is not None and not q.zero_points for name in made):
         return None  # the model asks for one scale
