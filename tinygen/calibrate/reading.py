@@ -953,7 +953,7 @@ class Reading:
             ins = [values[i] if i else None for i in n.proto.input]
             try:
                 results = self._node(k, n, ins, run, given or {})
-            except (Unreadable, ModelError, KeyError, ValueError, IndexError) as e:
+            except (Unreadable, ModelError, LookupError, ValueError, TypeError) as e:
                 raise Unreadable(f'{n.op} "{n.name}": {e}') from e
             values.update(zip(n.proto.output, results, strict=False))
             for i in n.proto.input:

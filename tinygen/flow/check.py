@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
@@ -112,7 +112,7 @@ NOT_CHECKED = ImportCheck("nothing")
 def check_import(imported: Imported, graph: Graph, fixed: Graph, samples: Samples, *, synthetic: bool) -> ImportCheck:
     """Raise VerifyError when the tidied network, or the FIXED graph of a pre-quantised model, does not compute what the
     ONNX file computes. `fixed`: not simplified. `synthetic`: no data were given."""
-    if imported.quantised:
+    if imported.quantised and Reading(imported.original).points:
         return check_quantised(imported, fixed, samples, synthetic=synthetic)
     return check_float(imported, graph, samples)
 
@@ -196,6 +196,13 @@ def check_quantised(imported: Imported, fixed: Graph, samples: Samples, *, synth
         comparison.compare(part, run, given)
     check = ImportCheck("quantised", count, comparison.layers, comparison.missing, runtime, tuple(dict.fromkeys(notes)))
     verdict(check)
+    free = sum(not r.held for r in check.layers)
+    if free:
+        said = (
+            f"import check: {free} of {len(check.layers)} layers are not held to one step: the file leaves "
+            "their weights, or values before them, in float, or has 16 bits"
+        )
+        check = replace(check, notes=(*check.notes, said))
     return check
 
 
