@@ -215,7 +215,7 @@ def corrected(graph: Graph, before: Mapping[str, Array], means: Mapping[str, Arr
     for node in layers(graph):
         w = graph.tensors[node.inputs[1]].array
         error = before[node.name].astype(np.float64) - w
-        if not error.any():
+        if not error.any() or node.inputs[0] not in means:  # no means for weights that were given quantised
             continue
         mean = means[node.inputs[0]]
         if isinstance(node.op, Conv):
