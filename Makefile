@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 DIGITS := examples/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools venv lint models bench renew-benchmarks random sweep quantised compilers kills clean distclean
+.PHONY: help demo test tools venv lint accuracy models bench renew-benchmarks random sweep quantised compilers kills clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ $(STAMP): pyproject.toml setup.py
 
 lint: venv ## ruff and mypy
 	@status=0; $(VENV)/bin/ruff check . || status=1; $(VENV)/bin/mypy || status=1; exit $$status
+
+accuracy: venv ## the verdict on every model of ../shared/models, as a table
+	$(VENV)/bin/python -m benchmarks.accuracy
 
 models: venv ## build and verify every model of ../shared/models, as a table
 	$(VENV)/bin/python -m benchmarks.models

@@ -102,7 +102,8 @@ def build_table(built: Built) -> Table:
     s, board, verdict = built.sizes, built.board, built.verdict
     flash = flash_bytes(built)
     if verdict is None:
-        t.add_row("accuracy", "unknown", "no data: give --data with real samples")
+        why = "no data: give --data with real samples" if built.model.synthetic else "not judged, see the notes"
+        t.add_row("accuracy", "unknown", why)
     else:
         t.add_row("accuracy", verdict.grade.name.lower(), f"{verdict}")
         if verdict.damage is not None:

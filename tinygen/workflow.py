@@ -306,9 +306,13 @@ def judged(
         return model, None, made_up_notes(model)
     wide = asked_wide(model.tidy, options.activations)
     terms = judge.Terms(options.method, wide, options.repair, options.accept_loss, options.gates)
-    found = judge.judged(
-        model.imported, model.tidy, model.fixed, model.layers, model.samples, model.held, terms, progress
-    )
+    try:
+        found = judge.judged(
+            model.imported, model.tidy, model.fixed, model.layers, model.samples, model.held, terms, progress
+        )
+    except judge.NoReferenceError as e:
+        check_accuracy(options.gates, None)
+        return model, None, (f"not judged: {e}",)
     if found.repaired is not None:
         simple = apply(simplify.PASS, found.repaired)
         model = replace(model, fixed=simple, layers=found.layers, before=simplify.size_of(found.repaired))

@@ -11,14 +11,17 @@ import pytest
 
 from tests.cli.support import ok, tinygen
 from tests.compress.float_nets import chain
+from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import jackknife, right_answers
-from tinygen.errors import DataError
+from tinygen.compress.finish import finish
+from tinygen.compress.network import Network
+from tinygen.errors import DataError, ModelError
 from tinygen.flow.gates import Gates, Use, check_accuracy, check_use
 from tinygen.flow.judge import hold_back, unseen
 from tinygen.flow.measures import Figure, Grade, Limits, figures, parts_of
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage
-from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.frontend.onnx_writer import to_onnx, to_qdq
 from tinygen.ir.types import Const, Graph, Node, Port, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Concat, Conv, Dense, Reshape, Softmax
@@ -341,3 +344,22 @@ def test_made_up_inputs_give_no_verdict(tmp_path: Path) -> None:
     assert "unknown" in said.out
     assert "Noisiest layer" not in said.out
     assert json.loads((tmp_path / "out" / "certificate.json").read_text())["accuracy"] is None
+
+
+def test_a_file_that_onnxruntime_does_not_run_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = dense(4, 3)
+    pinned = finish(Network(graph), samples(noise(20, 1, 4)))
+    (tmp_path / "q.onnx").write_bytes(to_qdq(pinned))
+    np.savez(tmp_path / "data.npz", x=noise(20, 1, 4))
+    options = flow.Options("nucleo_f446re", tmp_path / "data.npz", verify_cores=())
+    built = flow.build(tmp_path / "q.onnx", tmp_path / "out", options)
+    assert built.verdict is not None
+    assert (built.verdict.reference, built.verdict.grade) == ("onnxruntime", Grade.KEEPS)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelError("no kernel")
+
+    monkeypatch.setattr("tinygen.flow.judge.FloatModel", refuse)
+    built = flow.build(tmp_path / "q.onnx", tmp_path / "out2", options)
+    assert built.verdict is None
+    assert any("does not run the file" in note for note in built.notes)

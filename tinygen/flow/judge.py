@@ -18,7 +18,7 @@ from tinygen.compress.finish import finish
 from tinygen.compress.network import Network, layers
 from tinygen.compress.repair import repair
 from tinygen.compress.split import LEAST, VALIDATION, split
-from tinygen.errors import AccuracyError, TinygenError
+from tinygen.errors import AccuracyError, ModelError, TinygenError
 from tinygen.flow.gates import Gates, check_accuracy
 from tinygen.flow.measures import Grade, figures
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, precision
@@ -171,9 +171,13 @@ def run_float(_: Imported, graph: Graph, inputs: Sequence[Array], progress: Prog
     ]
 
 
+class NoReferenceError(ModelError):
+    """onnxruntime does not run a pre-quantised file, so there is nothing to compare with."""
+
+
 def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progress: Progress) -> list[Array]:
-    """Outputs of the file itself by onnxruntime, rounding where it says; integers at its edges become real numbers."""
-    session = FloatModel(imported.original, as_written=True)
+    """Outputs of the file itself by onnxruntime, rounding where it says; integers at its edges become real numbers.
+    NoReferenceError where onnxruntime does not run it."""
     own = imported.graph
 
     def centre(kind: str) -> int:
@@ -198,7 +202,11 @@ def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progres
         port.name: codes(x, tensors[n], kind, port)
         for port, n, kind, x in zip(graph.in_ports, own.inputs, kinds[0], inputs, strict=True)
     }
-    found = session.run_many([fed[n] for n in session.input_names], lambda d, t: progress("onnxruntime", d, t))
+    try:
+        session = FloatModel(imported.original, as_written=True)
+        found = session.run_many([fed[n] for n in session.input_names], lambda d, t: progress("onnxruntime", d, t))
+    except ModelError as e:
+        raise NoReferenceError(f"onnxruntime does not run the file to compare with ({e})") from e
     by_name = dict(zip(session.output_names, found, strict=True))
     return [
         real(by_name[port.name], tensors[n], kind, port)
