@@ -62,7 +62,7 @@ def main() -> int:
             start(i)
         began = time.monotonic()
         outcomes: list[Outcome] = []
-        step = 200 * args.jobs
+        step = 50 * args.jobs
         for first in range(args.first, args.first + args.cases, step):
             if time.monotonic() - began > args.minutes * 60:
                 break

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnxruntime as ort
+from onnx import ModelProto
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from tinygen.errors import ModelError
@@ -77,6 +78,10 @@ def _failure(action: str, error: Exception) -> ModelError:
     )
 
 
+#: Nodes of a model that onnxruntime optimises.
+MOST_OPTIMISED = 3000
+
+
 class FloatModel:
     """An ONNX model with a fixed batch of 1; one thread, so that every run gives the same bits. `as_written`: without
     onnxruntime's optimisations, so that every QuantizeLinear rounds where the file says."""
@@ -89,6 +94,9 @@ class FloatModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.use_deterministic_compute = True
+        # Of thousands of nodes its optimisations take longer than they save, and more than in proportion.
+        if len(ModelProto.FromString(onnx_bytes).graph.node) > MOST_OPTIMISED:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(
                 onnx_bytes, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
