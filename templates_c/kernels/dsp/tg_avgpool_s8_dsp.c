@@ -55,7 +55,7 @@ TG_SHARED void tg_avgpool_s8_dsp(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x
             const tg_taps_t kx = tg_taps_inside(ix, cfg->in_w, cfg->k_w, cfg->dil_w);
             const int32_t origin = (((iy * cfg->in_w) + ix) * channels) + (ky.first * part.row_step);
             const int32_t valid = (kx.end - kx.first) * (ky.end - ky.first);
-            const int32_t even = ((cfg->even != 0U) && (cfg->m_step != 0U)) ? valid : cfg->even;
+            const int32_t even = ((cfg->even != 0U) && (cfg->m_step != 0U)) ? valid : (int32_t)cfg->even;
             const int32_t multiplier = m[(valid > 0) ? ((valid - 1) * cfg->m_step) : 0];
             part.rows = ky.end - ky.first;
             part.taps = kx.end - kx.first;

@@ -17,7 +17,7 @@ TG_SHARED void tg_avgpool_s8(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x, co
             const int32_t origin = ((iy * cfg->in_w) + ix) * channels;
             const int32_t taps = kx.end - kx.first;
             const int32_t valid = taps * (ky.end - ky.first);
-            const int32_t divisor = (cfg->m_step != 0U) ? valid : cfg->even;
+            const int32_t divisor = (cfg->m_step != 0U) ? valid : (int32_t)cfg->even;
             const int32_t multiplier = m[(valid > 0) ? ((valid - 1) * cfg->m_step) : 0];
             for (int32_t c = 0; c < channels; ++c) {
                 int32_t acc = -(valid * cfg->in_zp);

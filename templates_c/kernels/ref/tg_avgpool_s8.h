@@ -29,8 +29,7 @@ typedef struct {
     int16_t out_zp;
     uint16_t shift;  /**< 1..62 */
     uint16_t m_step; /**< 1: one multiplier for each number of taps; 0: one for all */
-    uint16_t even;   /**< taps of the divisor (with m_step: any but 0), where x and y share a scale: halves go to even;
-                          else 0 */
+    uint32_t even;   /**< x and y share a scale, halves go to even: the divisor (with m_step: any); else 0 */
 } tg_avgpool_s8_cfg_t;
 
 /**
