@@ -332,3 +332,12 @@ def test_a_constant_of_a_terabyte_is_not_made(tmp_path: Path) -> None:
     text = "g (float[1,4] x) => (float y) { c = ConstantOfShape(s) r = ReduceSum(c) y = Add(x, r) }"
     found = message(save(tmp_path, parse(text, weights={"s": np.array([2**20, 2**20])})))
     assert "1,099,511,627,776 elements" in found
+
+
+def test_nodes_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    text = "g (float[1,4] x) => (float y) { a = Sigmoid(x) b = Exp(a) c = Tanh(b) y = Exp(c) }"
+    model = parse(text)
+    for n, name in zip(model.graph.node, ("n", "n", "n_2", "n"), strict=True):
+        n.name = name
+    graph = import_model(tmp_path, model).graph
+    assert [n.origin for n in graph.nodes] == [("n",), ("n_3",), ("n_2",), ("n_4",)]

@@ -8,6 +8,7 @@ quantised.py). All refusals are collected and raised together, before any other 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -229,7 +230,22 @@ def _prepare(
         check_nodes(path, model)
         constants_to_initialisers(path, model.graph)
         notes += _evaluation_mode(model)
+    _name_apart(model)
     return _infer(model), notes, problems
+
+
+def _name_apart(model: ModelProto) -> None:
+    """Nodes of one name get a number: what is said of a node, or held against it, is said of one."""
+    taken = {n.name for n in model.graph.node}
+    seen: set[str] = set()
+    last: Counter[str] = Counter()
+    for n in model.graph.node:
+        stem = name = n.name
+        while stem and (name in seen or (name in taken and name != stem)):
+            last[stem] += 1
+            name = f"{stem}_{last[stem] + 1}"
+        n.name = name
+        seen.add(name)
 
 
 #: Values that shape inference may propagate: it takes a hundred bytes for each.
