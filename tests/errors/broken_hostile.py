@@ -340,7 +340,23 @@ def _sparse_file(p: Place) -> Command:
     return p.build(path)
 
 
+def _reference() -> ModelProto:
+    """An attribute that is a parameter, outside of a function."""
+    model = m.one("Elu", alpha=1.0)
+    model.graph.node[0].attribute[0].ref_attr_name = "alpha"
+    return model
+
+
+def _version(number: int) -> ModelProto:
+    model = m.dense()
+    model.opset_import.append(helper.make_opsetid("other", number))
+    return model
+
+
 FILES = [
+    Case("reference_to_nothing", _model(_reference), MODEL, "/the_Elu", '"alpha" refers to one', "export it again"),
+    Case("version_beyond", _model(lambda: _version(1 << 40)), MODEL, '"other"', str(1 << 40), "export it again"),
+    Case("version_negative", _model(lambda: _version(-1)), MODEL, '"other"', "version -1", "export it again"),
     Case("model_pipe", lambda p: p.build(_fifo(p, "net.onnx")), MODEL, "net.onnx", "no regular file", "Give the path"),
     Case("model_200_mib", _sparse_file, MODEL, "big.onnx", "209,715,200 bytes", "smaller network"),
     Case("constant_without_value", _model(lambda: _of([helper.make_node("Constant", [], ["w"]), _product("w")])), MODEL,
