@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.random.net import Array, session
 from tinygen.frontend.onnx_writer import to_onnx
-from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
+from tinygen.ir.types import DType, Graph, Node, Port, Stage, Tensor
 from tinygen.ops import (
     Add,
     ArgMax,
@@ -31,7 +31,7 @@ from tinygen.ops import (
     Softmax,
     Unary,
 )
-from tinygen.ops.base import need_quant
+from tinygen.ops.base import int_range, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import Expr, evaluate
 
@@ -121,13 +121,13 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         return 0.5 + 255 * int(np.prod(op.window.kernel)) * MULTIPLIER_ERROR / 2.0**op.shift
     if isinstance(op, ReduceSum):
         return 0.5 + 255 * op.outer_n_inner(ins[0])[1] * MULTIPLIER_ERROR / 2.0**op.shift + 2.0**-18 * top / s_y
-    if isinstance(op, Softmax):
-        # Every exponential is off by half of 1/65535, and so is their sum, n times.
-        return 0.5 + 256 * 0.5 * (1 + ins[0].shape[-1]) / 65535
-    if isinstance(op, LogSoftmax | LogSumExp):
-        # The same for the sum; 64 pieces of log2, rounded to Q16; two multipliers.
-        n = ins[0].shape[-1]
-        return 0.5 + (0.5 * n / 65535 + 1e-4) / s_y + 0.01
+    if isinstance(op, Softmax | LogSoftmax | LogSumExp):
+        # Every exponential is off by half of 1/65535 (int16: 4.5 of 1/65536), and so is their sum, n times.
+        n, each = ins[0].shape[-1], (4.5 if fixed.tensors[made.inputs[0]].dtype is DType.INT16 else 0.5) / 65535
+        if isinstance(op, Softmax):
+            return 0.5 + each * (1 + n) / s_y
+        # 64 pieces of log2, rounded to Q16; two multipliers.
+        return 0.5 + (each * n + 1e-4) / s_y + 0.01
     if isinstance(op, Unary | Pad) or (isinstance(op, Resize) and op.linear):
         return 0.5
     # Integers that only move or compare are exact, but a constant among them was rounded.
@@ -170,7 +170,7 @@ def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list
                 continue
             want = evaluate(node.op.expr, actual[node.name][0])
         with np.errstate(all="ignore"):
-            ideal = np.clip(want / s_y + z_y, -128, 127)
+            ideal = np.clip(want / s_y + z_y, *int_range(out))
         bound = layer_bound(node, tidy, own, fixed, actual[node.name], out)
         if isinstance(node.op, ArgMax):
             bound = 0.0

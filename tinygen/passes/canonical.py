@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import AvgPool, Conv, Dense, ReduceSum, Reshape
+from tinygen.ops import AvgPool, Conv, Dense, Lookup, ReduceSum, Reshape, Unary
+from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 
@@ -58,11 +61,31 @@ def _conv(graph: Draft, node: Node) -> bool:
     )
 
 
+def _lookup(graph: Draft, node: Node) -> bool:
+    """A function in front of a look-up that picks no other row for any integer of its pinned input (a QDQ file rounds
+    and cuts indices off before it casts them)."""
+    before = graph.producer.get(node.inputs[0])
+    t = graph.tensors[node.inputs[0]]
+    if before is None or not isinstance(before.op, Unary) or t.quant is not None:
+        return False
+    x, last = graph.ins(before)[0], graph.ins(node)[1].shape[0] - 1
+    if x.quant is None or x.quant.bits != 8:
+        return False
+    real = x.quant.s * (np.arange(x.quant.low, x.quant.high + 1) - x.quant.zero_point)
+    picked, own = (np.clip(np.rint(v), 0, last) for v in (evaluate(before.op.expr, real), real))
+    if not np.array_equal(picked, own):
+        return False
+    merged = replace(node, inputs=(x.name, *node.inputs[1:]), origin=merge_origin(before, node))
+    return graph.replace({node.name: (merged,)})
+
+
 def _step(graph: Draft, node: Node) -> bool:
     if isinstance(node.op, Reshape):
         return _reshape(graph, node)
     if isinstance(node.op, AvgPool):
         return _pool(graph, node)
+    if isinstance(node.op, Lookup):
+        return _lookup(graph, node)
     return isinstance(node.op, Conv) and _conv(graph, node)
 
 
