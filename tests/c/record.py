@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.c.harness import fields
 
-C_TYPES = {"int8": "int8_t", "uint16": "uint16_t", "int32": "int32_t"}
+C_TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
 
 
 @dataclass
@@ -84,7 +84,7 @@ def _case(
     takes_scratch = function.startswith(variants)
     for i, array in enumerate(inputs):
         if array is None:
-            arguments.append("y")
+            arguments.append("(void *)y")
         elif takes_scratch and i == len(inputs) - 1:
             lines.append(f"    TG_ALIGN(4) int16_t scratch[{(array.nbytes + 1) // 2}];")
             arguments.append("scratch")
@@ -94,13 +94,13 @@ def _case(
             arguments.append(f"a{i}")
     n = before.size
     lines.append(f"    static const int8_t want[{n}] = {{{_list(after)}}};")
-    lines.append(f"    int8_t y[{n}];")
+    lines.append(f"    TG_ALIGN(4) int8_t y[{n}];")
     if any(a is None for a in inputs):
         lines.append(f"    static const int8_t before[{n}] = {{{_list(before)}}};")
         lines.append("    (void)memcpy(y, before, sizeof y);")
     else:
         lines.append(f"    (void)memset(y, {int(before[0])}, sizeof y);")
-    lines.append(f"    {function}({', '.join(arguments)}, y);")
+    lines.append(f"    {function}({', '.join(arguments)}, (void *)y);")
     lines.append("    return memcmp(y, want, sizeof want);")
     lines.append("}")
     return "\n".join(lines)

@@ -28,7 +28,7 @@ ROWS = (
 EXTERNAL = {
     "onnx": ("frontend", "calibrate"),
     "onnxruntime": ("frontend", "calibrate"),
-    "google": ("frontend",),  # protobuf, for the errors that onnx lets through
+    "google": ("frontend", "calibrate"),  # protobuf, for the errors that onnx lets through
     "onnxslim": ("frontend",),
     "onnxoptimizer": ("frontend",),
     "torch": ("compress",),

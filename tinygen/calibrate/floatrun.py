@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import onnxruntime as ort
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
@@ -95,8 +97,9 @@ class FloatModel:
         options.log_severity_level = 3
         options.use_deterministic_compute = True
         # Of thousands of nodes its optimisations take longer than they save, and more than in proportion.
-        if len(ModelProto.FromString(onnx_bytes).graph.node) > MOST_OPTIMISED:
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        with suppress(DecodeError):  # onnxruntime says what is wrong
+            if len(ModelProto.FromString(onnx_bytes).graph.node) > MOST_OPTIMISED:
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(
                 onnx_bytes, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
