@@ -839,14 +839,19 @@ def _elements(kind: str) -> int:
 # The file ------------------------------------------------------------------------------------------------------------
 
 
+_FLOAT_KINDS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+
 @dataclass(frozen=True, slots=True)
-class _Behind:
+class Behind:
     """What lies between a value and the points before it: as in `Point`."""
 
     sources: frozenset[str] = frozenset()
     between: frozenset[str] = frozenset()
     steps: frozenset[str] = frozenset()
     free: bool = False
+    #: Floats that no point rounds reach it: a float input, or a constant joined to it.
+    floats: bool = False
 
 
 @dataclass
@@ -871,8 +876,8 @@ class Reading:
         self._sessions: dict[int, FloatModel] = {}
         #: Operators that onnxruntime computed, for want of a rule.
         self.stand_ins: set[str] = set()
-        #: What each output is computed from: points, and how many operators stand in between.
-        self.behind: dict[str, tuple[frozenset[str], int]] = {}
+        #: What each output is computed from.
+        self.behind: dict[str, Behind] = {}
         self.points = self._find_points()
 
     def _read(self, index: int, node: NodeProto) -> _Node:
@@ -883,18 +888,20 @@ class Reading:
 
     def _find_points(self) -> dict[str, Point]:
         """The values kept as integers, in order, by what the graph says alone."""
-        behind = dict.fromkeys(self.inputs, _Behind())
+        kinds = {i.name: i.type.tensor_type.elem_type for i in self._model.graph.input}
+        behind = {i: Behind(floats=kinds[i] in _FLOAT_KINDS) for i in self.inputs}
         codes: dict[str, Point] = {}  # integers that are moved and clamped: the point they come from
         points: dict[str, Point] = {}
         for n in self._nodes:
             args = [behind[i] for i in n.proto.input if i in behind]
             if not args:
                 continue
-            far = _Behind(
+            far = Behind(
                 frozenset().union(*(a.sources for a in args)),
                 frozenset([n.name]).union(*(a.between for a in args)),
                 frozenset([n.name] if n.op not in (*_MOVES, "QuantizeLinear") else []).union(*(a.steps for a in args)),
                 any(a.free for a in args) or self._has_float_weights(n),
+                any(a.floats for a in args) or (n.op == "Concat" and len(args) < len(n.proto.input)),
             )
             out, at = n.proto.output[0], self._scale_at(n)
             if at is not None:
@@ -906,17 +913,17 @@ class Reading:
                     points[out] = codes[out] = Point(
                         out, n.name, n.op, s, z, kind, far.sources, far.between, len(far.steps), far.free
                     )  # fmt: skip
-                    behind[out] = _Behind(frozenset([out]))
+                    behind[out] = Behind(frozenset([out]))
                     continue
             of = codes.get(n.proto.input[0]) if n.op in _MOVES and n.op != "DequantizeLinear" else None
             if of is not None and n.op in _CLAMPS:  # integers of their own
                 points[out] = codes[out] = replace(of, value=out, node=n.name, op=n.op, sources=far.sources, steps=1)
-                behind[out] = _Behind(frozenset([out]))
+                behind[out] = Behind(frozenset([out]))
                 continue
             if of is not None:
                 codes.update(dict.fromkeys(n.proto.output, of))
             behind.update(dict.fromkeys(n.proto.output, far))
-        self.behind = {o: (behind[o].sources, len(behind[o].steps)) for o in self.outputs if o in behind}
+        self.behind = {o: behind[o] for o in self.outputs if o in behind}
         return points
 
     def _has_float_weights(self, n: _Node) -> bool:

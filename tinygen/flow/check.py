@@ -392,21 +392,24 @@ class Comparison:
     def _output(self, tensor: str, port: Port, real: Array, ours: Array) -> None:
         """An output that no tensor holds in the file's integers: compared in steps of the file's scale, where its
         value is of one; else in steps of its own."""
-        sources, operators = self.behind[port.name]
+        behind = self.behind[port.name]
         t = self.fixed.tensors[tensor]
         assert t.quant is not None
         scale, zero = (max(t.quant.scale), 0) if t.quant.zero_points else need_quant(t)
-        point = Point(port.name, port.name, "output", scale, zero, "int8", sources, steps=operators)
-        held, near = not self._floats_before(tensor), self._zone(tensor)
-        if operators == 0 and len(sources) == 1:
-            point, near = self.points[next(iter(sources))], 0.0
-            held = t.dtype.value != "int16"  # its scale may be another (frontend/quantised.py)
+        point = Point(port.name, port.name, "output", scale, zero, "int8", behind.sources, steps=len(behind.steps))
+        held, near = not (behind.free or self._floats_before(tensor)), self._zone(tensor)
+        if not behind.steps and not behind.floats and len(behind.sources) == 1:
+            point, near = self.points[next(iter(behind.sources))], 0.0
+            held = self._held(tensor, point)
         if real.dtype.kind in "iu":
             real = (real.astype(np.float64) - point.zero_point) * point.scale
         step = np.asarray(point.scale)
         if t.quant.zero_points:  # parts with scales of their own
             step = port.to_onnx(np.broadcast_to(t.quant.along(len(t.shape))[0], (1, *t.shape)))
-        off = np.abs(ours - real.reshape(ours.shape)) / step
+        # Beyond the range that calibration saw, a scale of tinygen's own saturates.
+        ends = (port.to_onnx(real_of(t, np.full((1, *t.shape), end))) for end in (t.quant.low, t.quant.high))
+        real = real.reshape(ours.shape)
+        off = np.abs(ours - (real if point.op != "output" else np.clip(real, *ends))) / step
         # What the file leaves in float is rounded here: half a step is no fault.
         steps = np.ceil(off - (0.5 + np.max(near)))
         pair = self.edges.setdefault(tensor, _Pair(tensor, point, (), held=held))
@@ -525,7 +528,7 @@ class Comparison:
         while waiting:
             node = self.fixed.producer.get(waiting.pop())
             if node is None:
-                continue
+                return True  # an input that the file leaves in float
             if not first and not (isinstance(node.op, Operator) and node.op.same_quant):
                 return True
             first = False

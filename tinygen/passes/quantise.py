@@ -164,7 +164,9 @@ def choose_quants(
             continue
         bits = 16 if name in wide else 8
         group = [g for g in tie if (g in wide) == (name in wide)]
-        asked = next((q for q in (graph.tensors[g].quant for g in group) if q is not None), None)
+        pins = [q for q in (graph.tensors[g].quant for g in group) if q is not None]
+        # Where it goes is a pin of another scale than where it comes from: rounded once, to that.
+        asked = _pin_below(graph, name) or (pins[0] if pins else None)
         # A pin reaches its tie, but not a tensor that others read as well and whose values it would clip.
         shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.outputs
         if asked is not None and (not shared or _holds(asked, *ranges[name])):
@@ -199,6 +201,15 @@ def _halves(affine: Affine | None, q: Quant) -> bool:
         return False
     pairs = zip(affine.mean, affine.steps(q.s), strict=True)
     return any(abs(step) == 1.0 and abs(mean) % 1.0 == 0.5 for mean, step in pairs)
+
+
+def _pin_below(graph: Graph, name: str) -> Quant | None:
+    """The one pin to which all readers of an activation only move its values."""
+    found = set[Quant | None]()
+    for node in graph.consumers[name]:
+        out = graph.outs(node)[0]
+        found.add((out.quant or _pin_below(graph, out.name)) if _operator(node).same_quant else None)
+    return found.pop() if len(found) == 1 else None
 
 
 def _holds(q: Quant, lo: float, hi: float) -> bool:
