@@ -901,7 +901,7 @@ class Reading:
                 frozenset([n.name]).union(*(a.between for a in args)),
                 frozenset([n.name] if n.op not in (*_MOVES, "QuantizeLinear") else []).union(*(a.steps for a in args)),
                 any(a.free for a in args) or self._has_float_weights(n),
-                any(a.floats for a in args) or (n.op == "Concat" and len(args) < len(n.proto.input)),
+                any(a.floats for a in args) or self._joins_floats(n),
             )
             out, at = n.proto.output[0], self._scale_at(n)
             if at is not None:
@@ -925,6 +925,13 @@ class Reading:
             behind.update(dict.fromkeys(n.proto.output, far))
         self.behind = {o: behind[o] for o in self.outputs if o in behind}
         return points
+
+    def _joins_floats(self, n: _Node) -> bool:
+        """Many constants in float are among the values that a node moves or compares."""
+        constants = [self._constant(n, i) for i in range(len(n.proto.input))]
+        return n.op != "DequantizeLinear" and any(
+            c is not None and c.dtype.kind == "f" and c.size > 1 for c in constants
+        )
 
     def _has_float_weights(self, n: _Node) -> bool:
         """A layer, or a sum or product with many constants, whose constants no DequantizeLinear makes."""

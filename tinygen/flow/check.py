@@ -515,12 +515,19 @@ class Comparison:
         chose; nor for 16 bits, whose operators have bounds of their own (NUMERICS section 8)."""
         if self.fixed.tensors[name].dtype.value == "int16" or p.free:
             return False
-        if p.steps < 2:
-            return True
         found = {q.point.value for q in self.pairs.values()}
-        if not all(n in found or self._moved(n, found) for n in p.sources):
-            return True
-        return not self._floats_before(name)
+        pins = {
+            n
+            for t in self.fixed.tensors.values()
+            if t.quant and (n := t.quant.pin) in self.points and _is(t.quant, self.points[n])
+        }
+
+        def all_in(known: set[str]) -> bool:
+            return all(n in known or self._moved(n, known) for n in p.sources)
+
+        if not all_in(found | pins):
+            return True  # a quantisation is lost
+        return (p.steps < 2 and all_in(found)) or not self._floats_before(name)
 
     def _floats_before(self, name: str) -> bool:
         """Between this tensor and those that are matched lies one that rounds, and that the file does not have."""
@@ -529,24 +536,32 @@ class Comparison:
             node = self.fixed.producer.get(waiting.pop())
             if node is None:
                 return True  # an input that the file leaves in float
-            if not first and not (isinstance(node.op, Operator) and node.op.same_quant):
+            moves = isinstance(node.op, Operator) and node.op.same_quant and not self._constants(node)
+            if not first and not moves:
                 return True
             first = False
             waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.pairs]
         return False
+
+    def _constants(self, node: Node) -> bool:
+        return any(self.fixed.tensors[i].const is not None for i in node.inputs)
 
     def _zone(self, name: str) -> Array | float:
         """How near to a tie this tensor's layer may round the other way, in steps; for each channel (last axis)."""
         node = self.fixed.producer.get(name)
         if node is None:
             return ZONE
+        linear = isinstance(node.op, Resize) and node.op.linear
+        if isinstance(node.op, Operator) and node.op.same_quant and not linear:  # its values were rounded before
+            parts = [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.pairs]
+            return max((float(np.max(self._zone(i))) for i in parts), default=ZONE)
         x = node.inputs[0]
         converts = isinstance(node.op, Requantise) or (isinstance(node.op, Unary) and node.op.expr == "x")
         if converts and x not in self.pairs and x in self.fixed.producer:
             # An operator with a scale of its own (Softmax) is rounded twice.
             part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
             return ZONE + (0.5 + self._zone(x)) * part
-        if isinstance(node.op, Resize) and node.op.linear and any(w % 128 for a in node.op.axes for w in a.weight):
+        if isinstance(node.op, Resize) and linear and any(w % 128 for a in node.op.axes for w in a.weight):
             return ROUNDED_WEIGHTS
         if (coarse := COARSE.get(type(node.op))) is not None:
             return coarse * (128.0 if is_wide(self.fixed.tensors[name]) else 1.0)
