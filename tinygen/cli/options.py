@@ -56,9 +56,15 @@ def name(_: click.Context, __: click.Parameter, value: str | None) -> str | None
     raise click.BadParameter(f'"{value}" {why}. Take {flow.model_name(value)}, say.')
 
 
-def _tool_limit(_: click.Context, __: click.Parameter, value: float | None) -> None:
+def _tool_limit(context: click.Context, _: click.Parameter, value: float | None) -> None:
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is no number of seconds.")
+    before = SETTINGS.limit, SETTINGS.tell
+
+    def restore() -> None:  # for whoever calls commands from a program of their own
+        SETTINGS.limit, SETTINGS.tell = before
+
+    context.call_on_close(restore)
     SETTINGS.limit = value
     SETTINGS.tell = lambda text: say("note:", "yellow", text)
 
