@@ -261,7 +261,7 @@ def test_chance_and_few_values() -> None:
     assert math.isclose(check._may_differ(10**6, 0.0), 1000, rel_tol=0.15)
 
 
-@pytest.mark.parametrize("seed", [1, 9, 41, 57, 73, 121, 185, 197])
+@pytest.mark.parametrize("seed", [1, 9, 41, 57, 73, 121, 185, 197, 269])
 def test_files_that_are_quantised_in_part_are_no_fault(seed: int, tmp_path: Path) -> None:
     """Random networks: what the file leaves in float, constants among integers, and pins in a chain are tinygen's to
     round; outputs go beyond what calibration saw."""

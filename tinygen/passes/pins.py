@@ -60,11 +60,13 @@ class _Value:
 @dataclass
 class _Trace:
     """`values` by number; what each output of the graph depends on; for the name of each ONNX node that computes, the
-    pinned values and outputs that depend on it without a pin between."""
+    pinned values and outputs that depend on it without a pin between; `moved`: likewise for what moves values, such as
+    the transposes around a node, whose name a node may take over that absorbs them."""
 
     values: list[_Value]
     outputs: Mapping[str, frozenset[object]]
     ends: Mapping[str, frozenset[object]]
+    moved: Mapping[str, frozenset[object]]
 
 
 def _trace(graph: Graph) -> _Trace:
@@ -114,16 +116,19 @@ def _trace(graph: Graph) -> _Trace:
             enter(t, needs, on, node.inputs[0] if rounds else "")
     outputs = {p.name: reach[n] for n, p in zip(graph.outputs, graph.out_ports, strict=True)}
     return _Trace(
-        values, outputs, _ends(graph, {n: g[1] for n, g in grid.items() if graph.tensors[n].quant is not None})
+        values, outputs, *_ends(graph, {n: g[1] for n, g in grid.items() if graph.tensors[n].quant is not None})
     )
 
 
-def _ends(graph: Graph, pinned: Mapping[str, int | None]) -> dict[str, frozenset[object]]:
-    """`_Trace.ends`. `pinned`: the pinned tensors and their values."""
+def _ends(
+    graph: Graph, pinned: Mapping[str, int | None]
+) -> tuple[dict[str, frozenset[object]], dict[str, frozenset[object]]]:
+    """`_Trace.ends` and `_Trace.moved`. `pinned`: the pinned tensors and their values."""
     below: dict[str, set[object]] = {name: set() for name in graph.tensors}
     for name, port in zip(graph.outputs, graph.out_ports, strict=True):
         below[name].add(f'output "{port.name}"')
     found: dict[str, set[object]] = {}
+    moved: dict[str, set[object]] = {}
     for node in reversed(graph.nodes):
         ends: set[object] = set()
         for out in node.outputs:
@@ -131,9 +136,9 @@ def _ends(graph: Graph, pinned: Mapping[str, int | None]) -> dict[str, frozenset
         for name in node.inputs:
             below[name] |= ends
         moves = isinstance(node.op, _MOVES) or (isinstance(node.op, Unary) and clamp_of(node.op.expr) is not None)
-        for name in () if moves else node.origin:
-            found.setdefault(name, set()).update(ends)
-    return {name: frozenset(ends) for name, ends in found.items()}
+        for name in node.origin:
+            (moved if moves else found).setdefault(name, set()).update(ends)
+    return {n: frozenset(e) for n, e in found.items()}, {n: frozenset(e) for n, e in moved.items()}
 
 
 def check(before: Graph, after: Graph, where: str) -> None:
@@ -169,7 +174,7 @@ def check(before: Graph, after: Graph, where: str) -> None:
         same(f'output "{port}"', had, new.outputs[port])
     for name, had in old.ends.items():
         now = frozenset(known(n) if isinstance(n, int) else n for n in new.ends.get(name, frozenset()))
-        if not now <= had:
+        if not now <= had | old.moved.get(name, frozenset()):
             raise InvariantError(f'after {where}: node "{name}" works on {say(now - had)}; before on {say(had)}')
 
 
