@@ -17,7 +17,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import ArgMax, MaxPool, Operator, Reshape, Softmax, Unary
-from tinygen.ops.softmax import exp_rule
+from tinygen.ops.softmax import _exp2, exp_rule
 from tinygen.ops.spatial import Window
 from tinygen.ops.unary import clip_expr, evaluate
 from tinygen.passes.quantise import quantise, range_tensors
@@ -139,6 +139,4 @@ def test_exponentials_of_int16_follow_the_function(scale: float) -> None:
     d = np.arange(min(length, 2**16), dtype=np.int64)
     assert int(d[-1]) * m < 2**32
     assert length == 2**16 or math.exp(-scale * length) < 1.1 / 2**17
-    from tinygen.ops.softmax import _exp2
-
     assert np.abs(_exp2(d, m, shift) - 65536 * np.exp(-scale * d)).max() < 4.0
