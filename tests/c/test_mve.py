@@ -267,7 +267,7 @@ def at_the_edge(program: str) -> str:
 
     def moved(case: re.Match[str]) -> str:
         text = case.group(0)
-        x, y = re.search(r"int8_t a0\[(\d+)\]", text), re.search(r"    int8_t y\[(\d+)\];\n", text)
+        x, y = re.search(r"int8_t a0\[(\d+)\]", text), re.search(r"    TG_ALIGN\(4\) int8_t y\[(\d+)\];\n", text)
         if x is None or y is None or "a0," not in text or "before" in text:
             return text
         text = text.replace("(&cfg, a0,", f"(&cfg, place(a0, {x[1]}, {DTCM_END}U),")
