@@ -49,7 +49,7 @@ class Point:
     """A value that the file keeps as integers: real = scale * (code - zero_point).
 
     `sources`: the points whose integers it is computed from; `between`: the nodes from there to here, this one too;
-    `steps`: how many of them compute; `free`: some have weights in float, whose integers tinygen chooses.
+    `steps`: those of them that compute; `free`: some have weights in float, whose integers tinygen chooses.
     """
 
     value: str
@@ -60,7 +60,7 @@ class Point:
     kind: str
     sources: frozenset[str]
     between: frozenset[str] = frozenset()
-    steps: int = 0
+    steps: frozenset[str] = frozenset()
     free: bool = False
 
 
@@ -850,8 +850,10 @@ class Behind:
     between: frozenset[str] = frozenset()
     steps: frozenset[str] = frozenset()
     free: bool = False
-    #: Floats that no point rounds reach it: a float input, or a constant joined to it.
+    #: A float input that no point rounds reaches it.
     floats: bool = False
+    #: Constants in float are among its values.
+    joined: bool = False
 
 
 @dataclass
@@ -896,12 +898,14 @@ class Reading:
             args = [behind[i] for i in n.proto.input if i in behind]
             if not args:
                 continue
+            computes = n.op not in (*_MOVES, "QuantizeLinear")
             far = Behind(
                 frozenset().union(*(a.sources for a in args)),
                 frozenset([n.name]).union(*(a.between for a in args)),
-                frozenset([n.name] if n.op not in (*_MOVES, "QuantizeLinear") else []).union(*(a.steps for a in args)),
-                any(a.free for a in args) or self._has_float_weights(n),
-                any(a.floats for a in args) or self._joins_floats(n),
+                frozenset([n.name] if computes else []).union(*(a.steps for a in args)),
+                any(a.free or (computes and a.joined) for a in args) or self._has_float_weights(n),
+                any(a.floats for a in args),
+                any(a.joined for a in args) or self._joins_floats(n),
             )
             out, at = n.proto.output[0], self._scale_at(n)
             if at is not None:
@@ -911,13 +915,15 @@ class Reading:
                     z = 0 if zero is None else int(np.asarray(zero, np.int64).ravel()[0])
                     s = float(np.float32(scale.ravel()[0]))
                     points[out] = codes[out] = Point(
-                        out, n.name, n.op, s, z, kind, far.sources, far.between, len(far.steps), far.free
+                        out, n.name, n.op, s, z, kind, far.sources, far.between, far.steps, far.free
                     )  # fmt: skip
                     behind[out] = Behind(frozenset([out]))
                     continue
             of = codes.get(n.proto.input[0]) if n.op in _MOVES and n.op != "DequantizeLinear" else None
             if of is not None and n.op in _CLAMPS:  # integers of their own
-                points[out] = codes[out] = replace(of, value=out, node=n.name, op=n.op, sources=far.sources, steps=1)
+                points[out] = codes[out] = replace(
+                    of, value=out, node=n.name, op=n.op, sources=far.sources, steps=frozenset([n.name])
+                )  # fmt: skip
                 behind[out] = Behind(frozenset([out]))
                 continue
             if of is not None:

@@ -9,7 +9,7 @@ a layer that is right differs only where the number before rounding is a tie, to
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
@@ -30,6 +30,7 @@ from tinygen.ir.types import Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
 from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Requantise, Resize, Softmax, Unary
 from tinygen.ops.base import is_wide, need_quant, real_of
+from tinygen.passes import pins
 
 REPORT = "This is a fault in tinygen: please report it with the model."
 
@@ -343,6 +344,20 @@ def _is(q: Quant | None, p: Point) -> bool:
     return q.bits == bits and np.float32(q.s) == np.float32(p.scale) and q.zero_point == p.zero_point - half
 
 
+def _moves(p: Point, points: Mapping[str, Point]) -> bool:
+    """Its integers are those of its sources, in other places."""
+    same = all((s := points[n]).scale == p.scale and s.zero_point == p.zero_point for n in p.sources)
+    return not p.steps and bool(p.sources) and same
+
+
+def _same(points: Mapping[str, Point]) -> dict[str, str]:
+    """Each point's first of those whose integers it only moves."""
+    first: dict[str, str] = {}
+    for name, p in points.items():
+        first[name] = first[next(iter(p.sources))] if len(p.sources) == 1 and _moves(p, points) else name
+    return first
+
+
 @dataclass(slots=True)
 class _Pair:
     """A tensor of the FIXED graph and the point it holds; `order`: the point's axes in the tensor's order."""
@@ -368,6 +383,8 @@ class Comparison:
 
     def __init__(self, fixed: Graph, reading: Reading) -> None:
         self.fixed, self.points, self.behind = fixed, reading.points, reading.behind
+        self.same = _same(reading.points)
+        self.origins = frozenset(name for node in fixed.nodes for name in node.origin)
         self.pairs: dict[str, _Pair] = {}
         self.edges: dict[str, _Pair] = {}
         self.unmatched: set[str] = set()
@@ -396,12 +413,12 @@ class Comparison:
         t = self.fixed.tensors[tensor]
         assert t.quant is not None
         scale, zero = (max(t.quant.scale), 0) if t.quant.zero_points else need_quant(t)
-        point = Point(port.name, port.name, "output", scale, zero, "int8", behind.sources, steps=len(behind.steps))
-        held, near = not (behind.free or self._floats_before(tensor)), self._zone(tensor)
-        if not behind.steps and not behind.floats and len(behind.sources) == 1:
+        point = Point(port.name, port.name, "output", scale, zero, "int8", behind.sources, steps=behind.steps)
+        held, near = not (behind.free or self._floats_before(tensor, behind.sources)), self._zone(tensor)
+        if not behind.steps and not (behind.floats or behind.joined) and len(behind.sources) == 1:
             point, near = self.points[next(iter(behind.sources))], 0.0
             held = self._held(tensor, point)
-        if real.dtype.kind in "iu":
+        if real.dtype.kind in "iu" and point.op != "output":
             real = (real.astype(np.float64) - point.zero_point) * point.scale
         step = np.asarray(point.scale)
         if t.quant.zero_points:  # parts with scales of their own
@@ -438,12 +455,7 @@ class Comparison:
     def _moved(self, name: str, found: set[str]) -> bool:
         """Only computed from points of the same scale by moving them."""
         p = self.points[name]
-        return (
-            p.steps == 0
-            and bool(p.sources)
-            and all((s := self.points[n]).scale == p.scale and s.zero_point == p.zero_point for n in p.sources)
-            and all(n in found or self._moved(n, found) for n in p.sources)
-        )
+        return _moves(p, self.points) and all(n in found or self._moved(n, found) for n in p.sources)
 
     def _see(self, name: str, x: Array) -> Array | None:
         """A tensor's values, chunk after chunk of samples: compared, and replaced by the file's."""
@@ -499,9 +511,13 @@ class Comparison:
                 continue
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             few = codes[: len(x)]
-            axes = [d for d in few.shape[1:] if d != 1]
+            axes, want = ([d for d in shape if d != 1] for shape in (few.shape[1:], t.shape))
+            if sorted(axes) != sorted(want) and min(len(axes), len(want)) > 1:
+                near = 0  # reshaped: its order is not one of these
             for order in _orders(axes, t.shape):
                 equal = float(np.mean(self._placed(few, order, x.shape) == x))
+                if equal < 1.0 and not self._is_behind(name, p.steps):
+                    continue
                 if best is None or (equal, near) > (best[0], best[1]):
                     best = (equal, near, p, order)
         if best is None or best[0] < ALIKE[best[1]]:
@@ -509,6 +525,18 @@ class Comparison:
         pair = _Pair(name, best[2], best[3])
         pair.held = self._held(name, pair.point)
         return pair
+
+    def _is_behind(self, name: str, steps: Collection[str]) -> bool:
+        """Those of the ONNX nodes that are still in the graph, by name, are all in front of a tensor."""
+        still = {n for n in steps if n in self.origins}
+        waiting, seen = [name] if still else [], {name}
+        while waiting and still:
+            node = self.fixed.producer.get(waiting.pop())
+            if node is not None:
+                still.difference_update(node.origin)
+                waiting += [i for i in node.inputs if i not in seen]
+                seen.update(node.inputs)
+        return not still
 
     def _held(self, name: str, p: Point) -> bool:
         """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
@@ -527,20 +555,27 @@ class Comparison:
 
         if not all_in(found | pins):
             return True  # a quantisation is lost
-        return (p.steps < 2 and all_in(found)) or not self._floats_before(name)
+        return not self._floats_before(name, {*p.sources, p.value})
 
-    def _floats_before(self, name: str) -> bool:
-        """Between this tensor and those that are matched lies one that rounds, and that the file does not have."""
+    def _floats_before(self, name: str, sources: Collection[str]) -> bool:
+        """Between this tensor and those that hold its sources lies one that rounds, and that the file does not have."""
         waiting, first = [name], True
+        known = {self.same[s] for s in sources}
+        ends = {t for t, pair in self.pairs.items() if self.same[pair.point.value] in known}
         while waiting:
-            node = self.fixed.producer.get(waiting.pop())
+            at = waiting.pop()
+            node = self.fixed.producer.get(at)
             if node is None:
-                return True  # an input that the file leaves in float
-            moves = isinstance(node.op, Operator) and node.op.same_quant and not self._constants(node)
+                q = self.fixed.tensors[at].quant
+                if q is None or not q.pin:
+                    return True  # an input that the file leaves in float
+                continue
+            quant = self.fixed.tensors[at].quant
+            moves = quant is not None and pins.picks(node, quant) and not self._constants(node)
             if not first and not moves:
                 return True
             first = False
-            waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.pairs]
+            waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in ends]
         return False
 
     def _constants(self, node: Node) -> bool:

@@ -37,7 +37,7 @@ from tinygen.ops.unary import clamp_of, keeps_grid
 _MOVES = (Reshape, Transpose, Slice, Gather, Expand, Concat, Pad, MaxPool, ReduceExtreme, Resize)
 
 
-def _picks(node: Node, q: Quant) -> bool:
+def picks(node: Node, q: Quant) -> bool:
     """Every value of the result is one of the operands', or zero, where those are on the grid of `q`."""
     op = node.op
     if isinstance(op, Unary):
@@ -109,7 +109,7 @@ def _trace(graph: Graph) -> _Trace:
         on: tuple[Quant, int | None] | None = None
         grids = [grid.get(t.name) for t in ins]
         first = grids[0] if grids and len(ins) == len(node.inputs) else None
-        if first is not None and all(g is not None and g[0] == first[0] for g in grids) and _picks(node, first[0]):
+        if first is not None and all(g is not None and g[0] == first[0] for g in grids) and picks(node, first[0]):
             on = first if len({g[1] for g in grids if g is not None}) == 1 else (first[0], None)
         rounds = isinstance(node.op, Unary) and node.op.expr == "x"
         for t in graph.outs(node):
