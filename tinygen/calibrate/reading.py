@@ -518,8 +518,8 @@ def _max_pool(n: _Node, ins: _Ins) -> list[_Value]:
 
 def _average_pool(n: _Node, ins: _Ins) -> list[_Value]:
     x, kernel = _need(ins[0]), n.ints("kernel_shape")
-    asked = n.ints("pads", [0] * 2 * len(kernel))
     pads, strides, dil, out = _window(n, x.a, kernel)
+    asked = _pads(n, x.a.shape[-len(kernel) :], kernel, strides, dil)  # what ceil_mode adds does not count
     inside = np.ones(x.a.shape[-len(kernel) :])
     if int(n.attrs.get("count_include_pad", 0)):
         inside = _padded(inside, asked, 1.0)
@@ -940,11 +940,12 @@ class Reading:
         )
 
     def _has_float_weights(self, n: _Node) -> bool:
-        """A layer, or a sum or product with many constants, whose constants no DequantizeLinear makes."""
-        at = {"Conv": [1], "ConvTranspose": [1], "Gemm": [0, 1], "MatMul": [0, 1]}.get(n.op, [0, 1])
-        if n.op not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"):
+        """A node that computes with many constants that no DequantizeLinear makes; a layer's bias does not count."""
+        if n.op in (*_MOVES, "Resize", "Upsample") or n.op.startswith(_ROUNDS):
             return False
-        return any((c := self._constant(n, i)) is not None and c.dtype.kind == "f" and c.size > 1 for i in at)
+        layer = n.op in ("Conv", "ConvTranspose", "Gemm")
+        constants = [self._constant(n, i) for i in range(min(len(n.proto.input), 2 if layer else 9))]
+        return any(c is not None and c.dtype.kind == "f" and c.size > 1 for c in constants)
 
     def _constant(self, n: _Node, i: int) -> Array | None:
         name = n.proto.input[i] if i < len(n.proto.input) else ""

@@ -28,7 +28,19 @@ from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import MULTIPLIER_STEP, Array, dequantise
-from tinygen.ops import ArgMax, Conv, ConvTranspose, Dense, LogSoftmax, Operator, Requantise, Resize, Softmax, Unary
+from tinygen.ops import (
+    ArgMax,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Extreme,
+    LogSoftmax,
+    Operator,
+    Requantise,
+    Resize,
+    Softmax,
+    Unary,
+)
 from tinygen.ops.base import is_wide, need_quant, real_of
 from tinygen.passes import pins
 
@@ -55,9 +67,10 @@ COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4}
 class Layer:
     """A value that the file keeps as integers, against the FIXED graph's: how many differ, and by how much.
 
-    `ties` of the `values` are half-way between two integers; `differ` counts the others that differ, `wrong` those of
-    them that no error of a multiplier explains. `held`: the build stops where it is wrong; otherwise the file leaves
-    floats in front of it, whose scales tinygen chose.
+    `ties` of the `values` are half-way between two integers; `differ` counts the others that differ, `cases` those of
+    them at different distances from a tie (a network may repeat one sum), `wrong` those that no error of a multiplier
+    explains. `held`: the build stops where it is wrong; otherwise the file leaves floats in front of it, whose scales
+    tinygen chose.
     """
 
     value: str
@@ -73,7 +86,9 @@ class Layer:
     #: How many that are no ties differ from onnxruntime's own integer, and by how much.
     runtime_differ: int
     runtime_worst: int
-    #: How many may differ: MAY_DIFFER of them, those within reach of a coarse operator or a rounded bias, and chance.
+    cases: int
+    runtime_cases: int
+    #: How many cases may: MAY_DIFFER of the values, those within reach of a coarse operator or a rounded bias, chance.
     may_differ: float
 
 
@@ -214,7 +229,7 @@ def verdict(check: ImportCheck) -> None:
         return
     r = bad[0]
     against = ("onnxruntime's", r.runtime_differ, r.runtime_worst)
-    if r.worst > 1 or r.wrong or r.differ > r.may_differ:
+    if r.worst > 1 or r.wrong or r.cases > r.may_differ:
         against = ("the file's", r.differ, r.worst)
     lost = (
         f" The quantisation of {', '.join(check.missing[:3])}, which the file has, is not in the integer network."
@@ -232,8 +247,8 @@ def verdict(check: ImportCheck) -> None:
 
 def _is_wrong(r: Layer) -> bool:
     """More than rounding at ties, or nearly at ties, would explain; by the reading, or by onnxruntime."""
-    read = r.worst > 1 or r.wrong > 0 or r.differ > r.may_differ
-    return read or r.runtime_worst > 1 or r.runtime_differ > r.may_differ
+    read = r.worst > 1 or r.wrong > 0 or r.cases > r.may_differ
+    return read or r.runtime_worst > 1 or r.runtime_cases > r.may_differ
 
 
 def _may_differ(values: int, reach: float) -> float:
@@ -374,6 +389,8 @@ class _Pair:
     reach: float = 0.0
     runtime_differ: int = 0
     runtime_worst: int = 0
+    cases: set[float] = field(default_factory=set)
+    runtime_cases: set[float] = field(default_factory=set)
     held: bool = True
 
 
@@ -415,8 +432,12 @@ class Comparison:
         scale, zero = (max(t.quant.scale), 0) if t.quant.zero_points else need_quant(t)
         point = Point(port.name, port.name, "output", scale, zero, "int8", behind.sources, steps=behind.steps)
         held, near = not (behind.free or self._floats_before(tensor, behind.sources)), self._zone(tensor)
-        if not behind.steps and not (behind.floats or behind.joined) and len(behind.sources) == 1:
-            point, near = self.points[next(iter(behind.sources))], 0.0
+        source = self.points[min(behind.sources)] if len(behind.sources) == 1 else None
+        # A clamp, and Max and Min, even of one value with itself, write a scale of their own.
+        node = self.fixed.producer.get(tensor)
+        own = node is not None and isinstance(node.op, Extreme | Unary) and behind.between.intersection(node.origin)
+        if source and not (own or behind.steps or behind.floats or behind.joined):
+            point, near = source, 0.0
             held = self._held(tensor, point)
         if real.dtype.kind in "iu" and point.op != "output":
             real = (real.astype(np.float64) - point.zero_point) * point.scale
@@ -433,6 +454,7 @@ class Comparison:
         pair.values += ours.size
         pair.differ += int((steps > 0).sum())
         pair.wrong = pair.differ
+        pair.cases.update(off[steps > 0].tolist())
         pair.worst = max(pair.worst, int(steps.max(initial=0.0)))
 
     @property
@@ -441,7 +463,8 @@ class Comparison:
         return tuple(
             Layer(
                 p.point.value, p.point.node, p.point.op, p.values, p.ties, p.ties_differ, p.differ, p.wrong, p.worst,
-                p.held, p.runtime_differ, p.runtime_worst, _may_differ(p.values - p.ties, p.reach),
+                p.held, p.runtime_differ, p.runtime_worst, len(p.cases), len(p.runtime_cases),
+                _may_differ(p.values - p.ties, p.reach),
             )
             for p in (*self.pairs.values(), *self.edges.values())
         )  # fmt: skip
@@ -482,6 +505,7 @@ class Comparison:
             near = self._placed(distance, pair.order, x.shape)[off]
             pair.ties_differ += int(np.count_nonzero(near == 0.0))
             pair.differ += int(np.count_nonzero(near))
+            pair.cases.update(near[near > 0.0].tolist())
             pair.wrong += int(np.count_nonzero(near > zone))
             pair.worst = max(pair.worst, int(np.abs(x[off].astype(np.int32) - exact[off]).max()))
         pair.reach += 2.0 * (float(np.mean(self._zone(name))) - ZONE) * x.size
@@ -492,6 +516,7 @@ class Comparison:
         if self.used is not self.exact:
             near = self._placed(distance, pair.order, x.shape)[far]
             pair.runtime_differ += int(np.count_nonzero(near))
+            pair.runtime_cases.update(near[near > 0.0].tolist())
             pair.runtime_worst = max(pair.runtime_worst, int(np.abs(x[far].astype(np.int32) - used[far]).max()))
         return np.ascontiguousarray(used.astype(x.dtype))
 
@@ -516,7 +541,7 @@ class Comparison:
                 near = 0  # reshaped: its order is not one of these
             for order in _orders(axes, t.shape):
                 equal = float(np.mean(self._placed(few, order, x.shape) == x))
-                if equal < 1.0 and not self._is_behind(name, p.steps):
+                if equal < ALIKE[0] and not self._is_made_by(name, p):
                     continue
                 if best is None or (equal, near) > (best[0], best[1]):
                     best = (equal, near, p, order)
@@ -526,17 +551,25 @@ class Comparison:
         pair.held = self._held(name, pair.point)
         return pair
 
-    def _is_behind(self, name: str, steps: Collection[str]) -> bool:
-        """Those of the ONNX nodes that are still in the graph, by name, are all in front of a tensor."""
-        still = {n for n in steps if n in self.origins}
-        waiting, seen = [name] if still else [], {name}
-        while waiting and still:
+    def _is_made_by(self, name: str, p: Point) -> bool:
+        """Between a tensor and those that are matched lie only ONNX nodes that lie between the point and its sources,
+        and all of those that the graph still names."""
+        behind, waiting = set[str](), [name]
+        seen = set(waiting)
+        while waiting:
             node = self.fixed.producer.get(waiting.pop())
-            if node is not None:
-                still.difference_update(node.origin)
-                waiting += [i for i in node.inputs if i not in seen]
-                seen.update(node.inputs)
-        return not still
+            if node is None:
+                continue
+            behind.update(node.origin)
+            before = [i for i in node.inputs if i not in seen and i not in self.pairs]
+            waiting += before
+            seen.update(before)
+        if not p.between & self.origins <= behind <= p.between:
+            return False
+        # A conversion carries the name of the node that asked for it: of those that could be it, the last.
+        size, readers = self.fixed.tensors[name].size, self.fixed.consumers[name]
+        outs = [t for n in readers if p.between.issuperset(n.origin) for t in self.fixed.outs(n)]
+        return not any(t.size == size and _is(t.quant, p) for t in outs)
 
     def _held(self, name: str, p: Point) -> bool:
         """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen

@@ -569,6 +569,8 @@ def read_onnx(
     if not problems and problem is not None:
         problems.append(problem)
     reference, said, of_shapes = _prepare(path, runnable, input_shapes or {})
+    for index, node in enumerate(reference.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"  # one name for all who read it
     original = reference.SerializeToString()
     problems += of_shapes
 
