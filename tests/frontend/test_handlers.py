@@ -90,6 +90,8 @@ RESIZE = [
     case("sizes_axes", "Resize", (1, 2, 5, 4), None, None, ints(7, 9), mode="linear", axes=[2, 3]),
     case("not_larger", "Resize", (1, 2, 5, 4), None, None, ints(9, 9), mode="nearest", axes=[2, 3],
          keep_aspect_ratio_policy="not_larger"),
+    case("symmetric", "Resize", (1, 2, 9, 3), None, np.array([1, 1, 0.5, 1.5], F), mode="nearest",
+         coordinate_transformation_mode="half_pixel_symmetric", nearest_mode="floor"),
     case("1d", "Resize", (1, 2, 5), None, np.array([1, 1, 2], F), mode="linear"),
     case("one_axis", "Resize", (1, 2, 5, 4), None, np.array([1, 1, 1, 3], F), mode="linear"),
     case("channels_last", "Resize", (1, 5, 4, 3), None, np.array([1, 2, 2, 1], F), mode="nearest"),

@@ -173,7 +173,7 @@ def _along(x: Array, live: bool, axis: int, v: Array, block: int) -> Array:
     return v.reshape([-1 if i == axis % rank else 1 for i in range(rank)])
 
 
-def _limits(kind: str) -> tuple[int, int]:
+def limits(kind: str) -> tuple[int, int]:
     signed, bits = not kind.startswith("u"), int(kind.lstrip("uint"))
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
@@ -197,7 +197,7 @@ def _round(x: _Value, scale: Array, zero: Array | None, kind: str, axis: int = 1
     """Half to even, saturating."""
     s = _along(x.a, x.live, axis, np.asarray(scale, np.float32).astype(np.float64), block)
     z = 0 if zero is None else _along(x.a, x.live, axis, zero.astype(np.int64), block)
-    low, high = _limits(kind)
+    low, high = limits(kind)
     v = x.a / s
     np.clip(v, low - z - 2.0, high - z + 2.0, out=v)
     codes = np.rint(v)
@@ -389,6 +389,8 @@ def _matmul(n: _Node, ins: _Ins) -> list[_Value]:
         return [_Value(y, True, err)]
     if x.a.ndim == 2 and w.a.ndim > 2:
         raise Unreadable("a vector times many matrices")
+    if 2 <= x.a.ndim - 1 < w.a.ndim:  # matrices broadcast: axes of length 1 behind the samples
+        x = _Value(_aligned(x, w)[0], True, x.err)
     return [_product(x, _columns(w, 1), np.matmul, -1, w.a.shape[-2] if w.a.ndim > 1 else len(w.a))]
 
 
@@ -891,7 +893,8 @@ class Reading:
     def _find_points(self) -> dict[str, Point]:
         """The values kept as integers, in order, by what the graph says alone."""
         kinds = {i.name: i.type.tensor_type.elem_type for i in self._model.graph.input}
-        behind = {i: Behind(floats=kinds[i] in _FLOAT_KINDS) for i in self.inputs}
+        self.integers = frozenset(i for i in self.inputs if kinds[i] not in _FLOAT_KINDS)
+        behind = {i: Behind(floats=i not in self.integers) for i in self.inputs}
         codes: dict[str, Point] = {}  # integers that are moved and clamped: the point they come from
         points: dict[str, Point] = {}
         for n in self._nodes:
@@ -935,7 +938,7 @@ class Reading:
     def _joins_floats(self, n: _Node) -> bool:
         """Many constants in float are among the values that a node moves or compares."""
         constants = [self._constant(n, i) for i in range(len(n.proto.input))]
-        return n.op != "DequantizeLinear" and any(
+        return n.op not in ("DequantizeLinear", "Resize", "Upsample") and any(
             c is not None and c.dtype.kind == "f" and c.size > 1 for c in constants
         )
 

@@ -21,7 +21,7 @@ from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.perturb import perturbed
-from tinygen.calibrate.reading import Point, Reading, Rounded, Run, Unreadable
+from tinygen.calibrate.reading import Behind, Point, Reading, Rounded, Run, Unreadable, limits
 from tinygen.calibrate.runtime import sums_are_exact, with_outputs
 from tinygen.errors import ModelError, VerifyError
 from tinygen.frontend.onnx_reader import Imported
@@ -35,6 +35,7 @@ from tinygen.ops import (
     Dense,
     Extreme,
     LogSoftmax,
+    LogSumExp,
     Operator,
     Requantise,
     Resize,
@@ -48,6 +49,8 @@ REPORT = "This is a fault in tinygen: please report it with the model."
 
 #: Samples of a pre-quantised model: 32, more where the network is so small that they cost nothing.
 SAMPLES, MOST_SAMPLES, CHEAP_VALUES = 32, 256, 400_000
+#: And so many in which every layer gets integers over the whole range, whatever those before it made.
+SPREAD = 8
 #: A tensor holds a point when so many of its integers are the point's: any tensor of that scale and size, one that
 #: comes from a node before the point's rounding, or from the rounding node itself.
 ALIKE = (0.98, 0.5, 0.0)
@@ -60,7 +63,7 @@ ZONE = 1.0 / 1024
 #: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
 #: A linear Resize whose weights are no 2048ths: half of one in either direction, of neighbours up to 255 apart.
 ROUNDED_WEIGHTS = 255.0 / 2048
-COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4}
+COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,10 @@ def check_quantised(imported: Imported, fixed: Graph, samples: Samples, *, synth
             notes.append(f"import check against onnxruntime alone: {e}")
             run = _as_read(reading, given)
         comparison.compare(part, run, given)
+    if not any("alone" in n for n in notes):
+        part = [x[:SPREAD] for x in inputs]
+        given = comparison.spread_codes(len(part[0]))
+        comparison.compare(part, reading.run(_feeds(imported, fixed, part), given), given, runtime=False)
     check = ImportCheck("quantised", count, comparison.layers, comparison.missing, runtime, tuple(dict.fromkeys(notes)))
     verdict(check)
     free = sum(not r.held for r in check.layers)
@@ -275,30 +282,34 @@ def spanning(t: Tensor, count: int, seed: int) -> Array:
     """Codes of an activation, over its whole range: noise; noise of some amplitude about some value; smooth; extremes.
 
     Only raw bits of PCG64, which numpy promises not to change."""
-    bits = PCG64([7, seed])
     assert t.quant is not None
-    low, high, shape = t.quant.low, t.quant.high, (count, *t.shape)
+    return spread(t.quant.low, t.quant.high, (count, *t.shape), seed).astype(t.dtype.value)
+
+
+def spread(low: int, high: int, shape: Sequence[int], seed: int) -> Array:
+    """Integers from `low` to `high`, as `spanning` says; the first axis counts the samples."""
+    bits, count = PCG64([7, seed]), shape[0]
 
     def uniform(*size: int) -> Array:
         raw = np.asarray(bits.random_raw(int(np.prod(size))), np.uint64) >> np.uint64(11)
         found: Array = raw.astype(np.float64).reshape(size) / 2.0**53
         return found
 
-    span, ones = high - low + 1, (1,) * len(t.shape)
+    span, ones = high - low + 1, (1,) * (len(shape) - 1)
     noise = uniform(*shape)
     centre, width = uniform(count, *ones), uniform(count, *ones) ** 2
     part = noise.copy()
     narrow, smooth, ends = slice(1, None, 4), slice(2, None, 4), slice(3, None, 4)
     part[narrow] = centre[narrow] + (noise[narrow] - 0.5) * width[narrow]
     waves = np.zeros_like(noise[smooth])
-    for axis, length in enumerate(t.shape):
+    for axis, length in enumerate(shape[1:]):
         if length > 1:
             turn = np.arange(length) / length * (1.0 + 3.0 * uniform(len(waves), 1)) + uniform(len(waves), 1)
             wave = 4.0 * np.abs(turn % 1.0 - 0.5) - 1.0
-            waves += wave.reshape(len(waves), *(length if i == axis else 1 for i in range(len(t.shape))))
+            waves += wave.reshape(len(waves), *(length if i == axis else 1 for i in range(len(ones))))
     part[smooth] = 0.5 + waves * (0.15 + 0.2 * centre[smooth]) + (noise[smooth] - 0.5) * 0.1
     part[ends] = np.where(noise[ends] < 0.5, np.rint(noise[ends] * 2), centre[ends])
-    codes: Array = np.clip(np.floor(low + part * span), low, high).astype(t.dtype.value)
+    codes: Array = np.clip(np.floor(low + part * span), low, high)
     return codes
 
 
@@ -389,6 +400,10 @@ class _Pair:
     reach: float = 0.0
     runtime_differ: int = 0
     runtime_worst: int = 0
+    #: Its axes are known: in another order it has other values.
+    clear: bool = True
+    #: Moved from a tensor that holds the same integers, and has been given the file's.
+    again: bool = False
     cases: set[float] = field(default_factory=set)
     runtime_cases: set[float] = field(default_factory=set)
     held: bool = True
@@ -399,6 +414,8 @@ class Comparison:
     comes from, and by what it holds."""
 
     def __init__(self, fixed: Graph, reading: Reading) -> None:
+        ports = zip(fixed.inputs, fixed.in_ports, strict=True)
+        self.integers = frozenset(name for name, port in ports if port.name in reading.integers)
         self.fixed, self.points, self.behind = fixed, reading.points, reading.behind
         self.same = _same(reading.points)
         self.origins = frozenset(name for node in fixed.nodes for name in node.origin)
@@ -409,19 +426,46 @@ class Comparison:
         self.exact: dict[str, Array] = {}
         self.used: dict[str, Array] = {}
         self.rounded: Mapping[str, Rounded] = {}
+        self.runtime = False
 
-    def compare(self, inputs: Sequence[Array], run: Run, given: Mapping[str, Array] | None) -> None:
+    def compare(
+        self, inputs: Sequence[Array], run: Run, given: Mapping[str, Array] | None, *, runtime: bool = True
+    ) -> None:
         """Some samples: real inputs, what the file makes of them, and the integers that go on into the next layer where
-        those are onnxruntime's."""
-        self.rounded = run.rounded
+        they are others: `runtime`, those that onnxruntime computed."""
+        self.rounded, self.runtime = run.rounded, runtime and given is not None
         self.exact = {n: _view(r.codes, self.points[n].kind) for n, r in run.rounded.items()}
-        self.used = self.exact if given is None else {n: _view(given[n], p.kind) for n, p in self.points.items()}
+        self.used = self.exact | {
+            n: _view(codes, self.points[n].kind) for n, codes in (given or {}).items() if n in self.points
+        }
         self.at = {}
         outputs = simulate.run(self.fixed, simulate.quantise_inputs(self.fixed, inputs), self._see)
         for tensor, port, y in zip(self.fixed.outputs, self.fixed.out_ports, outputs, strict=True):
             if tensor not in self.pairs or tensor in self.edges:
                 ours = port.to_onnx(real_of(self.fixed.tensors[tensor], y))
                 self._output(tensor, port, run.outputs[port.name], ours)
+
+    def spread_codes(self, count: int) -> dict[str, Array]:
+        """Integers over the whole range for every point that a tensor holds, but those of inputs: whatever the layers
+        in front of a layer make of the samples, it is seen to work on all that it may be given.
+
+        Points that had the same integers have the same here: the graph may hold them in one tensor."""
+        found: dict[str, Array] = {}
+        unclear = {pair.point.value for pair in self.pairs.values() if not pair.clear}
+        for pair in self.pairs.values():
+            p = pair.point
+            if p.value in found or p.value in unclear or not p.sources or _moves(p, self.points):
+                continue
+            codes = self.rounded[p.value].codes
+            low, high = limits(p.kind)
+            made = spread(low, high, (count, *codes.shape[1:]), len(found) + 100).astype(codes.dtype)
+            for name, other in self.rounded.items():
+                q = self.points[name]
+                if (q.scale, q.zero_point, q.kind) == (p.scale, p.zero_point, p.kind) and np.array_equal(
+                    other.codes, codes
+                ):
+                    found.setdefault(name, made)
+        return found
 
     def _output(self, tensor: str, port: Port, real: Array, ours: Array) -> None:
         """An output that no tensor holds in the file's integers: compared in steps of the file's scale, where its
@@ -431,11 +475,11 @@ class Comparison:
         assert t.quant is not None
         scale, zero = (max(t.quant.scale), 0) if t.quant.zero_points else need_quant(t)
         point = Point(port.name, port.name, "output", scale, zero, "int8", behind.sources, steps=behind.steps)
-        held, near = not (behind.free or self._floats_before(tensor, behind.sources)), self._zone(tensor)
+        held, near = not (behind.free or self._floats_before(tensor, behind)), self._zone(tensor)
         source = self.points[min(behind.sources)] if len(behind.sources) == 1 else None
         # A clamp, and Max and Min, even of one value with itself, write a scale of their own.
-        node = self.fixed.producer.get(tensor)
-        own = node is not None and isinstance(node.op, Extreme | Unary) and behind.between.intersection(node.origin)
+        clamps = (n for n in self._behind(tensor, self.pairs) if isinstance(n.op, Extreme | Unary))
+        own = any(behind.between.intersection(n.origin) for n in clamps)
         if source and not (own or behind.steps or behind.floats or behind.joined):
             point, near = source, 0.0
             held = self._held(tensor, point)
@@ -498,7 +542,8 @@ class Comparison:
         ties = int(np.count_nonzero(distance == 0.0))
         pair.values += x.size
         pair.ties += ties
-        exact = self._placed(self.exact[value][here], pair.order, x.shape)
+        known = self.used if pair.again else self.exact
+        exact = self._placed(known[value][here], pair.order, x.shape)
         off = x != exact
         if off.any():
             zone = np.broadcast_to(self._zone(name), x.shape)[off]
@@ -513,7 +558,7 @@ class Comparison:
         far = x != used
         if not far.any():
             return None
-        if self.used is not self.exact:
+        if self.runtime:
             near = self._placed(distance, pair.order, x.shape)[far]
             pair.runtime_differ += int(np.count_nonzero(near))
             pair.runtime_cases.update(near[near > 0.0].tolist())
@@ -529,7 +574,7 @@ class Comparison:
         t = self.fixed.tensors[name]
         node = self.fixed.producer.get(name)
         origin = node.origin if node is not None else ()
-        best: tuple[float, int, Point, tuple[int, ...]] | None = None
+        best: tuple[float, int, Point, list[tuple[int, ...]]] | None = None
         for value, p in self.points.items():
             codes = self.exact[value]
             if codes[0].size != t.size or not _is(t.quant, p):
@@ -541,35 +586,75 @@ class Comparison:
                 near = 0  # reshaped: its order is not one of these
             for order in _orders(axes, t.shape):
                 equal = float(np.mean(self._placed(few, order, x.shape) == x))
-                if equal < ALIKE[0] and not self._is_made_by(name, p):
+                if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
                     continue
                 if best is None or (equal, near) > (best[0], best[1]):
-                    best = (equal, near, p, order)
+                    best = (equal, near, p, [order])
+                elif equal == best[0] and p is best[2]:
+                    best[3].append(order)
         if best is None or best[0] < ALIKE[best[1]]:
             return None
-        pair = _Pair(name, best[2], best[3])
-        pair.held = self._held(name, pair.point)
+        usual = _layouts(self.exact[best[2].value].shape[1:], t.shape)
+        natural = [o for o in best[3] if o in usual] or best[3]
+        pair = _Pair(name, best[2], natural[0], clear=len(natural) == 1)
+        before = self._moved_from(name, pair.point)
+        pair.again = before is not None
+        if best[1] == 0 and not pair.again and self.points[pair.point.value].sources:
+            return None  # alike by chance: made by nodes behind the point
+        pair.held = self._held(name, pair.point) if before is None else before.held
+        if best[0] < ALIKE[1] and not pair.held:
+            return None  # floats in front, and perhaps another order
         return pair
 
-    def _is_made_by(self, name: str, p: Point) -> bool:
+    def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
         """Between a tensor and those that are matched lie only ONNX nodes that lie between the point and its sources,
-        and all of those that the graph still names."""
-        behind, waiting = set[str](), [name]
-        seen = set(waiting)
+        and all of those that the graph still names. Of a tensor whose values are `like` the point's: at least all that
+        compute."""
+        near, behind = self._made_by(name, self.pairs), self._made_by(name, ())
+        if like:
+            return p.steps & self.origins <= behind
+        if not (near <= p.between and p.between & self.origins <= behind):
+            return False
+        # A conversion that was put in front of what moves the values carries its name: of those that could be it, the
+        # last.
+        waiting = [name]
+        while waiting:
+            for node in self.fixed.consumers[waiting.pop()]:
+                t = self.fixed.outs(node)[0]
+                if (
+                    t.size == self.fixed.tensors[name].size
+                    and t.quant
+                    and _is(t.quant, p)
+                    and pins.picks(node, t.quant)
+                ):
+                    if p.node in node.origin:
+                        return False
+                    waiting.append(t.name)
+        return True
+
+    def _moved_from(self, name: str, p: Point) -> _Pair | None:
+        """The tensor with the same integers that this one only moves."""
+        while not self._computes(name) and name in self.fixed.producer:
+            name = self.fixed.producer[name].inputs[0]
+            pair = self.pairs.get(name)
+            if pair is not None and self.same[pair.point.value] == self.same[p.value]:
+                return pair
+        return None
+
+    def _behind(self, name: str, ends: Collection[str]) -> list[Node]:
+        """The nodes behind a tensor, as far as `ends`."""
+        found, waiting, seen = list[Node](), [name], {name, *ends}
         while waiting:
             node = self.fixed.producer.get(waiting.pop())
-            if node is None:
-                continue
-            behind.update(node.origin)
-            before = [i for i in node.inputs if i not in seen and i not in self.pairs]
-            waiting += before
-            seen.update(before)
-        if not p.between & self.origins <= behind <= p.between:
-            return False
-        # A conversion carries the name of the node that asked for it: of those that could be it, the last.
-        size, readers = self.fixed.tensors[name].size, self.fixed.consumers[name]
-        outs = [t for n in readers if p.between.issuperset(n.origin) for t in self.fixed.outs(n)]
-        return not any(t.size == size and _is(t.quant, p) for t in outs)
+            if node is not None:
+                found.append(node)
+                waiting += [i for i in node.inputs if i not in seen]
+                seen.update(node.inputs)
+        return found
+
+    def _made_by(self, name: str, ends: Collection[str]) -> set[str]:
+        """The ONNX nodes behind a tensor, as far as `ends`."""
+        return {o for node in self._behind(name, ends) for o in node.origin}
 
     def _held(self, name: str, p: Point) -> bool:
         """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
@@ -588,31 +673,44 @@ class Comparison:
 
         if not all_in(found | pins):
             return True  # a quantisation is lost
-        return not self._floats_before(name, {*p.sources, p.value})
+        return not self._floats_before(name, p)
 
-    def _floats_before(self, name: str, sources: Collection[str]) -> bool:
+    def _floats_before(self, name: str, far: Behind | Point) -> bool:
         """Between this tensor and those that hold its sources lies one that rounds, and that the file does not have."""
-        waiting, first = [name], True
-        known = {self.same[s] for s in sources}
-        ends = {t for t, pair in self.pairs.items() if self.same[pair.point.value] in known}
+        known = {self.same[s] for s in far.sources}
+        moved = known | ({self.same[far.value]} if isinstance(far, Point) else set())
+        ends = {t for t, pair in self.pairs.items() if self.same[pair.point.value] in moved}
+        steps = self.origins.intersection(far.steps)
+        waiting = [(name, False)]  # and whether a node computes behind it
         while waiting:
-            at = waiting.pop()
+            at, computed = waiting.pop()
             node = self.fixed.producer.get(at)
             if node is None:
-                q = self.fixed.tensors[at].quant
-                if q is None or not q.pin:
-                    return True  # an input that the file leaves in float
+                if not self._is_read(at, known if computed else moved):
+                    return True
                 continue
-            quant = self.fixed.tensors[at].quant
-            moves = quant is not None and pins.picks(node, quant) and not self._constants(node)
-            if not first and not moves:
-                return True
-            first = False
-            waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in ends]
-        return False
+            if self._computes(at):
+                if computed:
+                    return True
+                computed = True
+            steps -= set(node.origin)
+            waiting += [(i, computed) for i in node.inputs if self.fixed.tensors[i].const is None and i not in ends]
+        return bool(steps)  # of a source's own float the file computes something else as well
 
-    def _constants(self, node: Node) -> bool:
-        return any(self.fixed.tensors[i].const is not None for i in node.inputs)
+    def _computes(self, name: str) -> bool:
+        """What writes a tensor does more than move or pick values."""
+        node, quant = self.fixed.producer.get(name), self.fixed.tensors[name].quant
+        if node is None:
+            return False
+        ins = self.fixed.ins(node)[: 1 if isinstance(node.op, Unary) else None]  # its table is no operand
+        same = all(t.const is None and t.quant == quant for t in ins)
+        return quant is None or not same or not pins.picks(node, quant)
+
+    def _is_read(self, name: str, known: Collection[str]) -> bool:
+        """An input that the file takes as integers, or rounds, at once, to one of the `known` points."""
+        q = self.fixed.tensors[name].quant
+        first = (self.points[n] for n in known)
+        return name in self.integers or any(_is(q, p) and not p.sources and not p.steps for p in first)
 
     def _zone(self, name: str) -> Array | float:
         """How near to a tie this tensor's layer may round the other way, in steps; for each channel (last axis)."""
@@ -644,6 +742,14 @@ def _multiplier_error(graph: Graph, node: Node) -> Array | float:
     m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
     found: Array = np.maximum(ZONE, 127.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**shift)
     return found
+
+
+def _layouts(shape: Sequence[int], wanted: Sequence[int]) -> set[tuple[int, ...]]:
+    """Of `_orders`, those that a layout gives: channels where they are, or last."""
+    long = [i for i, d in enumerate(shape) if d != 1]
+    first = range(len(shape))
+    full = [o for o in (tuple(first), (*first[:1], *first[2:], *first[1:2])) if [shape[i] for i in o] == list(wanted)]
+    return {tuple(long.index(i) for i in o if i in long) for o in full}
 
 
 def _orders(axes: Sequence[int], shape: Sequence[int]) -> list[tuple[int, ...]]:

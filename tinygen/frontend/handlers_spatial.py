@@ -276,13 +276,12 @@ def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> np.fl
         return f(o) / f(scale)
     if mode == "pytorch_half_pixel" and out == 1:
         return f(0)
-    middle = (f(o) + f(0.5)) / f(scale) - f(0.5)
     if mode == "half_pixel_symmetric":
-        # The output may be shorter than length * scale: keep the centre where it is.
+        # The output may be shorter than length * scale: keep the centre where it is. The sum, as there, in double.
         adjust = f(out) / (f(scale) * f(length))
-        return f(length) / f(2) * (f(1) - adjust) + middle
+        return f(float(f(length) / f(2) * (f(1) - adjust)) + (o + 0.5) / float(f(scale)) - 0.5)
     if mode in ("half_pixel", "pytorch_half_pixel"):
-        return middle
+        return (f(o) + f(0.5)) / f(scale) - f(0.5)
     raise Unsupported(f"coordinate_transformation_mode {mode}")
 
 
