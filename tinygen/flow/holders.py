@@ -1,0 +1,293 @@
+"""Which tensors of a FIXED graph hold the values that a pre-quantised file keeps as integers (calibrate/reading.Point).
+
+A tensor is found by its scale and size, by what it holds, and by the ONNX nodes it comes from: the passes move values,
+fuse nodes and change layouts. What is asked besides follows from where the holders are: does a difference mean a fault,
+or does the file leave floats in between whose integers tinygen chose?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from tinygen.calibrate.reading import Behind, Point, Reading
+from tinygen.ir.types import Graph, Node, Quant
+from tinygen.numerics import MULTIPLIER_STEP, Array
+from tinygen.ops import (
+    Conv,
+    ConvTranspose,
+    Dense,
+    LogSoftmax,
+    LogSumExp,
+    Operator,
+    Requantise,
+    Resize,
+    Softmax,
+    Unary,
+)
+from tinygen.ops.base import is_wide, need_quant
+from tinygen.passes import pins
+
+#: A tensor holds a point when so many of its integers are the point's: any tensor of that scale and size, one that
+#: comes from a node before the point's rounding, or from the rounding node itself.
+ALIKE = (0.98, 0.5, 0.0)
+#: How near to a tie, in steps, a layer may round the other way: 127 steps times the error of a multiplier, 384 / 2^29.
+ZONE = 1.0 / 1024
+#: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
+COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4}
+#: A linear Resize whose weights are no 2048ths: half of one in either direction, of neighbours up to 255 apart.
+ROUNDED_WEIGHTS = 255.0 / 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A tensor of the FIXED graph and the point it holds.
+
+    `order`: the point's axes, those of length 1 left out, in the tensor's order; `clear`: in no other order it would
+    hold the same; `again`: only moved from another holder; `held`: where it differs, that is a fault.
+    """
+
+    tensor: str
+    point: Point
+    order: tuple[int, ...]
+    clear: bool
+    again: bool
+    held: bool
+
+    def placed(self, codes: Array, shape: tuple[int, ...]) -> Array:
+        """A point's values (samples, *ONNX shape) as the tensor holds them, `shape`."""
+        flat = codes.reshape(len(codes), *(d for d in codes.shape[1:] if d != 1))
+        return flat.transpose(0, *(o + 1 for o in self.order)).reshape(shape)
+
+
+class Holders:
+    """`found`: the holders, in the order of the graph, of the tensors that were shown to `look`."""
+
+    def __init__(self, fixed: Graph, reading: Reading) -> None:
+        self.fixed, self.points = fixed, reading.points
+        self.found: dict[str, Holder] = {}
+        self._others: set[str] = set()
+        ports = zip(fixed.inputs, fixed.in_ports, strict=True)
+        self._integers = frozenset(name for name, port in ports if port.name in reading.integers)
+        self._grid = _grids(reading.points)
+        self._named = frozenset(name for node in fixed.nodes for name in node.origin)
+        quants = (t.quant for t in fixed.tensors.values() if t.quant is not None)
+        self._pinned = {q.pin for q in quants if q.pin in self.points and has_scale(q, self.points[q.pin])}
+
+    def look(self, name: str, x: Array, exact: Mapping[str, Array]) -> Holder | None:
+        """What a tensor holds, decided when it is first seen. `x`: its integers on some samples; `exact`: those of each
+        point on these samples and perhaps more, as the graph would hold them."""
+        if name not in self.found and name not in self._others:
+            holder = self._match(name, x, exact)
+            if holder is None:
+                self._others.add(name)
+            else:
+                self.found[name] = holder
+        return self.found.get(name)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Points that no tensor holds and that are not the integers of others in other places."""
+        found = {h.point.value for h in self.found.values()}
+        return tuple(n for n, p in self.points.items() if n not in found and not self._is_in(p, found))
+
+    def is_held(self, name: str, p: Point) -> bool:
+        """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
+        chose; nor for 16 bits, whose operators have bounds of their own (NUMERICS section 8)."""
+        if self.fixed.tensors[name].dtype.value == "int16" or p.free:
+            return False
+        known = self._pinned | {h.point.value for h in self.found.values()}
+        if not all(n in known or self._is_in(self.points[n], known) for n in p.sources):
+            return True  # a quantisation is lost
+        return not self.floats_before(name, p)
+
+    def floats_before(self, name: str, far: Behind | Point) -> bool:
+        """Between this tensor and those that hold its sources lies one that rounds, and that the file does not have."""
+        known = {self._grid[s] for s in far.sources}
+        moved = known | ({self._grid[far.value]} if isinstance(far, Point) else set())
+        ends = {t for t, h in self.found.items() if self._grid[h.point.value] in moved}
+        steps = self._named.intersection(far.steps)
+        waiting = [(name, False)]  # and whether a node computes behind it
+        while waiting:
+            at, computed = waiting.pop()
+            node = self.fixed.producer.get(at)
+            if node is None:
+                if not self._is_read(at, known if computed else moved):
+                    return True
+                continue
+            if self._computes(at):
+                if computed:
+                    return True
+                computed = True
+            steps -= set(node.origin)
+            waiting += [(i, computed) for i in node.inputs if self.fixed.tensors[i].const is None and i not in ends]
+        return bool(steps)  # the file computes something from a float that a source rounds
+
+    def nodes_behind(self, name: str, ends: Collection[str]) -> list[Node]:
+        """The nodes that a tensor comes from, as far as `ends`."""
+        found, waiting, seen = list[Node](), [name], {name, *ends}
+        while waiting:
+            node = self.fixed.producer.get(waiting.pop())
+            if node is not None:
+                found.append(node)
+                waiting += [i for i in node.inputs if i not in seen]
+                seen.update(node.inputs)
+        return found
+
+    def zone(self, name: str) -> Array | float:
+        """How near to a tie this tensor's layer may round the other way, in steps; for each channel (last axis)."""
+        node = self.fixed.producer.get(name)
+        if node is None:
+            return ZONE
+        linear = isinstance(node.op, Resize) and node.op.linear
+        if isinstance(node.op, Operator) and node.op.same_quant and not linear:  # its values were rounded before
+            parts = [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.found]
+            return max((float(np.max(self.zone(i))) for i in parts), default=ZONE)
+        x = node.inputs[0]
+        converts = isinstance(node.op, Requantise) or (isinstance(node.op, Unary) and node.op.expr == "x")
+        if converts and x not in self.found and x in self.fixed.producer:
+            # An operator with a scale of its own (Softmax) is rounded twice.
+            part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
+            return ZONE + (0.5 + self.zone(x)) * part
+        if isinstance(node.op, Resize) and linear and any(w % 128 for a in node.op.axes for w in a.weight):
+            return ROUNDED_WEIGHTS
+        if (coarse := COARSE.get(type(node.op))) is not None:
+            return coarse * (128.0 if is_wide(self.fixed.tensors[name]) else 1.0)
+        return _multiplier_error(self.fixed, node)
+
+    # Which point a tensor holds --------------------------------------------------------------------------------------
+
+    def _match(self, name: str, x: Array, exact: Mapping[str, Array]) -> Holder | None:
+        t, node = self.fixed.tensors[name], self.fixed.producer.get(name)
+        origin = node.origin if node is not None else ()
+        best: tuple[float, int, Point, list[tuple[int, ...]]] | None = None
+        for value, p in self.points.items():
+            codes = exact[value][: len(x)]
+            if codes[0].size != t.size or not has_scale(t.quant, p):
+                continue
+            near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
+            axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
+            if sorted(axes) != sorted(wanted) and min(len(axes), len(wanted)) > 1:
+                near = 0  # reshaped: its order is not one of these
+            for order in _orders(axes, wanted):
+                as_here = Holder(name, p, order, clear=True, again=False, held=True).placed(codes, x.shape)
+                equal = float(np.mean(as_here == x))
+                if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
+                    continue
+                if best is None or (equal, near) > (best[0], best[1]):
+                    best = (equal, near, p, [order])
+                elif equal == best[0] and p is best[2]:
+                    best[3].append(order)
+        if best is None or best[0] < ALIKE[best[1]]:
+            return None
+        equal, near, point, orders = best
+        before = self._moved_from(name, point)
+        if near == 0 and before is None and point.sources:
+            return None  # alike by chance
+        held = self.is_held(name, point) if before is None else before.held
+        if equal < ALIKE[1] and not held:
+            return None  # floats in front, and perhaps another order
+        usual = _layouts(exact[point.value].shape[1:], t.shape)
+        orders = [o for o in orders if o in usual] or orders
+        return Holder(name, point, orders[0], clear=len(orders) == 1, again=before is not None, held=held)
+
+    def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
+        """Between a tensor and other holders lie only ONNX nodes that lie between the point and its sources, and all of
+        those that the graph still names. Of a tensor whose values are `like` the point's: at least all that compute."""
+        behind = {o for node in self.nodes_behind(name, ()) for o in node.origin}
+        if like:
+            return p.steps & self._named <= behind
+        near = {o for node in self.nodes_behind(name, self.found) for o in node.origin}
+        return near <= p.between and p.between & self._named <= behind and not self._comes_later(name, p)
+
+    def _comes_later(self, name: str, p: Point) -> bool:
+        """The point is a tensor into which this one is only moved: a conversion that was put in front of such a node
+        carries its name."""
+        size, waiting = self.fixed.tensors[name].size, [name]
+        while waiting:
+            for node in self.fixed.consumers[waiting.pop()]:
+                t = self.fixed.outs(node)[0]
+                if t.size != size or not has_scale(t.quant, p) or self._computes(t.name):
+                    continue
+                if p.node in node.origin:
+                    return True
+                waiting.append(t.name)
+        return False
+
+    def _moved_from(self, name: str, p: Point) -> Holder | None:
+        """The holder of the same integers that this tensor only moves."""
+        while not self._computes(name) and name in self.fixed.producer:
+            name = self.fixed.producer[name].inputs[0]
+            holder = self.found.get(name)
+            if holder is not None and self._grid[holder.point.value] == self._grid[p.value]:
+                return holder
+        return None
+
+    def _computes(self, name: str) -> bool:
+        """What writes a tensor does more than move or pick values."""
+        node, quant = self.fixed.producer.get(name), self.fixed.tensors[name].quant
+        if node is None:
+            return False
+        ins = self.fixed.ins(node)[: 1 if isinstance(node.op, Unary) else None]  # its table is no operand
+        same = all(t.const is None and t.quant == quant for t in ins)
+        return quant is None or not same or not pins.picks(node, quant)
+
+    def _is_read(self, name: str, known: Collection[str]) -> bool:
+        """An input that the file takes as integers, or rounds, at once, to one of the `known` points."""
+        q, at_once = self.fixed.tensors[name].quant, (self.points[n] for n in known)
+        return name in self._integers or any(has_scale(q, p) and not p.sources and not p.steps for p in at_once)
+
+    def _is_in(self, p: Point, known: Collection[str]) -> bool:
+        """Its integers are those of `known` points in other places."""
+        return is_moved(p, self.points) and all(n in known or self._is_in(self.points[n], known) for n in p.sources)
+
+
+def has_scale(q: Quant | None, p: Point) -> bool:
+    """A tensor's quantisation is the point's."""
+    if q is None or len(q.scale) != 1:
+        return False
+    bits = int(p.kind.lstrip("uint"))
+    half = 1 << (bits - 1) if p.kind.startswith("u") else 0
+    return q.bits == bits and np.float32(q.s) == np.float32(p.scale) and q.zero_point == p.zero_point - half
+
+
+def is_moved(p: Point, points: Mapping[str, Point]) -> bool:
+    """Its integers are some of its sources', in other places."""
+    same = all((s := points[n]).scale == p.scale and s.zero_point == p.zero_point for n in p.sources)
+    return not p.steps and bool(p.sources) and same
+
+
+def _grids(points: Mapping[str, Point]) -> dict[str, str]:
+    """Each point's first of those whose integers it moves or picks."""
+    first: dict[str, str] = {}
+    for name, p in points.items():
+        first[name] = first[next(iter(p.sources))] if len(p.sources) == 1 and is_moved(p, points) else name
+    return first
+
+
+def _multiplier_error(graph: Graph, node: Node) -> Array | float:
+    """127 steps times the relative error of a channel's multiplier, and half a unit of its bias."""
+    if not isinstance(node.op, Conv | ConvTranspose | Dense) or node.op.epilogue is None:
+        return ZONE
+    shift = node.op.epilogue.shift
+    m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
+    found: Array = np.maximum(ZONE, 127.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**shift)
+    return found
+
+
+def _orders(axes: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, ...]]:
+    """Orders of a value's axes that could be a tensor with `wanted` axes: those that give them, and those that give a
+    flat one."""
+    every = list(permutations(range(len(axes)))) if len(axes) <= 4 else [tuple(range(len(axes)))]
+    return [o for o in every if [axes[i] for i in o] == wanted] or every
+
+
+def _layouts(shape: Sequence[int], wanted: Sequence[int]) -> set[tuple[int, ...]]:
+    """Of `_orders`, those that a layout gives: channels where they are, or last."""
+    long = [i for i, d in enumerate(shape) if d != 1]
+    first = range(len(shape))
+    full = [o for o in (tuple(first), (*first[:1], *first[2:], *first[1:2])) if [shape[i] for i in o] == list(wanted)]
+    return {tuple(long.index(i) for i in o if i in long) for o in full}
