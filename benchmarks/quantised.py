@@ -27,7 +27,7 @@ from benchmarks.models import RESULTS
 from benchmarks.structures import FORMS, STRUCTURES, quantised, there_is
 from tinygen import simulate
 from tinygen import workflow as flow
-from tinygen.calibrate.reading import Reading
+from tinygen.calibrate.reading import Reading, Rounded
 from tinygen.calibrate.runtime import with_outputs
 from tinygen.errors import UnsupportedError
 from tinygen.flow import check
@@ -104,12 +104,12 @@ def _steps(y: Array, scale: float, shape: tuple[int, ...]) -> Array:
     return steps
 
 
-def _ties(reading: Reading, output: str, rounded: Mapping[str, check.Rounded], shape: tuple[int, ...]) -> Array:
+def _ties(reading: Reading, output: str, rounded: Mapping[str, Rounded], shape: tuple[int, ...]) -> Array:
     """Where the number behind an output was a tie."""
-    sources, operators = reading.behind[output]
-    if operators or len(sources) != 1:
+    behind = reading.behind[output]
+    if behind.steps or len(behind.sources) != 1:
         return np.zeros(shape, bool)
-    ties: Array = rounded[next(iter(sources))].ties.reshape(shape)
+    ties: Array = rounded[min(behind.sources)].ties.reshape(shape)
     return ties
 
 
