@@ -241,6 +241,28 @@ def test_layers_that_the_samples_leave_dead_are_seen(tmp_path: Path, monkeypatch
         flow.quantise_model(path, OPTIONS)
 
 
+def test_clipped_codes_with_ties(tmp_path: Path) -> None:
+    """Codes clipped to four bits: the convolution clips, so that no tensor holds what is not clipped yet. With scales
+    that are powers of two, many values are ties."""
+    rng = np.random.default_rng(5)
+    weights = {
+        f"w{i}": rng.integers(-7, 8, shape).astype(np.int8) for i, shape in enumerate([(4, 3, 3, 3), (3, 4, 3, 3)])
+    }
+    bounds = {"low": np.int8(-8), "high": np.int8(7), "z": np.int8(0)}
+    scales = {"s": np.float32(0.5), "t": np.float32(0.25), "sw": np.float32(0.125)}
+    text = """g (float[1,3,8,8] x) => (float y) {
+        v0 = DequantizeLinear(w0, sw, z) v1 = DequantizeLinear(w1, sw, z)
+        q = QuantizeLinear(x, s, z) k = Clip(q, low, high) d = DequantizeLinear(k, s, z)
+        c = Conv<pads=[1,1,1,1]>(d, v0) r = Relu(c)
+        rq = QuantizeLinear(r, t, z) rk = Clip(rq, low, high) rd = DequantizeLinear(rk, t, z)
+        e = Conv<pads=[1,1,1,1]>(rd, v1)
+        eq = QuantizeLinear(e, s, z) ek = Clip(eq, low, high) y = DequantizeLinear(ek, s, z)
+    }"""
+    found = flow.quantise_model(save(tmp_path, parse(text, 13, weights | bounds | scales)), OPTIONS).checked
+    assert all(r.held for r in found.layers)
+    assert sum(r.ties for r in found.layers) > 1000
+
+
 @pytest.mark.parametrize("structure", ["squeeze-excite", "transposed convolution", "concat", "upsample linear by 3"])
 def test_reading_is_what_onnxruntime_computes(structure: str) -> None:
     """The oracle itself: each layer on onnxruntime's integers gives onnxruntime's, but at ties."""

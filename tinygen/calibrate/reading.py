@@ -925,7 +925,8 @@ class Reading:
             of = codes.get(n.proto.input[0]) if n.op in _MOVES and n.op != "DequantizeLinear" else None
             if of is not None and n.op in _CLAMPS:  # integers of their own
                 points[out] = codes[out] = replace(
-                    of, value=out, node=n.name, op=n.op, sources=far.sources, steps=frozenset([n.name])
+                    of, value=out, node=n.name, op=n.op, sources=far.sources, between=far.between,
+                    steps=frozenset([n.name]),
                 )  # fmt: skip
                 behind[out] = Behind(frozenset([out]))
                 continue

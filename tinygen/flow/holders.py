@@ -201,7 +201,18 @@ class Holders:
         if like:
             return p.steps & self._named <= behind
         near = {o for node in self.nodes_behind(name, self.found) for o in node.origin}
-        return near <= p.between and p.between & self._named <= behind and not self._comes_later(name, p)
+        return near <= self._between(p) and p.between & self._named <= behind and not self._comes_later(name, p)
+
+    def _between(self, p: Point) -> set[str]:
+        """The ONNX nodes from a point back to the next ones that tensors hold."""
+        found, waiting, seen = set(p.between), list(p.sources), {h.point.value for h in self.found.values()}
+        while waiting:
+            value = waiting.pop()
+            if value not in seen:
+                seen.add(value)
+                found |= self.points[value].between
+                waiting += self.points[value].sources
+        return found
 
     def _comes_later(self, name: str, p: Point) -> bool:
         """The point is a tensor into which this one is only moved: a conversion that was put in front of such a node
