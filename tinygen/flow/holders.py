@@ -24,6 +24,7 @@ from tinygen.ops import (
     LogSumExp,
     Operator,
     Requantise,
+    Reshape,
     Resize,
     Softmax,
     Unary,
@@ -109,7 +110,7 @@ class Holders:
         known = {self._grid[s] for s in far.sources}
         moved = known | ({self._grid[far.value]} if isinstance(far, Point) else set())
         ends = {t for t, h in self.found.items() if self._grid[h.point.value] in moved}
-        steps = self._named.intersection(far.steps)
+        left = self._named.intersection(far.between)
         waiting = [(name, False)]  # and whether a node computes behind it
         while waiting:
             at, computed = waiting.pop()
@@ -122,9 +123,13 @@ class Holders:
                 if computed:
                     return True
                 computed = True
-            steps -= set(node.origin)
-            waiting += [(i, computed) for i in node.inputs if self.fixed.tensors[i].const is None and i not in ends]
-        return bool(steps)  # the file computes something from a float that a source rounds
+            left -= set(node.origin)
+            for i in node.inputs:
+                if i in ends:
+                    left -= self._moved_by(i)
+                elif self.fixed.tensors[i].const is None:
+                    waiting.append((i, computed))
+        return bool(left)  # the file does something to a float that a source rounds
 
     def nodes_behind(self, name: str, ends: Collection[str]) -> list[Node]:
         """The nodes that a tensor comes from, as far as `ends`."""
@@ -188,11 +193,14 @@ class Holders:
         if near == 0 and before is None and point.sources:
             return None  # alike by chance
         held = self.is_held(name, point) if before is None else before.held
-        if equal < ALIKE[1] and not held:
+        flattened = node is not None and isinstance(node.op, Reshape) and t.size == max(t.shape)
+        if not held and equal < ALIKE[0 if flattened else 1]:
             return None  # floats in front, and perhaps another order
         usual = _layouts(exact[point.value].shape[1:], t.shape)
         orders = [o for o in orders if o in usual] or orders
-        return Holder(name, point, orders[0], clear=len(orders) == 1, again=before is not None, held=held)
+        behind = {o for n in self.nodes_behind(name, ()) for o in n.origin}
+        clear = len(orders) == 1 and point.between & self._named <= behind
+        return Holder(name, point, orders[0], clear=clear, again=before is not None, held=held)
 
     def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
         """Between a tensor and other holders lie only ONNX nodes that lie between the point and its sources, and all of
@@ -236,6 +244,14 @@ class Holders:
             if holder is not None and self._grid[holder.point.value] == self._grid[p.value]:
                 return holder
         return None
+
+    def _moved_by(self, name: str) -> set[str]:
+        """The ONNX nodes that moved a holder's integers there from the first tensor that holds them."""
+        found = set[str]()
+        while name in self.fixed.producer and not (name in self.found and not self.found[name].again):
+            found.update(self.fixed.producer[name].origin)
+            name = self.fixed.producer[name].inputs[0]
+        return found
 
     def _computes(self, name: str) -> bool:
         """What writes a tensor does more than move or pick values."""
