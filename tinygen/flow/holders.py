@@ -17,12 +17,14 @@ from tinygen.calibrate.reading import Behind, Point, Reading
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import MULTIPLIER_STEP, Array
 from tinygen.ops import (
+    AvgPool,
     Conv,
     ConvTranspose,
     Dense,
     LogSoftmax,
     LogSumExp,
     Operator,
+    ReduceSum,
     Requantise,
     Reshape,
     Resize,
@@ -35,7 +37,8 @@ from tinygen.passes import pins
 #: A tensor holds a point when so many of its integers are the point's: any tensor of that scale and size, one that
 #: comes from a node before the point's rounding, or from the rounding node itself.
 ALIKE = (0.98, 0.5, 0.0)
-#: How near to a tie, in steps, a layer may round the other way: 127 steps times the error of a multiplier, 384 / 2^29.
+#: How near to a tie, in steps, a layer may round the other way at least: that is 255 steps times the error of a
+#: multiplier, 384 / 2^27.
 ZONE = 1.0 / 1024
 #: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
 COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4}
@@ -296,12 +299,16 @@ def _grids(points: Mapping[str, Point]) -> dict[str, str]:
 
 
 def _multiplier_error(graph: Graph, node: Node) -> Array | float:
-    """127 steps times the relative error of a channel's multiplier, and half a unit of its bias."""
-    if not isinstance(node.op, Conv | ConvTranspose | Dense) or node.op.epilogue is None:
+    """A layer's multipliers are multiples of MULTIPLIER_STEP: 255 steps from the zero point, times that error; for each
+    channel, and half a unit of its bias, where it has weights."""
+    op = node.op
+    if isinstance(op, AvgPool | ReduceSum):
+        divisors = [m for m in np.ravel(op.m).tolist() if m]
+        return max(ZONE, 255.0 * MULTIPLIER_STEP / 2 / min(divisors, default=2**30))
+    if not isinstance(op, Conv | ConvTranspose | Dense) or op.epilogue is None:
         return ZONE
-    shift = node.op.epilogue.shift
     m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
-    found: Array = np.maximum(ZONE, 127.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**shift)
+    found: Array = np.maximum(ZONE, 255.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**op.epilogue.shift)
     return found
 
 
