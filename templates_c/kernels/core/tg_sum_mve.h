@@ -23,7 +23,7 @@ typedef struct {
     int32_t shift; /**< 31 - the shift of the requantisation */
     int32_t zp;
     int32_t even; /**< the divisor where halves go to even; else 0 */
-} tg_sum_mve_t; /* the assembly knows the order of the members */
+} tg_sum_mve_t;   /* the assembly knows the order of the members */
 
 /** y[c] = clamp(zp + requant(start + the sum of the channel)). */
 static TG_NOINLINE void tg_sum_mve(const tg_sum_mve_t *s, const int8_t *x, int32_t channels, int8_t *y)

@@ -55,8 +55,8 @@ static TG_NOINLINE TG_NAKED void tg_add_eights(const int8_t *a, const int8_t *b,
                      "lsl r4, r4, #8\n"
                      "lsl r5, r5, #8\n"
                      "1:\n" TG_ADD_QUAD TG_ADD_QUAD "cmp r0, r3\n"
-                                                    "bne 1b\n"
-                                                    "pop {r4-r12, pc}\n");
+                     "bne 1b\n"
+                     "pop {r4-r12, pc}\n");
 }
 
 #pragma GCC diagnostic pop

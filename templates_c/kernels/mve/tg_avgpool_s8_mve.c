@@ -6,8 +6,8 @@
 TG_SHARED void tg_avgpool_s8_mve(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x, const int32_t *m, int8_t *y)
 {
     const int32_t channels = cfg->channels;
-    tg_sum_mve_t s = {0, 0,    cfg->dil_w * channels, cfg->dil_h * cfg->in_w * channels,
-                      0, m[0], 31 - cfg->shift,       cfg->out_zp, 0};
+    tg_sum_mve_t s = {
+        0, 0, cfg->dil_w * channels, cfg->dil_h * cfg->in_w * channels, 0, m[0], 31 - cfg->shift, cfg->out_zp, 0};
     for (int32_t oy = 0; oy < cfg->out_h; ++oy) {
         const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
         const tg_taps_t ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);

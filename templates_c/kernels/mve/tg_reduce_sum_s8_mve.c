@@ -30,8 +30,8 @@ TG_SHARED void tg_reduce_sum_s8_mve(const tg_reduce_sum_s8_cfg_t *cfg, const int
 {
     const int32_t n = (int32_t)cfg->n;
     const int32_t inner = (int32_t)cfg->inner;
-    const tg_sum_mve_t s = {1, n, inner, 0, -(n * cfg->in_zp), cfg->m, 31 - cfg->shift, cfg->out_zp,
-                            (cfg->even != 0U) ? n : 0};
+    const tg_sum_mve_t s = {
+        1, n, inner, 0, -(n * cfg->in_zp), cfg->m, 31 - cfg->shift, cfg->out_zp, (cfg->even != 0U) ? n : 0};
     for (uint32_t o = 0U; o < cfg->outer; ++o) {
         if (inner == 1) {
             const int32_t acc = s.start + tg_reduce_run(x, n);

@@ -15,7 +15,7 @@ typedef struct {
     uint32_t dims[4];    /**< of y, outermost first */
     int32_t a_stride[4]; /**< in elements; 0 repeats (broadcast) */
     int32_t b_stride[4];
-    int32_t c; /**< rounding, output zero point and both input zero points */
+    int32_t c;  /**< rounding, output zero point and both input zero points */
     int32_t ma; /**< |ma|, |mb| < 2^21 */
     int32_t mb;
     uint16_t shift; /**< 0..22 */

@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct {
     uint32_t n;
-    int32_t c; /**< rounding, output zero point and both input zero points */
+    int32_t c;  /**< rounding, output zero point and both input zero points */
     int32_t ma; /**< |ma|, |mb| < 2^21 */
     int32_t mb;
     uint16_t shift; /**< 0..22 */
