@@ -77,6 +77,57 @@ def test_resize_by_other_factors(tmp_path: Path) -> None:
     assert 0 < sum(r.differ for r in found.layers) < 0.05 * sum(r.values for r in found.layers)
 
 
+def test_resize_into_another_scale(tmp_path: Path) -> None:
+    """A scale that the means of neighbours need, and they themselves would leave."""
+    weights = {
+        "s": np.float32(0.03), "z": np.int8(3), "t": np.float32(0.02), "none": np.zeros(0, np.float32),
+        "sizes": np.array([1, 3, 24, 24], np.int64),
+    }  # fmt: skip
+    text = """g (float[1,3,12,12] x) => (float y) {
+        q = QuantizeLinear(x, s, z)
+        d = DequantizeLinear(q, s, z)
+        r = Resize<mode="linear">(d, none, none, sizes)
+        p = QuantizeLinear(r, t, z)
+        y = DequantizeLinear(p, t, z)
+    }"""
+    q = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS)
+    assert max(r.worst for r in q.checked.layers) == 1
+    assert any("rounded twice" in note for note in q.fixed.notes)
+
+
+def test_weights_with_a_scale_for_each_input(tmp_path: Path) -> None:
+    """Weights on the left of a MatMul with a scale for each column: rounded again, with a note; no fault."""
+    rng = np.random.default_rng(4)
+    weights = {
+        "w": rng.integers(-127, 127, (6, 4)).astype(np.int8), "sw": rng.uniform(0.01, 0.02, 4).astype(np.float32),
+        "zw": np.zeros(4, np.int8), "s": np.float32(0.02), "t": np.float32(0.1), "z": np.int8(3),
+    }  # fmt: skip
+    text = """g (float[1,4,12] x) => (float y) {
+        v = DequantizeLinear<axis=1>(w, sw, zw)
+        q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+        m = MatMul(v, d)
+        p = QuantizeLinear(m, t, z) y = DequantizeLinear(p, t, z)
+    }"""
+    q = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS)
+    assert any("quantised again" in note for note in q.imported.notes)
+
+
+def test_constants_with_negative_scales(tmp_path: Path) -> None:
+    """onnxruntime's quantiser gives a constant of one negative number a negative scale."""
+    weights = {
+        "c": np.int8(127), "sc": np.float32(-0.01), "s": np.float32(0.02), "t": np.float32(0.03), "z": np.int8(3),
+        "none": np.int8(0),
+    }  # fmt: skip
+    text = """g (float[1,40] x) => (float y) {
+        k = DequantizeLinear(c, sc, none)
+        q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+        m = Mul(d, k)
+        p = QuantizeLinear(m, t, z) y = DequantizeLinear(p, t, z)
+    }"""
+    found = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS).checked
+    assert all(r.held and r.worst <= 1 for r in found.layers)
+
+
 # Broken on purpose ----------------------------------------------------------------------------------------------------
 
 

@@ -198,7 +198,9 @@ def _round(x: _Value, scale: Array, zero: Array | None, kind: str, axis: int = 1
     s = _along(x.a, x.live, axis, np.asarray(scale, np.float32).astype(np.float64), block)
     z = 0 if zero is None else _along(x.a, x.live, axis, zero.astype(np.int64), block)
     low, high = limits(kind)
-    v = x.a / s
+    v = np.atleast_1d(x.a / s)
+    if np.isnan(v).any():
+        raise Unreadable("NaN is rounded")
     np.clip(v, low - z - 2.0, high - z + 2.0, out=v)
     codes = np.rint(v)
     v -= codes
@@ -208,7 +210,7 @@ def _round(x: _Value, scale: Array, zero: Array | None, kind: str, axis: int = 1
     distance[distance <= max(2.0**-24, x.err / float(np.min(s)))] = 0.0
     codes += z
     np.clip(codes, low, high, out=codes)
-    return Rounded(codes.astype(np.int64 if "4" in kind else kind), distance)
+    return Rounded(codes.astype(np.int64 if "4" in kind else kind).reshape(x.a.shape), distance.reshape(x.a.shape))
 
 
 # Operators with weights ----------------------------------------------------------------------------------------------
@@ -878,6 +880,7 @@ class Reading:
         self.outputs = tuple(o.name for o in graph.output)
         self._nodes = [self._read(i, n) for i, n in enumerate(graph.node)]
         self._sessions: dict[int, FloatModel] = {}
+        self._scale_axes = self._find_scale_axes()
         #: Operators that onnxruntime computed, for want of a rule.
         self.stand_ins: set[str] = set()
         #: What each output is computed from.
@@ -944,12 +947,30 @@ class Reading:
         )
 
     def _has_float_weights(self, n: _Node) -> bool:
-        """A node that computes with many constants that no DequantizeLinear makes; a layer's bias does not count."""
+        """A node that computes with many constants that no DequantizeLinear makes, a layer's bias apart; or whose
+        weights have a scale for each slice of another axis than the outputs'."""
         if n.op in (*_MOVES, "Resize", "Upsample") or n.op.startswith(_ROUNDS):
             return False
         layer = n.op in ("Conv", "ConvTranspose", "Gemm")
-        constants = [self._constant(n, i) for i in range(min(len(n.proto.input), 2 if layer else 9))]
-        return any(c is not None and c.dtype.kind == "f" and c.size > 1 for c in constants)
+        names = n.proto.input[: 2 if layer else 9]
+        constants = [self._constant(n, i) for i in range(len(names))]
+        if any(c is not None and c.dtype.kind == "f" and c.size > 1 for c in constants):
+            return True
+        turned = bool(int(n.attrs.get("transB", 0)))
+        outs = {"Conv": (0, 0), "ConvTranspose": (1, 1), "Gemm": (0, 0 if turned else 1), "MatMul": (-2, -1)}.get(n.op)
+        return outs is not None and any(
+            name in self._scale_axes and at % len(self._scale_axes[name][1]) != self._scale_axes[name][0]
+            for name, at in zip(names, outs, strict=False)
+        )
+
+    def _find_scale_axes(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Constants with several scales, by the name of the value: the axis that has them, and the shape."""
+        found = {}
+        for n in self._nodes:
+            q, scale = (self._constant(n, i) for i in (0, 1)) if n.op == "DequantizeLinear" else (None, None)
+            if q is not None and scale is not None and scale.size > 1 and q.ndim:
+                found[n.proto.output[0]] = (int(n.attrs.get("axis", 1)) % q.ndim, q.shape)
+        return found
 
     def _constant(self, n: _Node, i: int) -> Array | None:
         name = n.proto.input[i] if i < len(n.proto.input) else ""

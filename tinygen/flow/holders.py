@@ -21,6 +21,7 @@ from tinygen.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Gather,
     LogSoftmax,
     LogSumExp,
     Operator,
@@ -29,6 +30,7 @@ from tinygen.ops import (
     Reshape,
     Resize,
     Softmax,
+    Transpose,
     Unary,
 )
 from tinygen.ops.base import is_wide, need_quant
@@ -101,9 +103,10 @@ class Holders:
     def is_held(self, name: str, p: Point) -> bool:
         """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
         chose; nor for 16 bits, whose operators have bounds of their own (NUMERICS section 8)."""
-        if self.fixed.tensors[name].dtype.value == "int16" or p.free:
+        found = {h.point.value for h in self.found.values()}
+        if self.fixed.tensors[name].dtype.value == "int16" or self._is_free(p, found):
             return False
-        known = self._pinned | {h.point.value for h in self.found.values()}
+        known = self._pinned | found
         if not all(n in known or self._is_in(self.points[n], known) for n in p.sources):
             return True  # a quantisation is lost
         return not self.floats_before(name, p)
@@ -196,13 +199,13 @@ class Holders:
         if near == 0 and before is None and point.sources:
             return None  # alike by chance
         held = self.is_held(name, point) if before is None else before.held
-        flattened = node is not None and isinstance(node.op, Reshape) and t.size == max(t.shape)
+        flattened = node is not None and isinstance(node.op, Reshape) and t.size == max(t.shape, default=1)
         if not held and equal < ALIKE[0 if flattened else 1]:
             return None  # floats in front, and perhaps another order
         usual = _layouts(exact[point.value].shape[1:], t.shape)
         orders = [o for o in orders if o in usual] or orders
         behind = {o for n in self.nodes_behind(name, ()) for o in n.origin}
-        clear = len(orders) == 1 and point.between & self._named <= behind
+        clear = len(orders) == 1 and point.between & self._named <= behind and not self._comes_later(name, point)
         return Holder(name, point, orders[0], clear=clear, again=before is not None, held=held)
 
     def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
@@ -210,7 +213,7 @@ class Holders:
         those that the graph still names. Of a tensor whose values are `like` the point's: at least all that compute."""
         behind = {o for node in self.nodes_behind(name, ()) for o in node.origin}
         if like:
-            return p.steps & self._named <= behind
+            return p.steps & self._named <= behind and not self._comes_later(name, p, computed=True)
         near = {o for node in self.nodes_behind(name, self.found) for o in node.origin}
         return near <= self._between(p) and p.between & self._named <= behind and not self._comes_later(name, p)
 
@@ -225,24 +228,31 @@ class Holders:
                 waiting += self.points[value].sources
         return found
 
-    def _comes_later(self, name: str, p: Point) -> bool:
-        """The point is a tensor into which this one is only moved: a conversion that was put in front of such a node
-        carries its name."""
+    def _comes_later(self, name: str, p: Point, *, computed: bool = False) -> bool:
+        """The point is a tensor that is computed from this one, or, if not only `computed` ones count, into which it is
+        moved: what is put in front of a node, a conversion or a copy, carries the node's name."""
         size, waiting = self.fixed.tensors[name].size, [name]
         while waiting:
             for node in self.fixed.consumers[waiting.pop()]:
                 t = self.fixed.outs(node)[0]
-                if t.size != size or not has_scale(t.quant, p) or self._computes(t.name):
-                    continue
-                if p.node in node.origin:
-                    return True
-                waiting.append(t.name)
+                if self._computes(t.name):
+                    if p.steps.intersection(node.origin):
+                        return True
+                elif t.size == size and has_scale(t.quant, p):
+                    if p.node in node.origin and not computed:
+                        return True
+                    waiting.append(t.name)
         return False
 
     def _moved_from(self, name: str, p: Point) -> Holder | None:
         """The holder of the same integers that this tensor only moves."""
-        while not self._computes(name) and name in self.fixed.producer:
-            name = self.fixed.producer[name].inputs[0]
+        while (node := self.fixed.producer.get(name)) is not None and not self._computes(name):
+            same = isinstance(node.op, Reshape | Transpose | Gather) or (
+                isinstance(node.op, Unary) and node.op.expr == "x"
+            )
+            if not same:
+                return None  # a clamp, or the largest of some
+            name = node.inputs[0]
             holder = self.found.get(name)
             if holder is not None and self._grid[holder.point.value] == self._grid[p.value]:
                 return holder
@@ -269,6 +279,10 @@ class Holders:
         """An input that the file takes as integers, or rounds, at once, to one of the `known` points."""
         q, at_once = self.fixed.tensors[name].quant, (self.points[n] for n in known)
         return name in self._integers or any(has_scale(q, p) and not p.sources and not p.steps for p in at_once)
+
+    def _is_free(self, p: Point, found: Collection[str]) -> bool:
+        """Weights in float lie between it and the next points that tensors hold."""
+        return p.free or any(n not in found and self._is_free(self.points[n], found) for n in p.sources)
 
     def _is_in(self, p: Point, known: Collection[str]) -> bool:
         """Its integers are those of `known` points in other places."""

@@ -81,9 +81,10 @@ def no_blocks(n: View) -> str | None:
     return f"blocks of {size}" if size else None
 
 
-def _scales(n: View) -> tuple[float, ...]:
+def _scales(n: View, *, constant: bool = False) -> tuple[float, ...]:
+    """Of an activation, and of a `constant`: onnxruntime's quantiser gives one that is negative a negative scale."""
     scales = tuple(float(s) for s in n.array(1, "the scale").reshape(-1).astype(np.float32))
-    if not all(np.isfinite(s) and s > 0 for s in scales):
+    if not all(np.isfinite(s) and (s > 0 or (constant and s < 0)) for s in scales):
         raise Unsupported(f"a scale that is not positive ({min(scales):g})")
     return scales
 
@@ -111,7 +112,7 @@ def dequantize_linear(b: Builder, n: View) -> Result:
     value = n.ins[0]
     assert value is not None
     if isinstance(value, Known):
-        return _dequantize_known(n, value, _scales(n))
+        return _dequantize_known(n, value, _scales(n, constant=True))
     elem = value.elem.removeprefix(ASYMMETRIC)
     if value.code is None or elem not in _CODES:
         raise Unsupported(f"DequantizeLinear of {value.elem} that no QuantizeLinear made")
@@ -147,7 +148,7 @@ def _dequantize_known(n: View, value: Known, scales: tuple[float, ...]) -> Known
     s = np.array(scales, np.float32).reshape(shape if len(scales) > 1 else (1,) * a.ndim)
     zs = z.reshape(shape if z.size > 1 else (1,) * a.ndim)
     real = (a.astype(np.int64) - zs).astype(np.float32) * s
-    if kind in ("int32", "int16", "uint16"):
+    if kind in ("int32", "int16", "uint16") or min(scales) < 0:
         return Known(real, value.name)
     # Zero points matter to operands, which have one; weights are known by their scales (frontend/weights.py).
     zero = 0 if kind in _FEW_BITS else int(z[0]) - (128 if kind == "uint8" else 0)

@@ -72,7 +72,8 @@ class _Trace:
 def _trace(graph: Graph) -> _Trace:
     values: list[_Value] = []
     reach: dict[str, frozenset[object]] = {}
-    same: dict[tuple[str, Quant], int] = {}  # a tensor rounded to a grid: twice is once
+    same: dict[tuple[str, Quant], int] = {}  # a tensor rounded to a grid: twice is once, in whatever order of elements
+    origin: dict[str, str] = {}  # the tensor that has the same elements, in another order
     #: The grid a tensor's values are on, and the pinned value they are picked from (None: from several).
     grid: dict[str, tuple[Quant, int | None]] = {}
 
@@ -112,8 +113,11 @@ def _trace(graph: Graph) -> _Trace:
         if first is not None and all(g is not None and g[0] == first[0] for g in grids) and picks(node, first[0]):
             on = first if len({g[1] for g in grids if g is not None}) == 1 else (first[0], None)
         rounds = isinstance(node.op, Unary) and node.op.expr == "x"
+        source = origin.get(node.inputs[0], node.inputs[0])
+        if isinstance(node.op, Reshape | Transpose):
+            origin[node.outputs[0]] = source
         for t in graph.outs(node):
-            enter(t, needs, on, node.inputs[0] if rounds else "")
+            enter(t, needs, on, source if rounds or t.name in origin else "")
     outputs = {p.name: reach[n] for n, p in zip(graph.outputs, graph.out_ports, strict=True)}
     return _Trace(
         values, outputs, *_ends(graph, {n: g[1] for n, g in grid.items() if graph.tensors[n].quant is not None})

@@ -21,7 +21,21 @@ from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
 from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Extreme, Lookup, Mul, Operator, Pad, Requantise, Softmax, Unary
+from tinygen.ops import (
+    Add,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Extreme,
+    Lookup,
+    Mul,
+    Operator,
+    Pad,
+    Requantise,
+    Resize,
+    Softmax,
+    Unary,
+)
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import peel
@@ -351,6 +365,12 @@ class _Quantiser:
             return
         bits = self._bits(node, before, final)
         out = self._output(op, final, bits)
+        if isinstance(op, Resize) and op.linear and before[0].quant != final.quant and not is_wide(before[0]):
+            # In the scale it reads: in a finer one its inputs could lie beyond the ends.
+            out = replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=before[0].quant)
+            self.notes.append(
+                f'{op.describe(before)} "{_where(node)}" is rounded twice: the model has another scale behind it'
+            )
         ins = [self._input(op, self.graph.tensors[name], out, bits, node.origin) for name in node.inputs]
         try:
             lowered = op.quantise(ins, out)
