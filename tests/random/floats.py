@@ -69,10 +69,11 @@ def _fixed_names(model: ModelProto) -> set[str]:
     return found
 
 
-def _noisy(model: ModelProto, values: Mapping[str, Array]) -> tuple[ModelProto, dict[str, tuple[Array, float]]]:
+def _noisy(model: ModelProto, rows: Sequence[Mapping[str, Array]]) -> tuple[ModelProto, dict[str, tuple[Array, float]]]:
     """The model with a factor and a term on every float result, and with weights as inputs; and what to feed: values to
-    be shaken, and by how much in absolute terms (0: relative). Noise has no shape: some shape inference is wrong."""
-    spared = _fixed_names(model)
+    be shaken, and by how much in absolute terms (0: relative). `rows`: all values, sample by sample. Noise has no
+    shape: some shape inference is wrong."""
+    spared, values = _fixed_names(model), rows[0]
     m = ModelProto.FromString(model.SerializeToString())
     feeds: dict[str, tuple[Array, float]] = {}
     constants = {t.name: numpy_helper.to_array(t) for t in m.graph.initializer}
@@ -110,8 +111,8 @@ def _noisy(model: ModelProto, values: Mapping[str, Array]) -> tuple[ModelProto, 
             elif n.op_type == "Resize":
                 attrs = {a.name: helper.get_attribute_value(a) for a in n.attribute}
                 if attrs.get("mode") == b"linear":
-                    x = values.get(n.input[0], v)
-                    step = 2.0**-11 * float(x.max() - x.min())
+                    xs = [row.get(n.input[0], v) for row in rows]
+                    step = 2.0**-11 * max(float(x.max() - x.min()) for x in xs)
             n.output[k] = f"{out}~"
             add("Mul", f"{out}~", v, 0.0, out if not step else f"{out}~~")
             if step:
@@ -150,7 +151,7 @@ def check_float(original: bytes, tidy: Graph, feeds: Mapping[str, Array], seed: 
     plain = _run(_with_outputs(model, inner), inner, feeds, count)
     valid = [not _saturated(model, row) for row in plain]
     tolerance = dict.fromkeys(outs, 0.0)
-    noisy_model, extra = _noisy(model, plain[0])
+    noisy_model, extra = _noisy(model, plain)
     noisy_session = session(_with_outputs(noisy_model, outs).SerializeToString())
     for _ in range(DRAWS):
         shaken = {k: (v * _factor(v.shape, rng)).astype(np.float32) for k, v in feeds.items()}

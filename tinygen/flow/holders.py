@@ -174,18 +174,22 @@ class Holders:
     def _match(self, name: str, x: Array, exact: Mapping[str, Array]) -> Holder | None:
         t, node = self.fixed.tensors[name], self.fixed.producer.get(name)
         origin = node.origin if node is not None else ()
+        before = self._moved_from(name)
         best: tuple[float, int, Point, list[tuple[int, ...]]] | None = None
         for value, p in self.points.items():
             codes = exact[value][: len(x)]
             if codes[0].size != t.size or not has_scale(t.quant, p):
                 continue
+            if before is not None and self._grid[value] != self._grid[before.point.value]:
+                continue
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
-            if sorted(axes) != sorted(wanted) and min(len(axes), len(wanted)) > 1:
-                near = 0  # reshaped: its order is not one of these
+            reshaped = sorted(axes) != sorted(wanted)  # its order need not be one of these
             for order in _orders(axes, wanted):
                 as_here = Holder(name, p, order, clear=True, again=False, held=True).placed(codes, x.shape)
                 equal = float(np.mean(as_here == x))
+                if equal < 1.0 and reshaped and before is None:
+                    continue
                 if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
                     continue
                 if best is None or (equal, near) > (best[0], best[1]):
@@ -195,17 +199,22 @@ class Holders:
         if best is None or best[0] < ALIKE[best[1]]:
             return None
         equal, near, point, orders = best
-        before = self._moved_from(name, point)
         if near == 0 and before is None and point.sources:
             return None  # alike by chance
         held = self.is_held(name, point) if before is None else before.held
-        flattened = node is not None and isinstance(node.op, Reshape) and t.size == max(t.shape, default=1)
-        if not held and equal < ALIKE[0 if flattened else 1]:
+        if not held and equal < ALIKE[1]:
             return None  # floats in front, and perhaps another order
         usual = _layouts(exact[point.value].shape[1:], t.shape)
         orders = [o for o in orders if o in usual] or orders
         behind = {o for n in self.nodes_behind(name, ()) for o in n.origin}
-        clear = len(orders) == 1 and point.between & self._named <= behind and not self._comes_later(name, point)
+        shape = [d for d in exact[point.value].shape[1:] if d != 1]
+        reshaped = before is None and sorted(shape) != sorted(d for d in t.shape if d != 1)
+        clear = (
+            len(orders) == 1
+            and not reshaped
+            and point.between & self._named <= behind
+            and not self._comes_later(name, point)
+        )
         return Holder(name, point, orders[0], clear=clear, again=before is not None, held=held)
 
     def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
@@ -244,8 +253,8 @@ class Holders:
                     waiting.append(t.name)
         return False
 
-    def _moved_from(self, name: str, p: Point) -> Holder | None:
-        """The holder of the same integers that this tensor only moves."""
+    def _moved_from(self, name: str) -> Holder | None:
+        """The holder whose integers this tensor only moves."""
         while (node := self.fixed.producer.get(name)) is not None and not self._computes(name):
             same = isinstance(node.op, Reshape | Transpose | Gather) or (
                 isinstance(node.op, Unary) and node.op.expr == "x"
@@ -253,9 +262,8 @@ class Holders:
             if not same:
                 return None  # a clamp, or the largest of some
             name = node.inputs[0]
-            holder = self.found.get(name)
-            if holder is not None and self._grid[holder.point.value] == self._grid[p.value]:
-                return holder
+            if name in self.found:
+                return self.found[name]
         return None
 
     def _moved_by(self, name: str) -> set[str]:

@@ -129,9 +129,10 @@ class Comparison:
         """Integers over the whole range for every point that a tensor holds, but those of inputs, for `count` samples:
         whatever the layers in front of a layer make of the data, it is seen to work on all that it may be given.
 
-        Points that had the same integers have the same here: the graph may hold them in one tensor. None for points
-        that are moved from others, nor where the order of the axes is not clear.
+        Points that no tensor holds have those of one that had the same integers: the graph holds both in one tensor.
+        None for points that are moved from others, nor where the order of the axes is not clear.
         """
+        held = {h.point.value for h in self._holders.found.values()}
         unclear = {h.point.value for h in self._holders.found.values() if not h.clear}
         found: dict[str, Array] = {}
         for holder in self._holders.found.values():
@@ -140,11 +141,12 @@ class Comparison:
                 continue
             codes, (low, high) = self._rounded[p.value].codes, limits(p.kind)
             made = spread(low, high, (count, *codes.shape[1:]), len(found) + 100).astype(codes.dtype)
-            for name, other in self._rounded.items():
+            found[p.value] = made
+            for name in self._rounded.keys() - held - found.keys():
                 q = self._points[name]
                 same = (q.scale, q.zero_point, q.kind) == (p.scale, p.zero_point, p.kind)
-                if same and np.array_equal(other.codes, codes):
-                    found.setdefault(name, made)
+                if same and np.array_equal(self._rounded[name].codes, codes):
+                    found[name] = made
         return found
 
     @property
