@@ -7,6 +7,7 @@ or does the file leave floats in between whose integers tinygen chose?
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -76,6 +77,7 @@ class Holders:
         self.fixed, self.points = fixed, reading.points
         self.found: dict[str, Holder] = {}
         self._others: set[str] = set()
+        self._held: set[str] = set()
         ports = zip(fixed.inputs, fixed.in_ports, strict=True)
         self._integers = frozenset(name for name, port in ports if port.name in reading.integers)
         self._grid = _grids(reading.points)
@@ -92,22 +94,20 @@ class Holders:
                 self._others.add(name)
             else:
                 self.found[name] = holder
+                self._held.add(holder.point.value)
         return self.found.get(name)
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Points that no tensor holds and that are not the integers of others in other places."""
-        found = {h.point.value for h in self.found.values()}
-        return tuple(n for n, p in self.points.items() if n not in found and not self._is_in(p, found))
+        return tuple(n for n in self.points if not self._is_in(n))
 
     def is_held(self, name: str, p: Point) -> bool:
         """Is a layer that differs a fault? Not where the file itself leaves floats in between, whose scale tinygen
         chose; nor for 16 bits, whose operators have bounds of their own (NUMERICS section 8)."""
-        found = {h.point.value for h in self.found.values()}
-        if self.fixed.tensors[name].dtype.value == "int16" or self._is_free(p, found):
+        if self.fixed.tensors[name].dtype.value == "int16" or self._is_free(p):
             return False
-        known = self._pinned | found
-        if not all(n in known or self._is_in(self.points[n], known) for n in p.sources):
+        if not all(self._is_in(n, self._pinned) for n in p.sources):
             return True  # a quantisation is lost
         return not self.floats_before(name, p)
 
@@ -115,7 +115,6 @@ class Holders:
         """Between this tensor and those that hold its sources lies one that rounds, and that the file does not have."""
         known = {self._grid[s] for s in far.sources}
         moved = known | ({self._grid[far.value]} if isinstance(far, Point) else set())
-        ends = {t for t, h in self.found.items() if self._grid[h.point.value] in moved}
         left = self._named.intersection(far.between)
         waiting = [(name, False)]  # and whether a node computes behind it
         while waiting:
@@ -131,8 +130,8 @@ class Holders:
                 computed = True
             left -= set(node.origin)
             for i in node.inputs:
-                if i in ends:
-                    left -= self._moved_by(i)
+                if i in self.found and self._grid[self.found[i].point.value] in moved:
+                    left -= self._moved_by(i) - far.steps
                 elif self.fixed.tensors[i].const is None:
                     waiting.append((i, computed))
         return bool(left)  # the file does something to a float that a source rounds
@@ -180,8 +179,10 @@ class Holders:
             codes = exact[value][: len(x)]
             if codes[0].size != t.size or not has_scale(t.quant, p):
                 continue
-            if before is not None and self._grid[value] != self._grid[before.point.value]:
-                continue
+            if before is not None and p is not before.point:
+                same = self._grid[value] == self._grid[before.point.value]
+                if not same or not self._comes_from(name, p.between):
+                    continue
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
             reshaped = sorted(axes) != sorted(wanted)  # its order need not be one of these
@@ -206,13 +207,12 @@ class Holders:
             return None  # floats in front, and perhaps another order
         usual = _layouts(exact[point.value].shape[1:], t.shape)
         orders = [o for o in orders if o in usual] or orders
-        behind = {o for n in self.nodes_behind(name, ()) for o in n.origin}
         shape = [d for d in exact[point.value].shape[1:] if d != 1]
         reshaped = before is None and sorted(shape) != sorted(d for d in t.shape if d != 1)
         clear = (
             len(orders) == 1
             and not reshaped
-            and point.between & self._named <= behind
+            and self._comes_from(name, point.between)
             and not self._comes_later(name, point)
         )
         return Holder(name, point, orders[0], clear=clear, again=before is not None, held=held)
@@ -220,18 +220,29 @@ class Holders:
     def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
         """Between a tensor and other holders lie only ONNX nodes that lie between the point and its sources, and all of
         those that the graph still names. Of a tensor whose values are `like` the point's: at least all that compute."""
-        behind = {o for node in self.nodes_behind(name, ()) for o in node.origin}
         if like:
-            return p.steps & self._named <= behind and not self._comes_later(name, p, computed=True)
+            return self._comes_from(name, p.steps) and not self._comes_later(name, p, computed=True)
         near = {o for node in self.nodes_behind(name, self.found) for o in node.origin}
-        return near <= self._between(p) and p.between & self._named <= behind and not self._comes_later(name, p)
+        return near <= self._between(p) and self._comes_from(name, p.between) and not self._comes_later(name, p)
+
+    def _comes_from(self, name: str, nodes: Collection[str]) -> bool:
+        """All of some ONNX nodes that the graph still names are behind a tensor."""
+        left = self._named.intersection(nodes)
+        waiting, seen = deque([name]), {name}
+        while waiting and left:
+            node = self.fixed.producer.get(waiting.popleft())
+            if node is not None:
+                left -= set(node.origin)
+                waiting += [i for i in node.inputs if i not in seen]
+                seen.update(node.inputs)
+        return not left
 
     def _between(self, p: Point) -> set[str]:
         """The ONNX nodes from a point back to the next ones that tensors hold."""
-        found, waiting, seen = set(p.between), list(p.sources), {h.point.value for h in self.found.values()}
+        found, waiting, seen = set(p.between), list(p.sources), set[str]()
         while waiting:
             value = waiting.pop()
-            if value not in seen:
+            if value not in self._held and value not in seen:
                 seen.add(value)
                 found |= self.points[value].between
                 waiting += self.points[value].sources
@@ -288,13 +299,18 @@ class Holders:
         q, at_once = self.fixed.tensors[name].quant, (self.points[n] for n in known)
         return name in self._integers or any(has_scale(q, p) and not p.sources and not p.steps for p in at_once)
 
-    def _is_free(self, p: Point, found: Collection[str]) -> bool:
+    def _is_free(self, p: Point) -> bool:
         """Weights in float lie between it and the next points that tensors hold."""
-        return p.free or any(n not in found and self._is_free(self.points[n], found) for n in p.sources)
+        return p.free or any(n not in self._held and self._is_free(self.points[n]) for n in p.sources)
 
-    def _is_in(self, p: Point, known: Collection[str]) -> bool:
-        """Its integers are those of `known` points in other places."""
-        return is_moved(p, self.points) and all(n in known or self._is_in(self.points[n], known) for n in p.sources)
+    def _is_in(self, value: str, others: Collection[str] = ()) -> bool:
+        """A tensor holds the point, or those that it is moved from; or it is one of the `others`."""
+        p = self.points[value]
+        return (
+            value in self._held
+            or value in others
+            or (is_moved(p, self.points) and all(self._is_in(n, others) for n in p.sources))
+        )
 
 
 def has_scale(q: Quant | None, p: Point) -> bool:

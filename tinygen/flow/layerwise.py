@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Comparison:
         """Integers over the whole range for every point that a tensor holds, but those of inputs, for `count` samples:
         whatever the layers in front of a layer make of the data, it is seen to work on all that it may be given.
 
-        Points that no tensor holds have those of one that had the same integers: the graph holds both in one tensor.
+        A point that no tensor holds has those of one that is made of the same: the graph holds both in one tensor.
         None for points that are moved from others, nor where the order of the axes is not clear.
         """
         held = {h.point.value for h in self._holders.found.values()}
@@ -144,8 +144,7 @@ class Comparison:
             found[p.value] = made
             for name in self._rounded.keys() - held - found.keys():
                 q = self._points[name]
-                same = (q.scale, q.zero_point, q.kind) == (p.scale, p.zero_point, p.kind)
-                if same and np.array_equal(self._rounded[name].codes, codes):
+                if replace(q, value=p.value, node=p.node, between=p.between) == p:
                     found[name] = made
         return found
 
