@@ -949,7 +949,7 @@ class Reading:
     def _has_float_weights(self, n: _Node) -> bool:
         """A node that computes with many constants that no DequantizeLinear makes, a layer's bias apart; or whose
         weights have a scale for each slice of another axis than the outputs'."""
-        if n.op in (*_MOVES, "Resize", "Upsample") or n.op.startswith(_ROUNDS):
+        if (n.op in (*_MOVES, "Resize", "Upsample") and n.op not in ("Max", "Min")) or n.op.startswith(_ROUNDS):
             return False
         layer = n.op in ("Conv", "ConvTranspose", "Gemm")
         names = n.proto.input[: 2 if layer else 9]
@@ -966,10 +966,15 @@ class Reading:
     def _find_scale_axes(self) -> dict[str, tuple[int, tuple[int, ...]]]:
         """Constants with several scales, by the name of the value: the axis that has them, and the shape."""
         found = {}
+        shapes = {name: value.a.shape for name, value in self._constants.items()}
         for n in self._nodes:
-            q, scale = (self._constant(n, i) for i in (0, 1)) if n.op == "DequantizeLinear" else (None, None)
-            if q is not None and scale is not None and scale.size > 1 and q.ndim:
-                found[n.proto.output[0]] = (int(n.attrs.get("axis", 1)) % q.ndim, q.shape)
+            shape = shapes.get(n.proto.input[0]) if n.op in ("QuantizeLinear", "DequantizeLinear") else None
+            if shape is None:
+                continue
+            shapes[n.proto.output[0]] = shape
+            scale = self._constant(n, 1)
+            if n.op == "DequantizeLinear" and scale is not None and scale.size > 1 and shape:
+                found[n.proto.output[0]] = (int(n.attrs.get("axis", 1)) % len(shape), shape)
         return found
 
     def _constant(self, n: _Node, i: int) -> Array | None:

@@ -49,11 +49,16 @@ COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4}
 ROUNDED_WEIGHTS = 255.0 / 2048
 
 
+#: `order` and `axes` of a Holder.
+_Way = tuple[tuple[int, ...], tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """A tensor of the FIXED graph and the point it holds.
 
-    `order`: the point's axes, those of length 1 left out, in the tensor's order; `clear`: in no other order it would
+    `order`: the point's axes, those of length 1 left out (or `axes`, as which a flat one is seen), in the tensor's
+    order; `clear`: in no other order it would
     hold the same; `again`: only moved from another holder; `held`: where it differs, that is a fault.
     """
 
@@ -63,10 +68,11 @@ class Holder:
     clear: bool
     again: bool
     held: bool
+    axes: tuple[int, ...] = ()
 
     def placed(self, codes: Array, shape: tuple[int, ...]) -> Array:
         """A point's values (samples, *ONNX shape) as the tensor holds them, `shape`."""
-        flat = codes.reshape(len(codes), *(d for d in codes.shape[1:] if d != 1))
+        flat = codes.reshape(len(codes), *(self.axes or (d for d in codes.shape[1:] if d != 1)))
         return flat.transpose(0, *(o + 1 for o in self.order)).reshape(shape)
 
 
@@ -174,7 +180,7 @@ class Holders:
         t, node = self.fixed.tensors[name], self.fixed.producer.get(name)
         origin = node.origin if node is not None else ()
         before = self._moved_from(name)
-        best: tuple[float, int, Point, list[tuple[int, ...]]] | None = None
+        best: tuple[float, int, Point, list[_Way]] | None = None
         for value, p in self.points.items():
             codes = exact[value][: len(x)]
             if codes[0].size != t.size or not has_scale(t.quant, p):
@@ -186,36 +192,53 @@ class Holders:
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
             reshaped = sorted(axes) != sorted(wanted)  # its order need not be one of these
-            for order in _orders(axes, wanted):
-                as_here = Holder(name, p, order, clear=True, again=False, held=True).placed(codes, x.shape)
+            ways: list[_Way] = [(order, ()) for order in _orders(axes, wanted)]
+            if max(len(axes), len(wanted)) < 2:
+                ways += [
+                    ((*range(1, len(shape)), 0), (shape[-1], *shape[:-1])) for shape in self._layouts_of_flat(name)
+                ]
+            for order, seen_as in ways:
+                as_here = Holder(name, p, order, clear=True, again=False, held=True, axes=seen_as).placed(
+                    codes, x.shape
+                )
                 equal = float(np.mean(as_here == x))
                 if equal < 1.0 and reshaped and before is None:
                     continue
                 if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
                     continue
                 if best is None or (equal, near) > (best[0], best[1]):
-                    best = (equal, near, p, [order])
+                    best = (equal, near, p, [(order, seen_as)])
                 elif equal == best[0] and p is best[2]:
-                    best[3].append(order)
+                    best[3].append((order, seen_as))
         if best is None or best[0] < ALIKE[best[1]]:
             return None
-        equal, near, point, orders = best
+        equal, near, point, ways = best
         if near == 0 and before is None and point.sources:
             return None  # alike by chance
         held = self.is_held(name, point) if before is None else before.held
         if not held and equal < ALIKE[1]:
             return None  # floats in front, and perhaps another order
         usual = _layouts(exact[point.value].shape[1:], t.shape)
-        orders = [o for o in orders if o in usual] or orders
+        ways = [(o, a) for o, a in ways if a or o in usual] or ways
         shape = [d for d in exact[point.value].shape[1:] if d != 1]
         reshaped = before is None and sorted(shape) != sorted(d for d in t.shape if d != 1)
         clear = (
-            len(orders) == 1
+            len(ways) == 1
             and not reshaped
             and self._comes_from(name, point.between)
             and not self._comes_later(name, point)
         )
-        return Holder(name, point, orders[0], clear=clear, again=before is not None, held=held)
+        return Holder(name, point, ways[0][0], clear=clear, again=before is not None, held=held, axes=ways[0][1])
+
+    def _layouts_of_flat(self, name: str) -> list[tuple[int, ...]]:
+        """Shapes, axes of length 1 left out, in which a flat tensor comes or goes on: channels last, where the file
+        flattens or unflattens them first."""
+        around = [*self.fixed.consumers[name], *filter(None, [self.fixed.producer.get(name)])]
+        shapes = [
+            t.shape for n in around if isinstance(n.op, Reshape) for t in (self.fixed.ins(n)[0], self.fixed.outs(n)[0])
+        ]
+        long = [tuple(d for d in shape if d != 1) for shape in shapes]
+        return list(dict.fromkeys(shape for shape in long if len(shape) > 1))
 
     def _is_made_by(self, name: str, p: Point, *, like: bool) -> bool:
         """Between a tensor and other holders lie only ONNX nodes that lie between the point and its sources, and all of

@@ -217,8 +217,8 @@ class Comparison:
         ends = (port.to_onnx(real_of(t, np.full((1, *t.shape), end))) for end in (t.quant.low, t.quant.high))
         real = real.reshape(ours.shape)
         off = np.abs(ours - (real if point.op != "output" else np.clip(real, *ends))) / step
-        # What the file leaves in float is rounded here: half a step is no fault; nor any integer for what is no number.
-        steps = np.nan_to_num(np.ceil(off - (0.5 + np.max(near))), nan=0.0)
+        # What the file leaves in float is rounded here: half a step is no fault; nor any integer for NaN or infinity.
+        steps = np.where(np.isfinite(real), np.ceil(off - (0.5 + np.max(near))), 0.0)
         tally = self._outputs.setdefault(tensor, _Tally(point, held))
         tally.values += ours.size
         tally.differ += int((steps > 0).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -274,7 +275,12 @@ def gemm(b: Builder, n: View) -> Result:
         x = x if n.integer("transB", 0) else b.transpose(x, (1, 0))
     array = w.array if m_axis == 0 else w.array.T
     if alpha != 1.0:
-        w = Known(w.array, f"{n.name}/weights")
+        quant = None
+        if w.quant is not None and alpha > 0:
+            quant = replace(w.quant, scale=tuple(s * alpha for s in w.quant.scale))
+        elif w.quant is not None:
+            b.note(f'weights "{w.name}" are multiplied by alpha = {alpha:g}; quantised again')
+        w = Known(w.array, f"{n.name}/weights", quant)
         array = array * np.float32(alpha)
     m = array.shape[0]
     swapped = not isinstance(n.ins[1], Known)
