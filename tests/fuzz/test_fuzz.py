@@ -23,6 +23,12 @@ def test_a_sample_of_mutations_meets_no_fault(tmp_path: Path) -> None:
     assert {o.code for o in outcomes} >= {0, 2}
 
 
+@pytest.mark.parametrize("seed", [11975, 14360, 15534, 19824, 19842])
+def test_what_was_found_stays_mended(seed: int, tmp_path: Path) -> None:
+    """Outputs that no operator has, axes and inputs beyond measure, integers that go straight into an output."""
+    assert not case.run_case(seed, tmp_path / "a").fault
+
+
 def test_a_seed_gives_the_same_case(tmp_path: Path) -> None:
     for seed in SEEDS[:12]:
         made = []

@@ -206,10 +206,11 @@ class Holders:
                     continue
                 if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
                     continue
-                if best is None or (equal, near) > (best[0], best[1]):
-                    best = (equal, near, p, [(order, seen_as)])
-                elif equal == best[0] and p is best[2]:
+                if best is not None and p is best[2] and equal == best[0]:
                     best[3].append((order, seen_as))
+                # Of those that one node makes, a sum and what a clamp leaves of it, the last.
+                elif best is None or (equal, near) > (best[0], best[1]) or (equal, near, 2) == (best[0], best[1], near):
+                    best = (equal, near, p, [(order, seen_as)])
         if best is None or best[0] < ALIKE[best[1]]:
             return None
         equal, near, point, ways = best

@@ -4,6 +4,7 @@ integers, so what one rounds otherwise does not reach the next."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -133,7 +134,8 @@ class Comparison:
         None for points that are moved from others, nor where the order of the axes is not clear.
         """
         held = {h.point.value for h in self._holders.found.values()}
-        unclear = {h.point.value for h in self._holders.found.values() if not h.clear}
+        first = Counter(h.point.value for h in self._holders.found.values() if not h.again)
+        unclear = {h.point.value for h in self._holders.found.values() if not h.clear or first[h.point.value] > 1}
         found: dict[str, Array] = {}
         for holder in self._holders.found.values():
             p = holder.point

@@ -12,10 +12,10 @@ from tinygen.ops import AvgPool, Conv, ConvTranspose, MaxPool, Operator, Reshape
 from tinygen.ops.spatial import Window, two_d_shape
 from tinygen.targets.board import Board, all_boards
 
-#: Multiply-accumulates of an inference, a value written counted as 16: seconds on the fastest microcontroller, and
+#: Multiply-accumulates of an inference, a value written counted as 128: seconds on the fastest microcontroller, and
 #: hours of calibration and simulation here.
 MAX_WORK = 1 << 31
-WORK_OF_A_VALUE = 16
+WORK_OF_A_VALUE = 128
 #: Bytes that take no time: what is less is planned, so that the error has all figures.
 PLANNED = 1 << 20
 #: Values of all windows of a layer, side by side.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import PCG64
@@ -21,26 +21,32 @@ def spanning(t: Tensor, count: int, seed: int) -> Array:
 
 def spread(low: int, high: int, shape: Sequence[int], seed: int) -> Array:
     """Integers from `low` to `high`, as `spanning` says; the first axis counts the samples."""
-    bits, count = PCG64([7, seed]), shape[0]
+    bits, (count, *dims) = PCG64([7, seed]), shape
 
     def uniform(*size: int) -> Array:
         raw = np.asarray(bits.random_raw(int(np.prod(size))), np.uint64) >> np.uint64(11)
         found: Array = raw.astype(np.float64).reshape(size) / 2.0**53
         return found
 
-    span, ones = high - low + 1, (1,) * (len(shape) - 1)
-    noise = uniform(*shape)
-    centre, width = uniform(count, *ones), uniform(count, *ones) ** 2
-    part = noise.copy()
-    narrow, smooth, ends = slice(1, None, 4), slice(2, None, 4), slice(3, None, 4)
-    part[narrow] = centre[narrow] + (noise[narrow] - 0.5) * width[narrow]
-    waves = np.zeros_like(noise[smooth])
-    for axis, length in enumerate(shape[1:]):
-        if length > 1:
-            turn = np.arange(length) / length * (1.0 + 3.0 * uniform(len(waves), 1)) + uniform(len(waves), 1)
-            wave = 4.0 * np.abs(turn % 1.0 - 0.5) - 1.0
-            waves += wave.reshape(len(waves), *(length if i == axis else 1 for i in range(len(ones))))
-    part[smooth] = 0.5 + waves * (0.15 + 0.2 * centre[smooth]) + (noise[smooth] - 0.5) * 0.1
-    part[ends] = np.where(noise[ends] < 0.5, np.rint(noise[ends] * 2), centre[ends])
-    codes: Array = np.clip(np.floor(low + part * span), low, high)
+    codes = np.empty(shape, np.int16 if high <= np.iinfo(np.int16).max else np.int32)
+    for k in range(count):
+        part, centre = uniform(*dims), float(uniform())
+        if k % 4 == 1:
+            part = centre + (part - 0.5) * float(uniform()) ** 2
+        elif k % 4 == 2:
+            part = 0.5 + _waves(dims, uniform) * (0.15 + 0.2 * centre) + (part - 0.5) * 0.1
+        elif k % 4 == 3:
+            part = np.where(part < 0.5, np.rint(part * 2), centre)
+        codes[k] = np.clip(np.floor(low + part * (high - low + 1)), low, high)
     return codes
+
+
+def _waves(dims: Sequence[int], uniform: Callable[..., Array]) -> Array:
+    """The sum of a triangular wave along each axis, one to four turns of it."""
+    total = np.zeros(dims)
+    for axis, length in enumerate(dims):
+        if length > 1:
+            turn = np.arange(length) / length * (1.0 + 3.0 * float(uniform())) + float(uniform())
+            wave = 4.0 * np.abs(turn % 1.0 - 0.5) - 1.0
+            total += wave.reshape([length if i == axis else 1 for i in range(len(dims))])
+    return total

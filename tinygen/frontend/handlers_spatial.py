@@ -297,8 +297,14 @@ def _round(mode: str, x: np.float32) -> int:
             return int(np.ceil(x - np.float32(0.5)))
 
 
+#: What the C counts in 16 bits is refused with advice (flow/limits.py); far beyond that, before it takes time.
+MOST_POSITIONS = 1 << 18
+
+
 def resize_axis(where: str, rounding: str, linear: bool, length: int, out: int, scale: float) -> Axis:
     """The table of one resized axis. `where`: coordinate_transformation_mode; `rounding`: nearest_mode."""
+    if out > MOST_POSITIONS:
+        raise Unsupported(f"{out:,} positions along an axis; at most {MOST_POSITIONS:,}", "Resize to less.")
     at = [_coordinate(where, o, scale, length, out) for o in range(out)]
     if not linear:
         return Axis.nearest(tuple(min(max(_round(rounding, x), 0), length - 1) for x in at))

@@ -370,6 +370,13 @@ class _Walk:
 
     def node(self, index: int, node: NodeProto) -> None:
         base = node.name or f"{node.op_type}_{index}"
+        absent = [i for i in node.input if i and i not in self.values]
+        if absent:  # one more than its operator has
+            self.refuse(
+                base, node, f'its input "{absent[0]}" is an output that no operator has', "Export the model again."
+            )
+            self.stand_in(node)
+            return
         ins = [self.values[i] if i else None for i in node.input]
         if node.op_type == "If" and not node.domain and isinstance(ins[0], Known) and ins[0].array.size == 1:
             self.branch(node, bool(ins[0].array.reshape(-1)[0]))

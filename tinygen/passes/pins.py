@@ -83,6 +83,8 @@ def _trace(graph: Graph) -> _Trace:
             grid[t.name] = on
         q = t.quant
         if q is None or not q.pin:
+            if q is not None:  # an input that comes in as integers
+                grid[t.name] = (q, None)
             return
         if on is not None and on[0] == q:
             if on[1] is not None:
