@@ -13,9 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Seconds until a signal that nobody has seen is sent again.
+AGAIN_S = 0.2
 
 #: How to clear away what is under way, in the order in which it began.
 _begun: dict[object, Callable[[], None]] = {}
@@ -33,9 +37,29 @@ def install(said: str | None = "what was begun is cleared away.") -> None:
     """
     global _wanted, _said
     _wanted, _said = None, said
+    _watch()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handler)
+
+
+@cache
+def _watch() -> None:
+    """Python runs handlers in the main thread, between two bytecodes: a signal that comes when that thread is about to
+    wait for a lock is seen by nobody. A thread of our own hears of every signal, and sends it again until it is."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+
+    def insist() -> None:
+        while True:
+            number = os.read(read, 1)[0]
+            while number in SIGNALS and signal.getsignal(number) is _handler:
+                time.sleep(AGAIN_S)
+                signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    threading.Thread(target=insist, daemon=True).start()
 
 
 def finish() -> None:

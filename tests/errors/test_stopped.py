@@ -169,3 +169,24 @@ def test_a_search_by_several_processes(place: Place) -> None:
     assert err.decode().splitlines()[-1].startswith("stopped: the trials so far are kept on sqlite:///")
     assert orphans(place) == []
     assert not list((place.folder / "tmp").iterdir())
+
+
+UNSEEN = """
+import signal, threading, time
+from tinygen import stop
+stop.install("all of it.")
+def other():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+threading.Thread(target=other, daemon=True).start()
+lock = threading.Lock()
+lock.acquire()
+lock.acquire()
+"""
+
+
+def test_a_signal_that_the_main_thread_does_not_see_is_sent_again() -> None:
+    """As when it comes in the moment between looking for signals and waiting for a lock."""
+    done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 130
+    assert done.stderr == "stopped: all of it.\n"
