@@ -144,6 +144,20 @@ def _cells(group: list[Row]) -> list[str]:
     ]  # fmt: skip
 
 
+def summary(rows: list[Row]) -> list[dict[str, object]]:
+    """All seeds of a structure and form in one: counts added up, steps the most."""
+    found: dict[tuple[str, str, str], dict[str, object]] = {}
+    for r in rows:
+        known = found.setdefault((r.structure, r.form, r.activations), {"builds": 0})
+        known["builds"] += 1
+        for key, v in asdict(r).items():
+            if key in ("worst", "layer_worst"):
+                known[key] = max(known.get(key, 0), v)
+            elif key != "seed":
+                known[key] = known.get(key, 0) + v if isinstance(v, int) else v
+    return list(found.values())
+
+
 def _percent(part: float) -> str:
     return f"{part:.3%}"
 
@@ -175,7 +189,7 @@ def main() -> int:
     if not args.names:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "quantised.json").write_text(
-            json.dumps({"rows": [asdict(r) for r in rows], "refused": refused}, indent=1) + "\n", encoding="utf-8"
+            json.dumps({"rows": summary(rows), "refused": refused}, indent=1) + "\n", encoding="utf-8"
         )
     return 0
 
