@@ -38,6 +38,8 @@ _MOVES = (
 
 #: Of those, the ones that change integers.
 _CLAMPS = ("Relu", "Clip")
+#: And the ones that leave some out.
+_PICKS = (*_CLAMPS, "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min")
 
 
 class Unreadable(Exception):
@@ -49,7 +51,8 @@ class Point:
     """A value that the file keeps as integers: real = scale * (code - zero_point).
 
     `sources`: the points whose integers it is computed from; `between`: the nodes from there to here, this one too;
-    `steps`: those of them that compute; `free`: some have weights in float, whose integers tinygen chooses.
+    `steps`: those of them that compute; `free`: some have weights in float, whose integers tinygen chooses; `picked`:
+    some clamp values, or take the largest.
     """
 
     value: str
@@ -62,6 +65,7 @@ class Point:
     between: frozenset[str] = frozenset()
     steps: frozenset[str] = frozenset()
     free: bool = False
+    picked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -858,6 +862,7 @@ class Behind:
     floats: bool = False
     #: Constants in float are among its values.
     joined: bool = False
+    picked: bool = False
 
 
 @dataclass
@@ -912,6 +917,7 @@ class Reading:
                 any(a.free or (computes and a.joined) for a in args) or self._has_float_weights(n),
                 any(a.floats for a in args),
                 any(a.joined for a in args) or self._joins_floats(n),
+                any(a.picked for a in args) or n.op in _PICKS,
             )
             out, at = n.proto.output[0], self._scale_at(n)
             if at is not None:
@@ -921,7 +927,7 @@ class Reading:
                     z = 0 if zero is None else int(np.asarray(zero, np.int64).ravel()[0])
                     s = float(np.float32(scale.ravel()[0]))
                     points[out] = codes[out] = Point(
-                        out, n.name, n.op, s, z, kind, far.sources, far.between, far.steps, far.free
+                        out, n.name, n.op, s, z, kind, far.sources, far.between, far.steps, far.free, far.picked,
                     )  # fmt: skip
                     behind[out] = Behind(frozenset([out]))
                     continue
@@ -929,7 +935,7 @@ class Reading:
             if of is not None and n.op in _CLAMPS:  # integers of their own
                 points[out] = codes[out] = replace(
                     of, value=out, node=n.name, op=n.op, sources=far.sources, between=far.between,
-                    steps=frozenset([n.name]),
+                    steps=frozenset([n.name]), picked=True,
                 )  # fmt: skip
                 behind[out] = Behind(frozenset([out]))
                 continue

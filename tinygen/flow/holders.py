@@ -121,7 +121,7 @@ class Holders:
         """Between this tensor and those that hold its sources lies one that rounds, and that the file does not have."""
         known = {self._grid[s] for s in far.sources}
         moved = known | ({self._grid[far.value]} if isinstance(far, Point) else set())
-        left = self._named.intersection(far.between)
+        left = self._named.intersection(far.between) - ({far.node} if isinstance(far, Point) else set())
         waiting = [(name, False)]  # and whether a node computes behind it
         while waiting:
             at, computed = waiting.pop()
@@ -131,7 +131,7 @@ class Holders:
                     return True
                 continue
             if self._computes(at):
-                if computed:
+                if computed and not is_wide(self.fixed.tensors[at]):  # 16 bits are as good as none of it
                     return True
                 computed = True
             left -= set(node.origin)
@@ -140,7 +140,7 @@ class Holders:
                     left -= self._moved_by(i) - far.steps
                 elif self.fixed.tensors[i].const is None:
                     waiting.append((i, computed))
-        return bool(left)  # the file does something to a float that a source rounds
+        return bool(left and left - self._moved_on(name))  # the file does something to a float that a source rounds
 
     def nodes_behind(self, name: str, ends: Collection[str]) -> list[Node]:
         """The nodes that a tensor comes from, as far as `ends`."""
@@ -181,13 +181,14 @@ class Holders:
         origin = node.origin if node is not None else ()
         before = self._moved_from(name)
         best: tuple[float, int, Point, list[_Way]] | None = None
+        same: list[Point] = []
         for value, p in self.points.items():
             codes = exact[value][: len(x)]
             if codes[0].size != t.size or not has_scale(t.quant, p):
                 continue
             if before is not None and p is not before.point:
-                same = self._grid[value] == self._grid[before.point.value]
-                if not same or not self._comes_from(name, p.between):
+                related = self._grid[value] == self._grid[before.point.value]
+                if not related or not self._comes_from(name, p.between):
                     continue
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
@@ -206,6 +207,8 @@ class Holders:
                     continue
                 if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
                     continue
+                if equal == 1.0:
+                    same.append(p)
                 if best is not None and p is best[2] and equal == best[0]:
                     best[3].append((order, seen_as))
                 # Of those that one node makes, a sum and what a clamp leaves of it, the last.
@@ -226,6 +229,7 @@ class Holders:
         clear = (
             len(ways) == 1
             and not reshaped
+            and all((is_moved(p, self.points) and not p.picked) or _alike(p, point) for p in same)
             and self._comes_from(name, point.between)
             and not self._comes_later(name, point)
         )
@@ -309,6 +313,16 @@ class Holders:
             name = self.fixed.producer[name].inputs[0]
         return found
 
+    def _moved_on(self, name: str) -> set[str]:
+        """The ONNX nodes that move a tensor's integers further on."""
+        found, waiting = set[str](), [name]
+        while waiting:
+            for node in self.fixed.consumers[waiting.pop()]:
+                if not self._computes(node.outputs[0]):
+                    found.update(node.origin)
+                    waiting += node.outputs
+        return found
+
     def _computes(self, name: str) -> bool:
         """What writes a tensor does more than move or pick values."""
         node, quant = self.fixed.producer.get(name), self.fixed.tensors[name].quant
@@ -350,6 +364,11 @@ def is_moved(p: Point, points: Mapping[str, Point]) -> bool:
     """Its integers are some of its sources', in other places."""
     same = all((s := points[n]).scale == p.scale and s.zero_point == p.zero_point for n in p.sources)
     return not p.steps and bool(p.sources) and same
+
+
+def _alike(p: Point, q: Point) -> bool:
+    """They are made of the same, in the same way."""
+    return (p.sources, p.steps, p.picked) == (q.sources, q.steps, q.picked)
 
 
 def _grids(points: Mapping[str, Point]) -> dict[str, str]:
