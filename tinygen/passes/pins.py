@@ -83,8 +83,6 @@ def _trace(graph: Graph) -> _Trace:
             grid[t.name] = on
         q = t.quant
         if q is None or not q.pin:
-            if q is not None:  # an input that comes in as integers
-                grid[t.name] = (q, None)
             return
         if on is not None and on[0] == q:
             if on[1] is not None:
@@ -208,6 +206,8 @@ def settle(graph: Graph) -> Graph:
         quants[y.name] = None
         own = quants.get(x.name, x.quant)
         if own == pin:
+            if not own.pin:  # an input that comes in as integers
+                quants[x.name] = pin
             continue
         if own is None and graph.sole_consumer(x.name) is not None:
             quants[x.name] = pin
