@@ -469,7 +469,7 @@ def _sample(bits: np.random.PCG64, shape: Shape, kind: int, quant: Quant | None)
     lo, hi = (0.0, 1.0) if quant is None else (quant.s * (q - quant.zero_point) for q in (-128, 127))
     if kind == 0:
         # The sum of 12 uniforms has variance 1: normal up to +-6.
-        z = np.sum([_uniform(bits, shape) for _ in range(12)], axis=0) / 2.0**24 - 6.0
+        z = sum(_uniform(bits, shape) for _ in range(12)) / 2.0**24 - 6.0
         x = z if quant is None else np.clip((lo + hi) / 2 + z * ((hi - lo) / 6), lo, hi)
     elif kind == 1:
         x = lo + (hi - lo) * (_uniform(bits, shape) / 2.0**24)
@@ -480,7 +480,7 @@ def _sample(bits: np.random.PCG64, shape: Shape, kind: int, quant: Quant | None)
         v = _uniform(bits, shape)
         for axis, length in enumerate(shape):
             if length > 1:
-                v = np.sum([np.roll(v, k, axis) for k in range(max(2, min(8, length // 4)))], axis=0)
+                v = np.asarray(sum(np.roll(v, k, axis) for k in range(max(2, min(8, length // 4)))))
         span = max(1, int(v.max() - v.min()))
         x = lo + (hi - lo) * ((v - v.min()) / span)
     return np.asarray(x, dtype=np.float32)

@@ -36,8 +36,8 @@ REPORT = "This is a fault in tinygen: please report it with the model."
 SAMPLES, MOST_SAMPLES, CHEAP_VALUES = 32, 256, 400_000
 #: And so many in which every layer gets integers over the whole range, whatever those before it made.
 SPREAD = 8
-#: Of a network that no microcontroller runs, fewer: so many values of all activations in all.
-MOST_VALUES = 1 << 26
+#: A network with more values in all its activations than this is for no microcontroller: a few samples do.
+LARGE, FEW = 1 << 21, 4
 #: Values of all activations that are held at a time.
 CHUNK_VALUES = 8_000_000
 
@@ -203,7 +203,7 @@ def test_inputs(fixed: Graph, samples: Samples, *, synthetic: bool) -> list[Arra
     """Real inputs, (samples, *ONNX shape): half of them the data, where there are any, the rest spanning the codes."""
     values = sum(t.size for t in fixed.tensors.values() if t.const is None)
     count = int(np.clip(CHEAP_VALUES // max(values, 1), SAMPLES, MOST_SAMPLES))
-    count = min(count, max(2, MOST_VALUES // max(values, 1)))
+    count = FEW if values > LARGE else count
     known = 0 if synthetic else min(len(samples.inputs[0]), count // 2)
     found = []
     for i, (name, port) in enumerate(zip(fixed.inputs, fixed.in_ports, strict=True)):
