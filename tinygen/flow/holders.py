@@ -7,7 +7,7 @@ or does the file leave floats in between whose integers tinygen chose?
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -58,8 +58,8 @@ class Holder:
     """A tensor of the FIXED graph and the point it holds.
 
     `order`: the point's axes, those of length 1 left out (or `axes`, as which a flat one is seen), in the tensor's
-    order; `clear`: in no other order it would
-    hold the same; `again`: only moved from another holder; `held`: where it differs, that is a fault.
+    order; `clear`: no other order and no other point would do; `again`: only moved from another holder; `held`: where
+    it differs, that is a fault.
     """
 
     tensor: str
@@ -72,8 +72,12 @@ class Holder:
 
     def placed(self, codes: Array, shape: tuple[int, ...]) -> Array:
         """A point's values (samples, *ONNX shape) as the tensor holds them, `shape`."""
-        flat = codes.reshape(len(codes), *(self.axes or (d for d in codes.shape[1:] if d != 1)))
-        return flat.transpose(0, *(o + 1 for o in self.order)).reshape(shape)
+        return _placed(codes, self.order, self.axes, shape)
+
+
+def _placed(codes: Array, order: Sequence[int], axes: Sequence[int], shape: tuple[int, ...]) -> Array:
+    flat = codes.reshape(len(codes), *(axes or (d for d in codes.shape[1:] if d != 1)))
+    return flat.transpose(0, *(o + 1 for o in order)).reshape(shape)
 
 
 class Holders:
@@ -87,6 +91,13 @@ class Holders:
         ports = zip(fixed.inputs, fixed.in_ports, strict=True)
         self._integers = frozenset(name for name, port in ports if port.name in reading.integers)
         self._grid = _grids(reading.points)
+        self._rank = {value: k for k, value in enumerate(self.points)}
+        self._by_node, self._by_grid = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+        for value, p in self.points.items():
+            self._by_grid[self._grid[value]].append(value)
+            for node in p.between:
+                self._by_node[node].append(value)
+        self._first = [value for value, p in self.points.items() if not p.sources]
         self._named = frozenset(name for node in fixed.nodes for name in node.origin)
         quants = (t.quant for t in fixed.tensors.values() if t.quant is not None)
         self._pinned = {q.pin for q in quants if q.pin in self.points and has_scale(q, self.points[q.pin])}
@@ -155,20 +166,30 @@ class Holders:
 
     def zone(self, name: str) -> Array | float:
         """How near to a tie this tensor's layer may round the other way, in steps; for each channel (last axis)."""
-        node = self.fixed.producer.get(name)
-        if node is None:
-            return ZONE
-        linear = isinstance(node.op, Resize) and node.op.linear
-        if isinstance(node.op, Operator) and node.op.same_quant and not linear:  # its values were rounded before
-            parts = [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.found]
-            return max((float(np.max(self.zone(i))) for i in parts), default=ZONE)
-        x = node.inputs[0]
+        waiting, most, moves = [name], ZONE, False
+        while waiting:
+            node = self.fixed.producer.get(waiting.pop())
+            if node is None:
+                continue
+            linear = isinstance(node.op, Resize) and node.op.linear
+            if isinstance(node.op, Operator) and node.op.same_quant and not linear:  # its values were rounded before
+                moves = True
+                waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.found]
+                continue
+            own = self._own_zone(node)
+            if not moves:
+                return own
+            most = max(most, float(np.max(own)))
+        return most
+
+    def _own_zone(self, node: Node) -> Array | float:
+        x, name = node.inputs[0], node.outputs[0]
         converts = isinstance(node.op, Requantise) or (isinstance(node.op, Unary) and node.op.expr == "x")
         if converts and x not in self.found and x in self.fixed.producer:
             # An operator with a scale of its own (Softmax) is rounded twice.
             part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
             return ZONE + (0.5 + self.zone(x)) * part
-        if isinstance(node.op, Resize) and linear and any(w % 128 for a in node.op.axes for w in a.weight):
+        if isinstance(node.op, Resize) and any(w % 128 for a in node.op.axes for w in a.weight):
             return ROUNDED_WEIGHTS
         if (coarse := COARSE.get(type(node.op))) is not None:
             return coarse * (128.0 if is_wide(self.fixed.tensors[name]) else 1.0)
@@ -182,8 +203,8 @@ class Holders:
         before = self._moved_from(name)
         best: tuple[float, int, Point, list[_Way]] | None = None
         same: list[Point] = []
-        for value, p in self.points.items():
-            codes = exact[value][: len(x)]
+        for value in self._candidates(origin, before):
+            p, codes = self.points[value], exact[value][: len(x)]
             if codes[0].size != t.size or not has_scale(t.quant, p):
                 continue
             if before is not None and p is not before.point:
@@ -195,14 +216,10 @@ class Holders:
             reshaped = sorted(axes) != sorted(wanted)  # its order need not be one of these
             ways: list[_Way] = [(order, ()) for order in _orders(axes, wanted)]
             if max(len(axes), len(wanted)) < 2:
-                ways += [
-                    ((*range(1, len(shape)), 0), (shape[-1], *shape[:-1])) for shape in self._layouts_of_flat(name)
-                ]
+                flat = self._layouts_of_flat(name)
+                ways += [((*range(1, len(shape)), 0), (shape[-1], *shape[:-1])) for shape in flat]
             for order, seen_as in ways:
-                as_here = Holder(name, p, order, clear=True, again=False, held=True, axes=seen_as).placed(
-                    codes, x.shape
-                )
-                equal = float(np.mean(as_here == x))
+                equal = float(np.mean(_placed(codes, order, seen_as, x.shape) == x))
                 if equal < 1.0 and reshaped and before is None:
                     continue
                 if equal < 1.0 and not self._is_made_by(name, p, like=equal >= ALIKE[0]):
@@ -234,6 +251,14 @@ class Holders:
             and not self._comes_later(name, point)
         )
         return Holder(name, point, ways[0][0], clear=clear, again=before is not None, held=held, axes=ways[0][1])
+
+    def _candidates(self, origin: Sequence[str], before: Holder | None) -> list[str]:
+        """Points that a tensor may hold by its origin, or because it is moved from another holder; and those that
+        nothing but an input is behind: a node's name may be lost there."""
+        found = {value for node in origin for value in self._by_node.get(node, ())}
+        if before is not None:
+            found.update(self._by_grid[self._grid[before.point.value]])
+        return sorted(found.union(self._first), key=self._rank.__getitem__)
 
     def _layouts_of_flat(self, name: str) -> list[tuple[int, ...]]:
         """Shapes, axes of length 1 left out, in which a flat tensor comes or goes on: channels last, where the file
@@ -339,16 +364,28 @@ class Holders:
 
     def _is_free(self, p: Point) -> bool:
         """Weights in float lie between it and the next points that tensors hold."""
-        return p.free or any(n not in self._held and self._is_free(self.points[n]) for n in p.sources)
+        waiting, seen = [p], set[str]()
+        while waiting:
+            q = waiting.pop()
+            if q.free:
+                return True
+            waiting += [self.points[n] for n in q.sources - self._held - seen]
+            seen |= q.sources
+        return False
 
     def _is_in(self, value: str, others: Collection[str] = ()) -> bool:
         """A tensor holds the point, or those that it is moved from; or it is one of the `others`."""
-        p = self.points[value]
-        return (
-            value in self._held
-            or value in others
-            or (is_moved(p, self.points) and all(self._is_in(n, others) for n in p.sources))
-        )
+        waiting, seen = [value], set[str]()
+        while waiting:
+            value = waiting.pop()
+            if value in self._held or value in others or value in seen:
+                continue
+            p = self.points[value]
+            if not is_moved(p, self.points):
+                return False
+            seen.add(value)
+            waiting += p.sources
+        return True
 
 
 def has_scale(q: Quant | None, p: Point) -> bool:

@@ -360,6 +360,7 @@ def quantise_weights(
         s_w = np.where(off, np.maximum(s_w, float(s_w.max(initial=0.0)) / 16.0), s_w)
     else:
         s_w = np.abs(flat).max(axis=1) / 127.0
+        s_w = np.where(s_w == 0.0, float(s_w.max(initial=0.0)) / 16.0, s_w)  # a constant: likewise
     # 2^30 leaves room for 256 * sum|w| beside the bias; a channel of zeros gets a scale that holds its bias.
     room = 2.0**30
     s_w = np.maximum(s_w, np.abs(bias.astype(np.float64)) / (s_x * room))
