@@ -201,6 +201,10 @@ class Holders:
         t, node = self.fixed.tensors[name], self.fixed.producer.get(name)
         origin = node.origin if node is not None else ()
         before = self._moved_from(name)
+        # What does more than move values between this tensor and other holders is of the point, or it is another one's.
+        behind = self.nodes_behind(name, self.found)
+        working = [n for n in behind if not isinstance(n.op, Reshape | Transpose | Gather | Requantise)]
+        working = [n for n in working if not (isinstance(n.op, Unary) and n.op.expr == "x")]
         best: tuple[float, int, Point, list[_Way]] | None = None
         same: list[Point] = []
         for value in self._candidates(origin, before):
@@ -211,6 +215,8 @@ class Holders:
                 related = self._grid[value] == self._grid[before.point.value]
                 if not related or not self._comes_from(name, p.between):
                     continue
+            if any(not node.origin or self._between(p).isdisjoint(node.origin) for node in working):
+                continue
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
             reshaped = sorted(axes) != sorted(wanted)  # its order need not be one of these
