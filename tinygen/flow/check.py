@@ -39,7 +39,7 @@ SPREAD = 8
 #: A network with more values in all its activations than this is for no microcontroller: a few samples do.
 LARGE, FEW = 1 << 21, 4
 #: Values of all activations that are held at a time.
-CHUNK_VALUES = 8_000_000
+CHUNK_VALUES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +160,11 @@ def check_quantised(imported: Imported, fixed: Graph, samples: Samples, *, synth
             notes.append(f"import check against onnxruntime alone: {e}")
             run = _as_read(reading, given)
         comparison.compare(part, run, given)
-    part = [x[: min(SPREAD, step)] for x in inputs]
-    given = comparison.spread_codes(len(part[0]))
-    with suppress(Unreadable):  # said above, or only of integers that the data do not give
-        comparison.compare(part, reading.run(_feeds(imported, fixed, part), given), given, runtime=False)
+    for i in range(0, min(SPREAD, count), step):
+        part = [x[i : min(i + step, SPREAD)] for x in inputs]
+        given = comparison.spread_codes(len(part[0]), i)
+        with suppress(Unreadable):  # said above, or only of integers that the data do not give
+            comparison.compare(part, reading.run(_feeds(imported, fixed, part), given), given, runtime=False)
     check = ImportCheck("quantised", count, comparison.layers, comparison.missing, runtime, tuple(dict.fromkeys(notes)))
     verdict(check)
     free = sum(not r.held for r in check.layers)

@@ -126,23 +126,24 @@ class Comparison:
                 ours = port.to_onnx(real_of(self._fixed.tensors[tensor], y))
                 self._output(tensor, port, run.outputs[port.name], ours)
 
-    def spread_codes(self, count: int) -> dict[str, Array]:
-        """Integers over the whole range for every point that a tensor holds, but those of inputs, for `count` samples:
-        whatever the layers in front of a layer make of the data, it is seen to work on all that it may be given.
+    def spread_codes(self, count: int, first: int) -> dict[str, Array]:
+        """Integers over the whole range for every point that a tensor holds, but those of inputs, for `count` samples
+        from the `first` on: whatever the layers in front of a layer make of the data, it is seen to work on all that it
+        may be given.
 
         A point that no tensor holds has those of one that is made of the same: the graph holds both in one tensor.
         None for points that are moved from others, nor where the order of the axes is not clear.
         """
         held = {h.point.value for h in self._holders.found.values()}
-        first = Counter(h.point.value for h in self._holders.found.values() if not h.again)
-        unclear = {h.point.value for h in self._holders.found.values() if not h.clear or first[h.point.value] > 1}
+        times = Counter(h.point.value for h in self._holders.found.values() if not h.again)
+        unclear = {h.point.value for h in self._holders.found.values() if not h.clear or times[h.point.value] > 1}
         found: dict[str, Array] = {}
         for holder in self._holders.found.values():
             p = holder.point
             if p.value in found or p.value in unclear or not p.sources or is_moved(p, self._points):
                 continue
             codes, (low, high) = self._rounded[p.value].codes, limits(p.kind)
-            made = spread(low, high, (count, *codes.shape[1:]), len(found) + 100).astype(codes.dtype)
+            made = spread(low, high, (count, *codes.shape[1:]), len(found) + 100, first).astype(codes.dtype)
             found[p.value] = made
             for name in self._rounded.keys() - held - found.keys():
                 q = self._points[name]

@@ -19,9 +19,9 @@ def spanning(t: Tensor, count: int, seed: int) -> Array:
     return spread(t.quant.low, t.quant.high, (count, *t.shape), seed).astype(t.dtype.value)
 
 
-def spread(low: int, high: int, shape: Sequence[int], seed: int) -> Array:
-    """Integers from `low` to `high`, as `spanning` says; the first axis counts the samples."""
-    bits, (count, *dims) = PCG64([7, seed]), shape
+def spread(low: int, high: int, shape: Sequence[int], seed: int, first: int = 0) -> Array:
+    """Integers from `low` to `high`, as `spanning` says; the first axis counts the samples, from the `first` on."""
+    bits, (count, *dims) = PCG64([7, seed, first]), shape
 
     def uniform(*size: int) -> Array:
         raw = np.asarray(bits.random_raw(int(np.prod(size))), np.uint64) >> np.uint64(11)
@@ -31,11 +31,12 @@ def spread(low: int, high: int, shape: Sequence[int], seed: int) -> Array:
     codes = np.empty(shape, np.int16 if high <= np.iinfo(np.int16).max else np.int32)
     for k in range(count):
         part, centre = uniform(*dims), float(uniform())
-        if k % 4 == 1:
+        kind = (first + k) % 4
+        if kind == 1:
             part = centre + (part - 0.5) * float(uniform()) ** 2
-        elif k % 4 == 2:
+        elif kind == 2:
             part = 0.5 + _waves(dims, uniform) * (0.15 + 0.2 * centre) + (part - 0.5) * 0.1
-        elif k % 4 == 3:
+        elif kind == 3:
             part = np.where(part < 0.5, np.rint(part * 2), centre)
         codes[k] = np.clip(np.floor(low + part * (high - low + 1)), low, high)
     return codes
