@@ -50,7 +50,8 @@ def test_layers_are_the_files(structure: str) -> None:
     assert not found.missing
     assert max(r.worst for r in held) <= 1
     assert sum(r.differ for r in held) <= 0.001 * sum(r.values for r in held) or structure == "softmax"
-    assert sum(r.ties_differ for r in held) <= 2 + 0.01 * sum(r.ties for r in held)
+    # The odd tie of a convolution, one in 400,000 values, may round up; those of means do not.
+    assert sum(r.ties_differ for r in held if r.ties > 2) <= 0.01 * sum(r.ties for r in held)
 
 
 @pytest.mark.parametrize("structure", ["average pool 3x3 padded", "upsample linear", "residual", "mean"])

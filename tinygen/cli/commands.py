@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from tinygen import report
+from tinygen import report, stop
 from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out
@@ -89,6 +89,7 @@ def build(
     target = output or Path("build") / flow.model_name(name or model.stem)
     with Bars() as bars:
         built = flow.build(model, target, options, bars, force=force)
+    stop.finish()  # nothing is left to clear away
     if as_json:
         click.echo(json.dumps({**report.build_json(built), "output": str(target)}, indent=2))
         return

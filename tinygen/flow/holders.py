@@ -215,7 +215,8 @@ class Holders:
                 related = self._grid[value] == self._grid[before.point.value]
                 if not related or not self._comes_from(name, p.between):
                     continue
-            if any(not node.origin or self._between(p).isdisjoint(node.origin) for node in working):
+            between = self._between(p)
+            if any(between.isdisjoint(node.origin) for node in working):
                 continue
             near = 2 if p.node in origin else 1 if p.between.intersection(origin) else 0
             axes, wanted = ([d for d in shape if d != 1] for shape in (codes.shape[1:], t.shape))
@@ -235,7 +236,7 @@ class Holders:
                 if best is not None and p is best[2] and equal == best[0]:
                     best[3].append((order, seen_as))
                 # Of those that one node makes, a sum and what a clamp leaves of it, the last.
-                elif best is None or (equal, near) > (best[0], best[1]) or (equal, near, 2) == (best[0], best[1], near):
+                elif best is None or (equal, near) > best[:2] or ((equal, near) == best[:2] and near == 2):
                     best = (equal, near, p, [(order, seen_as)])
         if best is None or best[0] < ALIKE[best[1]]:
             return None
