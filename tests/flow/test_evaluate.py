@@ -16,10 +16,10 @@ from tinygen.calibrate.data import Samples
 from tinygen.errors import DataError, ModelError
 from tinygen.flow.confusion import confusion_of
 from tinygen.flow.evaluate import evaluate_folder, run_library
-from tinygen.flow.page import render_page
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.profile.folder import port_sizes, read_build
 from tinygen.profile.measure import model_view
+from tinygen.report.evaluation_page import render_page
 from tinygen.targets.cores import get_core
 
 

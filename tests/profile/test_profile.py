@@ -28,10 +28,10 @@ from tinygen.plan.planner import plan
 from tinygen.profile import Counts, measure, profile_plan
 from tinygen.profile.counter import add, count
 from tinygen.profile.folder import profile_folder, read_build
-from tinygen.profile.page import render_page
 from tinygen.profile.thumb import Kind, decode
 from tinygen.profile.timing import TIMINGS, cycles
 from tinygen.profile.types import BoardTimes, Profile
+from tinygen.report.profile_page import render_page
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES, get_core
 from tinygen.targets.flash import flash_of

@@ -21,12 +21,12 @@ from tinygen.errors import AccuracyError, VerifyError
 from tinygen.files import write_file
 from tinygen.flow.evaluate import FolderEvaluation, evaluate_folder
 from tinygen.flow.gates import Gates, check_accuracy
-from tinygen.flow.page import render_page as render_evaluation
 from tinygen.frontend.registry import supported_ops
 from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
 from tinygen.profile.hardware import profile_on_board, write_program
-from tinygen.profile.page import render_page
+from tinygen.report.evaluation_page import render_page as render_evaluation
+from tinygen.report.profile_page import render_page
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES
 from tinygen.version import VERSION

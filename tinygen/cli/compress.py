@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
-from tinygen import stop
+from tinygen import report, stop
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.console import Bars, err, notes, out
 from tinygen.cli.options import Choice, shapes, tool_options
@@ -24,12 +23,11 @@ from tinygen.files import write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits, parse_seconds, parse_size
 from tinygen.fit.measure import load_source
-from tinygen.fit.page import BoardResult, FitResult, budget_text
 from tinygen.fit.points import Candidate, candidates
-from tinygen.fit.run import Effort, Places, default_storage, fit_json
+from tinygen.fit.run import Effort, Places, default_storage
 from tinygen.fit.run import fit as run_fit
 from tinygen.fit.search import Failure, Job, Record, without_password
-from tinygen.fit.single import SPLIT_SEED, Figures, Outcome, run
+from tinygen.fit.single import SPLIT_SEED, run
 from tinygen.plan.choose import MODES
 from tinygen.targets.board import load_board
 from tinygen.workflow import DEFAULT_METHOD
@@ -112,10 +110,10 @@ def compress(
     if save_recipe is not None:
         write_file(save_recipe, r.to_toml(recipe).encode())
     if as_json:
-        click.echo(json.dumps({**outcome_json(outcome), "output": str(output)}, indent=2))
+        click.echo(json.dumps({**report.outcome_json(outcome), "output": str(output)}, indent=2))
         return
-    out.print(changes_table(outcome))
-    out.print(figures_table(outcome))
+    out.print(report.changes_table(outcome))
+    out.print(report.figures_table(outcome))
     out.print(f"Wrote {output} ({len(outcome.content):,} bytes); tinygen build takes it without --data.")
 
 
@@ -238,14 +236,14 @@ def fit(
         watch = FitWatch(job, bars)
         stop.say(f"the trials so far are kept on {without_password(places.storage)}; go on with --resume.")
         result = run_fit(
-            job, effort, places, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume, force=force,
-            progress=bars, watch=watch, tell=notes,
+            job, effort, places, report.search_files, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume,
+            force=force, progress=bars, watch=watch, tell=notes,
         )  # fmt: skip
     if as_json:
-        click.echo(json.dumps(fit_json(result), indent=2))
+        click.echo(json.dumps(report.fit_json(result), indent=2))
     else:
         for board in result.boards:
-            out.print(points_table(result, board))
+            out.print(report.points_table(result, board))
         out.print(f"Wrote {output}/: report.html, and every point with its recipe.toml and small.onnx.")
     missed = [b for b in result.boards if not any(p.fits for p in b.points)]
     if missed:
@@ -291,101 +289,3 @@ def _candidate_text(c: Candidate) -> str:
         f"{c.record.quality:.4f}, flash {c.cost.flash:,}, RAM {c.cost.ram:,}, {time} (--optimize {c.cost.optimize}); "
         f"{over or 'within the budget'}"
     )
-
-
-# -- what it shows ---------------------------------------------------------------------------------------------------
-
-
-def changes_table(o: Outcome) -> Table:
-    """What each technique did to each layer."""
-    t = Table(title=f"{o.name}: {o.recipe.describe()}")
-    for column, justify in (("technique", "left"), ("layer", "left"), ("what", "left"), ("before", "right"),
-                            ("after", "right"), ("error", "right")):  # fmt: skip
-        t.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    left = [c for c in o.changes if c.before == c.after and not c.error]
-    if left:
-        t.caption = f"Left alone: {len({c.layer for c in left})} layers by one technique or another; --json says why."
-    for c in o.changes:
-        if c in left:
-            continue
-        t.add_row(c.technique, c.layer, c.text, f"{c.before:,}", f"{c.after:,}", f"{c.error:.2%}" if c.error else "")
-    return t
-
-
-def figures_table(o: Outcome) -> Table:
-    """The network before and after, as numbers."""
-    cost = o.after.cost
-    t = Table(title=f"{o.judged_on}; {cost.board}, {cost.optimize}, predicted")
-    for column in ("", "float", "int8", "compressed"):
-        t.add_column(column, justify="left" if not column else "right")
-    t.add_row(o.measure, f"{o.float_quality:.4f}", f"{o.before.quality:.4f}", f"{o.after.quality:.4f}")
-    for title, value in _ROWS:
-        a, b = value(o.before), value(o.after)
-        t.add_row(title, "", _number(a), _number(b))
-    unknown = sorted({*o.before.cost.unknown, *o.after.cost.unknown})
-    if unknown:
-        t.caption = f"Without time and code of {', '.join(unknown)}, which were never measured on this core."
-    return t
-
-
-_ROWS: tuple[tuple[str, Callable[[Figures], float | None]], ...] = (
-    ("MACs", lambda f: f.macs),
-    ("weights", lambda f: f.weights),
-    ("constants as stored, bytes", lambda f: f.cost.constants),
-    ("flash, bytes", lambda f: f.cost.flash),
-    ("RAM, bytes", lambda f: f.cost.ram),
-    ("milliseconds", lambda f: f.cost.milliseconds),
-)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "not modelled"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
-
-
-def outcome_json(o: Outcome) -> dict[str, Any]:
-    """The report of `tinygen compress --json`."""
-
-    def figures(f: Figures) -> dict[str, Any]:
-        c = f.cost
-        return {
-            "quality": f.quality, "macs": f.macs, "weights": f.weights, "constants": c.constants, "flash": c.flash,
-            "ram": c.ram, "milliseconds": c.milliseconds,
-        }  # fmt: skip
-
-    return {
-        "model": o.name,
-        "recipe": r.to_dict(o.recipe),
-        "recipe_key": o.recipe.key,
-        "board": o.after.cost.board,
-        "optimize": o.after.cost.optimize,
-        "measure": o.measure,
-        "judged_on": o.judged_on,
-        "float": o.float_quality,
-        "before": figures(o.before),
-        "after": figures(o.after),
-        "changes": [
-            {"technique": c.technique, "layer": c.layer, "what": c.text, "before": c.before, "after": c.after,
-             "error": c.error}
-            for c in o.changes
-        ],
-    }  # fmt: skip
-
-
-def points_table(result: FitResult, board: BoardResult) -> Table:
-    """The networks that were built for a board."""
-    t = Table(title=f"{result.model} on {board.board.id}: {budget_text(board.budget, result.measure)}")
-    for column in ("point", result.measure, "flash", "RAM", "ms", "fits"):
-        t.add_column(column, justify="left" if column == "point" else "right", overflow="fold")
-    for p in board.points:
-        ms = p.predicted.milliseconds if p.milliseconds is None else p.milliseconds
-        t.add_row(
-            f"{p.name}: {p.recipe.describe()}; --optimize {p.optimize}",
-            f"{p.quality:.4f}",
-            f"{p.predicted.flash if p.flash is None else p.flash:,}",
-            f"{p.predicted.ram if p.ram is None else p.ram:,}",
-            "" if ms is None else f"{ms:.3f}",
-            "yes" if p.fits else "no",
-        )
-    return t

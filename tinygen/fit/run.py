@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.pipeline import check_layers
-from tinygen.compress.recipe import Recipe, to_dict, to_toml
+from tinygen.compress.recipe import Recipe, to_toml
 from tinygen.compress.split import some
 from tinygen.compress.train import need_torch
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError, OutputError, RecipeError
 from tinygen.fit.budget import Budget, check_limits
 from tinygen.fit.measure import Judge, Source, load_source
-from tinygen.fit.page import BoardResult, FitResult, render_page
 from tinygen.fit.points import Candidate, candidates, select
 from tinygen.fit.prove import Point, Prover, commands
+from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.fit.search import JUDGE_SAMPLES, TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
 from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.fit.space import NEED_TRAINING, check_techniques
@@ -56,15 +54,20 @@ class Places:
     out: Path
 
 
+#: Files that tell people and programs what was found, by name.
+Report = Callable[[FitResult], Mapping[str, bytes]]
+
+
 def default_storage(work: Path) -> str:
     return f"sqlite:///{(work / 'study.db').absolute()}"
 
 
 def fit(
-    job: Job, effort: Effort, places: Places, *, command: str, resume: bool, force: bool, progress: Progress,
-    watch: Watch, tell: Callable[[list[str]], None],
+    job: Job, effort: Effort, places: Places, report: Report, *, command: str, resume: bool, force: bool,
+    progress: Progress, watch: Watch, tell: Callable[[list[str]], None],
 ) -> FitResult:  # fmt: skip
-    """Search, build and prove what was found, and write the report; `tell` gets notes before the search begins.
+    """Search, build and prove what was found, and write it with the files of `report`; `tell` gets notes before the
+    search begins.
 
     RecipeError for what makes no sense, OutputError for a storage or folder that cannot be used, or for a search that
     is there already and was not to be resumed.
@@ -88,7 +91,7 @@ def fit(
         progress=progress, watch=watch,
     )  # fmt: skip
     result = _conclude(job, source, found, effort, places, test, boards, command, progress)
-    write_folder(places.out, _files(result), force=force)
+    write_folder(places.out, {**report(result), **_files(result)}, force=force)
     return result
 
 
@@ -210,68 +213,10 @@ def _nearest(points: Sequence[Point]) -> list[str]:
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def folder_of(p: Point) -> str:
-    return f"points/{p.name}"
-
-
 def _files(result: FitResult) -> dict[str, bytes]:
-    files = {
-        "report.html": render_page(result),
-        "report.json": (json.dumps(fit_json(result), indent=2) + "\n").encode(),
-    }
+    files = {}
     for board in result.boards:
         for p in board.points:
             files[f"{folder_of(p)}/small.onnx"] = p.content
             files[f"{folder_of(p)}/recipe.toml"] = to_toml(p.recipe).encode()
     return files
-
-
-def fit_json(result: FitResult) -> dict[str, Any]:
-    """The report of `tinygen fit --json`, also written as report.json."""
-    return {
-        "model": result.model,
-        "measure": result.measure,
-        "judged_on": result.judged_on,
-        "float": result.float_quality,
-        "trials": result.trials,
-        "failures": [{"recipe": recipe, "why": why} for recipe, why in result.failures],
-        "command": result.command,
-        "boards": [
-            {
-                "board": b.board.id,
-                "budget": asdict(b.budget),
-                "met": any(p.fits for p in b.points),
-                "nearest": list(b.nearest),
-                "points": [_point_json(p, result.commands[p.name]) for p in b.points],
-                "candidates": [
-                    {
-                        "recipe": c.record.recipe.describe(),
-                        "quality": c.record.quality,
-                        **asdict(c.cost),
-                        "over": c.over,
-                    }
-                    for c in b.candidates
-                ],
-            }
-            for b in result.boards
-        ],
-    }
-
-
-def _point_json(p: Point, texts: tuple[str, str]) -> dict[str, Any]:
-    return {
-        "name": p.name,
-        "folder": folder_of(p),
-        "optimize": p.optimize,
-        "recipe": to_dict(p.recipe),
-        "quality": {"searched": p.searched.record.quality, "validation": p.validation, "test": p.test},
-        "predicted": {"flash": p.predicted.flash, "ram": p.predicted.ram, "milliseconds": p.predicted.milliseconds},
-        "measured": {"flash": p.flash, "ram": p.ram, "cycles": p.cycles, "milliseconds": p.milliseconds},
-        "verified": list(p.verified),
-        "outputs_sha256": p.outputs_sha256,
-        "fits": p.fits,
-        "problems": list(p.why_not),
-        "notes": list(p.notes),
-        "commands": list(texts),
-        "changes": [asdict(c) for c in p.changes],
-    }

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from tinygen.compress.recipe import to_dict
 from tinygen.errors import UnsupportedError
+from tinygen.fit.prove import Point
+from tinygen.fit.result import BoardResult, FitResult, folder_of
+from tinygen.fit.single import Figures, Outcome
 from tinygen.flow.confusion import Confusion
 from tinygen.flow.evaluate import FolderEvaluation
 from tinygen.flow.measures import decibels
 from tinygen.flow.verdict import LayerAccuracy, Verdict, verdict_json
 from tinygen.passes.simplify import Size
 from tinygen.profile.types import LayerProfile, Profile
+from tinygen.report.search_page import budget_text, render_page
 from tinygen.targets.board import Board
 from tinygen.workflow import Built, Estimate, Evaluation, Quantised
 
@@ -557,4 +563,158 @@ def profile_json(p: Profile) -> dict[str, Any]:
         "flash_model": None if p.flash is None else asdict(p.flash),
         "measured": None if p.measured is None else asdict(p.measured),
         "notes": list(p.notes),
+    }
+
+
+def changes_table(o: Outcome) -> Table:
+    """What each technique did to each layer."""
+    t = Table(title=f"{o.name}: {o.recipe.describe()}")
+    for column, justify in (("technique", "left"), ("layer", "left"), ("what", "left"), ("before", "right"),
+                            ("after", "right"), ("error", "right")):  # fmt: skip
+        t.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    left = [c for c in o.changes if c.before == c.after and not c.error]
+    if left:
+        t.caption = f"Left alone: {len({c.layer for c in left})} layers by one technique or another; --json says why."
+    for c in o.changes:
+        if c in left:
+            continue
+        t.add_row(c.technique, c.layer, c.text, f"{c.before:,}", f"{c.after:,}", f"{c.error:.2%}" if c.error else "")
+    return t
+
+
+def figures_table(o: Outcome) -> Table:
+    """The network before and after, as numbers."""
+    cost = o.after.cost
+    t = Table(title=f"{o.judged_on}; {cost.board}, {cost.optimize}, predicted")
+    for column in ("", "float", "int8", "compressed"):
+        t.add_column(column, justify="left" if not column else "right")
+    t.add_row(o.measure, f"{o.float_quality:.4f}", f"{o.before.quality:.4f}", f"{o.after.quality:.4f}")
+    for title, value in _ROWS:
+        a, b = value(o.before), value(o.after)
+        t.add_row(title, "", _number(a), _number(b))
+    unknown = sorted({*o.before.cost.unknown, *o.after.cost.unknown})
+    if unknown:
+        t.caption = f"Without time and code of {', '.join(unknown)}, which were never measured on this core."
+    return t
+
+
+_ROWS: tuple[tuple[str, Callable[[Figures], float | None]], ...] = (
+    ("MACs", lambda f: f.macs),
+    ("weights", lambda f: f.weights),
+    ("constants as stored, bytes", lambda f: f.cost.constants),
+    ("flash, bytes", lambda f: f.cost.flash),
+    ("RAM, bytes", lambda f: f.cost.ram),
+    ("milliseconds", lambda f: f.cost.milliseconds),
+)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "not modelled"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def outcome_json(o: Outcome) -> dict[str, Any]:
+    """The report of `tinygen compress --json`."""
+
+    def figures(f: Figures) -> dict[str, Any]:
+        c = f.cost
+        return {
+            "quality": f.quality, "macs": f.macs, "weights": f.weights, "constants": c.constants, "flash": c.flash,
+            "ram": c.ram, "milliseconds": c.milliseconds,
+        }  # fmt: skip
+
+    return {
+        "model": o.name,
+        "recipe": to_dict(o.recipe),
+        "recipe_key": o.recipe.key,
+        "board": o.after.cost.board,
+        "optimize": o.after.cost.optimize,
+        "measure": o.measure,
+        "judged_on": o.judged_on,
+        "float": o.float_quality,
+        "before": figures(o.before),
+        "after": figures(o.after),
+        "changes": [
+            {"technique": c.technique, "layer": c.layer, "what": c.text, "before": c.before, "after": c.after,
+             "error": c.error}
+            for c in o.changes
+        ],
+    }  # fmt: skip
+
+
+def points_table(result: FitResult, board: BoardResult) -> Table:
+    """The networks that were built for a board."""
+    t = Table(title=f"{result.model} on {board.board.id}: {budget_text(board.budget, result.measure)}")
+    for column in ("point", result.measure, "flash", "RAM", "ms", "fits"):
+        t.add_column(column, justify="left" if column == "point" else "right", overflow="fold")
+    for p in board.points:
+        ms = p.predicted.milliseconds if p.milliseconds is None else p.milliseconds
+        t.add_row(
+            f"{p.name}: {p.recipe.describe()}; --optimize {p.optimize}",
+            f"{p.quality:.4f}",
+            f"{p.predicted.flash if p.flash is None else p.flash:,}",
+            f"{p.predicted.ram if p.ram is None else p.ram:,}",
+            "" if ms is None else f"{ms:.3f}",
+            "yes" if p.fits else "no",
+        )
+    return t
+
+
+def search_files(result: FitResult) -> dict[str, bytes]:
+    """The page and the JSON of a search."""
+    return {
+        "report.html": render_page(result),
+        "report.json": (json.dumps(fit_json(result), indent=2) + "\n").encode(),
+    }
+
+
+def fit_json(result: FitResult) -> dict[str, Any]:
+    """The report of `tinygen fit --json`, also written as report.json."""
+    return {
+        "model": result.model,
+        "measure": result.measure,
+        "judged_on": result.judged_on,
+        "float": result.float_quality,
+        "trials": result.trials,
+        "failures": [{"recipe": recipe, "why": why} for recipe, why in result.failures],
+        "command": result.command,
+        "boards": [
+            {
+                "board": b.board.id,
+                "budget": asdict(b.budget),
+                "met": any(p.fits for p in b.points),
+                "nearest": list(b.nearest),
+                "points": [_point_json(p, result.commands[p.name]) for p in b.points],
+                "candidates": [
+                    {
+                        "recipe": c.record.recipe.describe(),
+                        "quality": c.record.quality,
+                        **asdict(c.cost),
+                        "over": c.over,
+                    }
+                    for c in b.candidates
+                ],
+            }
+            for b in result.boards
+        ],
+    }
+
+
+def _point_json(p: Point, texts: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "name": p.name,
+        "folder": folder_of(p),
+        "optimize": p.optimize,
+        "recipe": to_dict(p.recipe),
+        "quality": {"searched": p.searched.record.quality, "validation": p.validation, "test": p.test},
+        "predicted": {"flash": p.predicted.flash, "ram": p.predicted.ram, "milliseconds": p.predicted.milliseconds},
+        "measured": {"flash": p.flash, "ram": p.ram, "cycles": p.cycles, "milliseconds": p.milliseconds},
+        "verified": list(p.verified),
+        "outputs_sha256": p.outputs_sha256,
+        "fits": p.fits,
+        "problems": list(p.why_not),
+        "notes": list(p.notes),
+        "commands": list(texts),
+        "changes": [asdict(c) for c in p.changes],
     }

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 from tinygen.compress.log import LayerChange
 from tinygen.compress.recipe import to_toml
 from tinygen.emit.env import render
 from tinygen.fit.budget import Budget
-from tinygen.fit.points import Candidate, front
+from tinygen.fit.points import front
 from tinygen.fit.prove import Point
-from tinygen.targets.board import Board
+from tinygen.fit.result import BoardResult, FitResult
 from tinygen.version import VERSION
 
 #: A plot's drawing area, in units of its SVG: left, top, width, height; and the whole.
@@ -21,33 +21,6 @@ _LEFT, _TOP, _WIDTH, _HEIGHT = 46.0, 10.0, 280.0, 190.0
 #: Of a point's dot.
 _RADIUS = 8.0
 VIEW_BOX = f"0 0 {_LEFT + _WIDTH + 14:g} {_TOP + _HEIGHT + 40:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class BoardResult:
-    """What a search found for one board."""
-
-    board: Board
-    budget: Budget
-    candidates: tuple[Candidate, ...]
-    points: tuple[Point, ...]
-    nearest: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """A finished search. `judged_on`: the samples that `float_quality` and the points' quality are of; `commands`: what
-    makes and what builds each point, by its name."""
-
-    model: str
-    measure: str
-    judged_on: str
-    float_quality: float
-    trials: int
-    failures: tuple[tuple[str, str], ...]
-    boards: tuple[BoardResult, ...]
-    command: str
-    commands: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
