@@ -23,14 +23,14 @@ import numpy as np
 
 from benchmarks.datasets import Array, dataset_for, shared_dir
 from tinygen.calibrate.data import Samples
-from tinygen.compress.activations import Statistics, gather
-from tinygen.compress.adaround import learned_rounding, round_weights
-from tinygen.compress.bits import set_bits, weight_bytes
-from tinygen.compress.equalise import equalise, pairs
 from tinygen.compress.finish import finish
+from tinygen.compress.forms.bits import set_bits, weight_bytes
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
-from tinygen.compress.repair import GAIN_DB, STEPS, Judge, repair
+from tinygen.compress.repairs.adaround import learned_rounding, round_weights
+from tinygen.compress.repairs.equalise import equalise, pairs
+from tinygen.compress.repairs.ladder import GAIN_DB, STEPS, Judge, repair
 from tinygen.compress.split import split, take
+from tinygen.compress.statistics import Statistics, gather
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Const, Graph, Quant
 from tinygen.ops import Conv

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.compress.float_nets import CONV, HIDDEN, correlated, distance, mixed
-from tinygen.compress.catchup import catch_up
-from tinygen.compress.cluster import cluster
-from tinygen.compress.lowrank import factorise
+from tinygen.compress.forms.cluster import cluster
+from tinygen.compress.forms.sparsity import sparsify
 from tinygen.compress.network import Network, layers, pin_weights, weights
-from tinygen.compress.sparsity import sparsify
+from tinygen.compress.refit.catchup import catch_up
+from tinygen.compress.structure.lowrank import factorise
 from tinygen.ir import invariants
 
 GRAPH = mixed()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, correlated, distance, mixed
-from tinygen.compress.cluster import cluster, weighted_kmeans
+from tinygen.compress.forms.cluster import cluster, weighted_kmeans
+from tinygen.compress.forms.sparsity import sparsify
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers, pin_weights, weights
-from tinygen.compress.sparsity import sparsify
 from tinygen.ir import invariants
 
 GRAPH = mixed()

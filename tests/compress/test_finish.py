@@ -17,8 +17,8 @@ from tinygen import simulate
 from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples, synthetic
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.compress.bits import OutputNoise, bit_sensitivity, mixed_bits, set_bits, weight_bytes
 from tinygen.compress.finish import finish, prove
+from tinygen.compress.forms.bits import OutputNoise, bit_sensitivity, mixed_bits, set_bits, weight_bytes
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, weights
 from tinygen.errors import DataError, ModelError, VerifyError

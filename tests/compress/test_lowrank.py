@@ -21,10 +21,10 @@ from tests.compress.float_nets import (
     mixed,
     outputs,
 )
-from tinygen.compress.activations import gather
 from tinygen.compress.log import LayerChange
-from tinygen.compress.lowrank import Measure, Method, factorise
 from tinygen.compress.network import Network, WeightForm, layers, weights
+from tinygen.compress.statistics import gather
+from tinygen.compress.structure.lowrank import Measure, Method, factorise
 from tinygen.errors import ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Const, Graph, Tensor

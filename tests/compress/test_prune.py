@@ -11,7 +11,7 @@ from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, 
 from tests.passes.graphs import ONNX, assert_same, graph
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
-from tinygen.compress.prune import channel_groups, layer_costs, prune, run_float, sensitivity
+from tinygen.compress.structure.prune import channel_groups, layer_costs, prune, run_float, sensitivity
 from tinygen.errors import DataError, ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Const, Graph, Quant, Tensor

@@ -17,14 +17,14 @@ from tinygen import simulate
 from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.cli.quantize import quantize
-from tinygen.compress.activations import gather
-from tinygen.compress.adaround import learned_rounding, round_weights
-from tinygen.compress.bits import set_bits
-from tinygen.compress.equalise import equalise, pairs
 from tinygen.compress.finish import finish
+from tinygen.compress.forms.bits import set_bits
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, snap, weights
-from tinygen.compress.repair import Judge, repair
+from tinygen.compress.repairs.adaround import learned_rounding, round_weights
+from tinygen.compress.repairs.equalise import equalise, pairs
+from tinygen.compress.repairs.ladder import Judge, repair
+from tinygen.compress.statistics import gather
 from tinygen.errors import DataError, ModelError
 from tinygen.ir.types import Const, Graph, Quant, Tensor
 from tinygen.numerics import Array

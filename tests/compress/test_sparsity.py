@@ -7,10 +7,10 @@ import pytest
 
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, correlated, distance, mixed
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.compress.activations import gather, input_rows
+from tinygen.compress.forms.sparsity import Criterion, Pattern, sensitivity, sparsify
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, weights
-from tinygen.compress.sparsity import Criterion, Pattern, sensitivity, sparsify
+from tinygen.compress.statistics import gather, input_rows
 from tinygen.errors import DataError, ModelError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants

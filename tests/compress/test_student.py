@@ -11,7 +11,7 @@ import pytest
 from tests.compress import float_nets as nets
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, weights
-from tinygen.compress.student import student
+from tinygen.compress.structure.student import student
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir import invariants

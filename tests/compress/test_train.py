@@ -16,11 +16,11 @@ from tinygen import simulate
 from tinygen.calibrate.data import Samples, load_data
 from tinygen.calibrate.metrics import accuracy
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, snap, weights
-from tinygen.compress.student import student
+from tinygen.compress.structure.student import student
 from tinygen.compress.train import Training, fine_tune, taylor_scores
-from tinygen.compress.train.activations import fake_quants
 from tinygen.compress.train.augment import blend
 from tinygen.compress.train.constraints import FormModule, zero_pattern
+from tinygen.compress.train.fake_quant import fake_quants
 from tinygen.compress.train.loss import Head, find_head
 from tinygen.compress.train.module import GraphModule
 from tinygen.errors import DataError, MissingToolError, ModelError, OutputError, TrainingError

@@ -17,8 +17,8 @@ from tinygen.cli.options import Choice, shapes
 from tinygen.cli.options import name as name_option
 from tinygen.compress.finish import prove
 from tinygen.compress.pipeline import STATISTICS
-from tinygen.compress.quantisation import Quantisation, Settings, quantised
-from tinygen.compress.repair import STEPS, Judge, LayerQuality, Quality
+from tinygen.compress.precision import Quantisation, Settings, quantised
+from tinygen.compress.repairs.ladder import STEPS, Judge, LayerQuality, Quality
 from tinygen.compress.split import some
 from tinygen.errors import did_you_mean
 from tinygen.files import write_file

@@ -48,15 +48,15 @@ def finish(
 
     Scales that the graph has already are kept (quantisation-aware training). `method` estimates the ranges of the other
     activations on `samples`; `bias`: the biases make up for the mean error of rounded weights. `repairs`: steps of
-    `compress.repair` that are tried, with a part of the samples to judge them by. DataError for a method that is none,
-    or no samples.
+    `compress.repairs.ladder` that are tried, with a part of the samples to judge them by. DataError for a method that is
+    none, or no samples.
     """
     if method not in METHODS:
         raise DataError(f'no calibration method "{method}"; tinygen has {", ".join(METHODS)}')
     if samples.count < 1:
         raise DataError("to calibrate the network at least 1 sample is needed; found none")
     if repairs:
-        from tinygen.compress.repair import repair
+        from tinygen.compress.repairs.ladder import repair
 
         return repair(network, samples, steps=tuple(repairs), bias=bias, method=method, progress=progress).graph
     network, pinned, ranges = prepared(network, samples, method=method, bias=bias, progress=progress)

@@ -114,7 +114,7 @@ class _Work:
             network = Network(unpinned(own_student))
             self.log.append(LayerChange("(network)", "student", f"{settings.model}", before, after))
         else:
-            from tinygen.compress.student import student
+            from tinygen.compress.structure.student import student
 
             network = student(
                 network,
@@ -139,7 +139,7 @@ class _Work:
         settings = self.recipe.prune
         if settings is None:
             return network
-        from tinygen.compress.prune import prune
+        from tinygen.compress.structure.prune import prune
 
         steps = settings.steps
         # What goes in each step is a share of what is left.
@@ -172,7 +172,7 @@ class _Work:
         groups = self._groups(network, "rank", settings)
         if not groups:
             return network
-        from tinygen.compress.lowrank import factorise
+        from tinygen.compress.structure.lowrank import factorise
 
         for value, names in groups:
             how = Rank(energy=value) if isinstance(value, float) else value
@@ -196,7 +196,7 @@ class _Work:
         groups = self._groups(network, "sparsity", None if settings is None else settings.amount)
         if not groups:
             return network
-        from tinygen.compress.sparsity import sparsify
+        from tinygen.compress.forms.sparsity import sparsify
 
         for value, names in groups:
             how: dict[str, Any] = {}
@@ -212,7 +212,7 @@ class _Work:
         groups = self._groups(network, "cluster", None if settings is None else settings.entries)
         if not groups:
             return network
-        from tinygen.compress.cluster import cluster
+        from tinygen.compress.forms.cluster import cluster
 
         for value, names in groups:
             network = cluster(
@@ -226,7 +226,7 @@ class _Work:
         groups = self._groups(network, "bits", None if settings is None else settings.weights)
         if not groups:
             return network
-        from tinygen.compress.bits import mixed_bits, set_bits
+        from tinygen.compress.forms.bits import mixed_bits, set_bits
 
         for value, names in groups:
             if value == "mixed":
@@ -261,7 +261,7 @@ class _Work:
         used = set(self.recipe.techniques)
         if not used & {"rank", "sparsity", "cluster", "bits"} or "student" in used:
             return network
-        from tinygen.compress.catchup import catch_up
+        from tinygen.compress.refit.catchup import catch_up
 
         return catch_up(network, self.original, self.few, progress=self.progress)
 
@@ -269,7 +269,7 @@ class _Work:
         """Every scale pinned, after the repairs that help."""
         steps = () if self.recipe.repairs is None else self.recipe.repairs.steps
         if steps:
-            from tinygen.compress.repair import repair
+            from tinygen.compress.repairs.ladder import repair
 
             return repair(
                 network, self.few, steps=steps, method=method, seed=self.recipe.seed, log=self.log,

@@ -16,7 +16,7 @@ from tinygen.calibrate.data import Samples, part
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.compress.finish import finish
 from tinygen.compress.network import Network, layers
-from tinygen.compress.repair import repair
+from tinygen.compress.repairs.ladder import repair
 from tinygen.compress.split import LEAST, VALIDATION, split
 from tinygen.errors import AccuracyError, ModelError, TinygenError
 from tinygen.flow.gates import Gates, check_accuracy

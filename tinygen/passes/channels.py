@@ -1,8 +1,9 @@
 """Channels of activations (indices of the last axis): which can only stay or go together, and the surgery itself.
 
-For FLOAT and FIXED graphs alike: `passes/simplify.py` removes what nobody needs, `compress/prune.py` what matters
-least. A layer with weights chooses freely among the channels it reads and those it writes; what only moves or combines
-values position by position (Add, pools, tables, depthwise convolutions, reshapes) ties the channels of its tensors.
+For FLOAT and FIXED graphs alike: `passes/simplify.py` removes what nobody needs, `structure/prune.py` of compress what
+matters least. A layer with weights chooses freely among the channels it reads and those it writes; what only moves or
+combines values position by position (Add, pools, tables, depthwise convolutions, reshapes) ties the channels of its
+tensors.
 """
 
 from __future__ import annotations

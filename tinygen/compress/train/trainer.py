@@ -17,10 +17,10 @@ from torch import Tensor
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.network import Network, WeightForm, layers, weights
-from tinygen.compress.train.activations import fake_quants, observe, quantised_constants
 from tinygen.compress.train.adam import Adam
 from tinygen.compress.train.augment import blend
 from tinygen.compress.train.constraints import FormModule, to_int8
+from tinygen.compress.train.fake_quant import fake_quants, observe, quantised_constants
 from tinygen.compress.train.loss import (
     Head,
     Objective,

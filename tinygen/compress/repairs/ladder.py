@@ -16,11 +16,11 @@ from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, sqnr_db
-from tinygen.compress.adaround import learned_rounding
-from tinygen.compress.equalise import equalise
 from tinygen.compress.finish import finish, prepared, separated, settle
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
+from tinygen.compress.repairs.adaround import learned_rounding
+from tinygen.compress.repairs.equalise import equalise
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
 from tinygen.frontend.onnx_writer import to_onnx

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.bits import mixed_bits, set_bits, weight_bytes
+from tinygen.compress.forms.bits import mixed_bits, set_bits, weight_bytes
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
-from tinygen.compress.repair import STEPS, Repaired, repair
+from tinygen.compress.repairs.ladder import STEPS, Repaired, repair
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph
 from tinygen.progress import Progress

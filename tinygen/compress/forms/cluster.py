@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import choose_layers, set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, weights
+from tinygen.compress.statistics import Statistics, gather
 from tinygen.ir.types import Node, Quant
 from tinygen.numerics import Array
 from tinygen.progress import Progress, no_progress

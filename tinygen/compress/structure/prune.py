@@ -17,11 +17,11 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import accuracy, sqnr_db
-from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
-from tinygen.compress.reconstruct import reconstruct
+from tinygen.compress.refit.reconstruct import reconstruct
+from tinygen.compress.statistics import Statistics, gather
 from tinygen.errors import DataError, ModelError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Graph, Node
@@ -114,7 +114,7 @@ def layer_costs(graph: Graph, measure: str) -> dict[str, Cost]:
 class Reader:
     """A layer that reads channels which may go, and what it loses with them.
 
-    Weights and statistics are those of its rows (compress/activations.py): (groups, outputs of a group, K), K taps
+    Weights and statistics are those of its rows (compress/statistics.py): (groups, outputs of a group, K), K taps
     times the inputs of a group. `scale` makes losses relative to the power of its output.
     """
 

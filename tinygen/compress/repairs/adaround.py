@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import set_weights
 from tinygen.compress.finish import channel_means, corrected, pin_all_weights, separated, with_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
+from tinygen.compress.statistics import Statistics, gather
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
 from tinygen.progress import Progress, no_progress

@@ -20,11 +20,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.activations import FULL_COLUMNS, Statistics, gather
 from tinygen.compress.change import choose_layers
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import PLAIN, Network, weights
 from tinygen.compress.network import layers as layers_of
+from tinygen.compress.statistics import FULL_COLUMNS, Statistics, gather
 from tinygen.errors import ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Tensor

@@ -14,11 +14,11 @@ import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.compress.activations import CHUNK, FULL_COLUMNS, ROWS, Statistics, input_rows
 from tinygen.compress.change import set_weights
-from tinygen.compress.cluster import descend
+from tinygen.compress.forms.cluster import descend
+from tinygen.compress.forms.sparsity import fit_masked
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
-from tinygen.compress.sparsity import fit_masked
+from tinygen.compress.statistics import CHUNK, FULL_COLUMNS, ROWS, Statistics, input_rows
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array

@@ -16,8 +16,8 @@ import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.compress.activations import FULL_COLUMNS, ROWS, input_rows
 from tinygen.compress.change import set_weights
+from tinygen.compress.statistics import FULL_COLUMNS, ROWS, input_rows
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array

@@ -16,10 +16,10 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import sqnr_db
-from tinygen.compress.activations import Statistics, gather
 from tinygen.compress.change import choose_layers, set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, weights
+from tinygen.compress.statistics import Statistics, gather
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Node

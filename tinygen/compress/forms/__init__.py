@@ -1,0 +1,1 @@
+"""Techniques that say which values weights and activations may take: zeros, codebooks, bits."""

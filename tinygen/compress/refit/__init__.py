@@ -1,0 +1,1 @@
+"""Layers fitted again to what they gave before something else was changed."""

@@ -1,0 +1,1 @@
+"""Techniques that change the graph: fewer channels, thinner layers, another network."""
