@@ -15,7 +15,7 @@ from tinygen import simulate
 from tinygen.build.process import RunResult
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure, run_native
-from tinygen.emit.project import ModelView, render_harness
+from tinygen.emit.programs import ModelView, render_harness
 from tinygen.errors import VerifyError
 from tinygen.files import work_folder
 from tinygen.ir.types import Graph

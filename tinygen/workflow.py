@@ -24,8 +24,9 @@ from tinygen.calibrate.graph import measure
 from tinygen.calibrate.metrics import SqnrMeter
 from tinygen.calibrate.ranges import METHODS
 from tinygen.emit import summary
+from tinygen.emit.exports import render_exports as render_project
 from tinygen.emit.library import kernel_files, render_library
-from tinygen.emit.project import GoldenCase, ModelView, PortView, ProjectView, render_project
+from tinygen.emit.programs import GoldenCase, ModelView, PortView, ProjectView
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import DataError, MissingToolError, TargetError, did_you_mean

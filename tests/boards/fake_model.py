@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinygen.emit.project import ModelView, PortView
+from tinygen.emit.programs import ModelView, PortView
 
 LEN = 10
 

@@ -18,7 +18,7 @@ from tinygen.build.toolchain import (
     measure,
     run_native,
 )
-from tinygen.emit.project import ModelView, PortView, render_harness
+from tinygen.emit.programs import ModelView, PortView, render_harness
 from tinygen.errors import ToolError
 from tinygen.targets.cores import VERIFY_CORES, get_core
 

@@ -13,7 +13,9 @@ from tinygen.build.platformio import pio_run, pio_test
 from tinygen.build.process import run
 from tinygen.build.qemu import find_qemu, run_qemu
 from tinygen.build.toolchain import compile_program, find_arm, write_linker_script
-from tinygen.emit.project import GoldenCase, ProjectView, render_project
+from tinygen.emit.exports import render_exports
+from tinygen.emit.exports.platformio import qemu_env
+from tinygen.emit.programs import GoldenCase, ProjectView
 from tinygen.errors import ToolError
 from tinygen.targets.board import load_board
 
@@ -28,7 +30,7 @@ def view_of(board_id: str) -> ProjectView:
 
 
 def write_project(folder: Path, view: ProjectView) -> None:
-    for name, data in render_project(view).items():
+    for name, data in render_exports(view).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -49,7 +51,7 @@ def test_project_builds_and_passes(board_id: str, tmp_path: Path) -> None:
     view = view_of(board_id)
     folder = tmp_path / "project"
     write_project(folder, view)
-    board, emulated, native = pio_run(folder, [board_id, view.qemu_env, "native"])
+    board, emulated, native = pio_run(folder, [board_id, qemu_env(view.board), "native"])
     for build in (board, emulated, native):
         assert build.ok, build.output
     assert board.flash_bytes is not None
@@ -57,12 +59,12 @@ def test_project_builds_and_passes(board_id: str, tmp_path: Path) -> None:
     assert board.ram_bytes is not None
     assert view.stack_bytes < board.ram_bytes < 2 * view.stack_bytes
     assert view.board.stand_in is not None
-    main = run_qemu(view.board.stand_in, folder / ".pio" / "build" / view.qemu_env / "firmware.elf", folder)
+    main = run_qemu(view.board.stand_in, folder / ".pio" / "build" / qemu_env(view.board) / "firmware.elf", folder)
     assert (main.exit_code, main.stdout) == (0, "argmax 9\n")
-    result = pio_test(folder, [view.qemu_env, "native"])
+    result = pio_test(folder, [qemu_env(view.board), "native"])
     assert result.ok, result.output
     assert [(case.env, case.name, case.status) for case in result.cases] == [
-        (env, f"golden{i}", "PASSED") for env in (view.qemu_env, "native") for i in range(3)
+        (env, f"golden{i}", "PASSED") for env in (qemu_env(view.board), "native") for i in range(3)
     ]
 
 
@@ -72,7 +74,7 @@ def test_a_wrong_bit_fails_and_so_does_a_broken_build(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     write_project(folder, view)
     source = write_model(folder / "lib" / "kws" / "src", "output[7] ^= (input[0] == 0) ? 1 : 0;")
-    result = pio_test(folder, [view.qemu_env])
+    result = pio_test(folder, [qemu_env(view.board)])
     assert not result.ok
     assert [(case.status, case.message) for case in result.cases] == [
         ("PASSED", ""),
@@ -106,8 +108,8 @@ def test_unknown_environment(tmp_path: Path) -> None:
 
 
 def test_project_is_repeatable_and_self_contained() -> None:
-    files = render_project(view_of("nucleo_f446re"))
-    assert files == render_project(view_of("nucleo_f446re"))
+    files = render_exports(view_of("nucleo_f446re"))
+    assert files == render_exports(view_of("nucleo_f446re"))
     assert list(files) == sorted(files)
     assert {"platform/platform.py", "platform/cortexm/startup.c", "boards/nucleo_f446re.json", "registry.ini"} <= set(
         files

@@ -17,7 +17,7 @@ from tinygen import workflow as flow
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import compile_program, find_toolchain
 from tinygen.emit.library import render_library
-from tinygen.emit.project import render_harness
+from tinygen.emit.programs import render_harness
 from tinygen.emit.stamp import plain
 from tinygen.errors import VerifyError
 from tinygen.plan import layout

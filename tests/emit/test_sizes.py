@@ -15,7 +15,7 @@ from tests.emit.nets import NETS
 from tinygen import report
 from tinygen import workflow as flow
 from tinygen.build.toolchain import compile_program, find_toolchain
-from tinygen.emit.project import render_harness
+from tinygen.emit.programs import render_harness
 
 #: Sections of an object that take flash. `*fill*` of the linker between them is nobody's.
 FLASH = (".text", ".rodata", ".data", ".ARM.exidx")

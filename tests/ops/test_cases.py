@@ -13,7 +13,7 @@ from tests.ops.graphs import CASES, case_graph, samples
 from tinygen import simulate, verify
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.emit.library import render_library
-from tinygen.emit.project import ModelView, PortView
+from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.view import library_view
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants

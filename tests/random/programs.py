@@ -17,7 +17,7 @@ from tinygen.build.process import run
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
 from tinygen.emit.library import kernel_files, render_library
-from tinygen.emit.project import ModelView, PortView
+from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.stamp import plain
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.errors import VerifyError

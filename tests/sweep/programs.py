@@ -18,7 +18,7 @@ from tinygen.build.process import run
 from tinygen.build.qemu import QemuResult, qemu_command
 from tinygen.build.toolchain import TRAP_UNALIGNED, compile_program, find_arm, find_host
 from tinygen.emit.library import kernel_files
-from tinygen.emit.project import render_harness
+from tinygen.emit.programs import render_harness
 from tinygen.emit.resources import templates_dir
 from tinygen.emit.stamp import plain
 from tinygen.numerics import Array

@@ -1,4 +1,4 @@
-"""The model library: every file of OUT/lib/<model>/src/, as bytes."""
+"""The model library: plain C with one neutral home in the output folder, whatever else is exported around it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from tinygen.emit.resources import templates_dir
 from tinygen.emit.stamp import Stamps, included, stamped
 from tinygen.emit.view import LibraryView
 from tinygen.ops.base import Generated
+
+
+def home(model: str) -> str:
+    """The library's folder in the output folder. PlatformIO, Arduino, CMake and ESP-IDF alike take a library as a
+    folder with its sources in src/ and their own manifest beside that."""
+    return f"lib/{model}/src"
 
 
 class _Kernels:

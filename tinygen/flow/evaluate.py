@@ -20,7 +20,7 @@ from tinygen.build.process import RunResult
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
 from tinygen.calibrate.data import load_data
-from tinygen.emit.project import ModelView, render_evaluator
+from tinygen.emit.programs import ModelView, render_evaluator
 from tinygen.errors import DataError, ModelError, TargetError, VerifyError
 from tinygen.files import work_folder
 from tinygen.flow.confusion import Confusion, confusion_of

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tinygen.build.platformio import pio_upload
 from tinygen.emit.env import render
-from tinygen.emit.project import ModelView
+from tinygen.emit.programs import ModelView
 from tinygen.emit.writer import write_folder
 from tinygen.errors import MissingToolError, TargetError, ToolError, VerifyError
 from tinygen.files import work_folder

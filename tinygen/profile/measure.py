@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinygen.build.elf import Image, read_image
 from tinygen.build.toolchain import Piece, compile_program, find_arm, read_map
-from tinygen.emit.project import ModelView, PortView, render_harness
+from tinygen.emit.programs import ModelView, PortView, render_harness
 from tinygen.errors import TargetError, ToolError
 from tinygen.files import work_folder
 from tinygen.plan.types import Plan

@@ -1,16 +1,15 @@
-"""The PlatformIO project around a generated model, and the program that verifies it.
+"""A model as programs around it see it, and those programs: examples, golden vectors, verification.
 
-Everything here is text made from a `ProjectView`; nothing is written, built or run.
+Everything here is text; nothing is written, built or run. Where an example lies, and what builds it, is for an export
+to say (`emit/exports/`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from string import Template
 
 from tinygen.emit.env import render
-from tinygen.emit.resources import boards_dir, templates_dir
 from tinygen.targets.board import Board
 
 
@@ -79,7 +78,7 @@ class GoldenCase:
 
 @dataclass(frozen=True, slots=True)
 class ProjectView:
-    """A project: the model, the board, at least one golden case, and the stack of its programs in bytes."""
+    """What an export is made from: the model, the board, golden cases (at least one), bytes of stack for programs."""
 
     model: ModelView
     board: Board
@@ -93,43 +92,15 @@ class ProjectView:
             _check_lengths(case.inputs, self.model.inputs)
             _check_lengths(case.outputs, self.model.outputs)
 
-    @property
-    def qemu_env(self) -> str:
-        """Name of the environment that is linked for QEMU."""
-        return f"{self.board.id}_qemu"
-
 
 def _check_lengths(values: Sequence[Sequence[int]], ports: Sequence[PortView]) -> None:
     if [len(value) for value in values] != [port.length for port in ports]:
         raise ValueError(f"golden case has {[len(v) for v in values]} values, the model {[p.length for p in ports]}")
 
 
-def render_project(view: ProjectView) -> dict[str, bytes]:
-    """Every file of the project but the model's own C, by path: that belongs in lib/<model>/src/. Sorted by path."""
-    model = view.model
-    texts = {
-        "platformio.ini": "platformio.ini.j2",
-        "README.md": "README.md.j2",
-        ".gitignore": "gitignore.j2",
-        "src/main.c": "main.c.j2",
-        f"include/{model.name}_golden.h": "golden.h.j2",
-        "test/test_golden/test_golden.c": "test_golden.c.j2",
-        f"lib/{model.name}/library.json": "library.json.j2",
-    }
-    if view.board.registry_platform == "ststm32":
-        texts["registry.ini"] = "registry.ini.j2"
-    files = {path: render(f"project/{name}", view=view).encode() for path, name in texts.items()}
-    if "registry.ini" in files:
-        files["registry.ld"] = _linker_script(view).encode()
-    files["test/test_custom_runner.py"] = (templates_dir() / "project" / "test_custom_runner.py").read_bytes()
-    files |= _platform_files()
-    files |= {f"boards/{name}.json": (boards_dir() / f"{name}.json").read_bytes() for name in {view.board.id, "native"}}
-    return dict(sorted(files.items()))
-
-
 def render_harness(model: ModelView) -> bytes:
     """harness.c: runs the model on the samples in in.bin and writes out.bin; see the template's own description."""
-    return render("project/harness.c.j2", model=model).encode()
+    return render("programs/harness.c.j2", model=model).encode()
 
 
 def render_evaluator(model: ModelView) -> bytes:
@@ -137,21 +108,16 @@ def render_evaluator(model: ModelView) -> bytes:
     return render("evaluate/evaluate.c.j2", model=model).encode()
 
 
-def _platform_files() -> dict[str, bytes]:
-    folder = boards_dir() / "platform"
-    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return {f"platform/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
+def render_golden_header(view: ProjectView) -> bytes:
+    """<model>_golden.h: the golden cases as arrays."""
+    return render("programs/golden.h.j2", view=view).encode()
 
 
-def _linker_script(view: ProjectView) -> str:
-    """link.ld.in for the board itself; PlatformIO's builder fills the same template in projects on our platform."""
-    board = view.board
-    template = Template((boards_dir() / "platform" / "cortexm" / "link.ld.in").read_text(encoding="utf-8"))
-    return template.substitute(
-        vectors_start=f"0x{board.flash_start:08x}",
-        flash_start=f"0x{board.flash_start:08x}",
-        flash_size=board.flash_bytes,
-        ram_start=f"0x{board.ram_start:08x}",
-        ram_size=board.ram_bytes,
-        stack_size=view.stack_bytes,
-    )
+def render_golden_test(view: ProjectView) -> bytes:
+    """test_golden.c: runs the golden cases; it prints `ok NAME` or `not ok NAME: why` for each, and `done COUNT`."""
+    return render("programs/test_golden.c.j2", view=view).encode()
+
+
+def render_example(view: ProjectView) -> bytes:
+    """main.c: runs the model once on a golden case and prints what it found."""
+    return render("programs/main.c.j2", view=view).encode()
