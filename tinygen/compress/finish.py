@@ -48,7 +48,7 @@ def finish(
 
     Scales that the graph has already are kept (quantisation-aware training). `method` estimates the ranges of the other
     activations on `samples`; `bias`: the biases make up for the mean error of rounded weights. `repairs`: steps of
-    `compress.repairs.ladder` that are tried, with a part of the samples to judge them by. DataError for a method that is
+    `repairs.ladder` that are tried, with a part of the samples to judge them by. DataError for a method that is
     none, or no samples.
     """
     if method not in METHODS:
