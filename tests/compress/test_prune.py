@@ -9,9 +9,10 @@ import pytest
 
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, correlated, distance, mixed
 from tests.passes.graphs import ONNX, assert_same, graph
+from tinygen.calibrate.graph import run_float
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
-from tinygen.compress.structure.prune import channel_groups, layer_costs, prune, run_float, sensitivity
+from tinygen.compress.structure.prune import channel_groups, layer_costs, prune, sensitivity
 from tinygen.errors import DataError, ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Const, Graph, Quant, Tensor
@@ -180,7 +181,7 @@ def test_nothing_asked_nothing_done() -> None:
 def test_sensitivity_grows_with_the_share() -> None:
     network = Network(mixed())
     samples = correlated((1, 6, 6, 4), 40)
-    labels = run_float(network.graph, samples)[0].reshape(40, -1).argmax(axis=1)
+    labels = run_float(network.graph, samples.inputs)[0].reshape(40, -1).argmax(axis=1)
     rows = sensitivity(network, replace(samples, labels=labels))
     assert {r.layers for r in rows} == {(CONV, DEPTHWISE), (POINTWISE,), (HIDDEN,)}
     for layers in {r.layers for r in rows}:

@@ -1,13 +1,15 @@
-"""What a float run over samples tells of a graph: the range of every activation, the means of channels."""
+"""What float runs over samples tell of a graph: its outputs, the range of every activation, the means of channels."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tinygen.calibrate.floatrun import FloatModel, Progress, quiet
-from tinygen.calibrate.ranges import ChannelMeans, Histogram, Meter, collect, estimate_all
+from tinygen.calibrate.ranges import ChannelMeans, Histogram, Meter, check_method, collect, estimate_all
 from tinygen.calibrate.reach import Tops, reach, softmax_inputs
+from tinygen.errors import DataError
+from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 
@@ -31,6 +33,57 @@ class Ranges:
     def of(self, wide: Collection[str]) -> dict[str, tuple[float, float]]:
         """For `wide` tensors in int16, the others in int8."""
         return {**self.best, **{name: r for name, r in self.whole.items() if name in wide}}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What `observe` saw. `means`: (channels,) by tensor name; `model`: what was run, for whoever runs it again."""
+
+    ranges: Ranges
+    means: Mapping[str, Array]
+    model: FloatModel
+
+
+def to_tensors(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
+    """Samples of the network's inputs, (n, *ONNX shape) each, in the layouts of its input tensors."""
+    return [port.to_tensor(x) for port, x in zip(graph.in_ports, inputs, strict=True)]
+
+
+def float_model(graph: Graph, names: Iterable[str] = ()) -> FloatModel:
+    """A FLOAT graph in onnxruntime, which gives its outputs and the activations `names`."""
+    return FloatModel(to_onnx(graph, [n for n in names if n not in graph.outputs]))
+
+
+def run_float(graph: Graph, inputs: Sequence[Array], progress: Progress = quiet) -> list[Array]:
+    """Outputs of a FLOAT graph by onnxruntime, each (n, *ONNX shape); `inputs` as the network takes them."""
+    model = float_model(graph)
+    found = dict(zip(model.output_names, model.run_many(to_tensors(graph, inputs), progress), strict=True))
+    return [
+        port.to_onnx(found[name].reshape(-1, *graph.tensors[name].shape))
+        for name, port in zip(graph.outputs, graph.out_ports, strict=True)
+    ]
+
+
+def observe(
+    graph: Graph,
+    inputs: Sequence[Array],
+    names: Sequence[str],
+    method: str,
+    *,
+    means: Sequence[str] = (),
+    every: bool = False,
+    progress: Progress = quiet,
+) -> Observed:
+    """One run of a tidied FLOAT graph over `inputs` (n, *tensor shape): ranges of the activations `names`, estimated by
+    `method`, and channel means of those in `means`. `every`: the model gives all activations, whether or not they are
+    asked for here. DataError for a method that is none, or no samples."""
+    check_method(method)
+    if not len(inputs[0]):
+        raise DataError("to calibrate the network at least 1 sample is needed; found none")
+    given = [o for n in graph.nodes for o in n.outputs] if every else dict.fromkeys((*names, *means))
+    model = float_model(graph, given)
+    ranges, averages = measure(graph, model, names, inputs, method, progress, means)
+    return Observed(ranges, averages, model)
 
 
 def measure(

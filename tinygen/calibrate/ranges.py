@@ -181,6 +181,13 @@ def collect(
     return found
 
 
+def check_method(method: str) -> None:
+    """DataError for a method of estimation that is none."""
+    if method not in METHODS:
+        known = f"{', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
+        raise DataError(f'no calibration method "{method}"; tinygen has {known}')
+
+
 def estimate(histogram: Histogram, method: str, percentile: float = DEFAULT_PERCENTILE) -> Range:
     """The range to quantise. `percentile`: share of the values, in percent, that the method of that name keeps."""
     if method not in METHODS:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.network import layers
 from tinygen.errors import DataError
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv
@@ -162,8 +161,8 @@ def gather(
     wanted = [n for n in layers(graph) if names is None or n.name in names]
     tensors = list(dict.fromkeys(n.inputs[0] for n in wanted))
     inner = [t for t in tensors if t not in graph.inputs]
-    feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
-    model = FloatModel(to_onnx(graph, inner))
+    feeds = to_tensors(graph, samples.inputs)
+    model = float_model(graph, inner)
     rng = {n.name: np.random.default_rng([0, i]) for i, n in enumerate(wanted)}
     sums: dict[str, _Sums] = {}
     for i in range(samples.count):

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import choose_layers
-from tinygen.compress.finish import channel_means, corrected
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, weights
-from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.compress.repairs.bias import channel_means, corrected
 from tinygen.ir.types import Graph, Node
 from tinygen.progress import Progress, no_progress
 
@@ -64,16 +63,16 @@ class OutputNoise:
 
     def __init__(self, graph: Graph, samples: Samples, runs: int) -> None:
         self.graph = graph
-        self._feeds = [port.to_tensor(x[:runs]) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+        self._feeds = to_tensors(graph, [x[:runs] for x in samples.inputs])
         self._means = channel_means(graph, self._feeds)
         self._weights = {n.name: weights(graph, n).array for n in layers(graph)}
-        self._reference = FloatModel(to_onnx(graph)).run_many(self._feeds)
+        self._reference = float_model(graph).run_many(self._feeds)
         self._power = [float(np.sum(y.astype(np.float64) ** 2)) for y in self._reference]
 
     def __call__(self, network: Network) -> float:
         """Of the network with its forms. The outputs' relative noise, the mean over the outputs."""
         graph = corrected(pin_weights(network), self._weights, self._means)
-        found = FloatModel(to_onnx(graph)).run_many(self._feeds)
+        found = float_model(graph).run_many(self._feeds)
         noise = [
             float(np.sum((a.astype(np.float64) - b) ** 2)) / max(p, 1e-30)
             for a, b, p in zip(found, self._reference, self._power, strict=True)

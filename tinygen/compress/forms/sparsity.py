@@ -14,14 +14,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.compress.change import choose_layers, set_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, weights
 from tinygen.compress.statistics import Statistics, gather
 from tinygen.errors import ModelError
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Node
 from tinygen.numerics import Array
 from tinygen.progress import Progress, no_progress
@@ -142,8 +141,8 @@ def sensitivity(
     sparsify(network, samples, amount=0.0, pattern=pattern, layers=layers, rounds=1, refit=False, log=names,
              statistics=statistics)  # fmt: skip
     able = [row.layer for row in names if not row.text.startswith("left alone")]
-    feeds = [port.to_tensor(x[:runs]) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
-    reference = FloatModel(to_onnx(graph)).run_many(feeds)
+    feeds = to_tensors(graph, [x[:runs] for x in samples.inputs])
+    reference = float_model(graph).run_many(feeds)
     steps = sorted({1.0 - _KEPT_OF_FOUR[pattern] / 4}) if pattern in _KEPT_OF_FOUR else sorted(set(amounts))
     rows = []
     for i, name in enumerate(able):
@@ -152,7 +151,7 @@ def sensitivity(
                 network, samples, amount=amount, pattern=pattern, criterion=criterion, layers=[name],
                 statistics=statistics,
             )  # fmt: skip
-            found = FloatModel(to_onnx(tried.graph)).run_many(feeds)
+            found = float_model(tried.graph).run_many(feeds)
             a, b = (np.concatenate([y.ravel() for y in outputs]) for outputs in (reference, found))
             rows.append(Sensitivity(name, amount, sqnr_db(a, b)))
         progress("sensitivity", i + 1, len(able))

@@ -13,13 +13,12 @@ from collections.abc import Collection
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import set_weights
 from tinygen.compress.forms.cluster import descend
 from tinygen.compress.forms.sparsity import fit_masked
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
 from tinygen.compress.statistics import CHUNK, FULL_COLUMNS, ROWS, Statistics, input_rows
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array
 from tinygen.progress import Progress, no_progress
@@ -80,7 +79,7 @@ def _gather_pair(
 ) -> tuple[Statistics, Array, Array]:
     """Statistics of what `node` reads; the covariance (groups, O / groups, K) of the sums of `model`, the original,
     with it; the mean (O,) of those sums."""
-    feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+    feeds = to_tensors(graph, samples.inputs)
     ours, theirs = _Reader(graph, node), _Reader(original, model)
     w, b = (original.tensors[i].array.astype(np.float64) for i in model.inputs[1:3])
     rng = np.random.default_rng(0)
@@ -135,7 +134,7 @@ class _Reader:
 
     def __init__(self, graph: Graph, node: Node) -> None:
         self._graph, self._node, self._name = graph, node, node.inputs[0]
-        self._model = None if self._name in graph.inputs else FloatModel(to_onnx(graph, [self._name]))
+        self._model = None if self._name in graph.inputs else float_model(graph, [self._name])
 
     def rows(self, inputs: list[Array]) -> Array:
         """(groups, rows, K) of one sample."""

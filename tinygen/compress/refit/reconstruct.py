@@ -15,10 +15,9 @@ from functools import cached_property
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import set_weights
 from tinygen.compress.statistics import FULL_COLUMNS, ROWS, input_rows
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv, Dense
@@ -59,8 +58,8 @@ class _Targets:
         self.values: dict[str, list[Array]] = {n.name: [] for n in nodes}
         self.places: dict[str, list[Array | None]] = {n.name: [] for n in nodes}
         inner = list(dict.fromkeys(n.inputs[0] for n in nodes if n.inputs[0] not in graph.inputs))
-        model = FloatModel(to_onnx(graph, inner))
-        feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+        model = float_model(graph, inner)
+        feeds = to_tensors(graph, samples.inputs)
         rngs = {n.name: np.random.default_rng([1, i]) for i, n in enumerate(nodes)}
         take = max(1, -(-ROWS // samples.count))
         for i in range(samples.count):
@@ -117,8 +116,8 @@ def _rows(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tupl
     """Of all samples, and the sample that each row is of."""
     x = graph.ins(node)[0]
     outside = x.name in graph.inputs
-    model = FloatModel(to_onnx(graph, [] if outside or x.name in graph.outputs else [x.name]))
-    feeds = [port.to_tensor(v) for port, v in zip(graph.in_ports, samples.inputs, strict=True)]
+    model = float_model(graph, [] if outside else [x.name])
+    feeds = to_tensors(graph, samples.inputs)
     xs, ys, owner = [], [], []
     for i in range(samples.count):
         given = [v[i] for v in feeds]

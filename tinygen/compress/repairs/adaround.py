@@ -16,10 +16,12 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from tinygen.calibrate.data import Samples
+from tinygen.calibrate.graph import to_tensors
 from tinygen.compress.change import set_weights
-from tinygen.compress.finish import channel_means, corrected, pin_all_weights, separated, with_weights
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
+from tinygen.compress.pinning import pin_all_weights, separated, with_weights
+from tinygen.compress.repairs.bias import channel_means, corrected
 from tinygen.compress.statistics import Statistics, gather
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
@@ -50,9 +52,8 @@ def learned_rounding(
     graph = separated(network.graph)
     network = Network(graph, network.forms, network.wide)
     names = [n.name for n in layers(graph) if layers_ is None or n.name in layers_]
-    feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
     before = {n.name: graph.tensors[n.inputs[1]].array for n in with_weights(graph)}
-    plain = corrected(pin_all_weights(network), before, channel_means(graph, feeds))
+    plain = corrected(pin_all_weights(network), before, channel_means(graph, to_tensors(graph, samples.inputs)))
     seen = gather(plain, samples, names, progress)
     values: dict[str, tuple[Array, Array, Quant | None]] = {}
     for i, node in enumerate(n for n in layers(graph) if n.name in names):

@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import is_depthwise, set_weights
-from tinygen.compress.finish import separated
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers, weights
-from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.compress.pinning import separated
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array
 from tinygen.ops import AvgPool, Conv, Dense, MaxPool, ReduceExtreme, ReduceSum, Reshape
@@ -168,8 +167,8 @@ def _factors(graph: Graph, pair: Pair, size: Array, w: Array) -> Array:
 
 def _channel_sizes(graph: Graph, samples: Samples, names: list[str], progress: Progress) -> dict[str, Array]:
     """The largest |value| of every channel (last axis) over the samples."""
-    feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
-    model = FloatModel(to_onnx(graph, [n for n in names if n not in graph.outputs]))
+    feeds = to_tensors(graph, samples.inputs)
+    model = float_model(graph, names)
     found = {name: np.zeros(graph.tensors[name].shape[-1]) for name in names}
     for i in range(samples.count):
         for name, y in zip(names, model.run([x[i] for x in feeds], names), strict=True):

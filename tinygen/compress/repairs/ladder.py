@@ -14,16 +14,16 @@ import numpy as np
 
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import float_model, run_float, to_tensors
 from tinygen.calibrate.metrics import SqnrMeter, accuracy, sqnr_db
-from tinygen.compress.finish import finish, prepared, separated, settle
+from tinygen.compress.finish import finish, prepared, settle
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
+from tinygen.compress.pinning import separated
 from tinygen.compress.repairs.adaround import learned_rounding
 from tinygen.compress.repairs.equalise import equalise
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Operator
@@ -98,17 +98,8 @@ class Judge:
 
     def __init__(self, reference: Graph, samples: Samples) -> None:
         self.reference, self.samples = reference, samples
-        self._real = self._run(reference)
+        self._real = run_float(reference, samples.inputs)
         self._labels = _classes(reference, samples)
-
-    def _run(self, graph: Graph) -> list[Array]:
-        feeds = [port.to_tensor(x) for port, x in zip(graph.in_ports, self.samples.inputs, strict=True)]
-        model = FloatModel(to_onnx(graph))
-        found = dict(zip(model.output_names, model.run_many(feeds), strict=True))
-        return [
-            port.to_onnx(found[name].reshape(-1, *graph.tensors[name].shape))
-            for name, port in zip(graph.outputs, graph.out_ports, strict=True)
-        ]
 
     @property
     def float_accuracy(self) -> float | None:
@@ -137,9 +128,9 @@ def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[Lay
     """Every layer of a finished graph in integers against the float graph `real`, which has the same tensors."""
     fixed = quantise(finished, {})
     names = [o for n in finished.nodes for o in n.outputs]
-    model = FloatModel(to_onnx(real, [n for n in names if n not in real.outputs]))
+    model = float_model(real, names)
     meters = {name: SqnrMeter() for name in names}
-    feeds = [port.to_tensor(x) for port, x in zip(real.in_ports, samples.inputs, strict=True)]
+    feeds = to_tensors(real, samples.inputs)
     for i in range(samples.count):
         found = dict(zip(model.output_names, model.run([x[i] for x in feeds]), strict=True))
         ints: dict[str, Array] = {}

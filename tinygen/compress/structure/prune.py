@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import run_float
 from tinygen.calibrate.metrics import accuracy, sqnr_db
 from tinygen.compress.change import set_weights
 from tinygen.compress.log import LayerChange
@@ -23,7 +23,6 @@ from tinygen.compress.network import Network, WeightForm
 from tinygen.compress.refit.reconstruct import reconstruct
 from tinygen.compress.statistics import Statistics, gather
 from tinygen.errors import DataError, ModelError
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Const, Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense
@@ -468,7 +467,7 @@ def sensitivity(
     few = replace(samples, inputs=tuple(x[:limit] for x in samples.inputs))
     labels = None if samples.labels is None else samples.labels[:limit]
     statistics = _gather(graph, few, found, progress)
-    reference = run_float(graph, few)
+    reference = run_float(graph, few.inputs)
     whole = sum(c.total for c in layer_costs(graph, measure).values())
     rows = []
     for i, group in enumerate(found):
@@ -482,7 +481,7 @@ def sensitivity(
                 network, few, amount=(gone - 0.5) / width(graph.outs(first)[0]), criterion=criterion,
                 measure="channels", layers=[first.name], least=0.0, multiple=1, statistics=statistics,
             )  # fmt: skip
-            outs = run_float(pruned.graph, few)
+            outs = run_float(pruned.graph, few.inputs)
             left = sum(c.total for c in layer_costs(pruned.graph, measure).values())
             y = pruned.graph.outs(next(n for n in pruned.graph.nodes if n.name == first.name))[0]
             right = None
@@ -493,14 +492,3 @@ def sensitivity(
             rows.append(Sensitivity(group.layers, fraction, width(y), 1.0 - left / whole, quality, right))
         progress("sensitivity", i + 1, len(found))
     return rows
-
-
-def run_float(graph: Graph, samples: Samples) -> list[Array]:
-    """Outputs of a FLOAT graph by onnxruntime, each (samples, *ONNX shape)."""
-    model = FloatModel(to_onnx(graph))
-    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
-    found = dict(zip(model.output_names, model.run_many(moved), strict=True))
-    return [
-        port.to_onnx(found[n].reshape(-1, *graph.tensors[n].shape))
-        for n, port in zip(graph.outputs, graph.out_ports, strict=True)
-    ]
