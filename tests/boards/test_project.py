@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.boards.fake_model import LEN, MODEL, write_model
 from tinygen.build.platformio import pio_run, pio_test
-from tinygen.build.process import run
+from tinygen.build.process import RunResult, run
 from tinygen.build.qemu import find_qemu, run_qemu
 from tinygen.build.toolchain import compile_program, find_arm, write_linker_script
 from tinygen.emit.exports import render_exports
@@ -105,6 +107,84 @@ def test_unknown_environment(tmp_path: Path) -> None:
     write_project(tmp_path / "project", view_of("native"))
     with pytest.raises(ToolError, match="nowhere"):
         pio_run(tmp_path / "project", ["nowhere"])
+
+
+def plain_pio(folder: Path, words: Sequence[str], *before: str) -> RunResult:
+    """`pio` as a user calls it in an output folder, with a new home and no registry that answers; `before`: Python
+    that runs first."""
+    dead = {f"{scheme}_PROXY": "http://127.0.0.1:9" for scheme in ("HTTP", "HTTPS", "http", "https")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PLATFORMIO_")} | dead
+    environment["HOME"] = str(folder.parent / "home")
+    program = ("import sys", *before, "from platformio.__main__ import main", "sys.exit(main())")
+    command = (sys.executable, "-c", "\n".join(program), *words)
+    return run(command, folder, 300.0, environment, merge=True)
+
+
+@pytest.mark.usefixtures("pio")
+def test_the_readme_s_own_words_work_without_a_registry(tmp_path: Path) -> None:
+    board_id, folder = "nucleo_f446re", tmp_path / "project"
+    write_project(folder, view_of(board_id))
+    said = re.findall(r"^ {4}pio (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    # A board and the registry's own platform are what no machine has.
+    here = [words for words in said if "upload" not in words and "registry.ini" not in words]
+    assert here == ["run", "test", "run -e native -t exec", f"run -e {board_id}_qemu -t exec"]
+    for words in here:
+        done = plain_pio(folder, words.split())
+        assert done.exit_code == 0, f"pio {words}\n{done.stdout}"
+        expected = {"run": "3 succeeded", "test": "6 test cases: 6 succeeded"}.get(words, "argmax 9")
+        assert expected in done.stdout, f"pio {words}\n{done.stdout}"
+    assert not (tmp_path / "home" / ".platformio" / "packages").exists()
+    assert plain_pio(folder, ["run", "-e", "native", "-t", "fullclean"]).exit_code == 0
+
+
+@pytest.mark.usefixtures("pio")
+def test_platformio_s_own_scons_comes_first(tmp_path: Path) -> None:
+    """Who has used PlatformIO before, from its registry, notices nothing of ours."""
+    folder = tmp_path / "project"
+    write_project(folder, view_of("native"))
+    assert plain_pio(folder, ["run"]).exit_code == 0
+    own = tmp_path / "home" / ".platformio" / "packages" / "tool-scons"
+    own.parent.mkdir(parents=True)
+    (folder / ".pio" / "packages" / "tool-scons").rename(own)
+    (own / "scons.py").write_text("print('from the registry')\nimport SCons.Script\nSCons.Script.main()\n")
+    done = plain_pio(folder, ["run"])
+    assert done.exit_code == 0
+    assert "from the registry" in done.stdout
+    assert not (folder / ".pio" / "packages" / "tool-scons").exists()
+
+
+#: PlatformIO asks its registry for a minute.
+NO_PATIENCE = "import time; time.sleep = lambda seconds: None"
+OTHER_PLATFORM = """
+from platformio.platform.base import PlatformBase
+
+class OtherPlatform(PlatformBase):
+    def configure_project_packages(self, env, targets=None):
+        print("PACKAGES", self.config.get("platformio", "packages_dir"))
+"""
+
+
+@pytest.mark.usefixtures("pio")
+def test_another_platform_in_the_project_keeps_its_packages(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    write_project(folder, view_of("native"))
+    other = folder / "other"
+    other.mkdir()
+    (other / "platform.py").write_text(OTHER_PLATFORM)
+    (other / "platform.json").write_text('{"name": "other", "title": "Other", "version": "1.0.0", "packages": {}}')
+    with (folder / "platformio.ini").open("a") as file:
+        file.write("\n[env:other]\nplatform = symlink://other\n")
+    done = plain_pio(folder, ["run"], NO_PATIENCE)
+    assert f"PACKAGES {tmp_path / 'home' / '.platformio' / 'packages'}" in done.stdout, done.stdout
+
+
+@pytest.mark.usefixtures("pio")
+def test_what_to_do_without_scons_is_said_before_the_registry_is_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    write_project(folder, view_of("native"))
+    done = plain_pio(folder, ["run"], "sys.modules['SCons'] = None", NO_PATIENCE)
+    assert done.exit_code != 0
+    assert 0 < done.stdout.find("pip install scons") < done.stdout.find("Installing platformio/tool-scons")
 
 
 def test_project_is_repeatable_and_self_contained() -> None:

@@ -1,13 +1,10 @@
-"""Run PlatformIO without its registry: `pio run` and `pio test` on generated projects.
+"""Run PlatformIO: `pio run` and `pio test` on generated projects, which need no registry (boards/platform/platform.py).
 
-PlatformIO wants one package for every build, tool-scons. A shim of three small files stands for it: PlatformIO runs
-scons.py with its own Python, where SCons is installed from pip. The shim lies in a core folder of ours, so that the
-user's ~/.platformio stays untouched.
+It runs with a core folder of ours, so that the user's ~/.platformio stays untouched.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
 import os
@@ -19,7 +16,7 @@ from pathlib import Path
 
 from tinygen.build.process import run, with_temporary
 from tinygen.errors import MissingToolError, ToolError
-from tinygen.files import cache_dir, replace_file, work_folder
+from tinygen.files import cache_dir, work_folder
 
 TIMEOUT_S = 600.0
 
@@ -94,7 +91,7 @@ def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S)
 
 
 def core_dir() -> Path:
-    """PlatformIO's core folder of ours, made ready: $XDG_CACHE_HOME/tinygen/platformio, else below ~/.cache.
+    """PlatformIO's core folder of ours: $XDG_CACHE_HOME/tinygen/platformio, else below ~/.cache.
 
     `ToolError` when PlatformIO or SCons is not installed beside tinygen.
     """
@@ -104,40 +101,7 @@ def core_dir() -> Path:
                 f"{package} is not installed for {sys.executable}, so projects cannot be built with PlatformIO. "
                 f"Install it: pip install {package}; `tinygen build` works without it"
             )
-    core = cache_dir() / "platformio"
-    try:
-        _write_scons_shim(core / "packages" / "tool-scons")
-    except OSError as error:
-        raise ToolError(
-            f"cannot write {core}: {error.strerror or error}. Set XDG_CACHE_HOME to another folder"
-        ) from error
-    return core
-
-
-@functools.cache
-def _scons_version() -> str:
-    """The version of tool-scons that PlatformIO wants. Asked of another process: its import is slow."""
-    code = "import platformio.dependencies as d; print(d.get_core_dependencies()['tool-scons'])"
-    result = run((sys.executable, "-c", code), Path(sys.prefix), timeout=60.0)
-    if result.exit_code != 0:
-        raise ToolError(f"PlatformIO does not say which tool-scons it needs:\n{_tail(result.stderr)}")
-    return result.stdout.strip().lstrip("~^=>")
-
-
-def _write_scons_shim(folder: Path) -> None:
-    """The package tool-scons, at the version that the installed PlatformIO asks for (it changes with PlatformIO)."""
-    version = _scons_version()
-    spec = {"owner": "platformio", "id": None, "name": "tool-scons", "requirements": None, "uri": None}
-    files = {
-        "scons.py": "import SCons.Script\n\nSCons.Script.main()\n",
-        "package.json": json.dumps({"name": "tool-scons", "version": version}),
-        ".piopm": json.dumps({"type": "tool", "name": "tool-scons", "version": version, "spec": spec}),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        path = folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            replace_file(path, text.encode())  # whole, for a run of PlatformIO beside this one
+    return cache_dir() / "platformio"
 
 
 def _environment(temporary: Path) -> Mapping[str, str]:

@@ -54,7 +54,7 @@ def render_program(build: Build, board: Board) -> dict[str, bytes]:
         "platformio.ini": render("profile/program.ini.j2", view=view).encode(),
         "src/main.cpp": render("profile/main.cpp.j2", view=view).encode(),
         f"include/{name}_golden.h": (build.folder / "include" / f"{name}_golden.h").read_bytes(),
-        f"lib/{name}/library.json": (build.folder / "lib" / name / "library.json").read_bytes(),
+        f"lib/{name}/library.json": render("exports/platformio/library.json.j2", view=view).encode(),
     }
     files |= {f"lib/{name}/src/{n}": c for n, c in build.files.items()}
     source = f"lib/{name}/src/{name}.c"

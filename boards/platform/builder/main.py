@@ -97,7 +97,8 @@ def add_upload(elf):
 
 
 program = build_native() if board.get("tinygen.core") == "native" else build_cortexm()
-command = " ".join(f'"{word}"' if " " in word else word for word in platform.run_command(board, "$SOURCE"))
+# Quoted, as SCons takes "$SOURCE" alone for the name of an action, and does nothing.
+command = " ".join(f'"{word}"' for word in platform.run_command(board, "$SOURCE"))
 env.AddPlatformTarget(
     "exec", program, env.VerboseAction(command, "Running $SOURCE"), "Run", "On this computer or in QEMU"
 )
