@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -14,14 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tinygen import stop
+from tinygen import stop, system
 from tinygen.errors import OutputError, ToolError
+from tinygen.system import Lock
 
 #: Begins the name of whatever is not complete yet; one stays behind only if we are killed.
 STAGING = ".tinygen-"
-
-#: What file systems answer that cannot sync a folder, or that keep no locks (some network and FUSE file systems).
-_NOT_HERE = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.ENOLCK)
 
 
 class Disk:
@@ -34,17 +30,10 @@ class Disk:
 
     def sync(self, path: Path) -> None:
         """What a file holds, or which names a folder has, survives a power cut from now on."""
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        except OSError as e:
-            if e.errno not in _NOT_HERE:
-                raise
-        finally:
-            os.close(number)
+        system.sync(path)
 
     def rename(self, source: Path, target: Path) -> None:
-        source.rename(target)
+        system.rename(source, target)
 
     def unlink(self, path: Path) -> None:
         path.unlink()
@@ -57,28 +46,6 @@ class Disk:
 
 
 DISK = Disk()
-
-
-class Lock:
-    """An advisory lock on a file or folder (flock): gone with the process that holds it, and nothing to clear away."""
-
-    def __init__(self, path: Path) -> None:
-        self._number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-
-    def take(self, *, shared: bool = False) -> bool | None:
-        """Whether it is ours now; None where the file system keeps no locks."""
-        try:
-            fcntl.flock(self._number, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as e:
-            if e.errno in _NOT_HERE:
-                return None
-            raise
-        return True
-
-    def close(self) -> None:
-        os.close(self._number)
 
 
 # -- what is not complete yet ----------------------------------------------------------------------------------------
@@ -172,9 +139,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def cache_dir() -> Path:
-    """$XDG_CACHE_HOME/tinygen, else below ~/.cache; `ToolError` where nobody says where that is."""
+    """The folder `tinygen` of `system.cache_home`; `ToolError` where nobody says where that is."""
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        cache = system.cache_home()
     except RuntimeError as error:  # no HOME, and no entry among the users
         raise ToolError("there is no home folder to keep a cache in. Set XDG_CACHE_HOME to a folder") from error
     return cache.absolute() / "tinygen"

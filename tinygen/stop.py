@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from tinygen import system
+from tinygen.system import SIGNALS
 
 #: Seconds until a signal that nobody has seen is sent again.
 AGAIN_S = 0.2
@@ -26,7 +27,9 @@ _begun: dict[object, Callable[[], None]] = {}
 #: A token for each block that must not be cut in two, by whatever thread.
 _held: set[object] = set()
 _wanted: int | None = None
-_ending = False
+#: The thread that clears away, and what only one does at a time.
+_ending: int | None = None
+_turn = threading.Lock()
 _said: str | None = None
 
 
@@ -46,20 +49,30 @@ def install(said: str | None = "what was begun is cleared away.") -> None:
 @cache
 def _watch() -> None:
     """Python runs handlers in the main thread, between two bytecodes: a signal that comes when that thread is about to
-    wait for a lock is seen by nobody. A thread of our own hears of every signal, and sends it again until it is."""
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+    wait for a lock is seen by nobody. A thread of our own hears of every signal, and sends it again until it is; where
+    nothing wakes the main thread, it does the handler's work itself."""
+    hear = system.listener()
+    if hear is None:
+        return
 
     def insist() -> None:
         while True:
-            number = os.read(read, 1)[0]
-            while number in SIGNALS and signal.getsignal(number) is _handler:
-                time.sleep(AGAIN_S)
-                signal.pthread_kill(threading.main_thread().ident or 0, number)
+            number = hear()
+            while _wait_for(number):
+                if system.WAKES_MAIN_THREAD:
+                    system.send_to_main_thread(number)
+                else:
+                    _handler(number, None)
 
     threading.Thread(target=insist, daemon=True).start()
+
+
+def _wait_for(number: int) -> bool:
+    """Give the main thread some time; whether there is still a handler to be run after that."""
+    if number not in SIGNALS or signal.getsignal(number) is not _handler:
+        return False
+    time.sleep(AGAIN_S)
+    return signal.getsignal(number) is _handler
 
 
 def finish() -> None:
@@ -82,24 +95,14 @@ def hold() -> Iterator[None]:
     _held.add(token)
     try:
         # Looked at after adding, as the handler looks at _held after setting it: one of the two waits.
-        while _ending and threading.current_thread() is not threading.main_thread():
+        while _ending not in (None, threading.get_ident()):
             time.sleep(0.01)
         yield
     finally:
         _held.discard(token)
         if _wanted is not None and not _held:
             # To the main thread itself: it may wait for a lock, and only a signal of its own ends that.
-            signal.pthread_kill(threading.main_thread().ident or 0, _wanted)
-
-
-@contextmanager
-def left_out() -> Iterator[None]:
-    """Processes started in this block do not get the terminal's Ctrl-C: we end them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            system.send_to_main_thread(_wanted)
 
 
 @contextmanager
@@ -116,17 +119,21 @@ def clearing(clear: Callable[[], None]) -> Iterator[None]:
 def _handler(number: int, _frame: FrameType | None) -> None:
     global _wanted, _ending
     _wanted = _wanted or number
-    _ending = True
+    if not _turn.acquire(blocking=False):
+        return
+    _ending = threading.get_ident()
     if _held:
-        _ending = False
+        _ending = None
+        _turn.release()
         return
     for other in SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+        with suppress(ValueError):  # not in the main thread, which then does not get its turn
+            signal.signal(other, signal.SIG_IGN)
     for clear in reversed(tuple(_begun.values())):
         with suppress(Exception):
             clear()
     if _said is not None:
         with suppress(OSError):  # nobody may be listening any more
-            start = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a clean line, and the cursor back
+            start = system.CLEAN_LINE if os.isatty(2) else ""
             os.write(2, f"{start}stopped: {_said}\n".encode())
     os._exit(128 + _wanted)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # `emit.resources` only finds files and needs nothing, so it stands with the foundations, and with it the
 # `__init__` of its package, which Python runs first.
 ROWS = (
-    ("version", "errors", "stop", "files", "progress", "emit.resources", "numerics", "ir", "ops"),
+    ("version", "errors", "system", "stop", "files", "progress", "emit.resources", "numerics", "ir", "ops"),
     ("frontend", "calibrate"),
     ("simulate", "passes", "targets", "plan"),
     ("compress",),
@@ -35,7 +35,7 @@ EXTERNAL = {
     "torch": ("compress",),
     "jinja2": ("emit",),
     "elftools": ("build",),
-    "subprocess": ("build",),
+    "subprocess": ("system", "build"),  # system: Windows ends a process's children by a program
     "rich": ("report", "cli"),
     "click": ("cli",),
     "serial": ("profile",),

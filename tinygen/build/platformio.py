@@ -91,7 +91,7 @@ def pio_test(project_dir: Path, envs: Sequence[str], timeout: float = TIMEOUT_S)
 
 
 def core_dir() -> Path:
-    """PlatformIO's core folder of ours: $XDG_CACHE_HOME/tinygen/platformio, else below ~/.cache.
+    """PlatformIO's core folder of ours: the folder `platformio` of the cache.
 
     `ToolError` when PlatformIO or SCons is not installed beside tinygen.
     """

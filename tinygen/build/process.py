@@ -4,20 +4,17 @@ never stop talking.
 
 from __future__ import annotations
 
-import math
 import os
-import resource
-import selectors
-import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
-from tinygen import stop
+from tinygen import stop, system
 from tinygen.errors import ToolError
 
 #: A command that runs so many seconds is spoken of; then again each time it has taken twice as long.
@@ -51,7 +48,7 @@ class RunResult:
 
 def with_temporary(folder: Path) -> dict[str, str]:
     """The environment, with `folder` for temporary files: a compiler that is killed leaves some."""
-    return {**os.environ, "TMPDIR": str(folder)}
+    return {**os.environ, **dict.fromkeys(system.TEMPORARY, str(folder))}
 
 
 class Group:
@@ -64,7 +61,7 @@ class Group:
     def add(self, process: subprocess.Popen[bytes]) -> None:
         self._processes.add(process)
         if self._ended:  # looked at after adding, as `end` sets it before looking: one of the two kills
-            _kill(process)
+            system.kill_group(process)
 
     def discard(self, process: subprocess.Popen[bytes]) -> None:
         self._processes.discard(process)
@@ -72,7 +69,7 @@ class Group:
     def end(self) -> None:
         self._ended = True
         for process in tuple(self._processes):
-            _kill(process)
+            system.kill_group(process)
 
 
 def run(
@@ -100,7 +97,7 @@ def run(
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-                    start_new_session=True,
+                    **system.group_options(),
                 )
             except OSError as error:
                 raise ToolError(f"{command[0]} cannot be started: {error}") from error
@@ -110,88 +107,74 @@ def run(
             group.add(process)
             stack.callback(group.discard, process)
         limit = SETTINGS.limit or timeout
-        _limit_cpu(process, limit)
+        # Should we be killed ourselves, an emulator that computes for ever ends too, after some threads' worth of it.
+        system.limit_cpu(process.pid, 10 + 8 * limit)
         return _Listener(process, Path(command[0]).name, doing, limit).result()
 
 
-def _limit_cpu(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Should we be killed ourselves, an emulator that computes for ever ends too, after some threads' worth of it."""
-    if hasattr(resource, "prlimit"):  # Linux
-        with suppress(OSError, ValueError, OverflowError):  # it has ended already, or that is for ever
-            most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-            wanted = 10 + math.ceil(8 * seconds)
-            if most == resource.RLIM_INFINITY or wanted < most:
-                resource.prlimit(process.pid, resource.RLIMIT_CPU, (wanted, wanted))
+class _Reader(threading.Thread):
+    """Reads a pipe to its end, or until somebody has said too much. A thread: Windows can wait for one pipe at most."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._pipe, self.said = pipe, bytearray()
+        self.start()
+
+    def run(self) -> None:
+        with self._pipe, suppress(OSError):
+            while len(self.said) <= MAX_OUTPUT and (data := os.read(self._pipe.fileno(), 1 << 16)):
+                self.said += data
 
 
 class _Listener:
-    """Reads what a command says until it has ended and nobody is left who could say more."""
+    """Hears what a command says until it has ended and nobody is left who could say more."""
 
     def __init__(self, process: subprocess.Popen[bytes], name: str, doing: str, limit: float) -> None:
         self._process, self._limit = process, limit
         self._name, self._doing = name, f" ({doing})" if doing else ""
-        self._said = {p: bytearray() for p in (process.stdout, process.stderr) if p is not None}
+        self._readers = [_Reader(pipe) for pipe in (process.stdout, process.stderr) if pipe is not None]
 
     def result(self) -> RunResult:
         start = time.monotonic()
         speak, ended = QUIET_S, None
-        with selectors.DefaultSelector() as pipes:
-            for pipe in self._said:
-                pipes.register(pipe, selectors.EVENT_READ)
-            while True:
-                now = time.monotonic() - start
-                if ended is None and self._process.poll() is not None:
-                    ended = now
-                if ended is not None and (not pipes.get_map() or now > ended + _GRACE_S):
-                    break  # also where a child of the command holds on to a pipe
-                if ended is None and now > self._limit:
-                    raise ToolError(
-                        f"{self._name} did not end within {self._limit:g} s{self._doing}{self._last_words()}\n"
-                        "Give it more time with --tool-timeout SECONDS, or TINYGEN_TOOL_TIMEOUT in the environment."
-                    )
-                if ended is None and now > speak:
-                    of = f"of at most {self._limit:g} (--tool-timeout)"
-                    SETTINGS.tell(f"{self._name}{self._doing} runs for {now:.0f} s now, {of}.")
-                    speak *= 2
-                self._wait(pipes, max(0.0, min(self._limit - now, speak - now, _GRACE_S / 4)))
-        out, err = (
-            bytes(self._said[p]) if p is not None else b"" for p in (self._process.stdout, self._process.stderr)
-        )
-        return RunResult(self._process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
-
-    def _wait(self, pipes: selectors.BaseSelector, seconds: float) -> None:
-        """Until somebody says something or the command ends, for so long at most."""
-        if not pipes.get_map():
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
-        for key, _ in pipes.select(seconds) if pipes.get_map() else ():
-            pipe = cast("IO[bytes]", key.fileobj)
-            data = os.read(key.fd, 1 << 16)
-            self._said[pipe] += data
-            if not data:
-                pipes.unregister(pipe)
-            if len(self._said[pipe]) > MAX_OUTPUT:
+        while True:
+            now = time.monotonic() - start
+            if ended is None and self._process.poll() is not None:
+                ended = now
+            reading = [r for r in self._readers if r.is_alive()]
+            if any(len(r.said) > MAX_OUTPUT for r in self._readers):
                 raise ToolError(
                     f"{self._name} wrote more than {MAX_OUTPUT >> 20} MiB of text and was ended{self._doing}"
                     f"{self._last_words()}"
                 )
+            if ended is not None and (not reading or now > ended + _GRACE_S):
+                break  # also where a child of the command holds on to a pipe
+            if ended is None and now > self._limit:
+                raise ToolError(
+                    f"{self._name} did not end within {self._limit:g} s{self._doing}{self._last_words()}\n"
+                    "Give it more time with --tool-timeout SECONDS, or TINYGEN_TOOL_TIMEOUT in the environment."
+                )
+            if ended is None and now > speak:
+                of = f"of at most {self._limit:g} (--tool-timeout)"
+                SETTINGS.tell(f"{self._name}{self._doing} runs for {now:.0f} s now, {of}.")
+                speak *= 2
+            seconds = max(0.0, min(self._limit - now, speak - now, _GRACE_S / 4))
+            if reading:
+                reading[0].join(seconds)
+            else:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(seconds)
+        said = [system.text(r.said) for r in self._readers]
+        return RunResult(self._process.returncode, said[0], "".join(said[1:]))
 
     def _last_words(self) -> str:
-        text = b"\n".join(bytes(said[-2000:]) for said in self._said.values()).decode("utf-8", "replace")
+        text = "\n".join(system.text(r.said[-2000:]) for r in self._readers)
         lines = [line[:200] for line in text.splitlines() if line.strip()][-5:]
         return "; it last said:\n" + "\n".join(lines) if lines else " and said nothing."
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a command and its children, and take note of its end."""
-    _kill(process)
+    """Kill what is left of a command and its children, and take note of its end. Its pipes end with them."""
+    system.kill_group(process)
     with suppress(subprocess.TimeoutExpired):
         process.wait(2.0)  # longer only where the system itself hangs
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tinygen import stop
+from tinygen import stop, system
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    system.show_what_cannot_be_encoded()
     try:
         from tinygen.cli.app import run
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from tinygen import report
+from tinygen import report, system
 from tinygen.cli.commands import cli
 from tinygen.cli.compress import compress, fit
 from tinygen.cli.console import err, say
@@ -53,7 +53,7 @@ def run() -> None:
         if not _of_a_stream(e):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again at its end
-        if e.errno == errno.EPIPE:  # nobody reads any more: `| head`
+        if e.errno in system.NOBODY_READS:  # any more: `| head`
             sys.exit(1)
         say("error:", "bold red", f"cannot write to standard output: {e.strerror}. Make room where it goes.")
         sys.exit(OutputError.exit_code)
@@ -64,7 +64,7 @@ def _of_a_stream(e: Exception) -> bool:
     return isinstance(e, OSError) and e.filename is None and e.errno in _STREAM_ERRORS
 
 
-_STREAM_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+_STREAM_ERRORS = (*system.NOBODY_READS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def _command() -> None:

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 
 from tinygen import stop
 from tinygen.errors import OutputError
-from tinygen.files import DISK, STAGING, Disk, Lock, abandoned, remove, staged
+from tinygen.files import DISK, STAGING, Disk, abandoned, remove, staged
+from tinygen.system import Lock
 
 #: The moves of an update, in the folder of its staged files: from when it has this name on, they will be done.
 JOURNAL = "journal.json"

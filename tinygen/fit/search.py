@@ -9,7 +9,6 @@ once a process was killed in the middle of a line.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -24,7 +23,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from tinygen import stop
+from tinygen import stop, system
 from tinygen.compress.recipe import Recipe, from_dict, to_dict
 from tinygen.compress.split import some
 from tinygen.compress.train.settings import Training
@@ -34,6 +33,7 @@ from tinygen.fit.measure import Judge, Source, cost, load_source, read_back
 from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.fit.space import starts, suggest
 from tinygen.progress import Progress
+from tinygen.system import Lock
 from tinygen.targets.board import Board, load_board
 from tinygen.version import VERSION
 
@@ -158,9 +158,14 @@ def _alone(url: str) -> Iterator[None]:
     if not url.startswith("sqlite") or not path or not Path(path).parent.is_dir():
         yield
         return
-    with Path(f"{path}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    place = Path(f"{path}.lock")
+    place.touch()
+    lock = Lock(place)
+    try:
+        lock.take(wait=True)
         yield
+    finally:
+        lock.close()
 
 
 def open_storage(url: str) -> Any:
@@ -275,17 +280,8 @@ def _alive(trial: Any) -> bool:
         started = trial.datetime_start
         return started is not None and time.time() - started.timestamp() < 5.0
     host, pid = worker
-    if host != socket.gethostname():
-        return bool(time.time() - beat < LOST_AFTER)
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    here = system.alive(pid) if host == socket.gethostname() else None
+    return bool(time.time() - beat < LOST_AFTER) if here is None else here
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
@@ -474,7 +470,7 @@ def _process(job: Job, url: str, trials: int, deadline: float | None) -> None:
 
     def progress(phase: str, done: int, total: int) -> None:
         if parent is None or not parent.is_alive():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
     found = Search(job, source, url)
@@ -516,7 +512,7 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
     shown = len(found.results())
     resource_tracker.ensure_running()  # which lets SIGINT through again where it is started
     with contextlib.ExitStack() as stack:
-        with stop.hold(), stop.left_out(), _threads(max(1, (os.cpu_count() or 1) // jobs)):
+        with stop.hold(), system.left_out(), _threads(max(1, (os.cpu_count() or 1) // jobs)):
             stack.enter_context(stop.clearing(lambda: _end(workers)))
             stack.callback(_end, workers)
             for w in workers:

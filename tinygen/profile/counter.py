@@ -62,7 +62,7 @@ def add(parts: Iterable[Counts]) -> Counts:
 def plugin() -> Path:
     """The plug-in, compiled by the host's compiler when this version of it is not in the cache yet.
 
-    The cache is $XDG_CACHE_HOME/tinygen/counter, else below ~/.cache. `ToolError` when it cannot be compiled.
+    It is kept in `files.cache_dir`. `ToolError` when it cannot be compiled.
     """
     source = templates_dir() / "profile" / "counter.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
