@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 DIGITS := examples/digits
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools venv lint accuracy models bench renew-benchmarks random sweep quantised compilers kills fuzz clean distclean
+.PHONY: help demo test tools venv lint accuracy models bench renew-benchmarks random sweep quantised compilers kills fuzz pythons clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ kills: venv ## 5,000 kills aimed at the swap of the output folder, as a table
 
 fuzz: venv ## 20,000 mutated models, data and recipes: no traceback, no exit 70, nothing without end
 	$(VENV)/bin/python -m tests.fuzz --cases 20000 --jobs $(JOBS) --record
+
+pythons: venv ## the wheel on every python3.X on PATH and in $$TINYGEN_PYTHONS: installed, used, the same bytes
+	$(VENV)/bin/python -m tests.pythons
 
 clean: ## remove build output and caches
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -29,7 +29,7 @@ class Said:
 
 def tinygen(*arguments: str | Path, cwd: Path, **env: str) -> Said:
     """`tinygen ...` in `cwd`, on a terminal 100 columns wide."""
-    command = [sys.executable, "-m", "tinygen.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "tinygen", *map(str, arguments)]
     world = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TERM": "dumb", **env}
     done = subprocess.run(command, cwd=cwd, env=world, capture_output=True, text=True, check=False)
     return Said(done.returncode, done.stdout, done.stderr)

@@ -338,7 +338,7 @@ def test_stdout_closed_early_is_no_fault(place: Path) -> None:
     """`tinygen boards | head -1`."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinygen.cli", "boards"],
+        [sys.executable, "-m", "tinygen", "boards"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=env,

@@ -28,7 +28,7 @@ WORLDS: tuple[Mapping[str, str], ...] = (
 def build(folder: Path, world: Mapping[str, str], model: Path, data: Path | None) -> dict[str, bytes]:
     """The files of a build by a fresh process in `folder`, by path."""
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "tinygen.cli", "build", str(model), "--board", "nucleo_f446re", "--verify", "none"]
+    command = [sys.executable, "-m", "tinygen", "build", str(model), "--board", "nucleo_f446re", "--verify", "none"]
     command += ["--output", "out", *(["--data", str(data)] if data else [])]
     env = {**os.environ, **world, "PYTHONPATH": str(ROOT), "HOME": str(folder), "TMPDIR": str(folder)}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)

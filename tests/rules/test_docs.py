@@ -18,7 +18,7 @@ def test_supported_ops() -> None:
     result = CliRunner().invoke(cli, ["ops", "--markdown"])
     assert result.exit_code == 0
     text = (ROOT / "docs" / "SUPPORTED_OPS.md").read_text(encoding="utf-8")
-    assert text == result.output, "run: python -m tinygen.cli ops --markdown > docs/SUPPORTED_OPS.md"
+    assert text == result.output, "run: python -m tinygen ops --markdown > docs/SUPPORTED_OPS.md"
 
 
 @pytest.mark.parametrize("core", [c for c in CORES if c.machine is not None], ids=lambda c: c.name)

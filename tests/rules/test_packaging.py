@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,10 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("boards", "templates_c")
-SOURCES = ("tinygen", *FOLDERS, "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE")
-JUNK = shutil.ignore_patterns("__pycache__", "*.py[cod]", "*.o", "*.a", "*.elf", ".*")
+from tests.pythons.wheel import FOLDERS, SOURCES, build_dist, copy_sources
 
 BUILD = importlib.util.find_spec("build")
 HAVE_BUILD = BUILD is not None and BUILD.origin is not None  # without an origin it is our output folder build/
@@ -26,23 +22,13 @@ pytestmark = pytest.mark.skipif(not HAVE_BUILD and not os.environ.get("CI"), rea
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is packed, so that nothing is written into the checkout."""
-    copy = tmp_path_factory.mktemp("source")
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=JUNK)
-        else:
-            shutil.copy(ROOT / name, copy / name)
-    return copy
+    return copy_sources(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def dist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sdist, and the wheel built from it: what the sdist lacks, the wheel lacks too."""
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=out)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out
+    return build_dist(source, tmp_path_factory.mktemp("dist")).parent
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""python -m tinygen.cli"""
+"""python -m tinygen"""
 
 from tinygen.cli import main
 
