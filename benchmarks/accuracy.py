@@ -19,9 +19,10 @@ from rich.table import Table
 
 from benchmarks.datasets import dataset_for
 from benchmarks.models import RESULTS, calibration_samples, feed_forward_models
-from tinygen import workflow as flow
 from tinygen.calibrate.data import part
 from tinygen.flow.judge import Judge
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration
 from tinygen.flow.verdict import Verdict
 
 MOST = 600
@@ -32,7 +33,7 @@ def verdicts(path: Path) -> list[Verdict]:
     data = dataset_for(path.stem)
     test = part(replace(calibration_samples(data.test[0]), labels=data.labels), slice(0, MOST))
     asked = [test] if test.labels is None else [test, replace(test, labels=None)]
-    model = flow.quantise_model(path, flow.Options("", calibration_samples(data.calib[0]), test=asked[0]))
+    model = quantised_file(path, Calibration(calibration_samples(data.calib[0]), test=asked[0]))
     found = []
     for samples in asked:
         assert model.held is not None

@@ -41,7 +41,6 @@ from pathlib import Path
 started = time.perf_counter()
 from benchmarks.datasets import dataset_for, shared_dir
 from benchmarks.models import build_first_fit, calibration_samples
-from tinygen import workflow as flow
 loaded = time.perf_counter()
 stem, cores = sys.argv[1], tuple(sys.argv[2:])
 x = dataset_for(stem).calib[0]
@@ -49,7 +48,7 @@ samples = calibration_samples(x[[i % len(x) for i in range(200)]])
 ready = time.perf_counter()
 with tempfile.TemporaryDirectory() as folder:
     path = shared_dir() / "models" / f"{stem}.onnx"
-    built = build_first_fit(path, flow.Options("", samples, verify_cores=cores, accept_loss=True), Path(folder) / "out")
+    built = build_first_fit(path, Calibration(samples), Proof(cores), Path(folder) / "out")
 done = time.perf_counter()
 print(json.dumps({
     "seconds": {"start": loaded - started, **built.seconds}, "build": done - ready, "macs": built.plan.macs,

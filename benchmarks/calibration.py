@@ -19,10 +19,10 @@ from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.calibrate.ranges import METHODS
+from tinygen.flow.quantised import calibrate
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.passes.pipeline import tidy
-from tinygen.workflow import calibrate
 
 MODELS = (
     "ic_resnet8_pt_legacy", "cifar_mbv3tiny_pt_legacy", "fm_lenet_bn_pt_legacy", "fm_dscnn_pt_legacy",

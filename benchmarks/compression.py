@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.datasets import Dataset, dataset_for, score, shared_dir
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.compress.recipe import Bits, Cluster, Prune, Rank, Recipe, Sparsity, Student, read_recipe
 from tinygen.compress.split import some, split
@@ -34,10 +33,13 @@ from tinygen.emit.library import render_library
 from tinygen.errors import TargetError, TinygenError
 from tinygen.fit.measure import Source
 from tinygen.fit.single import SPLIT_SEED, compressed_file
-from tinygen.frontend.onnx_reader import read_onnx
-from tinygen.passes.pipeline import tidy
+from tinygen.flow.build import build_folder
+from tinygen.flow.gates import Terms
+from tinygen.flow.quantised import run_both
+from tinygen.flow.types import Calibration, Target
 from tinygen.profile.measure import profile_plan
 from tinygen.report import flash_bytes
+from tinygen.targets.board import load_board
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"
 RECIPES = Path(__file__).parent / "recipes"
@@ -61,31 +63,35 @@ TECHNIQUES: dict[str, Recipe] = {
 PAIRED = ("4 bits", "zeros 75 %", "channels -50 %", "rank, 95 % energy", "student 1/2")
 
 
+def model_path(network: str) -> Path:
+    return shared_dir() / "models" / f"{network}_pt_legacy.onnx"
+
+
 def source_of(network: str, data: Dataset, *, hold_back: bool = True) -> Source:
     """The network and its training data, split as `tinygen compress` does, or whole as with --all-data."""
     assert data.train is not None
-    path = shared_dir() / "models" / f"{network}_pt_legacy.onnx"
-    imported = read_onnx(path, name=network)
+    loaded = load(model_path(network), name=network)
     x, labels = data.train
     samples = Samples((np.ascontiguousarray(x),), labels, "0" * 64, "../shared")
     fit, validation = split(samples, SPLIT_SEED)
-    return Source(path, samples.sha256, imported, tidy(imported.graph), fit if hold_back else samples, validation)
+    return Source(loaded, samples.sha256, fit if hold_back else samples, validation)
 
 
 def measured(network: str, data: Dataset, model: Path, calibration: Samples, optimize: str) -> dict[str, Any]:
     """Figures of a model file, built and proved for a board."""
     for board in BOARDS:
-        options = flow.Options(board, calibration, name=network, optimize=optimize, accept_loss=True)
+        target, terms = Target(load_board(board), optimize), Terms(accept_loss=True)
         with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
             try:
-                built = flow.build(model, Path(folder) / "out", options)
+                out = Path(folder) / "out"
+                built = build_folder(load(model, name=network), out, target, Calibration(calibration), terms=terms)
                 break
             except TargetError:
                 if board == BOARDS[-1]:
                     raise
     assert built.sizes is not None
     run = profile_plan(built.plan, render_library(built.library), built.board.core)
-    real, ints = flow.run_both(built.model, data.test)
+    real, ints = run_both(built.model, data.test)
     return {
         "board": built.board.id,
         "accuracy": round(score(data, ints[0], real[0]), 4),
@@ -108,7 +114,7 @@ def row(network: str, recipe: Recipe | None, *, hold_back: bool = True) -> dict[
         source = replace(source, fit=some(source.fit, TRAINING_SAMPLES[network], SPLIT_SEED))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
-        model = source.path
+        model = model_path(network)
         if recipe is not None:
             model = Path(folder) / f"{network}.onnx"
             content, _ = compressed_file(source, recipe)

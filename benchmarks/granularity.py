@@ -20,10 +20,11 @@ from rich.table import Table
 
 from benchmarks.datasets import dataset_for, score, shared_dir
 from tinygen import numerics, simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import sqnr_db
+from tinygen.flow.quantised import calibrate
+from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
@@ -118,7 +119,7 @@ def row(stem: str) -> dict[str, Any]:
     finest: Array | None = None
     for step in STEPS:
         with step_of_multipliers(step):
-            fixed, _ = flow.calibrate(tidied, samples, flow.DEFAULT_METHOD)
+            fixed, _ = calibrate(tidied, samples, DEFAULT_METHOD)
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, [data.test[0]]))
         (y,) = simulate.dequantise_outputs(fixed, outputs)
         finest = outputs[0] if finest is None else finest

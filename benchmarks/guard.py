@@ -30,10 +30,11 @@ from benchmarks.layers import STUDY, residual_network
 from benchmarks.mlperf import MODES, NETWORKS
 from benchmarks.models import calibration_samples
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.build.toolchain import find_arm
 from tinygen.emit.library import render_library
 from tinygen.emit.view import library_view
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration
 from tinygen.ir.types import Graph
 from tinygen.plan.planner import plan
 from tinygen.profile import Counts, profile_plan
@@ -111,10 +112,10 @@ def network(name: str) -> Graph:
     if name in NETWORKS:
         samples = calibration_samples(dataset_for(NETWORKS[name]).calib[0][:16])
         path = shared_dir() / "models" / f"{NETWORKS[name]}.onnx"
-        return flow.quantise_model(path, flow.Options("", samples, name)).fixed
+        return quantised_file(path, Calibration(samples), name=name).fixed
     folder = ROOT / "examples" / name
-    options = flow.Options("", folder / f"{name}_calib.npz", name, samples=50)
-    return flow.quantise_model(folder / f"{name}.onnx", options).fixed
+    calibration = Calibration(folder / f"{name}_calib.npz", samples=50)
+    return quantised_file(folder / f"{name}.onnx", calibration, name=name).fixed
 
 
 @cache

@@ -17,10 +17,14 @@ from rich.table import Table
 from benchmarks.datasets import dataset_for, score, shared_dir
 from benchmarks.granularity import run_float
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import sqnr_db
+from tinygen.flow.build import build_folder
+from tinygen.flow.gates import Terms
+from tinygen.flow.quantised import load
+from tinygen.flow.types import Calibration, Target
 from tinygen.profile.folder import profile_folder
+from tinygen.targets.board import load_board
 
 MODELS = ("ad01_pt_legacy", "cifar_mbv3tiny_pt_legacy", "seg_fcn_pt_legacy", "fsdd_dscnn_pt_legacy",
           "kws_dscnn_pt_legacy")  # fmt: skip
@@ -38,8 +42,9 @@ def measure(stem: str, bits: str) -> dict[str, Any]:
         data = None
     samples = None if data is None else Samples((data.calib[0],), None, "", "")
     with tempfile.TemporaryDirectory() as folder:
-        built = flow.build(
-            path, Path(folder) / "out", flow.Options(BOARD, samples, activations=bits, test=samples, accept_loss=True)
+        calibration = Calibration(samples, activations=bits, test=samples)
+        built = build_folder(
+            load(path), Path(folder) / "out", Target(load_board(BOARD)), calibration, terms=Terms(accept_loss=True)
         )
         counts = profile_folder(Path(folder) / "out").total
     assert built.sizes is not None

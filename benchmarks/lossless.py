@@ -24,13 +24,13 @@ from benchmarks.mlperf import measure
 from benchmarks.models import RESULTS, calibration_samples, feed_forward_models
 from benchmarks.networks import Network
 from tinygen import simulate
-from tinygen import workflow as flow
-from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.flow.estimate import predict
+from tinygen.flow.quantised import calibrate, load
+from tinygen.flow.types import DEFAULT_METHOD, Quantised
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
-from tinygen.passes.pipeline import tidy
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
 
@@ -44,13 +44,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def both(path: Path) -> tuple[flow.Quantised, flow.Quantised]:
+def both(path: Path) -> tuple[Quantised, Quantised]:
     """A model quantised, and simplified besides."""
     samples = calibration_samples(dataset_for(path.stem).calib[0])
-    imported = read_onnx(path, name=flow.model_name(path.stem))
-    graph = tidy(imported.graph)
-    fixed, layers = flow.calibrate(graph, samples, flow.DEFAULT_METHOD)
-    whole = flow.Quantised(imported, graph, fixed, samples, False, layers, simplify.size_of(fixed))
+    loaded = load(path)
+    graph = loaded.tidy
+    fixed, layers = calibrate(graph, samples, DEFAULT_METHOD)
+    whole = Quantised(loaded.imported, graph, fixed, samples, False, layers, simplify.size_of(fixed))
     return whole, replace(whole, fixed=apply(simplify.PASS, fixed))
 
 
@@ -77,7 +77,7 @@ def row(path: Path) -> dict[str, Any]:
     changed = models[0].fixed is not models[1].fixed
     found: dict[str, Any] = {"model": path.stem, "changed": changed, "equal_on": len(given[0])}
     for when, m in zip(("before", "after"), models, strict=True):
-        predicted = flow.predict(plan(m.fixed, get_core(CORE)), m)
+        predicted = predict(plan(m.fixed, get_core(CORE)), m)
         found[when] = {
             **asdict(simplify.size_of(m.fixed)),
             "predicted_cycles": predicted.cycles,

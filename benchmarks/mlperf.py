@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.datasets import shared_dir
 from benchmarks.models import RESULTS
 from benchmarks.networks import Network
-from tinygen import workflow as flow
+from tinygen.flow.library import make_library
 from tinygen.targets.cores import VERIFY_CORES
 
 #: Name in baselines.json: the file of ../shared/models.
@@ -55,7 +55,7 @@ def measure(network: Network, core: str, mode: str) -> dict[str, Any]:
     p = network.plan(core, mode)
     sizes, stack = network.verify(p)
     whole, layers = network.count(p), network.count_layers(p)
-    library = flow.make_library(p, network.model, network.options)
+    library = make_library(p, network.model)
     flash = sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc
     return {
         "insns": whole.insns,

@@ -19,12 +19,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.datasets import NOT_FEED_FORWARD, dataset_for, family, score, shared_dir
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.errors import TargetError, TinygenError
+from tinygen.flow.build import build_folder
+from tinygen.flow.gates import Terms
+from tinygen.flow.quantised import load, run_both
+from tinygen.flow.types import Built, Calibration, Proof, Target
 from tinygen.numerics import Array
 from tinygen.report import flash_bytes
+from tinygen.targets.board import load_board
 from tinygen.targets.cores import VERIFY_CORES
 
 BOARDS = ("nucleo_f446re", "disco_f407vg", "nucleo_l4r5zi")  # the first that the model fits
@@ -46,11 +50,12 @@ def calibration_samples(x: Array) -> Samples:
     return Samples((np.ascontiguousarray(x),), None, "0" * 64, "../shared")
 
 
-def build_first_fit(path: Path, options: flow.Options, out: Path) -> flow.Built:
-    """The build for the first board the model fits."""
+def build_first_fit(path: Path, calibration: Calibration, proof: Proof, out: Path) -> Built:
+    """The build for the first board the model fits, whatever it is worth."""
+    loaded, terms = load(path), Terms(accept_loss=True)
     for board in BOARDS:
         try:
-            return flow.build(path, out, replace(options, board=board))
+            return build_folder(loaded, out, Target(load_board(board)), calibration, terms=terms, proof=proof)
         except TargetError:
             if board == BOARDS[-1]:
                 raise
@@ -63,10 +68,10 @@ def row(path: Path) -> dict[str, Any]:
     mlperf = family(path.stem) in MLPERF
     cores = ("native", *VERIFY_CORES) if mlperf else ("native", "cortex-m4")
     judges = replace(calibration_samples(data.test[0]), labels=data.labels)
-    options = flow.Options("", calibration_samples(data.calib[0]), verify_cores=cores, test=judges, accept_loss=True)
+    calibration = Calibration(calibration_samples(data.calib[0]), test=judges)
     with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
-        built = build_first_fit(path, options, Path(folder) / "out")
-    (real,), (ints,) = flow.run_both(built.model, data.test)
+        built = build_first_fit(path, calibration, Proof(cores), Path(folder) / "out")
+    (real,), (ints,) = run_both(built.model, data.test)
     labelled = data.metric not in ("agreement", "sqnr")
     return {
         "model": path.stem,

@@ -11,11 +11,14 @@ from pathlib import Path
 from benchmarks.datasets import dataset_for, shared_dir
 from benchmarks.emulate import counting_core
 from benchmarks.models import calibration_samples
-from tinygen import simulate, verify
-from tinygen import workflow as flow
+from tinygen import simulate
 from tinygen.build.toolchain import Sizes, compile_program, find_arm
 from tinygen.emit.library import render_library
 from tinygen.files import work_folder
+from tinygen.flow import verify
+from tinygen.flow.library import make_library
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration, Quantised
 from tinygen.numerics import Array
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
@@ -61,10 +64,9 @@ class Interval:
 class Network:
     """A quantised model (that of the file, unless given) with the inputs it is verified and counted with."""
 
-    def __init__(self, path: Path, model: flow.Quantised | None = None) -> None:
+    def __init__(self, path: Path, model: Quantised | None = None) -> None:
         samples = calibration_samples(dataset_for(path.stem).calib[0])
-        self.options = flow.Options("", samples)
-        self.model = model or flow.quantise_model(path, self.options)
+        self.model = model or quantised_file(path, Calibration(samples))
         graph = self.model.fixed
         self.inputs = verify.make_inputs(graph, simulate.quantise_inputs(graph, [x[:4] for x in samples.inputs]))
         self.expected = simulate.run(graph, self.inputs)
@@ -80,7 +82,7 @@ class Network:
 
     def verify(self, p: Plan) -> tuple[Sizes, int]:
         """Equal to numpy on that core; sizes and stack."""
-        result = flow.verify_plan(self.model, p, p.core, self.options, self.inputs, self.expected)
+        result = verify.verify_plan(self.model, p, p.core, self.inputs, self.expected)
         assert result.sizes is not None
         return result.sizes, result.stack
 
@@ -98,7 +100,7 @@ class Network:
         (x,), (want,) = ([_c_list(a[0]) for a in arrays] for arrays in (self.inputs, self.expected))
         hook = TRACE.format(name=name) if trace else ""
         main = MAIN.format(name=name, markers=MARKERS, x=x, want=want, trace=hook)
-        library = render_library(flow.make_library(p, self.model, self.options, trace=trace))
+        library = render_library(make_library(p, self.model, trace=trace))
         with work_folder() as folder:
             for file, content in {**library, "bench_main.c": main.encode()}.items():
                 (folder / file).write_bytes(content)

@@ -23,8 +23,8 @@ from rich.table import Table
 from benchmarks.datasets import shared_dir
 from benchmarks.models import RESULTS, feed_forward_models
 from benchmarks.networks import Network
-from tinygen import workflow as flow
 from tinygen.errors import TinygenError
+from tinygen.flow.estimate import predict
 
 CORES = ("cortex-m4", "cortex-m0", "cortex-m3", "cortex-m55")
 #: Layers below this share of their network are left out of the summary of layers.
@@ -36,7 +36,7 @@ def compare(network: Network, core: str) -> dict[str, Any]:
     p = network.plan(core)
     measured = network.count_layers(p)
     sizes, stack = network.verify(p)
-    guess = flow.predict(p, network.model)
+    guess = predict(p, network.model)
     layers = [
         {
             "name": step.name,

@@ -26,11 +26,11 @@ from rich.table import Table
 from benchmarks.models import RESULTS
 from benchmarks.structures import FORMS, STRUCTURES, quantised, there_is
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.reading import Reading, Rounded
 from tinygen.calibrate.runtime import with_outputs
 from tinygen.errors import UnsupportedError
-from tinygen.flow import check
+from tinygen.flow import check, verify
+from tinygen.flow.quantised import quantised_file
 from tinygen.numerics import Array
 from tinygen.ops.base import need_quant
 from tinygen.plan.planner import plan
@@ -64,13 +64,12 @@ class Row:
 
 def measure(path: Path, structure: str, form: str, activations: str, seed: int) -> Row:
     """Build, run the C, compare. VerifyError where numpy and C part, or a layer is not what the file says."""
-    options = flow.Options(BOARD)
-    q = flow.quantise_model(path, options)
+    q = quantised_file(path)
     reals = check.test_inputs(q.fixed, q.samples, synthetic=True)
     inputs = simulate.quantise_inputs(q.fixed, reals)
     expected = simulate.run(q.fixed, inputs)
-    native = plan(q.fixed, get_core("native"), options.optimize)
-    flow.verify_plan(q, native, "native", options, inputs, expected)
+    native = plan(q.fixed, get_core("native"))
+    verify.verify_plan(q, native, "native", inputs, expected)
 
     reading = Reading(q.imported.original)
     feeds = {p.name: x for p, x in zip(q.fixed.in_ports, reals, strict=True)}

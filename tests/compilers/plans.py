@@ -19,9 +19,10 @@ from tests.ops.graphs import CASES
 from tests.ops.test_wide import calibrated, side_by_side
 from tests.sweep.layers import dense, single, with_values
 from tests.sweep.programs import TARGETS, Check, checks
-from tinygen import simulate, verify
+from tinygen import simulate
 from tinygen.emit.library import render_library
 from tinygen.emit.view import LibraryView, library_view
+from tinygen.flow import verify
 from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Requantise

@@ -14,7 +14,6 @@ from onnx import numpy_helper
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, chain, correlated, mixed
 from tests.shared.test_models import feed_forward, models
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples, synthetic
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.compress.finish import finish, prove
@@ -22,6 +21,8 @@ from tinygen.compress.forms.bits import OutputNoise, bit_sensitivity, mixed_bits
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, weights
 from tinygen.errors import DataError, ModelError, VerifyError
+from tinygen.flow.quantised import quantised_file, read_samples
+from tinygen.flow.types import Calibration, Loaded
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx, to_qdq
 from tinygen.ir.types import Const, Graph, Node, Port, Quant, Stage, Tensor
@@ -103,12 +104,12 @@ def test_examples(example: str, tmp_path: Path) -> None:
     folder = EXAMPLES / example
     imported = read_onnx(folder / f"{example}.onnx")
     graph = tidy(imported.graph)
-    samples = flow.read_samples(folder / f"{example}_calib.npz", imported, graph, 50)
+    samples = read_samples(folder / f"{example}_calib.npz", Loaded(imported, graph), 50)
     content = round_trip(finish(Network(graph), samples), samples, tmp_path)
     # What `tinygen build` makes of it, with data or without.
     path = tmp_path / f"{example}.onnx"
     path.write_bytes(content)
-    kinds = [flow.quantise_model(path, flow.Options("", data)).fixed for data in (None, samples)]
+    kinds = [quantised_file(path, Calibration(data)).fixed for data in (None, samples)]
     for a, b in zip(*(integers(k, samples) for k in kinds), strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(integers(kinds[0], samples)[0], integers(fixed_of(content, tmp_path), samples)[0])
@@ -357,7 +358,7 @@ def test_weights_alone(tmp_path: Path) -> None:
     path.write_bytes(without(to_qdq(finished), "activations"))
     graph = tidy(read_onnx(path).graph)
     assert len(range_tensors(graph)) > len(layers(GRAPH))
-    fixed = flow.quantise_model(path, flow.Options("", SAMPLES)).fixed
+    fixed = quantised_file(path, Calibration(SAMPLES)).fixed
     ours = quantise(finished, {})
     found = [[g.tensors[n.inputs[1]] for n in g.nodes if isinstance(n.op, Conv | Dense)] for g in (ours, fixed)]
     for a, b in zip(*found, strict=True):

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, chain, correlated, distance, mixed
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.cli.quantize import quantize
 from tinygen.compress.finish import finish
@@ -26,6 +25,7 @@ from tinygen.compress.repairs.equalise import equalise, pairs
 from tinygen.compress.repairs.ladder import Judge, repair
 from tinygen.compress.statistics import gather
 from tinygen.errors import DataError, ModelError
+from tinygen.flow.quantised import quantised_file
 from tinygen.ir.types import Const, Graph, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import AvgPool, Conv, Dense, MaxPool, ReduceSum, Softmax, Unary
@@ -262,7 +262,7 @@ def test_quantize_and_build(tmp_path: Path) -> None:
     assert found["test"]["accuracy"] > found["test"]["float_accuracy"] - 0.02
     assert all(math.isfinite(r["after"]) for r in found["layers"])
     # tinygen build needs no data for it, and has the accuracy that was measured.
-    model = flow.quantise_model(file, flow.Options(""))
+    model = quantised_file(file)
     with np.load(DIGITS / "digits_test.npz") as data:
         x, y = data["x"], data["y"]
     samples = Samples((x.reshape(len(x), *model.tidy.in_ports[0].shape).astype(np.float32),), y, "", "test")
@@ -278,7 +278,7 @@ def test_tables(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "int16" in text
     assert "tinygen build takes it without --data" in " ".join(text.split())  # wrapped where the path is long
-    wide = {t.quant.bits for t in flow.quantise_model(file, flow.Options("")).fixed.tensors.values()
+    wide = {t.quant.bits for t in quantised_file(file).fixed.tensors.values()
             if t.const is None and t.quant is not None}  # fmt: skip
     assert wide == {16}
 

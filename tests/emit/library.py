@@ -13,9 +13,12 @@ import numpy as np
 from onnx import ModelProto
 
 from tests.emit.nets import NETS
-from tinygen import workflow as flow
 from tinygen.emit.library import render_library
 from tinygen.emit.view import LibraryView
+from tinygen.flow import types
+from tinygen.flow.library import make_library
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration, Quantised
 from tinygen.numerics import Array
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
@@ -28,7 +31,7 @@ STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-
 class Library:
     """A rendered library with all that it came from."""
 
-    model: flow.Quantised
+    model: Quantised
     plan: Plan
     view: LibraryView
     files: Mapping[str, bytes]
@@ -55,19 +58,19 @@ class Library:
         return found
 
 
-def quantised(model: ModelProto, name: str) -> flow.Quantised:
+def quantised(model: ModelProto, name: str) -> Quantised:
     """A model through import, tidying and calibration on made-up inputs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         path.write_bytes(model.SerializeToString())
-        return flow.quantise_model(path, flow.Options(board="", method="minmax"))
+        return quantised_file(path, Calibration(method="minmax"))
 
 
 def library(model: ModelProto, name: str, core: str = "native", *, static_arena: bool = False) -> Library:
     q = quantised(model, name)
     target = get_core(core)
     p = plan(q.fixed, target)
-    view = flow.make_library(p, q, flow.Options(board="", static_arena=static_arena))
+    view = make_library(p, q, types.Library(static_arena))
     return Library(q, p, view, render_library(view))
 
 

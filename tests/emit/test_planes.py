@@ -12,14 +12,16 @@ from onnx import ModelProto
 
 from tests.emit.library import link_symbols, quantised
 from tests.emit.nets import Net
-from tinygen import simulate, verify
-from tinygen import workflow as flow
+from tinygen import simulate
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import compile_program, find_toolchain
 from tinygen.emit.library import render_library
 from tinygen.emit.programs import render_harness
 from tinygen.emit.stamp import plain
 from tinygen.errors import VerifyError
+from tinygen.flow import verify
+from tinygen.flow.library import make_library, model_view
+from tinygen.flow.types import Calibration
 from tinygen.plan import layout
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan, PlannedCall
@@ -27,7 +29,7 @@ from tinygen.targets.cores import get_core
 
 Need = Callable[[str], None]
 AROUND = {"pads": [1, 1, 1, 1]}
-OPTIONS = flow.Options(board="", method="minmax")
+CALIBRATION = Calibration(method="minmax")
 
 
 def separable(kernel: int = 3, *, output: bool = False, twice: bool = False, end: bool = False) -> ModelProto:
@@ -136,10 +138,10 @@ def test_fault_is_found_in_its_layer(at: int, require_tool: Need) -> None:
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
     expected = simulate.run(q.fixed, inputs)
     if at == 0:
-        flow.verify_plan(q, made, "native", OPTIONS, inputs, expected)
+        verify.verify_plan(q, made, "native", inputs, expected)
     step = made.steps[at]
     with pytest.raises(VerifyError, match=f"the first layer that differs is {step.name} "):
-        flow.verify_plan(q, broken(made, step.name, 3), "native", OPTIONS, inputs, expected)
+        verify.verify_plan(q, broken(made, step.name, 3), "native", inputs, expected)
 
 
 def test_kernels_in_ram(tmp_path: Path, require_tool: Need) -> None:
@@ -148,12 +150,12 @@ def test_kernels_in_ram(tmp_path: Path, require_tool: Need) -> None:
     require_tool("qemu-system-arm")
     core, q = get_core("cortex-m4"), quantised(separable(), "separable")
     made = plan(q.fixed, core)
-    files = render_library(flow.make_library(made, q, OPTIONS))
+    files = render_library(make_library(made, q))
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
     (tmp_path / "in.bin").write_bytes(verify.sample_bytes(inputs))
     src = tmp_path / "src"
     src.mkdir()
-    for name, content in {**files, "harness.c": render_harness(flow.model_view(made))}.items():
+    for name, content in {**files, "harness.c": render_harness(model_view(made))}.items():
         (src / name).write_bytes(content)
     flags = ['-DTG_KERNEL_SECTION=".ramfunc"']
     sources = sorted(src.glob("*.c"))

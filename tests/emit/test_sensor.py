@@ -17,9 +17,11 @@ from tests.emit.library import shared_object
 from tests.emit.nets import Net
 from tests.emit.test_generated_c import pointer
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.emit.library import render_library
 from tinygen.errors import DataError
+from tinygen.flow.library import make_library
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration, Library, Quantised
 from tinygen.ir.types import Affine, Port, Quant
 from tinygen.plan.planner import plan
 from tinygen.plan.sensor import Sensor, convert, parse
@@ -113,14 +115,13 @@ def model() -> ModelProto:
 
 
 @functools.cache
-def built(sensors: tuple[str, ...]) -> tuple[flow.Quantised, dict[str, bytes], tuple[Endpoint, ...]]:
+def built(sensors: tuple[str, ...]) -> tuple[Quantised, dict[str, bytes], tuple[Endpoint, ...]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "senses.onnx"
         path.write_bytes(model().SerializeToString())
-        options = flow.Options(board="", method="minmax", sensors=sensors)
-        q = flow.quantise_model(path, options)
+        q = quantised_file(path, Calibration(method="minmax"))
         p = plan(q.fixed, get_core("native"))
-        return q, render_library(flow.make_library(p, q, options)), p.inputs
+        return q, render_library(make_library(p, q, Library(sensors=sensors))), p.inputs
 
 
 @pytest.mark.parametrize("compiler", [("-O2",), ("-O0", "-fsanitize=undefined", "-fno-sanitize-recover=all")], ids=str)

@@ -13,31 +13,35 @@ import pytest
 from tests.emit.library import run
 from tests.emit.nets import NETS
 from tinygen import report
-from tinygen import workflow as flow
 from tinygen.build.toolchain import compile_program, find_toolchain
 from tinygen.emit.programs import render_harness
+from tinygen.flow.build import build_folder
+from tinygen.flow.library import model_view
+from tinygen.flow.quantised import load
+from tinygen.flow.types import Built, Calibration, Library, Target
+from tinygen.targets.board import load_board
 
 #: Sections of an object that take flash. `*fill*` of the linker between them is nobody's.
 FLASH = (".text", ".rodata", ".data", ".ARM.exidx")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], None]) -> flow.Built:
+def built(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], None]) -> Built:
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     folder = tmp_path_factory.mktemp("sizes")
     (folder / "mixed.onnx").write_bytes(NETS["mixed"]().SerializeToString())
-    options = flow.Options("nucleo_f446re", method="minmax")
-    return flow.build(folder / "mixed.onnx", folder / "out", options)
+    target = Target(load_board("nucleo_f446re"))
+    return build_folder(load(folder / "mixed.onnx"), folder / "out", target, Calibration(method="minmax"))
 
 
-def link(built: flow.Built, folder: Path) -> tuple[Path, list[Path], list[tuple[str, str]]]:
+def link(built: Built, folder: Path) -> tuple[Path, list[Path], list[tuple[str, str]]]:
     """The program that was measured: the ELF, the model's objects, and (section, object) that the linker dropped."""
     src = folder / "src"
     src.mkdir()
     stem = f"lib/{built.plan.name}/src/"
     own = {n.removeprefix(stem): c for n, c in built.files.items() if n.startswith(stem)}
-    for name, content in {**own, "harness.c": render_harness(flow.model_view(built.plan))}.items():
+    for name, content in {**own, "harness.c": render_harness(model_view(built.plan))}.items():
         (src / name).write_bytes(content)
     core = built.board.core
     program = compile_program(
@@ -50,7 +54,7 @@ def link(built: flow.Built, folder: Path) -> tuple[Path, list[Path], list[tuple[
     return program.elf, objects, [(section, Path(name).name) for section, name in gone]
 
 
-def test_flash_is_the_sum_of_the_objects_sections(built: flow.Built, tmp_path: Path) -> None:
+def test_flash_is_the_sum_of_the_objects_sections(built: Built, tmp_path: Path) -> None:
     """`arm-none-eabi-size -A` of every object, less what the linker dropped."""
     _, objects, gone = link(built, tmp_path)
     expected = {"code": 0, "rodata": 0}
@@ -67,7 +71,7 @@ def test_flash_is_the_sum_of_the_objects_sections(built: flow.Built, tmp_path: P
     assert 0 < found["constants"] <= found["rodata"]
 
 
-def test_flash_fits_into_the_whole_image(built: flow.Built, tmp_path: Path) -> None:
+def test_flash_fits_into_the_whole_image(built: Built, tmp_path: Path) -> None:
     """With start-up and harness it is what the ELF takes: no byte twice, none forgotten."""
     elf, _, _ = link(built, tmp_path)
     text, data, bss = (int(v) for v in run("arm-none-eabi-size", elf).splitlines()[1].split()[:3])
@@ -79,7 +83,7 @@ def test_flash_fits_into_the_whole_image(built: flow.Built, tmp_path: Path) -> N
     assert built.sizes.ram_total <= data + bss + built.sizes.ram_other
 
 
-def test_ram(built: flow.Built) -> None:
+def test_ram(built: Built) -> None:
     """Nothing static; arena as in the header; the stack a plausible measurement; buffers as long as the tensors."""
     ram = report.build_json(built)["ram"]
     assert ram["static"] == 0
@@ -94,8 +98,8 @@ def test_static_arena_is_counted(tmp_path: Path, require_tool: Callable[[str], N
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     (tmp_path / "dense.onnx").write_bytes(NETS["dense"]().SerializeToString())
-    options = flow.Options("nucleo_f446re", method="minmax", static_arena=True)
-    done = flow.build(tmp_path / "dense.onnx", tmp_path / "out", options)
+    target = Target(load_board("nucleo_f446re"), library=Library(static_arena=True))
+    done = build_folder(load(tmp_path / "dense.onnx"), tmp_path / "out", target, Calibration(method="minmax"))
     ram = report.build_json(done)["ram"]
     assert ram["static"] in (0, ram["arena"])  # 0: the harness has a context of its own and the linker drops ours
     assert json.loads(done.files["certificate.json"])["options"]["arena"] == "static"
@@ -109,6 +113,6 @@ def test_too_small_a_board_is_refused_with_figures(tmp_path: Path) -> None:
     model = net.model(net.dense(net.input("x", 1, 600), 600, 600))
     (tmp_path / "large.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(TargetError, match=r"flash: 36\d,\d{3} bytes needed .* 262,144 there"):
-        flow.build(tmp_path / "large.onnx", tmp_path / "out", flow.Options("bbcmicrobit", method="minmax"))
+        build_folder(load(tmp_path / "large.onnx"), tmp_path / "out", Target(load_board("bbcmicrobit")))
     assert not (tmp_path / "out").exists()
     assert np.all([p.name == "large.onnx" for p in tmp_path.iterdir()])

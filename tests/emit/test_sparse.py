@@ -10,15 +10,16 @@ from onnx import ModelProto, numpy_helper
 
 from tests.emit.library import quantised
 from tests.emit.nets import Net
-from tinygen import simulate, verify
-from tinygen import workflow as flow
+from tinygen import simulate
+from tinygen.flow import verify
+from tinygen.flow.types import Calibration
 from tinygen.plan.choose import MODES
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
 from tinygen.targets.cores import get_core
 
 Need = Callable[[str], None]
-OPTIONS = flow.Options(board="", method="minmax")
+CALIBRATION = Calibration(method="minmax")
 
 
 def network(zeros: float) -> ModelProto:
@@ -54,7 +55,7 @@ def test_same_bits(core: str, require_tool: Need) -> None:
     made = plan(q.fixed, get_core("cortex-m4" if core == "native" else core), "size")
     assert len(sparse_steps(made)) >= 3
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
-    flow.verify_plan(q, made, core, OPTIONS, inputs, simulate.run(q.fixed, inputs))
+    verify.verify_plan(q, made, core, inputs, simulate.run(q.fixed, inputs))
 
 
 @pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"])
@@ -89,4 +90,4 @@ def test_planes_for_a_depthwise_layer(require_tool: Need) -> None:
     assert made.steps[0].planes is not None
     assert made.steps[0].name in sparse_steps(made)
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
-    flow.verify_plan(q, made, "cortex-m4", OPTIONS, inputs, simulate.run(q.fixed, inputs))
+    verify.verify_plan(q, made, "cortex-m4", inputs, simulate.run(q.fixed, inputs))

@@ -217,7 +217,7 @@ def test_fault_of_ours_is_said_to_be_ours(place: Place, monkeypatch: pytest.Monk
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of no use")
 
-    monkeypatch.setattr("tinygen.workflow.tidy", broken)
+    monkeypatch.setattr("tinygen.flow.quantised.tidy", broken)
     command = place.build(place.model())
     before = contents(place.folder)
     result = run(command)

@@ -15,13 +15,14 @@ import pytest
 from benchmarks.structures import FORMS, STRUCTURES, quantised, there_is
 from tests.frontend.support import parse, save
 from tests.random.generator import generate
-from tinygen import simulate, verify
-from tinygen import workflow as flow
+from tinygen import simulate
 from tinygen.calibrate import runtime
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.reading import Reading
 from tinygen.errors import VerifyError
-from tinygen.flow import check, layerwise
+from tinygen.flow import check, layerwise, verify
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Quantised
 from tinygen.frontend.onnx_reader import Imported
 from tinygen.ir.types import Graph, Quant, Tensor
 from tinygen.numerics import Array
@@ -29,13 +30,11 @@ from tinygen.ops import Add, AvgPool, Conv, Dense
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
 
-OPTIONS = flow.Options("nucleo_f446re")
-
 
 @cache
-def built(structure: str, form: int = 0, seed: int = 0) -> flow.Quantised:
+def built(structure: str, form: int = 0, seed: int = 0) -> Quantised:
     with TemporaryDirectory() as folder:
-        return flow.quantise_model(quantised(structure, *FORMS[form], seed, Path(folder)), OPTIONS)
+        return quantised_file(quantised(structure, *FORMS[form], seed, Path(folder)))
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -59,8 +58,8 @@ def test_c_rounds_as_numpy(structure: str) -> None:
     """What rounds otherwise since numerics 2, compiled."""
     q = built(structure)
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
-    planned = plan(q.fixed, get_core("native"), OPTIONS.optimize)
-    flow.verify_plan(q, planned, "native", OPTIONS, inputs, simulate.run(q.fixed, inputs))
+    planned = plan(q.fixed, get_core("native"))
+    verify.verify_plan(q, planned, "native", inputs, simulate.run(q.fixed, inputs))
 
 
 def test_resize_by_other_factors(tmp_path: Path) -> None:
@@ -74,7 +73,7 @@ def test_resize_by_other_factors(tmp_path: Path) -> None:
         p = QuantizeLinear(r, s, z)
         y = DequantizeLinear(p, s, z)
     }"""
-    found = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS).checked
+    found = quantised_file(save(tmp_path, parse(text, 13, weights))).checked
     assert 0 < sum(r.differ for r in found.layers) < 0.05 * sum(r.values for r in found.layers)
 
 
@@ -91,7 +90,7 @@ def test_resize_into_another_scale(tmp_path: Path) -> None:
         p = QuantizeLinear(r, t, z)
         y = DequantizeLinear(p, t, z)
     }"""
-    q = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS)
+    q = quantised_file(save(tmp_path, parse(text, 13, weights)))
     assert max(r.worst for r in q.checked.layers) == 1
     assert any("rounded twice" in note for note in q.fixed.notes)
 
@@ -109,7 +108,7 @@ def test_weights_with_a_scale_for_each_input(tmp_path: Path) -> None:
         m = MatMul(v, d)
         p = QuantizeLinear(m, t, z) y = DequantizeLinear(p, t, z)
     }"""
-    q = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS)
+    q = quantised_file(save(tmp_path, parse(text, 13, weights)))
     assert any("quantised again" in note for note in q.imported.notes)
 
 
@@ -125,7 +124,7 @@ def test_constants_with_negative_scales(tmp_path: Path) -> None:
         m = Mul(d, k)
         p = QuantizeLinear(m, t, z) y = DequantizeLinear(p, t, z)
     }"""
-    found = flow.quantise_model(save(tmp_path, parse(text, 13, weights)), OPTIONS).checked
+    found = quantised_file(save(tmp_path, parse(text, 13, weights))).checked
     assert all(r.held and r.worst <= 1 for r in found.layers)
 
 
@@ -279,7 +278,7 @@ def test_layers_that_the_samples_leave_dead_are_seen(tmp_path: Path, monkeypatch
         lq = QuantizeLinear(l, s, z) y = DequantizeLinear(lq, s, z)
     }"""
     path, right = save(tmp_path, parse(text, 13, parts)), check.check_quantised
-    assert flow.quantise_model(path, OPTIONS).checked.kind == "quantised"
+    assert quantised_file(path).checked.kind == "quantised"
 
     def spoilt(imported: Imported, fixed: Graph, samples: Samples, *, synthetic: bool) -> check.ImportCheck:
         w = fixed.tensors[[n for n in fixed.nodes if isinstance(n.op, Dense)][-1].inputs[1]]
@@ -290,7 +289,7 @@ def test_layers_that_the_samples_leave_dead_are_seen(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(check, "check_quantised", spoilt)
     with pytest.raises(VerifyError, match="first layer that differs"):
-        flow.quantise_model(path, OPTIONS)
+        quantised_file(path)
 
 
 def test_clipped_codes_with_ties(tmp_path: Path) -> None:
@@ -310,7 +309,7 @@ def test_clipped_codes_with_ties(tmp_path: Path) -> None:
         e = Conv<pads=[1,1,1,1]>(rd, v1)
         eq = QuantizeLinear(e, s, z) ek = Clip(eq, low, high) y = DequantizeLinear(ek, s, z)
     }"""
-    found = flow.quantise_model(save(tmp_path, parse(text, 13, weights | bounds | scales)), OPTIONS).checked
+    found = quantised_file(save(tmp_path, parse(text, 13, weights | bounds | scales))).checked
     assert all(r.held for r in found.layers)
     assert sum(r.ties for r in found.layers) > 1000
 
@@ -344,7 +343,7 @@ def test_large_terms_that_cancel_are_no_fault(tmp_path: Path) -> None:
         "b": np.zeros(6, np.float32),
     }
     text = "g (float[1,48] x) => (float[1,6] y) { m = Mul(x, k) l = Gemm<transB=1>(m, w, b) y = Softmax<axis=1>(l) }"
-    q = flow.quantise_model(save(tmp_path, parse(text, 13, parts)), OPTIONS)
+    q = quantised_file(save(tmp_path, parse(text, 13, parts)))
     assert q.checked.kind.startswith("the float network")
 
 
@@ -352,7 +351,7 @@ def test_a_real_difference_is_a_fault(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     parts = {"w": rng.normal(size=(6, 24)).astype(np.float32), "b": rng.normal(size=6).astype(np.float32)}
     text = "g (float[1,24] x) => (float[1,6] y) { l = Gemm<transB=1>(x, w, b) y = Relu(l) }"
-    q = flow.quantise_model(save(tmp_path, parse(text, 13, parts)), OPTIONS)
+    q = quantised_file(save(tmp_path, parse(text, 13, parts)))
     w = q.tidy.tensors[q.tidy.nodes[0].inputs[1]]
     spoilt = w.array.copy()
     spoilt[:, 3] *= 1.2
@@ -375,4 +374,4 @@ def test_chance_and_few_values() -> None:
 def test_files_that_are_quantised_in_part_are_no_fault(seed: int, tmp_path: Path) -> None:
     """Random networks: what the file leaves in float, constants among integers, and pins in a chain are tinygen's to
     round; outputs go beyond what calibration saw; sums repeat; tensors of one size hold several values."""
-    assert flow.quantise_model(save(tmp_path, generate(seed)), OPTIONS).checked.kind == "quantised"
+    assert quantised_file(save(tmp_path, generate(seed))).checked.kind == "quantised"

@@ -11,15 +11,18 @@ import pytest
 from tests.compress.float_nets import correlated, mixed
 from tests.flow.test_judge import dense, noise, samples
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.errors import DataError, ModelError
+from tinygen.flow.build import build_folder
 from tinygen.flow.confusion import confusion_of
-from tinygen.flow.evaluate import evaluate_folder, run_library
+from tinygen.flow.evaluate_folder import evaluate_folder, run_library
+from tinygen.flow.quantised import load, quantised_file, run_both
+from tinygen.flow.types import Calibration, Proof, Target
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.profile.folder import port_sizes, read_build
 from tinygen.profile.measure import model_view
 from tinygen.report.evaluation_page import render_page
+from tinygen.targets.board import load_board
 from tinygen.targets.cores import get_core
 
 
@@ -31,9 +34,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str]
     graph = mixed()
     (folder / "net.onnx").write_bytes(to_onnx(graph))
     x = correlated((1, 6, 6, 4), 300).inputs[0]
-    options = flow.Options("nucleo_f446re", Samples((x,), None, "0", "made"), verify_cores=())
-    built = flow.build(folder / "net.onnx", folder / "out", options)
-    (real,), _ = flow.run_both(built.model, (x,))
+    target, data = Target(load_board("nucleo_f446re")), Calibration(Samples((x,), None, "0", "made"))
+    built = build_folder(load(folder / "net.onnx"), folder / "out", target, data, proof=Proof(()))
+    (real,), _ = run_both(built.model, (x,))
     np.savez(folder / "data.npz", x=x, y=np.argmax(real.reshape(len(x), -1), axis=1))
     return folder
 
@@ -42,8 +45,8 @@ def test_the_c_gives_what_numpy_gives(place: Path) -> None:
     build = read_build(place / "out")
     with np.load(place / "data.npz") as data:
         x = data["x"]
-    options = flow.Options("nucleo_f446re", Samples((x,), None, "0", "made"), hold_back=True)
-    model = flow.quantise_model(place / "net.onnx", options)
+    data = Calibration(Samples((x,), None, "0", "made"), hold_back=True)
+    model = quantised_file(place / "net.onnx", data)
     ints = simulate.run(model.fixed, simulate.quantise_inputs(model.fixed, (x,)))
     expected = simulate.dequantise_outputs(model.fixed, ints)
     view = model_view(build.name, *(port_sizes(build.plan[kind]) for kind in ("inputs", "outputs")))

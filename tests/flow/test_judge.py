@@ -11,21 +11,24 @@ import pytest
 
 from tests.cli.support import ok, tinygen
 from tests.compress.float_nets import chain
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import jackknife, right_answers
 from tinygen.compress.finish import finish
 from tinygen.compress.network import Network
 from tinygen.errors import DataError, ModelError
+from tinygen.flow.build import build_folder
 from tinygen.flow.gates import Gates, Use, check_accuracy, check_use
-from tinygen.flow.judge import hold_back, unseen
+from tinygen.flow.held import hold_back, unseen
 from tinygen.flow.measures import Figure, Grade, Limits, figures, parts_of
+from tinygen.flow.quantised import load
+from tinygen.flow.types import Built, Calibration, Proof, Target
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage
 from tinygen.frontend.onnx_writer import to_onnx, to_qdq
 from tinygen.ir.types import Const, Graph, Node, Port, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Concat, Conv, Dense, Reshape, Softmax
 from tinygen.ops.spatial import Window
+from tinygen.targets.board import load_board
 
 
 def samples(x: Array, y: Array | None = None) -> Samples:
@@ -351,8 +354,12 @@ def test_a_file_that_onnxruntime_does_not_run_is_not_judged(tmp_path: Path, monk
     pinned = finish(Network(graph), samples(noise(20, 1, 4)))
     (tmp_path / "q.onnx").write_bytes(to_qdq(pinned))
     np.savez(tmp_path / "data.npz", x=noise(20, 1, 4))
-    options = flow.Options("nucleo_f446re", tmp_path / "data.npz", verify_cores=())
-    built = flow.build(tmp_path / "q.onnx", tmp_path / "out", options)
+
+    def build(folder: str) -> Built:
+        target, data = Target(load_board("nucleo_f446re")), Calibration(tmp_path / "data.npz")
+        return build_folder(load(tmp_path / "q.onnx"), tmp_path / folder, target, data, proof=Proof(()))
+
+    built = build("out")
     assert built.verdict is not None
     assert (built.verdict.reference, built.verdict.grade) == ("onnxruntime", Grade.KEEPS)
 
@@ -360,6 +367,6 @@ def test_a_file_that_onnxruntime_does_not_run_is_not_judged(tmp_path: Path, monk
         raise ModelError("no kernel")
 
     monkeypatch.setattr("tinygen.flow.judge.FloatModel", refuse)
-    built = flow.build(tmp_path / "q.onnx", tmp_path / "out2", options)
+    built = build("out2")
     assert built.verdict is None
     assert any("does not run the file" in note for note in built.notes)

@@ -10,9 +10,10 @@ from onnx import ModelProto
 
 from tests.frontend.support import check, import_model, ops_of, parse, save
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.errors import ModelError
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ops import Unary
 from tinygen.passes.pipeline import tidy
@@ -150,7 +151,7 @@ def test_what_is_masked_has_no_weight(name: str, tmp_path: Path) -> None:
     """In integers: exactly 0, and the scores keep their resolution."""
     x = np.random.default_rng(1).normal(size=(24, 1, 4, 4)).astype(F) * 2 - 3
     data = Samples((x,), None, "", "made up")
-    model = flow.quantise_model(save(tmp_path, _masked(name)), flow.Options("", data))
+    model = quantised_file(save(tmp_path, _masked(name)), Calibration(data))
     x_codes = simulate.quantise_inputs(model.fixed, [x])
     (y,) = simulate.run(model.fixed, x_codes)
     shown = np.broadcast_to(CAUSAL, y.reshape(24, 4, 4).shape)
@@ -161,7 +162,7 @@ def test_what_is_masked_has_no_weight(name: str, tmp_path: Path) -> None:
 def test_true_is_representable_though_calibration_never_saw_it(tmp_path: Path) -> None:
     x = -np.abs(np.random.default_rng(1).normal(size=(24, 1, 3, 8))).astype(F)
     path = save(tmp_path, _model("m = Greater(x, s) y = Cast<to=1>(m)"))
-    model = flow.quantise_model(path, flow.Options("", Samples((x,), None, "", "made up")))
+    model = quantised_file(path, Calibration(Samples((x,), None, "", "made up")))
     quant = model.fixed.tensors[model.fixed.outputs[0]].quant
     assert quant is not None
     assert quant.s * (127 - quant.zero_point) == pytest.approx(1.0, rel=0.01)

@@ -10,9 +10,10 @@ from onnx import ModelProto
 
 from tests.frontend.support import import_model, ops_of, parse, run_original, run_ours, save
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import load_data
 from tinygen.errors import DataError, ModelError
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.numerics import quantise
 from tinygen.passes.pipeline import tidy
@@ -61,7 +62,7 @@ def test_integers_pick_rows(tmp_path: Path) -> None:
     """The codes of a row are those of the table, whichever rows calibration has seen; ids outside pick the ends."""
     data = tmp_path / "data.npz"
     np.savez(data, x=_ids(4, 20))
-    model = flow.quantise_model(save(tmp_path, _model("y = Gather(e, ids)")), flow.Options("", data))
+    model = quantised_file(save(tmp_path, _model("y = Gather(e, ids)")), Calibration(data))
     quant = model.fixed.tensors[model.fixed.outputs[0]].quant
     assert quant is not None
     rows = quantise(TABLE, quant.s, quant.zero_point)
@@ -74,10 +75,10 @@ def test_integers_pick_rows(tmp_path: Path) -> None:
 def test_the_build_checks_the_import(tmp_path: Path) -> None:
     data = tmp_path / "data.npz"
     np.savez(data, x=_ids(32, 20))
-    model = flow.quantise_model(save(tmp_path, _model(MODELS["mean"])), flow.Options("", data))
+    model = quantised_file(save(tmp_path, _model(MODELS["mean"])), Calibration(data))
     assert ops_of(tidy(model.imported.graph)) == ["Lookup", "ReduceSum", "Dense"]
     assert min(layer.sqnr_db for layer in model.layers) > 25
-    flow.quantise_model(tmp_path / "model.onnx", flow.Options(""))  # made-up ids as well
+    quantised_file(tmp_path / "model.onnx")  # made-up ids as well
 
 
 @pytest.mark.parametrize("wrong", [32, -1, 0.5])

@@ -26,6 +26,7 @@ from tests.frontend.support import (
 )
 from tinygen import simulate
 from tinygen.errors import ModelError
+from tinygen.flow.quantised import quantised_file
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Quant
@@ -33,7 +34,6 @@ from tinygen.ops import Conv, ConvTranspose, Dense
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise as to_fixed
 from tinygen.passes.quantise import range_tensors
-from tinygen.workflow import Options, quantise_model
 
 F = np.float32
 
@@ -551,7 +551,7 @@ def test_fused_activation_that_is_not_known(tmp_path: Path) -> None:
 def test_options_of_the_quantiser(option: str, tmp_path: Path) -> None:
     """Every build compares the integers with the file's, and stops where they are others."""
     path = quantise(tmp_path, "QDQ", "QInt8", "QInt8", True, **{option: True})
-    model = quantise_model(path, Options(board="nucleo_f446re"))
+    model = quantised_file(path)
     graph = model.tidy
     makers = {o: n.op for n in graph.nodes for o in n.outputs}
     layers = [n.outputs[0] for n in graph.nodes if isinstance(n.op, Conv | Dense)]

@@ -16,9 +16,9 @@ from onnx import ModelProto
 from tests.errors.cases import Command, run
 from tests.fuzz import mutate
 from tests.random.generator import generate
-from tinygen import workflow
 from tinygen.compress.recipe import Recipe, read_recipe, to_toml
 from tinygen.errors import TinygenError
+from tinygen.flow import quantised
 
 #: Networks that mutations start from: random ones, of which every fourth is quantised.
 STARTS = 96
@@ -112,7 +112,7 @@ def run_case(seed: int, folder: Path) -> Outcome:
     """Everything; `folder` is emptied first and left as it is."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    workflow.SYNTHETIC_SAMPLES = 4  # fewer made-up samples: the same code, sooner
+    quantised.SYNTHETIC_SAMPLES = 4  # fewer made-up samples: the same code, sooner
     kind, command = make(seed, folder)
     _reset_peak()
     before, began = _peak(), time.process_time()

@@ -17,7 +17,6 @@ import pytest
 from onnx import ModelProto
 
 from tests.emit.nets import Net
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.emit.library import render_library
 from tinygen.ir.text import dump
@@ -86,13 +85,12 @@ def rendered(name: str) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.onnx"
         path.write_bytes(model.SerializeToString())
-        options = flow.Options("", Samples(data, None, "0" * 64, "golden"), method="minmax", static_arena=static_arena)
-        q = flow.quantise_model(path, options)
+        q = quantised_file(path, Calibration(Samples(data, None, "0" * 64, "golden"), "minmax"))
     core = get_core(core_name)
     # What onnx's serialisation makes of the model is not ours to fix.
     q = replace(q, imported=replace(q.imported, sha256="0" * 64))
     p = plan(q.fixed, core)
-    view = replace(flow.make_library(p, q, options), version="X.Y.Z")
+    view = replace(make_library(p, q, Library(static_arena)), version="X.Y.Z")
     own = {n: c.decode() for n, c in render_library(view).items() if not n.startswith("tg_")}
     # Which version a kernel has is no matter of these files.
     files = {n: re.sub(r'(?<=#include "tg_)(\w+)_[0-9a-f]{8}\.h', r"\1_XXXXXXXX.h", c).encode() for n, c in own.items()}

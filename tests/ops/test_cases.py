@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tests.ops.graphs import CASES, case_graph, samples
-from tinygen import simulate, verify
+from tinygen import simulate
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.emit.library import render_library
 from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.view import library_view
+from tinygen.flow import verify
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph

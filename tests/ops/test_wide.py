@@ -13,12 +13,13 @@ import pytest
 
 from tests.ops.graphs import CASES, case_graph, samples
 from tests.ops.test_cases import SANITIZE, STRICT
-from tinygen import simulate, verify
+from tinygen import simulate
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.emit.library import render_library
 from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.view import library_view
+from tinygen.flow import verify
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Port, Stage, Tensor

@@ -12,12 +12,12 @@ from tests.emit.nets import Net
 from tests.passes.graphs import assert_same, names, read
 from tinygen import simulate
 from tinygen.calibrate.data import Samples, synthetic
+from tinygen.flow.quantised import calibrate
 from tinygen.ir.types import Affine, Graph, Quant
 from tinygen.numerics import Array
 from tinygen.ops import Concat, Pad
 from tinygen.ops.base import need_quant
 from tinygen.passes.pipeline import tidy
-from tinygen.workflow import calibrate
 
 MEAN, DEVIATION = [0.5, -3.0, 900.0], [0.25, 2.0, 40.0]
 

@@ -11,12 +11,12 @@ from tests.passes.graphs import read
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.flow.quantised import calibrate
 from tinygen.frontend.onnx_writer import to_onnx, to_qdq
 from tinygen.ir.types import Graph, Quant
 from tinygen.numerics import Array
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.slices import tight_quant
-from tinygen.workflow import calibrate
 
 
 def head(n: Net, x: str, size: int, pixels: float) -> list[str]:

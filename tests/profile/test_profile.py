@@ -16,14 +16,17 @@ import pytest
 from rich.console import Console
 
 from tests.profile.conftest import BOARD
-from tinygen import report, simulate, verify
-from tinygen import workflow as flow
+from tinygen import report, simulate
 from tinygen.build.process import run
 from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
 from tinygen.emit.library import render_library
 from tinygen.emit.view import library_view
 from tinygen.errors import TargetError
+from tinygen.flow import verify
+from tinygen.flow.library import make_library
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Built
 from tinygen.plan.planner import plan
 from tinygen.profile import Counts, measure, profile_plan
 from tinygen.profile.counter import add, count
@@ -39,7 +42,7 @@ from tinygen.targets.flash import flash_of
 SHARED = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve()
 
 
-def test_layers_add_up(built: flow.Built, profile: Profile) -> None:
+def test_layers_add_up(built: Built, profile: Profile) -> None:
     assert add(layer.counts for layer in profile.layers) == profile.total
     assert [layer.name for layer in profile.layers] == [s.name for s in built.plan.steps]
     assert profile.macs == built.plan.macs
@@ -52,7 +55,7 @@ def test_same_again(folder: Path, profile: Profile) -> None:
     assert render_page(profile_folder(folder)) == render_page(profile)
 
 
-def test_memory_is_that_of_the_build(built: flow.Built, profile: Profile) -> None:
+def test_memory_is_that_of_the_build(built: Built, profile: Profile) -> None:
     """Flash to the byte as `build` says, which takes it from the linker in another way; stack, arena, constants."""
     assert profile.flash_use.total == report.flash_bytes(built)
     assert sum(profile.flash_use.constants.values()) == built.library.weight_bytes
@@ -61,10 +64,10 @@ def test_memory_is_that_of_the_build(built: flow.Built, profile: Profile) -> Non
 
 
 @pytest.mark.parametrize("core", VERIFY_CORES)
-def test_every_core(core: str, built: flow.Built) -> None:
+def test_every_core(core: str, built: Built) -> None:
     """A core with a model has cycles; the trace of every layer's work is there; only instructions on the others."""
     p = plan(built.model.fixed, get_core(core))
-    files = render_library(flow.make_library(p, built.model, flow.Options("")))
+    files = render_library(make_library(p, built.model))
     found = profile_plan(p, files, get_core(core))
     assert found.has_cycles == (core in TIMINGS) == (found.total.cycles > 0)
     assert add(layer.counts for layer in found.layers) == found.total
@@ -73,9 +76,9 @@ def test_every_core(core: str, built: flow.Built) -> None:
         assert found.total.cycles > found.total.instructions
 
 
-def test_another_sample_gives_its_own_outputs(built: flow.Built) -> None:
+def test_another_sample_gives_its_own_outputs(built: Built) -> None:
     core = get_core("cortex-m4")
-    files = render_library(flow.make_library(built.plan, built.model, flow.Options("")))
+    files = render_library(make_library(built.plan, built.model))
     rng = np.random.default_rng(5)
     inputs = [rng.integers(-128, 128, (1, *e.shape)).astype(np.int8) for e in built.plan.inputs]
     inputs = [
@@ -131,9 +134,9 @@ def test_equals_the_independent_counter(folder: Path, against: list[tuple[Counts
 @pytest.mark.parametrize("name", ["ad01", "ic_resnet8", "kws_dscnn", "vww_mobilenetv1_025", "sww_str_ww"])
 def test_equals_the_independent_counter_on_networks(name: str, against: list[tuple[Counts, Counts]]) -> None:
     core = get_core("cortex-m4")
-    model = flow.quantise_model(SHARED / "models" / f"{name}_tf_int8_qdq.onnx", flow.Options(""))
+    model = quantised_file(SHARED / "models" / f"{name}_tf_int8_qdq.onnx")
     p = plan(model.fixed, core)
-    profile_plan(p, render_library(flow.make_library(p, model, flow.Options(""))), core)
+    profile_plan(p, render_library(make_library(p, model)), core)
     ((theirs, ours),) = against
     assert theirs == ours
 
@@ -312,7 +315,7 @@ def test_measured_figures_are_shown(profile: Profile) -> None:
 # --- plan.json --------------------------------------------------------------------------------------------------------
 
 
-def test_summary_names_what_the_c_has(built: flow.Built, folder: Path) -> None:
+def test_summary_names_what_the_c_has(built: Built, folder: Path) -> None:
     found = read_build(folder).plan
     view = library_view(
         built.plan, version="", abi=1, numerics=1, build_id="", sha256="", model_file=""
@@ -329,7 +332,7 @@ def test_summary_names_what_the_c_has(built: flow.Built, folder: Path) -> None:
         assert re.search(rf"^TG_SHARED .*\b{call['kernel']}\(", source, re.MULTILINE)
 
 
-def test_summary_buffers_live_while_layers_use_them(built: flow.Built, folder: Path) -> None:
+def test_summary_buffers_live_while_layers_use_them(built: Built, folder: Path) -> None:
     """Every place in the arena that a layer reads or writes lies in a buffer that is alive at that layer."""
     buffers = read_build(folder).plan["buffers"]
     for i, step in enumerate(built.plan.steps):
@@ -349,15 +352,15 @@ def test_summary_buffers_live_while_layers_use_them(built: flow.Built, folder: P
         assert 0 <= b["first"] <= b["last"] < len(built.plan.steps)
 
 
-def test_too_large_for_the_machine(built: flow.Built) -> None:
+def test_too_large_for_the_machine(built: Built) -> None:
     core = get_core("cortex-m4")
     assert core.machine is not None
-    files = render_library(flow.make_library(built.plan, built.model, flow.Options("")))
+    files = render_library(make_library(built.plan, built.model))
     tiny = replace(core, machine=replace(core.machine, flash_size=4096))
     with pytest.raises(TargetError, match="mixed is too large for mps2-an386, the machine that stands for a cortex-m4"):
         profile_plan(built.plan, files, tiny)
 
 
-def test_no_machine(built: flow.Built) -> None:
+def test_no_machine(built: Built) -> None:
     with pytest.raises(TargetError, match="native is not emulated"):
         profile_plan(built.plan, {}, get_core("native"))

@@ -13,8 +13,9 @@ from tests.random.bounds import check_layers
 from tests.random.floats import check_float
 from tests.random.generator import generate, operators, samples
 from tests.random.net import Array, session
-from tinygen import simulate, verify
+from tinygen import simulate
 from tinygen.errors import ModelError, TinygenError
+from tinygen.flow import verify
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump

@@ -12,7 +12,6 @@ import jinja2
 import numpy as np
 
 from tests.random.flow import M4, REF, Network, reproduce
-from tinygen import verify
 from tinygen.build.process import run
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
@@ -21,6 +20,7 @@ from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.stamp import plain
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.errors import VerifyError
+from tinygen.flow import verify
 from tinygen.plan.types import Plan
 from tinygen.targets.cores import Core
 

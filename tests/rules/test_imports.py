@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # `emit.resources` only finds files and needs nothing, so it stands with the foundations, and with it the
 # `__init__` of its package, which Python runs first.
 ROWS = (
-    ("version", "errors", "system", "stop", "files", "progress", "emit.resources", "numerics", "ir", "ops"),
+    ("version", "errors", "system", "stop", "files", "progress", "names", "emit.resources", "numerics", "ir", "ops"),
     ("frontend", "calibrate"),
     ("simulate", "passes", "targets", "plan"),
     ("compress",),
     ("emit",),
-    ("build", "verify", "profile", "flow", "workflow", "fit"),
+    ("build", "profile", "flow", "fit"),
     ("report",),
     ("cli",),
 )
@@ -184,7 +184,7 @@ STUBS = {"emit/resources.py": "", "emit/__init__.py": "", "plan/memory.py": "", 
         pytest.param("emit/__init__.py", "from tinygen.plan import memory", id="package of resources"),
         pytest.param("ops/conv.py", "import onnx.helper", id="onnx"),
         pytest.param("ops/conv.py", "import importlib\nimportlib.import_module('onnx')", id="import_module"),
-        pytest.param("verify.py", "import subprocess", id="subprocess"),
+        pytest.param("profile/x.py", "import subprocess", id="subprocess"),
         pytest.param("plan/select.py", "from jinja2 import Environment", id="jinja2"),
         pytest.param("report/table.py", "import click", id="click"),
         pytest.param("flow/build.py", "from tinygen.report import build", id="tables in the line"),

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from tests.frontend.support import random_feeds, real, run_original
-from tinygen import workflow as flow
 from tinygen.calibrate.data import synthetic
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.errors import ModelError
+from tinygen.flow.build import build_folder
+from tinygen.flow.quantised import calibrate, load, quantised_file
+from tinygen.flow.types import Calibration, Target
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
@@ -23,6 +25,7 @@ from tinygen.ops import Transpose
 from tinygen.passes.pipeline import tidy
 from tinygen.plan import memory
 from tinygen.plan.planner import plan
+from tinygen.targets.board import load_board
 from tinygen.targets.cores import get_core
 
 pytestmark = pytest.mark.shared
@@ -85,7 +88,7 @@ def test_tidied_graph_equals_the_original(path: Path) -> None:
 def test_later_families_are_refused_in_one_table(path: Path) -> None:
     """Recurrent and attention models: every offending node in one message, before any work."""
     with pytest.raises(ModelError) as caught:
-        flow.quantise_model(path, flow.Options(board="nucleo_f446re"))
+        quantised_file(path)
     text = str(caught.value)
     for column in ("node", "operator", "what is not supported", "what would help"):
         assert column in text
@@ -112,7 +115,7 @@ def test_arena_of_the_mlperf_networks(stem: str, core: str) -> None:
     bound, tflm = MLPERF[stem]
     _, graph = tidied(model_path(stem))
     quants = [graph.tensors[n].quant for n in graph.inputs]
-    fixed, _ = flow.calibrate(graph, synthetic(graph.in_ports, 1, seed=0, quants=quants), "minmax")
+    fixed, _ = calibrate(graph, synthetic(graph.in_ports, 1, seed=0, quants=quants), "minmax")
     target = get_core(core)
     p = plan(fixed, target)
     memory.check(p.buffers, p.arena_len)
@@ -127,8 +130,8 @@ def test_complete_build(tmp_path: Path, require_tool: Callable[[str], None]) -> 
     """kws_dscnn: verified here and on a Cortex-M4, smaller than the peers in all figures."""
     require_tool("gcc")
     path = model_path("kws_dscnn_pt_legacy")
-    options = flow.Options("nucleo_f446re", name="kws", samples=16)
-    built = flow.build(path, tmp_path / "out", options)
+    target = Target(load_board("nucleo_f446re"))
+    built = build_folder(load(path, name="kws"), tmp_path / "out", target, Calibration(samples=16))
     assert built.results[0].core == "native"
     assert len({r.outputs_sha256 for r in built.results}) == 1
     certificate = json.loads((tmp_path / "out" / "certificate.json").read_text())

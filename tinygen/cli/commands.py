@@ -12,22 +12,28 @@ from rich.table import Table
 from rich.text import Text
 
 from tinygen import report, stop
-from tinygen import workflow as flow
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out
 from tinygen.cli.options import Choice, accuracy_options, gate_options, model_options, tool_options
 from tinygen.emit.writer import reading
 from tinygen.errors import AccuracyError, VerifyError
 from tinygen.files import write_file
-from tinygen.flow.evaluate import FolderEvaluation, evaluate_folder
-from tinygen.flow.gates import Gates, check_accuracy
+from tinygen.flow.build import build_folder
+from tinygen.flow.estimate import estimate
+from tinygen.flow.evaluate import Evaluation
+from tinygen.flow.evaluate import evaluate as evaluate_model
+from tinygen.flow.evaluate_folder import FolderEvaluation, evaluate_folder
+from tinygen.flow.gates import Gates, Terms, check_accuracy
+from tinygen.flow.quantised import load, quantised
+from tinygen.flow.types import Calibration, Library, Proof, Target
 from tinygen.frontend.registry import supported_ops
+from tinygen.names import model_name
 from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
 from tinygen.profile.hardware import profile_on_board, write_program
 from tinygen.report.evaluation_page import render_page as render_evaluation
 from tinygen.report.profile_page import render_page
-from tinygen.targets.board import all_boards
+from tinygen.targets.board import all_boards, load_board
 from tinygen.targets.cores import VERIFY_CORES
 from tinygen.version import VERSION
 
@@ -82,16 +88,18 @@ def build(
     if test is not None and data is None:
         raise click.UsageError("--test judges a network that --data calibrates: give --data as well.")
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
-    options = flow.Options(
-        board, data, name, method, samples, arena == "static", optimize, plain_stack, cores, input_shapes, activations,
-        sensors, test, repair=repair == "auto", accept_loss=accept_loss, gates=Gates(**demands),
-    )  # fmt: skip
-    target = output or Path("build") / flow.model_name(name or model.stem)
+    target = Target(load_board(board), optimize, plain_stack, Library(arena == "static", sensors))
+    calibration = Calibration(data, method, samples, activations, test)
+    terms = Terms(repair == "auto", accept_loss, Gates(**demands))
+    folder = output or Path("build") / model_name(name or model.stem)
     with Bars() as bars:
-        built = flow.build(model, target, options, bars, force=force)
+        loaded = load(model, name=name, input_shapes=input_shapes)
+        built = build_folder(
+            loaded, folder, target, calibration, terms=terms, proof=Proof(cores), progress=bars, force=force
+        )
     stop.finish()  # nothing is left to clear away
     if as_json:
-        click.echo(json.dumps({**report.build_json(built), "output": str(target)}, indent=2))
+        click.echo(json.dumps({**report.build_json(built), "output": str(folder)}, indent=2))
         return
     notes([*built.model.notes, *built.notes])
     if built.model.synthetic and not built.model.imported.quantised:
@@ -104,7 +112,7 @@ def build(
     if worst is not None and not built.model.synthetic:
         where = ", ".join(worst.origin)
         out.print(f"Noisiest layer: {worst.title} ({where}), {worst.sqnr_db:.1f} dB. `--layers` shows all.")
-    out.print(f"Wrote {target}/ ({len(built.files)} files); the library is {target}/lib/{built.plan.name}/src/")
+    out.print(f"Wrote {folder}/ ({len(built.files)} files); the library is {folder}/lib/{built.plan.name}/src/")
 
 
 @cli.command()
@@ -117,18 +125,20 @@ def inspect(
     input_shapes: dict[str, tuple[int, ...]], activations: str,
 ) -> None:  # fmt: skip
     """Show operators, shapes, MACs and parameters of MODEL; predict time, flash and RAM on every board."""
-    options = flow.Options("", None, name, method, samples, input_shapes=input_shapes, activations=activations)
-    quantised = flow.quantise_model(model, options)
-    estimate = flow.estimate(quantised, board)
+    wanted = None if board is None else load_board(board)
+    found = quantised(
+        load(model, name=name, input_shapes=input_shapes), Calibration(None, method, samples, activations)
+    )
+    cost = estimate(found, wanted)
     if as_json:
-        click.echo(json.dumps(report.estimate_json(quantised, estimate), indent=2))
+        click.echo(json.dumps(report.estimate_json(found, cost), indent=2))
         return
-    notes(list(quantised.notes))
-    out.print(report.ports_table(quantised))
-    out.print(report.nodes_table(quantised, estimate))
-    out.print(report.fits_table(estimate))
-    if estimate.detail is not None:
-        out.print(report.prediction_table(estimate))
+    notes(list(found.notes))
+    out.print(report.ports_table(found))
+    out.print(report.nodes_table(found, cost))
+    out.print(report.fits_table(cost))
+    if cost.detail is not None:
+        out.print(report.prediction_table(cost))
 
 
 @cli.command("eval")
@@ -171,9 +181,10 @@ def evaluate(
                 out.print(f"Wrote {html}")
     else:
         _only(target, "a built folder", {"--model": model, "--html": html, "--core": core != "native"})
-        options = flow.Options("", calib, name, method, samples, input_shapes=input_shapes, activations=activations)
+        calibration = Calibration(calib, method, samples, activations)
         with Bars() as bars:
-            result = flow.evaluate(target, data, options, bars, limit=limit)
+            loaded = load(target, name=name, input_shapes=input_shapes)
+            result = evaluate_model(loaded, data, calibration, bars, limit=limit)
         said, verdict = report.evaluation_json(result), result.verdict
         if not as_json:
             _show_evaluation(result, layers)
@@ -203,7 +214,7 @@ def _show_folder(found: FolderEvaluation) -> None:
         out.print(f"When it was built: {found.built}.")
 
 
-def _show_evaluation(result: flow.Evaluation, layers: bool) -> None:
+def _show_evaluation(result: Evaluation, layers: bool) -> None:
     notes(list(result.notes))
     if layers:
         out.print(report.layer_table(result.layers))

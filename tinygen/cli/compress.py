@@ -28,9 +28,9 @@ from tinygen.fit.run import Effort, Places, default_storage
 from tinygen.fit.run import fit as run_fit
 from tinygen.fit.search import Failure, Job, Record, without_password
 from tinygen.fit.single import SPLIT_SEED, run
+from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.plan.choose import MODES
 from tinygen.targets.board import load_board
-from tinygen.workflow import DEFAULT_METHOD
 
 DEFAULT_BOARD = "nucleo_f446re"
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from tinygen import workflow as flow
 from tinygen.build.process import SETTINGS
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.console import say
 from tinygen.errors import RecipeError, did_you_mean
 from tinygen.fit.budget import parse_size
+from tinygen.flow.types import CALIBRATION_SAMPLES, DEFAULT_METHOD
+from tinygen.names import MAX_NAME, model_name
 
 
 class Choice(click.Choice[str]):
@@ -45,15 +46,15 @@ def shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> di
 
 def name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """--name: as it is, or not at all; only names taken from files are made to fit."""
-    if value is None or value.lower() == flow.model_name(value):
+    if value is None or value.lower() == model_name(value):
         return value
-    if len(value) > flow.MAX_NAME:
-        raise click.BadParameter(f'"{value}" has {len(value)} characters; at most {flow.MAX_NAME} are allowed.')
+    if len(value) > MAX_NAME:
+        raise click.BadParameter(f'"{value}" has {len(value)} characters; at most {MAX_NAME} are allowed.')
     if value.isidentifier() and value.isascii() and not value.startswith("_"):
         why = "is taken: it is a word or a header of C, or a name that tinygen uses itself"
     else:
         why = "cannot begin names in C: letters, digits and underscores are allowed, a letter first"
-    raise click.BadParameter(f'"{value}" {why}. Take {flow.model_name(value)}, say.')
+    raise click.BadParameter(f'"{value}" {why}. Take {model_name(value)}, say.')
 
 
 def _tool_limit(context: click.Context, _: click.Parameter, value: float | None) -> None:
@@ -83,9 +84,9 @@ def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
                      help="Fix the shape of an input that the model leaves open."),
-        click.option("--samples", default=flow.CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
+        click.option("--samples", default=CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
                      help="How many calibration samples to use."),
-        click.option("--calibration", "method", default=flow.DEFAULT_METHOD, show_default=True,
+        click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True,
                      type=Choice(METHODS), help="How ranges of activations are estimated."),
         click.option("--activations", default="8", show_default=True, metavar="8|16|NAME,...",
                      help="Bits of activations; or ONNX nodes, inputs and outputs that are kept in 16 bits."),

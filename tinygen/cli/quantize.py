@@ -24,8 +24,8 @@ from tinygen.errors import did_you_mean
 from tinygen.files import write_file
 from tinygen.fit.measure import load_source
 from tinygen.fit.single import SPLIT_SEED, read_test
+from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.frontend.onnx_writer import to_qdq
-from tinygen.workflow import DEFAULT_METHOD
 
 #: Samples on which the written file is read back and proved.
 _PROOF = 8

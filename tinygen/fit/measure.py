@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import simulate
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.metrics import accuracy, agreement, auc, iou, sample_mse
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
-from tinygen.files import work_folder
+from tinygen.flow.estimate import predict
 from tinygen.flow.limits import check_limits
-from tinygen.frontend.onnx_reader import Imported, read_onnx
+from tinygen.flow.quantised import load, quantised, read_samples
+from tinygen.flow.types import DEFAULT_METHOD, Calibration, Loaded, Quantised
+from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
-from tinygen.passes.pipeline import tidy
 from tinygen.plan.planner import plan
 from tinygen.plan.predict import Prediction
 from tinygen.targets.board import Board
@@ -35,12 +35,18 @@ _FEW = 2
 class Source:
     """A network to compress, tidied, with the user's samples (their hash: `sha256`) in two parts."""
 
-    path: Path
+    loaded: Loaded
     sha256: str
-    imported: Imported
-    graph: Graph
     fit: Samples
     validation: Samples
+
+    @property
+    def imported(self) -> Imported:
+        return self.loaded.imported
+
+    @property
+    def graph(self) -> Graph:
+        return self.loaded.tidy
 
 
 def load_source(
@@ -51,13 +57,12 @@ def load_source(
 
     Without `hold_back` the part to fit with is all of them: for when other samples judge.
     """
-    imported = read_onnx(path, name=flow.model_name(name or path.stem), input_shapes=input_shapes)
-    graph = tidy(imported.graph)
-    check_limits(graph)
-    samples = flow.read_samples(data, imported, graph, None)
-    check_labels(graph, samples)
+    loaded = load(path, name=name, input_shapes=input_shapes)
+    check_limits(loaded.tidy)
+    samples = read_samples(data, loaded, None)
+    check_labels(loaded.tidy, samples)
     fit, validation = split(samples, seed)
-    return Source(path, samples.sha256, imported, graph, fit if hold_back else samples, validation)
+    return Source(loaded, samples.sha256, fit if hold_back else samples, validation)
 
 
 # -- quality ---------------------------------------------------------------------------------------------------------
@@ -185,18 +190,15 @@ class Cost:
         return self.prediction.unmeasured
 
 
-def cost(model: flow.Quantised, board: Board, optimize: str) -> Cost:
+def cost(model: Quantised, board: Board, optimize: str) -> Cost:
     """What `model` will take of `board`; nothing is compiled."""
     found = plan(model.fixed, board.core, optimize, slow_loops=slow_loops(board))
-    p = flow.predict(found, model)
+    p = predict(found, model)
     ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
     return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.macs, p)
 
 
-def read_back(content: bytes, name: str, samples: Samples, *, method: str = flow.DEFAULT_METHOD) -> flow.Quantised:
+def read_back(content: bytes, name: str, samples: Samples, *, method: str = DEFAULT_METHOD) -> Quantised:
     """The network as `tinygen build` will see it: from the ONNX file's bytes."""
     few = Samples(tuple(x[:_FEW] for x in samples.inputs), None, samples.sha256, samples.source)
-    with work_folder() as folder:
-        file = folder / f"{name}.onnx"
-        file.write_bytes(content)
-        return flow.quantise_model(file, flow.Options("", few, name, method))
+    return quantised(load(Path(f"{name}.onnx"), name=name, content=content), Calibration(few, method))

@@ -6,7 +6,6 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.compress.log import LayerChange
 from tinygen.compress.recipe import Recipe, with_training
@@ -17,6 +16,10 @@ from tinygen.fit.measure import Cost, Judge, Source, cost, read_back
 from tinygen.fit.points import Candidate
 from tinygen.fit.search import Job
 from tinygen.fit.single import compressed_file
+from tinygen.flow.build import build_folder
+from tinygen.flow.gates import Terms
+from tinygen.flow.quantised import load
+from tinygen.flow.types import DEFAULT_METHOD, Calibration, Quantised, Target
 from tinygen.profile.folder import profile_folder
 from tinygen.progress import Progress
 from tinygen.targets.board import Board
@@ -144,7 +147,7 @@ class _Made:
     recipe: Recipe
     content: bytes
     changes: tuple[LayerChange, ...]
-    model: flow.Quantised
+    model: Quantised
     validation: float
     test: float | None
 
@@ -165,9 +168,9 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
     name = source.imported.graph.name
     few = Samples(tuple(x[:4] for x in source.validation.inputs), None, source.validation.sha256, "validation")
     with work_folder() as folder:
-        file, out = folder / f"{name}.onnx", folder / "out"
-        file.write_bytes(content)
-        built = flow.build(file, out, flow.Options(board.id, few, name, optimize=optimize, accept_loss=True))
+        out, terms = folder / "out", Terms(accept_loss=True)
+        loaded = load(Path(f"{name}.onnx"), name=name, content=content)
+        built = build_folder(loaded, out, Target(board, optimize), Calibration(few), terms=terms)
         notes = list(built.not_verified)
         flash = ram = cycles = None
         milliseconds = None
@@ -194,7 +197,7 @@ def commands(point: Point, job: Job, folder: str) -> tuple[str, str]:
     """What makes a point anew, and what builds it: run where `fit` ran."""
     options = [o for k, v in job.input_shapes.items() for o in ("--input-shape", f"{k}={','.join(map(str, v))}")]
     options += ["--name", job.name] if job.name is not None else []
-    options += ["--calibration", job.method] if job.method != flow.DEFAULT_METHOD else []
+    options += ["--calibration", job.method] if job.method != DEFAULT_METHOD else []
     recipe, file = f"{folder}/recipe.toml", f"{folder}/small.onnx"
     make = ["tinygen", "compress", str(job.model), "--data", str(job.data), "--recipe", recipe, *options, "-o", file]
     build = ["tinygen", "build", file, "--board", point.board, "--optimize", point.optimize]

@@ -18,7 +18,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -312,7 +312,7 @@ class Worker:
         self.job, self.search = job, search
         few = some(source.fit, TRAIN_SAMPLES, SPLIT_SEED)
         judged = some(source.validation, JUDGE_SAMPLES, SPLIT_SEED)
-        self.source = Source(source.path, source.sha256, source.imported, source.graph, few, judged)
+        self.source = replace(source, fit=few, validation=judged)
         self.boards: dict[str, Board] = {b: load_board(b) for b in job.boards}
         self.judge = Judge(source.graph, judged)
 

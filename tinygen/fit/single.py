@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinygen import workflow as flow
 from tinygen.calibrate.data import Samples
 from tinygen.compress.log import LayerChange
 from tinygen.compress.pipeline import STATISTICS, compress
@@ -13,6 +12,8 @@ from tinygen.compress.recipe import Recipe
 from tinygen.compress.split import some
 from tinygen.errors import DataError, ModelError
 from tinygen.fit.measure import Cost, Judge, Source, check_labels, cost, read_back
+from tinygen.flow.quantised import quantised, read_samples
+from tinygen.flow.types import DEFAULT_METHOD, Calibration, Quantised
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph
 from tinygen.passes.pipeline import tidy
@@ -69,7 +70,7 @@ def _ports(ports: list[tuple[str, tuple[int, ...]]]) -> str:
 
 
 def compressed_file(
-    source: Source, recipe: Recipe, *, method: str = flow.DEFAULT_METHOD, progress: Progress = no_progress,
+    source: Source, recipe: Recipe, *, method: str = DEFAULT_METHOD, progress: Progress = no_progress,
     workdir: Path | None = None,
 ) -> tuple[bytes, tuple[LayerChange, ...]]:  # fmt: skip
     """The QDQ ONNX file that `recipe` makes of the network, and what each technique did."""
@@ -82,25 +83,19 @@ def compressed_file(
     return to_qdq(done.graph), done.changes
 
 
-def plain(source: Source, method: str = flow.DEFAULT_METHOD) -> flow.Quantised:
+def plain(source: Source, method: str = DEFAULT_METHOD) -> Quantised:
     """The network as `tinygen build` makes it without compression."""
-    options = flow.Options("", some(source.fit, STATISTICS, SPLIT_SEED), source.imported.graph.name, method,
-                           input_shapes=_shapes(source))  # fmt: skip
-    return flow.quantise_model(source.path, options)
+    return quantised(source.loaded, Calibration(some(source.fit, STATISTICS, SPLIT_SEED), method))
 
 
-def _shapes(source: Source) -> dict[str, tuple[int, ...]]:
-    return {p.name: p.shape for p in source.graph.in_ports}
-
-
-def figures(model: flow.Quantised, judge: Judge, board: Board, optimize: str) -> Figures:
+def figures(model: Quantised, judge: Judge, board: Board, optimize: str) -> Figures:
     size = size_of(model.fixed)
     return Figures(judge.quality(model.fixed), size.macs, size.weights, cost(model, board, optimize))
 
 
 def run(
     source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Path | None = None,
-    method: str = flow.DEFAULT_METHOD, progress: Progress = no_progress, workdir: Path | None = None,
+    method: str = DEFAULT_METHOD, progress: Progress = no_progress, workdir: Path | None = None,
 ) -> Outcome:  # fmt: skip
     """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""
     samples = source.validation if test is None else read_test(source, test)
@@ -117,7 +112,7 @@ def run(
 
 def read_test(source: Source, test: Path) -> Samples:
     """The samples of the test file, checked."""
-    samples = flow.read_samples(test, source.imported, source.graph, None)
+    samples = read_samples(test, source.loaded, None)
     check_labels(source.graph, samples)
     if samples.sha256 == source.sha256:
         raise DataError(f"{samples.source}: the samples to test with are those of --data. Give others, unseen so far.")

@@ -1,1 +1,1 @@
-"""Judging, checking, evaluating: what the line of workflow.py asks of a network besides building it."""
+"""The line from a file to a proved build, one file a phase, and what is asked of a network besides building it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinygen.errors import DataError
 from tinygen.flow.measures import BELIEVED, decibels, share
@@ -23,6 +23,16 @@ class Gates:
     @property
     def of_accuracy(self) -> bool:
         return (self.min_accuracy, self.max_loss, self.min_sqnr) != (None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a network is judged by: whether one that is destroyed is repaired, or built all the same; what the user
+    demands."""
+
+    repair: bool = True
+    accept_loss: bool = False
+    gates: Gates = field(default_factory=Gates)
 
 
 def check_accuracy(gates: Gates, verdict: Verdict | None) -> tuple[list[str], list[str]]:

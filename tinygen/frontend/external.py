@@ -25,10 +25,16 @@ _ITEM_BYTES: dict[int, int] = {
 }  # fmt: skip
 
 
-def load_external(path: Path, model: ModelProto, budget: int) -> list[bytes]:
-    """Bring external data into the model, at most `budget` bytes; returns it, in the order of the file."""
+def load_external(path: Path, model: ModelProto, budget: int, *, in_memory: bool = False) -> list[bytes]:
+    """Bring external data into the model, at most `budget` bytes; returns it, in the order of the file. A model
+    `in_memory` has no folder to look in: ModelError."""
     found = []
     for t in _external(model):
+        if in_memory:
+            raise ModelError(
+                f'{path}: weights "{t.name}" are in an external file, and a model given as bytes has no folder where '
+                "that could be. Give the model's path, or load it with its data: onnx.load(path)."
+            )
         raw = _read(path, t, budget)
         budget -= len(raw)
         found.append(raw)

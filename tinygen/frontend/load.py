@@ -49,6 +49,22 @@ def _what_it_is(data: bytes) -> tuple[str, str] | None:
     return None
 
 
+def _checked(path: Path, data: bytes) -> bytes:
+    """The bytes of a model in memory, if they can be one."""
+    if len(data) > MAX_BYTES:
+        raise ModelError(_too_large(path, len(data)))
+    if not data:
+        raise ModelError(f"{path}: is empty (0 bytes). Give the bytes of an .onnx file.")
+    return data
+
+
+def _too_large(path: Path, size: int) -> str:
+    return (
+        f"{path}: has {size:,} bytes; tinygen reads models of up to {MAX_BYTES >> 20} MiB, many times what a "
+        "microcontroller holds. Export a smaller network."
+    )
+
+
 def _read(path: Path) -> bytes:
     try:
         if not path.exists():
@@ -59,10 +75,7 @@ def _read(path: Path) -> bytes:
             raise ModelError(f"{path}: is no regular file (a pipe, a device). Give the path of an .onnx file.")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise ModelError(
-                f"{path}: has {size:,} bytes; tinygen reads models of up to {MAX_BYTES >> 20} MiB, many times what a "
-                "microcontroller holds. Export a smaller network."
-            )
+            raise ModelError(_too_large(path, size))
         data = path.read_bytes()
     except OSError as e:
         raise ModelError(f"{path}: cannot be read: {e.strerror or e}. Give the path of an .onnx file.") from e
@@ -260,9 +273,10 @@ def sort_and_prune(path: Path, graph: GraphProto) -> bool:
     return not ordered
 
 
-def load(path: Path) -> tuple[ModelProto, str, tuple[str, ...]]:
-    """The model with its external data inside, the sha256 of the file (and of its external files), and notes."""
-    data = _read(path)
+def load(path: Path, content: bytes | None = None) -> tuple[ModelProto, str, tuple[str, ...]]:
+    """The model with its external data inside, the sha256 of the file (and of its external files), and notes.
+    `content`: the bytes, when they are in memory; then nothing else is read."""
+    data = _read(path) if content is None else _checked(path, content)
     model = _parse(path, data)
     digest = hashlib.sha256(data)
     if opset_of(model) == 0:
@@ -278,7 +292,7 @@ def load(path: Path) -> tuple[ModelProto, str, tuple[str, ...]]:
     if not graph.output:
         raise ModelError(f"{path}: the graph has no outputs. Export the model again.")
     check_structure(path, model)
-    for raw in load_external(path, model, MAX_BYTES - len(data)):
+    for raw in load_external(path, model, MAX_BYTES - len(data), in_memory=content is not None):
         digest.update(raw)
     weights = {t.name for t in graph.initializer}
     notes = []

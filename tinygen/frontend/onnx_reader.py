@@ -563,12 +563,17 @@ def _counted(problems: Sequence[Problem]) -> str:
 
 
 def read_onnx(
-    path: Path, *, name: str | None = None, input_shapes: Mapping[str, tuple[int, ...]] | None = None
+    path: Path,
+    *,
+    name: str | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    content: bytes | None = None,
 ) -> Imported:
     """Read an ONNX file. `name`: the C name of the model, default the file's; `input_shapes`: for inputs with open
-    dimensions. Raises ModelError with everything that is wrong."""
+    dimensions; `content`: the file's bytes, when they are in memory and `path` is only what errors call them. Raises
+    ModelError with everything that is wrong."""
     path = Path(path)
-    loaded, sha256, notes = load(path)
+    loaded, sha256, notes = load(path, content)
     opset = opset_of(loaded)
     problem = opset_problem(loaded)
     problems = [] if problem is None else [problem]

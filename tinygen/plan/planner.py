@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
+from tinygen.names import identifier
 from tinygen.ops import Operator
 from tinygen.ops.base import Alias, Call, ConstArg, Planes, bits_of, need_quant
 from tinygen.plan import memory, schedule
@@ -22,12 +23,6 @@ from tinygen.targets.cores import Core
 
 #: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
 CONTEXT_ALIGN = 16
-
-
-def identifier(text: str) -> str:
-    """A legal lower-case C identifier: words of the text joined by underscores."""
-    name = re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_").lower() or "x"
-    return f"n{name}" if name[0].isdigit() else name
 
 
 #: Config fields that are uint16 in C.

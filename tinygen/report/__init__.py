@@ -17,14 +17,16 @@ from tinygen.fit.prove import Point
 from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.fit.single import Figures, Outcome
 from tinygen.flow.confusion import Confusion
-from tinygen.flow.evaluate import FolderEvaluation
+from tinygen.flow.estimate import Estimate
+from tinygen.flow.evaluate import Evaluation
+from tinygen.flow.evaluate_folder import FolderEvaluation
 from tinygen.flow.measures import decibels
+from tinygen.flow.types import Built, Quantised
 from tinygen.flow.verdict import LayerAccuracy, Verdict, verdict_json
 from tinygen.passes.simplify import Size
 from tinygen.profile.types import LayerProfile, Profile
 from tinygen.report.search_page import budget_text, render_page
 from tinygen.targets.board import Board
-from tinygen.workflow import Built, Estimate, Evaluation, Quantised
 
 
 def kib(n: int) -> str:

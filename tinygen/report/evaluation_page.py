@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinygen.emit.env import render
 from tinygen.flow.confusion import Confusion
-from tinygen.flow.evaluate import FolderEvaluation
+from tinygen.flow.evaluate_folder import FolderEvaluation
 from tinygen.flow.measures import BELIEVED, Figure, decibels
 from tinygen.version import VERSION
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +14,21 @@ from tinygen import simulate
 from tinygen.build.process import RunResult
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure, run_native
+from tinygen.emit.library import render_library
 from tinygen.emit.programs import ModelView, render_harness
 from tinygen.errors import VerifyError
 from tinygen.files import work_folder
+from tinygen.flow.library import make_library, model_view
+from tinygen.flow.types import CoreResult, Library, Quantised
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.ops.base import int_range
 from tinygen.plan.types import Plan
-from tinygen.targets.cores import Core
+from tinygen.targets.cores import Core, get_core
 
 #: Library files by name; True: with a trace of every layer.
 Render = Callable[[bool], Mapping[str, bytes]]
 RUN_TIMEOUT_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class CoreResult:
-    """What one core did: hash of all outputs, stack of the deepest run in bytes, sizes (None on this computer)."""
-
-    core: str
-    samples: int
-    outputs_sha256: str
-    stack: int
-    sizes: Sizes | None
 
 
 def make_inputs(graph: Graph, calibration: Sequence[Array], seed: int = 0, count: int = 4) -> tuple[Array, ...]:
@@ -80,6 +71,22 @@ def check_core(
     if out != want:
         raise VerifyError(_diagnose(core, graph, plan, render, model, inputs, out, want, extra_flags))
     return CoreResult(core.name, len(inputs[0]), hashlib.sha256(want).hexdigest(), stack, sizes)
+
+
+def verify_plan(
+    model: Quantised,
+    plan: Plan,
+    core_name: str,
+    inputs: Sequence[Array],
+    expected: Sequence[Array],
+    library: Library | None = None,
+) -> CoreResult:
+    """Numpy against the C of `plan` on one core."""
+
+    def files(trace: bool) -> Mapping[str, bytes]:
+        return render_library(make_library(plan, model, library, trace=trace))
+
+    return check_core(get_core(core_name), model.fixed, plan, files, model_view(plan), inputs, expected)
 
 
 def _run(

@@ -1,0 +1,133 @@
+"""From a quantised model to a finished build: judge, plan, prove, emit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tinygen import simulate
+from tinygen.emit import summary
+from tinygen.emit.exports import render_exports
+from tinygen.emit.library import home, render_library
+from tinygen.emit.programs import GoldenCase, ProjectView
+from tinygen.emit.writer import check_output, write_folder
+from tinygen.errors import MissingToolError
+from tinygen.flow import certificate, verify
+from tinygen.flow.fits import check_fit, check_gates
+from tinygen.flow.gates import Gates, Terms
+from tinygen.flow.judge import judged
+from tinygen.flow.library import make_library, model_view, sensors_of
+from tinygen.flow.quantised import quantised
+from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Target
+from tinygen.plan.planner import plan
+from tinygen.progress import Progress, no_progress
+from tinygen.targets.cores import get_core
+from tinygen.targets.flash import slow_loops
+
+#: Samples that the output folder brings along to test with.
+GOLDEN_SAMPLES = 2
+
+
+def build(
+    found: Judged,
+    calibration: Calibration,
+    target: Target,
+    proof: Proof | None = None,
+    gates: Gates | None = None,
+    progress: Progress = no_progress,
+    clock: Clock | None = None,
+) -> Built:
+    """A proved build, in memory. `calibration`: what the model was made with, for the certificate.
+
+    TargetError for what does not fit the board or is more than `gates` allow, VerifyError where numpy and the C differ;
+    a core whose tools are missing is left out, and the build says so.
+    """
+    clock, gates = clock or Clock(), gates or Gates()
+    model, board = found.model, target.board
+    cores = None if proof is None else proof.cores
+    if cores is None:
+        cores = tuple(dict.fromkeys(("native", board.core.name)))
+    not_verified: list[str] = []
+    goal = {"plain_stack": target.plain_stack, "slow_loops": slow_loops(board)}
+    with clock.phase("plan"):
+        main_plan = plan(model.fixed, board.core, target.optimize, **goal)
+    check_fit(main_plan, board, None, None)
+    with clock.phase("simulate"):
+        inputs = verify.make_inputs(
+            model.fixed, simulate.quantise_inputs(model.fixed, [x[:4] for x in model.samples.inputs])
+        )
+        expected = tuple(simulate.run(model.fixed, inputs))
+    results: list[CoreResult] = []
+    sizes, stack = None, None
+    for i, name in enumerate(cores):
+        progress("verifying", i, len(cores))
+        core = get_core(name)
+        # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
+        same = name in ("native", board.core.name)
+        core_plan = main_plan if same else plan(model.fixed, core, target.optimize, **goal)
+        with clock.phase(f"verify {name}"):
+            try:
+                results.append(verify.verify_plan(model, core_plan, name, inputs, expected, target.library))
+            except MissingToolError as e:
+                not_verified.append(f"not verified on {name}: {e}")
+        if results and results[-1].core == name == board.core.name:
+            sizes, stack = results[-1].sizes, results[-1].stack
+    progress("verifying", len(cores), len(cores))
+    check_fit(main_plan, board, sizes, stack)
+    check_gates(main_plan, model, board, gates, sizes, stack)
+    with clock.phase("emit"):
+        library = make_library(main_plan, model, target.library)
+        built = Built(
+            model, calibration, target, main_plan, library, {}, inputs, expected, tuple(results), sizes, stack,
+            tuple(not_verified), clock.seconds, found.verdict, found.notes,
+        )  # fmt: skip
+        return replace(built, files=_files(built))
+
+
+def build_folder(
+    loaded: Loaded,
+    out: Path,
+    target: Target,
+    calibration: Calibration | None = None,
+    *,
+    terms: Terms | None = None,
+    proof: Proof | None = None,
+    progress: Progress = no_progress,
+    force: bool = False,
+) -> Built:
+    """Everything that `tinygen build` does with a model; the folder `out` appears only when all of it went well.
+    Where there is data, some of it is held back to judge by."""
+    terms, clock = terms or Terms(), Clock(loaded.seconds)
+    calibration = replace(calibration or Calibration(), hold_back=True)
+    check_output(out, force=force)
+    model = quantised(loaded, calibration, target.board, progress, clock)
+    sensors_of(model.fixed, target.library)  # told before there is more work
+    with clock.phase("judge"):
+        found = judged(model, calibration.method, calibration.activations, terms, progress)
+    built = build(found, calibration, target, proof, terms.gates, progress, clock)
+    write_folder(out, built.files, force=force)
+    return built
+
+
+def _files(built: Built) -> dict[str, bytes]:
+    """Everything in the output folder, by path."""
+    plan, model = built.plan, built.model
+    golden = tuple(
+        GoldenCase(
+            *(tuple(tuple(int(v) for v in x[i].ravel()) for x in ends) for ends in (built.inputs, built.expected))
+        )
+        for i in range(GOLDEN_SAMPLES)
+    )
+    stack_bytes = max(2048, _round_up((built.stack or 0) + 1024, 512))
+    sources = render_library(built.library)
+    files = {f"{home(plan.name)}/{name}": content for name, content in sources.items()}
+    files[summary.FILE] = summary.render_summary(
+        plan, built.board.id, model.before, model.after, tuple(sources), model.imported.input_types
+    )
+    files[certificate.FILE] = certificate.render_certificate(built)
+    view = ProjectView(model_view(plan), built.board, golden, stack_bytes=stack_bytes)
+    return render_exports(view, taken=files) | files
+
+
+def _round_up(n: int, step: int) -> int:
+    return -(-n // step) * step

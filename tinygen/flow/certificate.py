@@ -1,0 +1,56 @@
+"""certificate.json: what was proved, on what, by what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tinygen.flow import verify
+from tinygen.flow.types import Built
+from tinygen.flow.verdict import verdict_json
+from tinygen.passes import simplify
+from tinygen.version import ABI, NUMERICS, VERSION
+
+FILE = "certificate.json"
+
+
+def render_certificate(built: Built) -> bytes:
+    """The file's content."""
+    return (json.dumps(certificate_of(built), indent=2) + "\n").encode()
+
+
+def certificate_of(built: Built) -> dict[str, Any]:
+    """What was proved, on what, by what. No dates, no paths."""
+    m, asked, target = built.model, built.calibration, built.target
+    return {
+        "tinygen": VERSION,
+        "numerics": NUMERICS,
+        "abi": ABI,
+        "model": {"name": m.imported.graph.name, "sha256": m.imported.sha256, "opset": m.imported.opset},
+        "options": {
+            "board": built.board.id,
+            "core": built.board.core.name,
+            "calibration": "scales of the model" if m.imported.quantised else asked.method,
+            "activations": asked.activations,
+            "calibration_data_sha256": None if m.synthetic else m.samples.sha256,
+            "calibration_samples": len(m.samples.inputs[0]),
+            "arena": "static" if target.library.static_arena else "caller",
+            "optimize": target.optimize,
+            "plain_stack": target.plain_stack,
+            "sensors": list(target.library.sensors),
+        },
+        "build_id": built.library.build_id,
+        "inputs_sha256": hashlib.sha256(verify.sample_bytes(built.inputs)).hexdigest(),
+        "outputs_sha256": {
+            "numpy": hashlib.sha256(verify.sample_bytes(built.expected)).hexdigest(),
+            **{r.core: r.outputs_sha256 for r in built.results},
+        },
+        "samples": len(built.inputs[0]),
+        "import": m.checked.record(),
+        # No partial sum of a layer can go beyond its figure, whatever the input and the order of the terms.
+        "accumulators": {"below": 2**31, "layers": simplify.largest_sums(m.fixed)},
+        "accuracy": None if built.verdict is None else verdict_json(built.verdict),
+        "verified": bool(built.results),
+        "not_verified": list(built.not_verified),
+    }

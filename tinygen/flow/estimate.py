@@ -1,0 +1,92 @@
+"""What a model will cost on every board, before anything is built or compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinygen.emit.library import kernel_files
+from tinygen.flow.library import make_library
+from tinygen.flow.types import Quantised
+from tinygen.plan.planner import plan
+from tinygen.plan.predict import Prediction
+from tinygen.plan.predict import predict as predict_plan
+from tinygen.plan.types import Plan
+from tinygen.targets.board import Board, all_boards
+from tinygen.targets.flash import slow_loops
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """A layer as tinygen will run it."""
+
+    title: str
+    origin: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a model is predicted to take of a board: bytes, and what there is; milliseconds of an inference at the
+    board's clock without flash wait states, None where cycles are not modelled."""
+
+    board: str
+    core: str
+    flash: int
+    flash_there: int
+    ram: int
+    ram_there: int
+    milliseconds: float | None
+
+    @property
+    def fits(self) -> bool:
+        return self.flash <= self.flash_there and self.ram <= self.ram_there
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a model will cost on each board, before anything is built; in detail for the board asked for."""
+
+    macs: int
+    parameters: int
+    layers: tuple[LayerCost, ...]
+    fits: tuple[Fit, ...]
+    board: Board | None
+    detail: Prediction | None
+
+
+def predict(planned: Plan, model: Quantised) -> Prediction:
+    """A plan's cost from the cost model, recorded code sizes and its own arrays; nothing is compiled."""
+    library = make_library(planned, model)
+    return predict_plan(planned, kernel_files(planned.kernels, planned.generated), library.weight_bytes)
+
+
+def estimate(model: Quantised, wanted: Board | None = None, optimize: str = "balanced") -> Estimate:
+    """Predicted cost of a quantised model on every board, and layer by layer on `wanted`."""
+    known: dict[tuple[str, bool], Prediction] = {}
+    fits = []
+    for board in all_boards():
+        core = board.core
+        if core.machine is None:
+            continue
+        kind = core.name, slow_loops(board)
+        if kind not in known:
+            known[kind] = predict(plan(model.fixed, core, optimize, slow_loops=kind[1]), model)
+        p = known[kind]
+        ms = p.milliseconds(board.f_cpu_hz)
+        fits.append(Fit(board.id, core.name, p.flash, board.flash_bytes, p.ram, board.ram_bytes, ms))
+    graph = model.tidy
+    layers = tuple(
+        LayerCost(
+            n.op.describe(graph.ins(n)),  # type: ignore[attr-defined]
+            n.origin,
+            graph.outs(n)[0].shape,
+            n.op.macs(graph.ins(n), graph.outs(n)[0]),  # type: ignore[attr-defined]
+            sum(t.size for t in graph.ins(n) if t.const is not None),
+        )
+        for n in graph.nodes
+    )
+    macs = sum(r.macs for r in layers)
+    detail = None if wanted is None else known.get((wanted.core.name, slow_loops(wanted)))
+    return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail)

@@ -1,0 +1,60 @@
+"""Does a build fit its board, and take no more than the user allows? With figures where it does not."""
+
+from __future__ import annotations
+
+from tinygen.build.toolchain import Sizes
+from tinygen.errors import TargetError
+from tinygen.flow.estimate import predict
+from tinygen.flow.gates import Gates, Use, check_use
+from tinygen.flow.types import Quantised
+from tinygen.plan.types import Plan
+from tinygen.targets.board import Board, all_boards
+
+
+def check_fit(plan: Plan, board: Board, sizes: Sizes | None, stack: int | None) -> None:
+    """Raise TargetError with figures when the model cannot fit the board: from the constants alone, or measured."""
+    constants = sum(c.array.nbytes for s in plan.steps for k in s.calls for c in k.call.consts)
+    flash = sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc if sizes else constants
+    io = sum(e.nbytes for e in (*plan.inputs, *plan.outputs))
+    ram = plan.arena_len + io + (stack or 0)
+    problems = []
+    if flash > board.flash_bytes:
+        problems.append(
+            f"flash: {flash:,} bytes needed ({constants:,} of constants), {board.flash_bytes:,} there. "
+            "Prune or shrink the model, or take a board with more flash"
+        )
+    if ram > board.ram_bytes:
+        busiest = max(plan.steps, key=lambda s: s.output.size)
+        problems.append(
+            f"RAM: {ram:,} bytes needed (arena {plan.arena_len:,}, input and output {io:,}, stack {stack or 0:,}), "
+            f"{board.ram_bytes:,} there. The largest tensor is the output of {busiest.name} "
+            f"({'x'.join(map(str, busiest.out_shape))}, {busiest.output.size:,} bytes); a smaller input or fewer "
+            "channels there would help, or a board with more RAM"
+        )
+    if problems:
+        enough = [b.id for b in all_boards() if b.stand_in and flash <= b.flash_bytes and ram <= b.ram_bytes]
+        others = f"Boards with enough of both: {', '.join(enough)}." if enough else "No board tinygen knows has enough."
+        lines = [f'"{plan.name}" does not fit {board.id} ({board.name}):', *(f"  {p}." for p in problems), others]
+        raise TargetError("\n".join(lines))
+
+
+def check_gates(
+    plan: Plan, model: Quantised, board: Board, gates: Gates, sizes: Sizes | None, stack: int | None
+) -> None:
+    """Raise TargetError with figures for a build that takes more than the user allows; what no compiler has measured is
+    predicted."""
+    if (gates.max_flash, gates.max_ram, gates.max_ms) == (None, None, None):
+        return
+    p = predict(plan, model)
+    unmeasured = sizes is None or stack is None
+    flash = p.flash if sizes is None else sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc
+    io = sum(e.nbytes for e in (*plan.inputs, *plan.outputs))
+    ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
+    why = f"kernels never measured: {', '.join(p.unmeasured)}" if p.unmeasured else f"no cycle model of {p.core}"
+    failed = check_use(
+        gates, Use(flash, plan.arena_len + io + (p.stack if stack is None else stack), unmeasured, ms, why)
+    )
+    if failed:
+        raise TargetError(
+            "\n".join([f'"{plan.name}" on {board.id} takes more than allowed:', *(f"  {f}" for f in failed)])
+        )

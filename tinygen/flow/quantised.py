@@ -1,0 +1,190 @@
+"""From a file to fixed point: import, tidy, calibrate, quantise, check the import, simplify."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinygen import simulate
+from tinygen.calibrate.data import Samples, load_data, synthetic
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import measure
+from tinygen.calibrate.metrics import SqnrMeter
+from tinygen.calibrate.ranges import METHODS
+from tinygen.errors import DataError, did_you_mean
+from tinygen.flow import held
+from tinygen.flow.check import check_import
+from tinygen.flow.held import Held
+from tinygen.flow.limits import check_limits
+from tinygen.flow.types import Calibration, Clock, Loaded, Quantised
+from tinygen.flow.verdict import LayerAccuracy
+from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Graph, Quant
+from tinygen.names import model_name
+from tinygen.numerics import Array
+from tinygen.ops.base import quantise_as, real_of
+from tinygen.passes import simplify
+from tinygen.passes.base import apply
+from tinygen.passes.pipeline import tidy
+from tinygen.passes.quantise import quantise, range_tensors, weighted_inputs, wide_tensors
+from tinygen.passes.widths import asked_wide
+from tinygen.progress import Progress, no_progress
+from tinygen.targets.board import Board
+
+SYNTHETIC_SAMPLES = 32
+#: Samples over which the accuracy of every layer is measured.
+SQNR_SAMPLES = 32
+
+
+def load(
+    path: Path,
+    *,
+    name: str | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    content: bytes | None = None,
+) -> Loaded:
+    """Import and tidy. `name`: of the model in C, the file's unless given; `input_shapes`: of inputs that the model
+    leaves open; `content`: the file's bytes, where there is no file. ModelError for what cannot be built."""
+    clock = Clock()
+    with clock.phase("import"):
+        imported = read_onnx(path, name=model_name(name or path.stem), input_shapes=input_shapes, content=content)
+    with clock.phase("tidy"):
+        graph = tidy(imported.graph)
+    return Loaded(imported, graph, clock.seconds)
+
+
+def quantised(
+    loaded: Loaded,
+    calibration: Calibration,
+    board: Board | None = None,
+    progress: Progress = no_progress,
+    clock: Clock | None = None,
+) -> Quantised:
+    """Calibrate, quantise, check the import and simplify. `board`: for which it must not be too large by far."""
+    clock = clock or Clock()
+    imported, graph = loaded.imported, loaded.tidy
+    check_limits(graph, board)
+    with clock.phase("calibrate"):
+        samples, made_up, held = _samples(loaded, calibration)
+        wide = asked_wide(graph, calibration.activations)
+        # The float network behind a pre-quantised model, on made-up data, says nothing about its layers.
+        by_layer = not (made_up and imported.quantised)
+        fixed, layers = calibrate(graph, samples, calibration.method, progress, wide, by_layer=by_layer)
+    with clock.phase("check import"):
+        checked = check_import(imported, graph, fixed, samples, synthetic=made_up)
+    with clock.phase("simplify"):
+        simple = apply(simplify.PASS, fixed)
+    return Quantised(imported, graph, simple, samples, made_up, layers, simplify.size_of(fixed), checked, held)
+
+
+def quantised_file(path: Path, calibration: Calibration | None = None, *, name: str | None = None) -> Quantised:
+    """`load` and `quantised`; without a calibration on made-up samples."""
+    return quantised(load(path, name=name), calibration or Calibration())
+
+
+def _samples(loaded: Loaded, asked: Calibration) -> tuple[Samples, bool, Held | None]:
+    """(samples to calibrate with, are they made up, samples to judge by)."""
+    graph, data, count, judging = loaded.tidy, asked.data, asked.samples, None
+    judges = asked.judges or held.judges_wanted(graph)
+    if data is None:
+        quants = [graph.tensors[n].quant for n in graph.inputs]
+        samples = synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants)
+    elif asked.test is None and asked.hold_back:
+        if not isinstance(data, Samples):
+            data = read_samples(data, loaded, count + judges)
+        hold_back = held.hold_back if range_tensors(graph) else held.all_judge
+        samples, judging = hold_back(data, count, judges)
+    else:
+        samples = data if isinstance(data, Samples) else read_samples(data, loaded, count)
+    if asked.test is not None:
+        test = asked.test
+        test = test if isinstance(test, Samples) else read_samples(test, loaded, asked.judges)
+        judging = held.unseen(test, samples, "of --test")
+    return samples, data is None, judging
+
+
+def read_samples(path: Path, loaded: Loaded, limit: int | None) -> Samples:
+    """Samples of a file or folder; those of a model with integer inputs may be integers of that type."""
+    imported, graph = loaded.imported, loaded.tidy
+    quants: list[Quant | None] = []
+    for name, kind in zip(imported.graph.inputs, imported.input_types, strict=True):
+        q = imported.graph.tensors[name].quant
+        # The graph sees uint8 codes minus 128.
+        quants.append(replace(q, zero_point=q.zero_point + 128) if q is not None and kind == "uint8" else q)
+    return load_data(path, graph.in_ports, limit=limit, input_types=imported.input_types, quants=quants)
+
+
+def calibrate(
+    graph: Graph,
+    samples: Samples,
+    method: str,
+    progress: Progress = no_progress,
+    wide: Collection[str] = (),
+    *,
+    by_layer: bool = True,
+) -> tuple[Graph, tuple[LayerAccuracy, ...]]:
+    """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers, if
+    it is wanted.
+
+    `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones.
+    """
+    if method not in METHODS:
+        known = f"{', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
+        raise DataError(f'no calibration method "{method}"; tinygen has {known}')
+    inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
+    activations = [o for n in graph.nodes for o in n.outputs]
+    model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))
+    ranges, means = measure(
+        graph,
+        model,
+        range_tensors(graph),
+        inputs,
+        method,
+        lambda d, t: progress("calibrating", d, t),
+        weighted_inputs(graph),
+    )
+    fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), means, wide, ranges.seen)
+    return fixed, layer_accuracy(graph, fixed, model, inputs) if by_layer else ()
+
+
+def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:
+    """SQNR of every layer's output over the first samples: where accuracy goes. `inputs` in the tensors' layout."""
+    meters = {o: SqnrMeter() for n in graph.nodes for o in n.outputs}
+    count, step = min(len(inputs[0]), SQNR_SAMPLES), simulate.chunk(fixed)
+    for start in range(0, count, step):
+        few = [np.ascontiguousarray(x[start : min(start + step, count)]) for x in inputs]
+        found = dict(zip(model.output_names, model.run_many(few), strict=True))
+        ints: dict[str, Array] = {}
+        q = [quantise_as(fixed.tensors[name], x) for name, x in zip(fixed.inputs, few, strict=True)]
+        simulate.run(fixed, q, ints.__setitem__)
+        for name, meter in meters.items():
+            real = real_of(fixed.tensors[name], ints[name])
+            meter.add(found[name].reshape(real.shape), real)
+    return tuple(
+        LayerAccuracy(o, n.op.describe(graph.ins(n)), n.origin, meters[o].db)  # type: ignore[attr-defined]
+        for n in graph.nodes
+        for o in n.outputs
+    )
+
+
+def run_both(
+    model: Quantised, inputs: Sequence[Array], progress: Progress = no_progress
+) -> tuple[list[Array], tuple[Array, ...]]:
+    """Outputs of the float network (onnxruntime) and of the int8 network (numpy), in the ONNX layout."""
+    graph = model.tidy
+    session = FloatModel(to_onnx(graph))
+    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, inputs, strict=True)]
+    found = session.run_many(moved, lambda d, t: progress("float", d, t))
+    by_name = dict(zip(session.output_names, found, strict=True))
+    real = [
+        port.to_onnx(by_name[n].reshape(-1, *graph.tensors[n].shape))
+        for n, port in zip(graph.outputs, graph.out_ports, strict=True)
+    ]
+    progress("int8", 0, 1)
+    outputs = simulate.run(model.fixed, simulate.quantise_inputs(model.fixed, inputs))
+    progress("int8", 1, 1)
+    return real, simulate.dequantise_outputs(model.fixed, outputs)
