@@ -19,6 +19,9 @@ from onnx import ModelProto
 from tests.emit.nets import Net
 from tinygen.calibrate.data import Samples
 from tinygen.emit.library import render_library
+from tinygen.flow.library import make_library
+from tinygen.flow.quantised import quantised_file
+from tinygen.flow.types import Calibration, Library
 from tinygen.ir.text import dump
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
