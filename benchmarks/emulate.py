@@ -17,7 +17,8 @@ from tinygen.plan.layout import plane_layouts
 from tinygen.plan.memory import align
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
 from tinygen.profile import Counts, profile_plan
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import get_core
 from tinygen.version import ABI, NUMERICS
 
 NAME = "layers"
@@ -56,7 +57,7 @@ def counting_core(name: str) -> Core:
 def timing_core(name: str) -> Core:
     """`counting_core`, or where a core's timing is not modelled but is near the Cortex-M4's, with the M4's."""
     core = counting_core(name)
-    return replace(core, name="cortex-m4") if name in ("cortex-m7", "cortex-m33") else core
+    return replace(core, timing=get_core("cortex-m4").timing) if name in ("cortex-m7", "cortex-m33") else core
 
 
 def count_cases(core: str, cases: Sequence[Case], faults: list[str] | None = None) -> list[Counts]:

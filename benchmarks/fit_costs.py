@@ -1,4 +1,4 @@
-"""Fits tinygen's cost model: writes tinygen/targets/costs.json.
+"""Fits tinygen's cost model: writes costs.json in the folder of each core's architecture.
 
     python -m benchmarks.fit_costs [--cores cortex-m4 ...] [--only sparse ...] [--left-out]      a few minutes
 
@@ -43,15 +43,14 @@ from tinygen.plan import cost
 from tinygen.plan.layout import pad_call
 from tinygen.plan.select import candidates
 from tinygen.profile import Counts
-from tinygen.profile.timing import TIMINGS
-from tinygen.targets.cores import get_core
+from tinygen.targets.cores import CORES, get_core
 
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 MAX_MACS = 600_000
 FOLDS = 5
 DIGITS = 4
 #: Cores with costs of their own, the slowest to measure first.
-RECORDED = ("cortex-m55", "cortex-m4", "cortex-m0", "cortex-m3", "cortex-m0plus")
+RECORDED = tuple(core.name for core in reversed(CORES) if core.machine is not None and not core.costs_of)
 #: Figure in costs.json: attribute of what the emulator counted.
 FIGURES = {"insns": "instructions", "cycles": "cycles"}
 
@@ -281,13 +280,13 @@ def left_out(rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
     return found
 
 
-Table = dict[str, dict[str, dict[str, dict[str, float]]]]
+Table = dict[str, dict[str, dict[str, dict[str, float]]]]  # of one core
 
 
 def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tuple[str, Table]:
     """A line on each kernel, and the core's part of costs.json: cycles where the core has a timing. Of kernels with a
     part of their name in `only`, or of all."""
-    figures = FIGURES if timing_core(core).name in TIMINGS else {"insns": "instructions"}
+    figures = FIGURES if timing_core(core).timing is not None else {"insns": "instructions"}
 
     def wanted(call: Call) -> bool:
         return not only or any(part in cost.line(call) for part in only)
@@ -334,11 +333,13 @@ def main(argv: Sequence[str]) -> int:
             print(text, flush=True)
             parts[core] = part
     # read only now: another run may have written meanwhile
-    known = json.loads(cost.TABLE.read_text(encoding="utf-8")) if cost.TABLE.is_file() else {}
-    table = {core: part for core, part in known.items() if core in RECORDED}
-    for core, part in parts.items():
-        table[core] = {**table.get(core, {}), **part} if options.only else part
-    cost.TABLE.write_text(json.dumps(table, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    for file in {cost.costs_file(get_core(core).arch) for core in parts}:
+        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        table = {core: part for core, part in known.items() if core in RECORDED}
+        for core, part in parts.items():
+            if cost.costs_file(get_core(core).arch) == file:
+                table[core] = {**table.get(core, {}), **part} if options.only else part
+        file.write_text(json.dumps(table, indent=0, sort_keys=True) + "\n", encoding="utf-8")
     return 0
 
 

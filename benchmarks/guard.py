@@ -30,7 +30,7 @@ from benchmarks.layers import STUDY, residual_network
 from benchmarks.mlperf import MODES, NETWORKS
 from benchmarks.models import calibration_samples
 from tinygen import simulate
-from tinygen.build.toolchain import find_arm
+from tinygen.build.toolchain import find_toolchain
 from tinygen.emit.library import render_library
 from tinygen.emit.view import library_view
 from tinygen.flow.quantised import quantised_file
@@ -121,7 +121,9 @@ def network(name: str) -> Graph:
 @cache
 def compiler() -> str:
     """Version of arm-none-eabi-gcc."""
-    said = subprocess.run((*find_arm().cc, "-dumpfullversion"), check=True, capture_output=True, text=True)
+    said = subprocess.run(
+        (*find_toolchain(get_core("cortex-m4")).cc, "-dumpfullversion"), check=True, capture_output=True, text=True
+    )
     return said.stdout.strip()
 
 

@@ -1,4 +1,5 @@
-"""Code bytes of every kernel on every core, for `tinygen inspect`: writes tinygen/targets/kernel_sizes.json.
+"""Code bytes of every kernel on every core, for `tinygen inspect`: writes kernel_sizes.json in each architecture's
+folder.
 
     python -m benchmarks.kernel_sizes
 
@@ -16,27 +17,26 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from tinygen.build.toolchain import find_arm
+from tinygen.build.toolchain import find_toolchain
 from tinygen.emit.library import kernel_files
 from tinygen.emit.resources import templates_dir
 from tinygen.targets.cores import CORES
-
-TARGET = Path(__file__).parents[1] / "tinygen" / "targets" / "kernel_sizes.json"
+from tinygen.targets.kernel_sizes import sizes_file
 
 
 def main() -> int:
-    arm = find_arm()
-    found: dict[str, dict[str, int]] = {}
+    found: dict[Path, dict[str, dict[str, int]]] = {}
     for core in CORES:
         if core.machine is None:
             continue
-        sizes = {}
+        tools, sizes = find_toolchain(core), {}
         for kernel_set in core.kernel_sets:
             for source in sorted((templates_dir() / "kernels" / kernel_set).glob("*.c")):
-                sizes[source.stem] = code_bytes(source.stem, (*arm.cc, *core.cflags, *arm.cflags))
-        found[core.name] = dict(sorted(sizes.items()))
-    TARGET.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{TARGET.name}: {len(found)} cores, {sum(map(len, found.values()))} kernels")
+                sizes[source.stem] = code_bytes(source.stem, (*tools.cc, *core.cflags, *tools.cflags))
+        found.setdefault(sizes_file(core.arch), {})[core.name] = dict(sorted(sizes.items()))
+    for path, table in found.items():
+        path.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"{path}: {len(table)} cores, {sum(map(len, table.values()))} kernels")
     return 0
 
 

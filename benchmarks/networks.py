@@ -12,7 +12,7 @@ from benchmarks.datasets import dataset_for, shared_dir
 from benchmarks.emulate import counting_core
 from benchmarks.models import calibration_samples
 from tinygen import simulate
-from tinygen.build.toolchain import Sizes, compile_program, find_arm
+from tinygen.build.toolchain import Sizes, compile_program, find_toolchain
 from tinygen.emit.library import render_library
 from tinygen.files import work_folder
 from tinygen.flow import verify
@@ -22,7 +22,8 @@ from tinygen.flow.types import Calibration, Quantised
 from tinygen.numerics import Array
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import get_core
 
 TIMEOUT_S = 600
 #: Machines that the start-up of ../shared/emu knows; the others use tinygen's own.
@@ -113,7 +114,7 @@ def compile_for_emu(core: Core, folder: Path, elf: Path) -> None:
     """Every C file of a folder, which has bench_begin and bench_end, with tinygen's flags; start-up of ../shared/emu
     where it has one."""
     assert core.machine is not None
-    arm, sources = find_arm(), sorted(folder.glob("*.c"))
+    arm, sources = find_toolchain(core), sorted(folder.glob("*.c"))
     if core.machine.name not in SHARED_START:
         compile_program(arm, core, sources, [folder], elf)
         return

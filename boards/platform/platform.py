@@ -58,15 +58,7 @@ class TinygenPlatform(PlatformBase):
     @staticmethod
     def run_command(board, program):
         """Command line that runs `program`: the program itself on this computer, else QEMU with the board's machine."""
-        if board.get("tinygen.core") == "native":
-            return [program]
-        machine = board.get("debug.qemu")
-        return [
-            "qemu-system-arm", "-M", machine["machine"], *machine["args"],
-            "-display", "none", "-monitor", "none", "-serial", "null",
-            "-chardev", "stdio,id=sh", "-semihosting-config", "enable=on,target=native,chardev=sh",
-            "-kernel", program,
-        ]  # fmt: skip
+        return [*board.get("tinygen.target")["emulator"], program]
 
 
 def write_scons_package(folder):

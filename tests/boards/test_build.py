@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.boards.fake_model import LEN, MODEL, write_model
-from tinygen.build.qemu import QemuResult, find_qemu, run_qemu
+from tinygen.build.qemu import QemuResult, find_emulator, run_qemu
 from tinygen.build.toolchain import (
     Program,
     compile_program,
-    find_arm,
     find_host,
     find_toolchain,
     measure,
@@ -20,6 +19,7 @@ from tinygen.build.toolchain import (
 )
 from tinygen.emit.programs import ModelView, PortView, render_harness
 from tinygen.errors import ToolError
+from tinygen.targets.arch.arm_m.cores import QEMU
 from tinygen.targets.cores import VERIFY_CORES, get_core
 
 SAMPLES = bytes(range(0, 250, 2))[: LEN * 12]
@@ -43,7 +43,7 @@ def execute(program: Program, core_name: str, folder: Path) -> QemuResult:
     machine = get_core(core_name).machine
     if machine is None:
         result = run_native(program.elf, (), folder)
-        return QemuResult(result.exit_code, result.stdout, result.stderr)
+        return QemuResult(result.exit_code, result.stdout, result.stderr, None)
     return run_qemu(machine, program.elf, folder)
 
 
@@ -180,11 +180,11 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CC", "")
     with pytest.raises(ToolError, match="apt install gcc-arm-none-eabi"):
-        find_arm()
+        find_toolchain(get_core("cortex-m4"))
     with pytest.raises(ToolError, match="apt install gcc"):
         find_host()
     with pytest.raises(ToolError, match="apt install qemu-system-arm"):
-        find_qemu()
+        find_emulator(QEMU)
 
 
 def test_harness_of_several_ports_compiles(tmp_path: Path, require_tool: Callable[[str], None]) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tinygen.build.qemu import run_qemu
-from tinygen.build.toolchain import TRAP_UNALIGNED, compile_program, find_arm, write_linker_script
+from tinygen.build.toolchain import compile_program, find_toolchain, write_linker_script
 from tinygen.emit.resources import boards_dir
 from tinygen.errors import TargetError
+from tinygen.targets.arch.arm_m import TRAP_UNALIGNED
+from tinygen.targets.arch.base import Machine
 from tinygen.targets.board import Board, all_boards, load_board, read_manifest
-from tinygen.targets.cores import CORES, VERIFY_CORES, Machine, get_core
+from tinygen.targets.cores import CORES, VERIFY_CORES, get_core
 
 BOARDS = all_boards()
 CORTEXM = [board for board in BOARDS if board.stand_in is not None]
@@ -37,7 +39,9 @@ def test_manifest_is_consistent(board: Board) -> None:
     assert (board.registry_board is None) == (board.registry_platform is None)
     build = json.loads(board.manifest.read_text())["build"]
     assert f"-mcpu={build['cpu']}" in board.core.cflags
-    assert build["fpu"] == board.core.fpu
+    fpu = build["fpu"]
+    assert (fpu != "none") == ("-mfloat-abi=hard" in board.core.cflags)
+    assert [f for f in board.core.cflags if "fpu" in f] == ([] if fpu in ("none", "auto") else [f"-mfpu={fpu}"])
 
 
 @pytest.mark.parametrize("board", CORTEXM, ids=lambda board: board.id)
@@ -58,6 +62,7 @@ def test_largest_program_of_a_board_runs_in_its_stand_in(
         "int main(void) { ram[last_ram] = flash[last_flash]; return ram[last_ram]; }\n"
     )
     machine = Machine(
+        here.emulator,
         here.name,
         here.args,
         here.flash_start,
@@ -66,8 +71,10 @@ def test_largest_program_of_a_board_runs_in_its_stand_in(
         board.ram_bytes,
         here.vectors_start,
     )
-    script = write_linker_script(tmp_path / "board.ld", machine, 1024)
-    program = compile_program(find_arm(), board.core, [main], [], tmp_path / "a.elf", linker_script=script)
+    script = write_linker_script(tmp_path / "board.ld", board.core.arch, machine, 1024)
+    program = compile_program(
+        find_toolchain(board.core), board.core, [main], [], tmp_path / "a.elf", linker_script=script
+    )
     assert run_qemu(here, program.elf, tmp_path).exit_code == 7
 
 
@@ -116,6 +123,6 @@ def test_unaligned_access_faults_on_request(tmp_path: Path, require_tool: Callab
         core = get_core(name)
         assert core.machine is not None
         flags = () if name == "cortex-m0" else TRAP_UNALIGNED
-        program = compile_program(find_arm(), core, [main], [], tmp_path / f"{name}.elf", extra_flags=flags)
+        program = compile_program(find_toolchain(core), core, [main], [], tmp_path / f"{name}.elf", extra_flags=flags)
         result = run_qemu(core.machine, program.elf, tmp_path)
         assert (name, result.exit_code) == (name, 70), result.stdout

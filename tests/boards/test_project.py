@@ -13,8 +13,8 @@ import pytest
 from tests.boards.fake_model import LEN, MODEL, write_model
 from tinygen.build.platformio import pio_run, pio_test
 from tinygen.build.process import RunResult, run
-from tinygen.build.qemu import find_qemu, run_qemu
-from tinygen.build.toolchain import compile_program, find_arm, write_linker_script
+from tinygen.build.qemu import find_emulator, run_qemu
+from tinygen.build.toolchain import compile_program, find_toolchain, write_linker_script
 from tinygen.emit.exports import render_exports
 from tinygen.emit.exports.platformio import qemu_env
 from tinygen.emit.programs import GoldenCase, ProjectView
@@ -191,7 +191,7 @@ def test_project_is_repeatable_and_self_contained() -> None:
     files = render_exports(view_of("nucleo_f446re"))
     assert files == render_exports(view_of("nucleo_f446re"))
     assert list(files) == sorted(files)
-    assert {"platform/platform.py", "platform/cortexm/startup.c", "boards/nucleo_f446re.json", "registry.ini"} <= set(
+    assert {"platform/platform.py", "platform/arm_m/startup.c", "boards/nucleo_f446re.json", "registry.ini"} <= set(
         files
     )
     here = str(Path(__file__).resolve().parents[2]).encode()
@@ -223,8 +223,11 @@ def test_without_a_debugger_the_program_ends_asleep(tmp_path: Path, require_tool
     for board_id in ("bbcmicrobit", "nrf52840_dk"):
         board = load_board(board_id)
         assert board.stand_in is not None
-        script = write_linker_script(tmp_path / "a.ld", board.stand_in, 2048)
-        program = compile_program(find_arm(), board.core, [main], [], tmp_path / "a.elf", linker_script=script)
-        command = [find_qemu(), "-M", board.stand_in.name, "-display", "none", "-monitor", "none", "-serial", "null"]
+        script = write_linker_script(tmp_path / "a.ld", board.core.arch, board.stand_in, 2048)
+        program = compile_program(
+            find_toolchain(board.core), board.core, [main], [], tmp_path / "a.elf", linker_script=script
+        )
+        qemu = find_emulator(board.stand_in.emulator)
+        command = [qemu, "-M", board.stand_in.name, "-display", "none", "-monitor", "none", "-serial", "null"]
         with pytest.raises(ToolError, match="did not end within 1 s"):
             run([*command, "-kernel", str(program.elf)], tmp_path, timeout=1)

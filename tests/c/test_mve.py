@@ -17,12 +17,14 @@ import pytest
 from tests.c import cases, oracle, test_ref
 from tests.c.harness import INCLUDES, Guarded, build, call, equal, run, sources
 from tests.c.record import Recorder
+from tinygen.build.toolchain import target_include
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_mve as pack
+from tinygen.targets.arch.arm_m.cores import ARM_M
 from tinygen.targets.cores import get_core
 
 SEEDS = range(300)
-PLATFORM = Path(__file__).resolve().parents[2] / "boards" / "platform" / "cortexm"
+PLATFORM = ARM_M.platform
 Require = Callable[[str], None]
 #: newlib's own memcpy reads words at any address, which traps.
 BYTEWISE = """
@@ -329,7 +331,7 @@ def emulate(program: str, level: str, recorded: Recorder, require_tool: Require,
         "arm-none-eabi-gcc",
         *flags,
         *INCLUDES,
-        f"-I{PLATFORM}",
+        f"-I{target_include()}",
         str(PLATFORM / "startup.c"),
         str(main),
         *kernels,

@@ -18,15 +18,15 @@ from tinygen import simulate
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import (
     compile_program,
-    cortexm_dir,
     find_toolchain,
-    target_source,
+    target_include,
     write_linker_script,
 )
 from tinygen.emit.stamp import plain
 from tinygen.emit.view import float_literal
 from tinygen.numerics import Array, quantise
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import get_core
 
 Need = Callable[[str], None]
 CORES = ["native", "cortex-m4"]
@@ -611,10 +611,10 @@ def pair(core: str) -> tuple[Library, Library]:
 def link_for_core(core: Core, folder: Path, parts: Sequence[Path], includes: Sequence[Path]) -> Path:
     """Link C files and objects with the start-up code, unused sections dropped."""
     assert core.machine is not None
-    script = write_linker_script(folder / "link.ld", core.machine, 8192)
+    script = write_linker_script(folder / "link.ld", core.arch, core.machine, 8192)
     tools, elf = find_toolchain(core), folder / "image.elf"
-    flags = [*core.cflags, *tools.cflags, *(f"-I{i}" for i in (*includes, cortexm_dir()))]
-    run(*tools.cc, *flags, target_source(core), *parts, *tools.ldflags, "-T", script, "-o", elf)
+    flags = [*core.cflags, *tools.cflags, *(f"-I{i}" for i in (*includes, target_include()))]
+    run(*tools.cc, *flags, core.arch.platform / core.arch.start_up, *parts, *tools.ldflags, "-T", script, "-o", elf)
     return elf
 
 

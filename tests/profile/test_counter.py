@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tinygen.build.elf import read_image
-from tinygen.build.toolchain import compile_program, find_arm
+from tinygen.build.toolchain import compile_program, find_toolchain
 from tinygen.profile.counter import Counts, count
-from tinygen.profile.timing import TIMINGS
+from tinygen.targets.arch.arm_m.thumb import decode
 from tinygen.targets.cores import get_core
 from tinygen.targets.flash import Flash
 
@@ -36,13 +36,15 @@ def counted(
     machine = get_core(core).machine
     assert machine is not None
     sources = [tmp_path / "main.c", tmp_path / "probe.S"]
-    program = compile_program(find_arm(), get_core(core), sources, [], tmp_path / "p.elf")
+    program = compile_program(find_toolchain(get_core(core)), get_core(core), sources, [], tmp_path / "p.elf")
     image = read_image(program.elf)
     probe = next(s for s in image.symbols if s.name == "probe")
     stack = image.address("tg_stack_limit"), image.address("tg_stack_top")
     own = [(probe.address, probe.address + probe.size)]
-    timing = TIMINGS.get(core)
-    return count(machine, program.elf, image, "probe", own, stack, tmp_path, 60.0, timing=timing, flash=flash)[0]
+    timing = get_core(core).timing
+    return count(
+        machine, program.elf, image, "probe", own, stack, tmp_path, 60.0, decode=decode, timing=timing, flash=flash
+    )[0]
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import serial
 
 from tinygen.build.process import run
 from tinygen.build.qemu import run_qemu
-from tinygen.build.toolchain import cortexm_dir, find_arm, write_linker_script
+from tinygen.build.toolchain import find_toolchain, target_include, write_linker_script
 from tinygen.errors import TargetError, ToolError, VerifyError
 from tinygen.profile import hardware
 from tinygen.profile.folder import Build, read_build
@@ -188,8 +188,8 @@ def test_program_speaks_the_protocol(core_name: str, unit: str, build: Build, pr
     (tmp_path / "entry.cpp").write_text(MAIN)
     core = get_core(core_name)
     assert core.machine is not None
-    script = write_linker_script(tmp_path / "link.ld", core.machine, 16 * 1024)
-    gcc = find_arm()
+    script = write_linker_script(tmp_path / "link.ld", core.arch, core.machine, 16 * 1024)
+    gcc = find_toolchain(core)
     src = tmp_path / "lib" / "mixed" / "src"
     source = src / "mixed.c"
     source.write_text(
@@ -199,14 +199,14 @@ def test_program_speaks_the_protocol(core_name: str, unit: str, build: Build, pr
         *core.cflags,
         "-O2",
         "-ffunction-sections",
-        *(f"-I{p}" for p in (tmp_path, tmp_path / "include", src, cortexm_dir())),
+        *(f"-I{p}" for p in (tmp_path, tmp_path / "include", src, target_include())),
     )
     objects: list[str] = []
     for path in [
         tmp_path / "src" / "main.cpp",
         tmp_path / "entry.cpp",
         *sorted(src.glob("*.c")),
-        cortexm_dir() / "startup.c",
+        core.arch.platform / core.arch.start_up,
     ]:
         strict = (
             ("-Wall", "-Wextra", "-Werror", "-std=gnu++14", "-fno-exceptions")

@@ -31,10 +31,11 @@ from tinygen.plan.planner import plan
 from tinygen.profile import Counts, measure, profile_plan
 from tinygen.profile.counter import add, count
 from tinygen.profile.folder import profile_folder, read_build
-from tinygen.profile.thumb import Kind, decode
-from tinygen.profile.timing import TIMINGS, cycles
 from tinygen.profile.types import BoardTimes, Profile
 from tinygen.report.profile_page import render_page
+from tinygen.targets.arch.arm_m.thumb import decode
+from tinygen.targets.arch.arm_m.timing import M4
+from tinygen.targets.arch.timing import Kind, cycles
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import VERIFY_CORES, get_core
 from tinygen.targets.flash import flash_of
@@ -69,7 +70,7 @@ def test_every_core(core: str, built: Built) -> None:
     p = plan(built.model.fixed, get_core(core))
     files = render_library(make_library(p, built.model))
     found = profile_plan(p, files, get_core(core))
-    assert found.has_cycles == (core in TIMINGS) == (found.total.cycles > 0)
+    assert found.has_cycles == (get_core(core).timing is not None) == (found.total.cycles > 0)
     assert add(layer.counts for layer in found.layers) == found.total
     assert found == profile_plan(p, files, get_core(core))
     if found.has_cycles:
@@ -113,7 +114,7 @@ def against(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Count
         said_there = dict(zip(pairs[::2], map(int, pairs[1::2]), strict=True))
         names = ("insns", "cycles", "loads", "stores", "branches_taken")
         insns, cycles_, loads, stores, taken = (said_there[n] - extra[n] for n in names)
-        m4 = TIMINGS["cortex-m4"]
+        m4 = M4
         plain = replace(m4, cycles={k: n for k, n in m4.cycles.items() if k is not Kind.BRANCH_TABLE})
         ours = add(count(machine, elf, image, entry, *rest, **{**options, "timing": plain})[0])
         theirs = replace(ours, instructions=insns, cycles=cycles_, loads=loads, stores=stores, branches_taken=taken)
@@ -159,11 +160,11 @@ def around_call(image: Any, target: int) -> tuple[int, int, dict[str, int]]:
             break
         at += decode(first, second).size
     behind = at + 4
-    insns, taken, loads, stores, k = 0, TIMINGS["cortex-m4"].taken[decode(*halfwords(at)).kind], 0, 0, behind
+    insns, taken, loads, stores, k = 0, M4.taken[decode(*halfwords(at)).kind], 0, 0, behind
     block = 0
     while True:
         i = decode(*halfwords(k))
-        insns, block = insns + 1, block + cycles(TIMINGS["cortex-m4"], i)
+        insns, block = insns + 1, block + cycles(M4, i)
         loads, stores, k = loads + i.loads, stores + i.stores, k + i.size
         if i.branches:
             break
@@ -176,7 +177,7 @@ def around_call(image: Any, target: int) -> tuple[int, int, dict[str, int]]:
 
 def test_flash_of_boards() -> None:
     """Every board whose core has a cycle model has a flash model, or is known to have none."""
-    missing = {b.id for b in all_boards() if b.core.name in TIMINGS and flash_of(b) is None}
+    missing = {b.id for b in all_boards() if b.core.timing is not None and flash_of(b) is None}
     assert missing == {"uno_r4_minima"}
     waits = {b.id: f.waits for b in all_boards() if (f := flash_of(b)) is not None}
     assert waits["nucleo_f446re"] == waits["disco_f407vg"] == waits["nucleo_l4r5zi"] == 5

@@ -20,7 +20,8 @@ from tests.random.programs import (
     symbol_problems,
 )
 from tinygen.errors import ToolError
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import get_core
 
 
 @dataclass(frozen=True)

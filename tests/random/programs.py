@@ -22,7 +22,7 @@ from tinygen.emit.view import LibraryView, library_view
 from tinygen.errors import VerifyError
 from tinygen.flow import verify
 from tinygen.plan.types import Plan
-from tinygen.targets.cores import Core
+from tinygen.targets.arch.base import Core
 
 SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual", "-Werror")

@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from tinygen.cli.app import cli
-from tinygen.targets.cores import CORES, Core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import CORES
+from tinygen.targets.kernel_sizes import sizes_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +26,6 @@ def test_supported_ops() -> None:
 @pytest.mark.parametrize("core", [c for c in CORES if c.machine is not None], ids=lambda c: c.name)
 def test_every_kernel_has_a_size(core: Core) -> None:
     """`tinygen inspect` looks sizes up; the values are whatever the compiler gave when they were measured."""
-    table = json.loads((ROOT / "tinygen" / "targets" / "kernel_sizes.json").read_text(encoding="utf-8"))
+    table = json.loads(sizes_file(core.arch).read_text(encoding="utf-8"))
     kernels = {p.stem for s in core.kernel_sets for p in (ROOT / "templates_c" / "kernels" / s).glob("*.c")}
     assert set(table[core.name]) == kernels, "run: python -m benchmarks.kernel_sizes"

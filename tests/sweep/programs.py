@@ -16,7 +16,7 @@ from benchmarks.emulate import Case, Program, layouts
 from tests.sweep.layers import Single
 from tinygen.build.process import run
 from tinygen.build.qemu import QemuResult, qemu_command
-from tinygen.build.toolchain import TRAP_UNALIGNED, compile_program, find_arm, find_host
+from tinygen.build.toolchain import compile_program, find_host, find_toolchain
 from tinygen.emit.library import kernel_files
 from tinygen.emit.programs import render_harness
 from tinygen.emit.resources import templates_dir
@@ -28,7 +28,9 @@ from tinygen.plan.layout import pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.variants import limits
 from tinygen.profile.measure import model_view
-from tinygen.targets.cores import KIB, MIB, Core, get_core
+from tinygen.targets.arch.arm_m import TRAP_UNALIGNED
+from tinygen.targets.arch.base import KIB, MIB, Core
+from tinygen.targets.cores import get_core
 
 HERE = Path(__file__).resolve().parent
 INTERRUPTS = (HERE / "interrupted.c", HERE.parent / "c" / "target" / "interrupts.c")
@@ -285,7 +287,13 @@ def _compile(target: Target, program: Program, folder: Path) -> Path:
         sources += INTERRUPTS
         flags += ["-Wl,--wrap=main"]
     made_program = compile_program(
-        find_arm(), target.core, sources, [src], folder / "sweep.elf", extra_flags=flags, stack_bytes=64 * KIB
+        find_toolchain(target.core),
+        target.core,
+        sources,
+        [src],
+        folder / "sweep.elf",
+        extra_flags=flags,
+        stack_bytes=64 * KIB,
     )
     return made_program.elf
 
@@ -301,8 +309,8 @@ def _run(
     command += ["-icount", "shift=0"] if period else []
     command += ["-plugin", str(plugin)] if plugin is not None else []
     done = run(tuple(command), folder, TIMEOUT_S)
-    out = folder / "out.bin"
-    return QemuResult(done.exit_code, done.stdout, done.stderr), out.read_bytes() if out.is_file() else b""
+    out, fault = folder / "out.bin", target.core.machine.emulator.faults.get(done.exit_code)
+    return QemuResult(done.exit_code, done.stdout, done.stderr, fault), out.read_bytes() if out.is_file() else b""
 
 
 def different(batch: Sequence[Check], program: Program, output: bytes) -> list[str]:

@@ -15,7 +15,7 @@ from tinygen.errors import ToolError
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A function or variable: where it begins (without the Thumb bit), its bytes, and whether it is a function."""
+    """A function or variable: where it begins (without the Thumb bit of Arm), its bytes, and what it is."""
 
     name: str
     address: int
@@ -44,14 +44,16 @@ def read_image(elf: Path) -> Image:
     code: list[tuple[int, bytes]] = []
     try:
         with elf.open("rb") as file:
-            for section in ELFFile(file).iter_sections():
+            image = ELFFile(file)
+            thumb = int(image["e_machine"] == "EM_ARM")
+            for section in image.iter_sections():
                 flags = section["sh_flags"]
                 if flags & SH_FLAGS.SHF_ALLOC and flags & SH_FLAGS.SHF_EXECINSTR and section["sh_size"]:
                     code.append((int(section["sh_addr"]), bytes(section.data())))
                 if isinstance(section, SymbolTableSection):
                     for s in section.iter_symbols():
                         is_function = s["st_info"]["type"] == "STT_FUNC"
-                        address = int(s["st_value"]) & ~int(is_function)
+                        address = int(s["st_value"]) & ~(thumb & is_function)
                         symbols.append(Symbol(s.name, address, int(s["st_size"]), is_function))
     except (OSError, ELFError) as error:
         raise ToolError(f"{elf} cannot be read as ELF: {error}") from error

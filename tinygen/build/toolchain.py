@@ -1,4 +1,4 @@
-"""Compile and link C programs, for this computer and for Cortex-M, and measure what the linker made."""
+"""Compile and link C programs, for this computer and for bare cores, and measure what the linker made."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ from elftools.elf.elffile import ELFFile
 from tinygen.build.process import Group, RunResult, run, with_temporary
 from tinygen.emit.resources import boards_dir
 from tinygen.errors import MissingToolError, ToolError
-from tinygen.targets.cores import KIB, Core, Machine
+from tinygen.targets.arch.base import KIB, Architecture, Core, Machine
+from tinygen.targets.arch.host import HOST
+from tinygen.targets.cores import CORES
 
 COMPILE_TIMEOUT_S = 300.0
 JOBS = 2
 ERROR_LINES = 12
 
-TRAP_UNALIGNED: tuple[str, ...] = ("-DTG_TRAP_UNALIGNED", "-mno-unaligned-access")
-"""Flags that make every core fault on an unaligned access, as a Cortex-M0 does."""
-
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """A C compiler and the flags every program of it gets, after the core's own."""
+    """A C compiler that was found: the command, and the flags every program of it gets, after the core's own."""
 
-    name: str
+    arch: Architecture
     cc: tuple[str, ...]
     cflags: tuple[str, ...]
     ldflags: tuple[str, ...]
@@ -49,61 +48,60 @@ class Program:
     objects: tuple[Path, ...]
 
 
+def find_toolchain(core: Core) -> Toolchain:
+    """The toolchain that builds for `core`; `ToolError` when it is not there."""
+    return _find(core.arch)
+
+
 def find_host() -> Toolchain:
-    """The host's compiler: $CC, else the first of gcc, clang and cc; `ToolError` when there is none."""
-    wanted = os.environ.get("CC", "")
+    """The compiler of this computer; `ToolError` when there is none."""
+    return _find(HOST)
+
+
+def _find(arch: Architecture) -> Toolchain:
+    """What the compiler's variable says, as $CC, else the first of its programs that is on PATH."""
+    compiler, variable = arch.compiler, arch.compiler.variable
+    wanted = os.environ.get(variable, "") if variable else ""
     try:
         chosen = shlex.split(wanted)
     except ValueError as error:
-        raise ToolError(f"CC is `{wanted}`, which is no command: {error}. Correct CC, or unset it") from error
-    candidates = [chosen] if chosen else [["gcc"], ["clang"], ["cc"]]
-    for command in candidates:
+        raise ToolError(
+            f"{variable} is `{wanted}`, which is no command: {error}. Correct {variable}, or unset it"
+        ) from error
+    for command in [chosen] if chosen else [[name] for name in compiler.programs]:
         path = shutil.which(command[0])
         if path is not None:
-            return Toolchain("host", (path, *command[1:]), ("-std=c99", "-O2", "-g", "-Wall"), ("-lm",))
+            return Toolchain(arch, (path, *command[1:]), compiler.cflags, compiler.ldflags)
     if chosen:
-        raise ToolError(f"CC is `{wanted}`, but there is no program {chosen[0]} on PATH. Correct CC, or unset it")
-    names = ", ".join(command[0] for command in candidates)
-    raise MissingToolError(
-        f"no C compiler for this computer on PATH (looked for {names}). "
-        "Install one (Debian: apt install gcc) or set CC; generating code works without it, native checks do not"
-    )
-
-
-def find_arm() -> Toolchain:
-    """arm-none-eabi-gcc; `ToolError` when it is not on PATH."""
-    path = shutil.which("arm-none-eabi-gcc")
-    if path is None:
-        raise MissingToolError(
-            "arm-none-eabi-gcc is not on PATH, so nothing can be built for Cortex-M. Install it (Debian: apt install "
-            "gcc-arm-none-eabi libnewlib-arm-none-eabi); generating code and the native checks work without it"
+        raise ToolError(
+            f"{variable} is `{wanted}`, but there is no program {chosen[0]} on PATH. Correct {variable}, or unset it"
         )
-    return Toolchain(
-        "arm",
-        (path,),
-        ("-std=c99", "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections"),
-        ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-lm"),
-    )
+    names = ", ".join(compiler.programs)
+    missing = f"no C compiler for {arch.title} on PATH (looked for {names})"
+    if len(compiler.programs) == 1:
+        missing = f"{names} is not on PATH"
+    raise MissingToolError(f"{missing}, so {_cannot_build(arch)}")
 
 
-def find_toolchain(core: Core) -> Toolchain:
-    """The toolchain that builds for `core`."""
-    return find_host() if core.machine is None else find_arm()
+def _cannot_build(arch: Architecture) -> str:
+    """The end of a message about what is not installed."""
+    variable = f" or set {arch.compiler.variable}" if arch.compiler.variable else ""
+    works = "generating code works without it, native checks do not"
+    if arch is not HOST:
+        works = "generating code and the native checks work without it"
+    install = f"Install it (Debian: apt install {arch.compiler.debian}){variable}"
+    return f"nothing can be built for {arch.title}. {install}; {works}"
 
 
-def cortexm_dir() -> Path:
-    """Folder of the start-up code, tg_target.h and the linker script's template."""
-    return boards_dir() / "platform" / "cortexm"
+def target_include() -> Path:
+    """Folder of tg_target.h, which every program of any architecture may use."""
+    return boards_dir() / "platform" / "include"
 
 
-def target_source(core: Core) -> Path:
-    """The C file that makes tg_target.h true: the start-up code, or its stand-in on this computer."""
-    return boards_dir() / "platform" / "host" / "tg_host.c" if core.machine is None else cortexm_dir() / "startup.c"
-
-
-def write_linker_script(path: Path, machine: Machine, stack_bytes: int) -> Path:
-    """Write the linker script of a program for `machine`; returns `path`."""
-    template = Template((cortexm_dir() / "link.ld.in").read_text(encoding="utf-8"))
+def write_linker_script(path: Path, arch: Architecture, machine: Machine, stack_bytes: int) -> Path:
+    """Write the linker script of a program for `machine`; returns `path`. Only for architectures that have one."""
+    assert arch.linker_script is not None
+    template = Template((arch.platform / arch.linker_script).read_text(encoding="utf-8"))
     text = template.substitute(
         vectors_start=f"0x{machine.vectors_start:08x}",
         flash_start=f"0x{machine.flash_start:08x}",
@@ -130,20 +128,20 @@ def compile_program(
 ) -> Program:
     """Compile C and assembly `sources`, two at a time, and link them into `out_elf`, beside which all else is left.
 
-    `target_source(core)` is added, so that a program may use tg_target.h. Without a `linker_script`, one for a Cortex-M
-    is placed in the core's own machine with `stack_bytes` of stack. Objects lie in a folder named after the program and
-    are called `<source>.o`, so no two sources may share a file name. `extra_flags` come last, for the compiler and the
-    linker. `ToolError` shows the first lines of the compiler's message.
+    The architecture's start-up code is added, so that a program may use tg_target.h. Without a `linker_script`, a
+    program for an emulated core is placed in the core's own machine with `stack_bytes` of stack. Objects lie in a
+    folder named after the program and are called `<source>.o`, so no two sources may share a file name. `extra_flags`
+    come last, for the compiler and the linker. `ToolError` shows the first lines of the compiler's message.
     """
     out_elf = out_elf.absolute()
     objects_dir = out_elf.parent / f"{out_elf.name}.objects"
     objects_dir.mkdir(parents=True, exist_ok=True)
-    folders = [*(folder.absolute() for folder in includes), cortexm_dir()]
+    folders = [*(folder.absolute() for folder in includes), target_include()]
     flags = (*core.cflags, *toolchain.cflags, *(f"-I{folder}" for folder in folders))
     link = [*core.cflags, *toolchain.ldflags, *extra_flags]
-    sources = [*(source.absolute() for source in sources), target_source(core)]
+    sources = [*(source.absolute() for source in sources), core.arch.platform / core.arch.start_up]
     if core.machine is not None:
-        script = linker_script or write_linker_script(objects_dir / "link.ld", core.machine, stack_bytes)
+        script = linker_script or write_linker_script(objects_dir / "link.ld", core.arch, core.machine, stack_bytes)
         link += ["-T", str(script.absolute())]
     objects = tuple(objects_dir / f"{source.name}.o" for source in sources)
     if len(set(objects)) != len(objects):
@@ -188,11 +186,8 @@ def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, gr
     overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr)
     if overflow:
         raise ToolError(f"{name}: {what} does not fit: {overflow[2]} bytes too many for {overflow[1]}")
-    if toolchain.name == "arm" and re.search(r"nano\.specs|fatal error: (string|stdint)\.h:", result.stderr):
-        raise MissingToolError(
-            f"{name} has no C library, so nothing can be built for Cortex-M. Install it (Debian: apt install "
-            "libnewlib-arm-none-eabi); generating code and the native checks work without it"
-        )
+    if toolchain.arch is not HOST and re.search(r"\w\.specs|fatal error: (string|stdint)\.h:", result.stderr):
+        raise MissingToolError(f"{name} has no C library, so {_cannot_build(toolchain.arch)}")
     if os.strerror(errno.ENOSPC) in result.stderr:
         raise ToolError(f"{name}: no space left in {cwd} for {what}. Make room there, or set TMPDIR to another folder")
     lines = result.stderr.splitlines()
@@ -204,7 +199,7 @@ def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, gr
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes of a Cortex-M program by owner and kind.
+    """Bytes of a program for a bare core by owner and kind.
 
     `flash_code`, `flash_rodata`, `flash_data` and `ram_static` (.data and .bss) are the model's own; `flash_data` is
     the start values of its .data. The library parts are those of the C library and of libgcc that the whole program
@@ -230,12 +225,10 @@ class Sizes:
         return self.flash_code + self.flash_rodata + self.flash_data
 
 
-# Of link.ld.in: which memory a section takes room in.
-_FLASH_KIND = {
-    ".vectors": "code", ".text": "code", ".rodata": "rodata", ".init_array": "rodata", ".ARM.exidx": "rodata",
-    ".data": "data",
-}  # fmt: skip
-_RAM_SECTIONS = (".stack", ".data", ".bss")
+# Which memory a section takes room in. A name means the same in the linker scripts of all architectures.
+_KINDS = {section: kind for core in CORES for section, kind in core.arch.sections.items()}
+_FLASH_KIND = {section: kind for section, kind in _KINDS.items() if kind != "ram"}
+_RAM_SECTIONS = tuple(section for section, kind in _KINDS.items() if kind in ("data", "ram"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +287,7 @@ def measure(elf: Path, map_file: Path, is_model_object: Callable[[str], bool]) -
 
 
 def _section_sizes(elf: Path) -> dict[str, int]:
-    """Sizes of the ELF's sections that take memory; every one must be known to link.ld.in."""
+    """Sizes of the ELF's sections that take memory; every one must be known to a linker script."""
     try:
         with elf.open("rb") as file:
             allocated = [s for s in ELFFile(file).iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC]
@@ -303,7 +296,7 @@ def _section_sizes(elf: Path) -> dict[str, int]:
         raise ToolError(f"{elf} cannot be read as ELF: {error}") from error
     strange = set(sizes) - set(_FLASH_KIND) - set(_RAM_SECTIONS)
     if strange:
-        raise ToolError(f"{elf.name} has sections that link.ld.in does not place: {', '.join(sorted(strange))}")
+        raise ToolError(f"{elf.name} has sections that no linker script places: {', '.join(sorted(strange))}")
     return sizes
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinygen.emit.env import render
+from tinygen.targets.arch.host import HOST
 from tinygen.targets.board import Board
 
 
@@ -91,6 +92,20 @@ class ProjectView:
         for case in self.golden:
             _check_lengths(case.inputs, self.model.inputs)
             _check_lengths(case.outputs, self.model.outputs)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The programs that build and run it."""
+        here = self.board.stand_in
+        return (self.board.core.arch.compiler.programs[0], *([here.emulator.program] if here is not None else []))
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Debian's packages of these, and of this computer's compiler."""
+        here = self.board.stand_in
+        compilers = (HOST.compiler, self.board.core.arch.compiler)
+        found = (*(c.debian for c in compilers), *([here.emulator.debian] if here is not None else []))
+        return tuple(dict.fromkeys(found))
 
 
 def _check_lengths(values: Sequence[Sequence[int]], ports: Sequence[PortView]) -> None:

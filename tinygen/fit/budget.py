@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tinygen.errors import RecipeError
 from tinygen.fit.measure import Cost, Source
-from tinygen.plan.cost import TIMED
 from tinygen.plan.predict import LAYER_CODE, MODEL_CODE, STACK
 from tinygen.targets.board import Board
+from tinygen.targets.cores import CORES
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(k|m)(?:i?b)?|b|bytes)?\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h)?\s*", re.IGNORECASE)
@@ -87,10 +87,11 @@ def check_limits(limits: Limits, boards: Mapping[str, Board], source: Source) ->
                 f"--board {board.id}: found this computer; a search needs a microcontroller's flash, RAM and time. "
                 "List the boards: tinygen boards"
             )
-        if limits.milliseconds is not None and board.core.name not in TIMED:
+        if limits.milliseconds is not None and board.core.timing is None:
+            timed = ", ".join(core.name for core in CORES if core.timing is not None)
             raise RecipeError(
                 f"--ms on {board.id}: its core {board.core.name} has no cycle model; allowed are boards with "
-                f"{', '.join(TIMED)}. Leave out --ms, or search for a board with one of these cores."
+                f"{timed}. Leave out --ms, or search for a board with one of these cores."
             )
         budget = limits.on(board)
         ports = source.graph

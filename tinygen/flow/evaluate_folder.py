@@ -34,7 +34,8 @@ from tinygen.passes.pipeline import tidy
 from tinygen.profile.folder import Build, port_sizes, read_build
 from tinygen.profile.measure import model_view
 from tinygen.progress import Progress, no_progress
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import get_core
 
 #: Bytes of samples that one run of the program reads: a batch on this computer, and in the emulator, which is slower.
 BATCH_BYTES, EMULATED_BATCH_BYTES = 8 << 20, 1 << 20

@@ -24,7 +24,8 @@ from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.ops.base import int_range
 from tinygen.plan.types import Plan
-from tinygen.targets.cores import Core, get_core
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import get_core
 
 #: Library files by name; True: with a trace of every layer.
 Render = Callable[[bool], Mapping[str, bytes]]

@@ -2,7 +2,7 @@
 
 A cost is a sum of features of the call (outputs, products, values moved, rows, ...), each with a coefficient of its
 own, not negative, for each core, kernel and shape class. `python -m benchmarks.fit_costs` measures single layers in
-emulation and writes the coefficients to tinygen/targets/costs.json.
+emulation and writes the coefficients to costs.json in the folder of the core's architecture.
 """
 
 from __future__ import annotations
@@ -17,19 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.ops.base import Call
+from tinygen.targets.arch.base import Architecture, Core
+from tinygen.targets.cores import get_core
 
 COMMAND = "python -m benchmarks.fit_costs"
-TABLE = Path(__file__).parents[1] / "targets" / "costs.json"
-
-#: Cores that run the kernels of another one, compiled alike, and whose costs are not recorded twice. The host only
-#: ever chooses among kernels for itself.
-TWINS = {"cortex-m7": "cortex-m4", "cortex-m33": "cortex-m4", "cortex-m85": "cortex-m55", "native": "cortex-m4"}
-#: Where modelled cycles say something: by the core's own timing (tinygen/profile/timing.py), or by its twin's, the
-#: Cortex-M4's, on cores with a pipeline like it or better. Elsewhere instructions are the best there is.
-TIMED = ("cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4")
-NEAR_M4 = ("cortex-m7", "cortex-m33", "native")
-
 Features = Mapping[str, float]
+#: Core, kernels (`line`), kind of shape, figure ("insns", "cycles"), feature: coefficient.
+Table = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +45,10 @@ def instructions(call: Call, core: str) -> float:
 
 
 def cycles(call: Call, core: str) -> float:
-    """Predicted cycles of one call with zero-wait memory, by the core's own timing, or the Cortex-M4's on `NEAR_M4`;
-    instructions where there is none. Comparable between calls for one core; KeyError as `instructions`.
+    """Predicted cycles of one call with zero-wait memory, by the timing of the core whose costs these are; instructions
+    where it has none. Comparable between calls for one core; KeyError as `instructions`.
     """
-    return _predict(call, core, "cycles" if core in (*TIMED, *NEAR_M4) else "insns")
+    return _predict(call, core, "cycles" if _recorded(core).timing is not None else "insns")
 
 
 def shape(call: Call) -> Shape:
@@ -87,16 +81,28 @@ def _stem(name: str) -> str:
 
 
 @functools.cache
-def _table() -> dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]:
-    table: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]] = {}
-    if TABLE.is_file():
-        table = json.loads(TABLE.read_text(encoding="utf-8"))
+def _recorded(core: str) -> Core:
+    """The core whose recorded costs hold for this one: itself, or one that runs the same kernels, compiled alike."""
+    found = get_core(core)
+    return get_core(found.costs_of) if found.costs_of else found
+
+
+@functools.cache
+def _table(arch: Architecture) -> Table:
+    path = costs_file(arch)
+    table: Table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return table
+
+
+def costs_file(arch: Architecture) -> Path:
+    """Where the coefficients of an architecture's cores are."""
+    return arch.folder / "costs.json"
 
 
 def _lines(call: Call, core: str) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
     """Coefficients by kind of shape."""
-    return _table().get(TWINS.get(core, core), {}).get(line(call), {})
+    found = _recorded(core)
+    return _table(found.arch).get(found.name, {}).get(line(call), {})
 
 
 def _predict(call: Call, core: str, figure: str) -> float:

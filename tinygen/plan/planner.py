@@ -19,7 +19,7 @@ from tinygen.plan.layout import choose_planes, pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
 from tinygen.plan.variants import limits
-from tinygen.targets.cores import Core
+from tinygen.targets.arch.base import Core
 
 #: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
 CONTEXT_ALIGN = 16

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tinygen.plan import cost
 from tinygen.plan.types import Plan, Step
+from tinygen.targets.cores import get_core
 from tinygen.targets.kernel_sizes import known_bytes
 
 #: Bytes, fitted to the builds of benchmarks/results/predict.json: code of a layer (function, config, call), of the rest
@@ -65,7 +66,7 @@ class Prediction:
 def predict(plan: Plan, files: Mapping[str, bytes], constants: int) -> Prediction:
     """Every layer's cost and their sum. `files`: of the kernels, by plain name; `constants`: bytes of its arrays."""
     layers = tuple(_layer(step, plan.core) for step in plan.steps)
-    timed = plan.core in cost.TIMED
+    timed = get_core(plan.core).timing is not None
     return Prediction(
         plan.core,
         layers,

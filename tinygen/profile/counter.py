@@ -16,9 +16,8 @@ from tinygen.build.toolchain import find_host
 from tinygen.emit.resources import templates_dir
 from tinygen.errors import ToolError
 from tinygen.files import cache_dir, replace_file, work_folder
-from tinygen.profile.thumb import Kind, decode, is_wide
-from tinygen.profile.timing import Timing, cycles, taken_cycles
-from tinygen.targets.cores import Machine
+from tinygen.targets.arch.base import Decode, Machine
+from tinygen.targets.arch.timing import Kind, Timing, cycles, taken_cycles
 from tinygen.targets.flash import Flash
 
 COMPILE_TIMEOUT_S = 120.0
@@ -102,16 +101,17 @@ def count(
     folder: Path,
     timeout: float,
     *,
+    decode: Decode,
     timing: Timing | None,
     flash: Flash | None,
 ) -> tuple[list[Counts], str]:
     """Run `elf` in `folder` and count the first call of the function `entry`; also what the program printed.
 
     `own` are address ranges: every return from elsewhere into them ends a piece, and the return from `entry` the last.
-    `stack` is the range of the program's stack. `ToolError` when the program ends badly.
+    `stack` is the range of the program's stack, `decode` knows its instructions. `ToolError` when it ends badly.
     """
     table, out = folder / "counter.bin", folder / "counter.txt"
-    table.write_bytes(_table(machine, image, image.address(entry), tuple(own), stack, timing, flash))
+    table.write_bytes(_table(machine, image, image.address(entry), tuple(own), stack, decode, timing, flash))
     command = (*qemu_command(machine, elf.resolve()), "-plugin", _plugin_option(plugin(), table, out))
     result = run(command, folder, timeout, doing=f"counting {elf.name}")
     if "-plugin" in result.stderr and "invalid option" in result.stderr:
@@ -135,6 +135,7 @@ def _table(
     entry: int,
     own: tuple[tuple[int, int], ...],
     stack: tuple[int, int],
+    decode: Decode,
     timing: Timing | None,
     flash: Flash | None,
 ) -> bytes:
@@ -150,7 +151,7 @@ def _table(
     parts = [MAGIC, _words(words), *(_words(r) for r in own)]
     for start, data in image.code:
         even = data[: len(data) & ~1]
-        parts += [_words((start, start + len(even))), _entries(even, timing)]
+        parts += [_words((start, start + len(even))), _entries(even, decode, timing)]
     return b"".join(parts)
 
 
@@ -158,15 +159,20 @@ def _words(values: Iterable[int]) -> bytes:
     return b"".join(struct.pack("<I", v) for v in values)
 
 
-def _entries(code: bytes, timing: Timing | None) -> bytes:
+def _entries(code: bytes, decode: Decode, timing: Timing | None) -> bytes:
     """An entry for every halfword, as if an instruction began there: only those that do are ever looked at."""
     halfwords = [h for (h,) in struct.iter_unpack("<H", code)]
     pairs = zip(halfwords, [*halfwords[1:], 0], strict=True)
-    return b"".join(_entry(a, b if is_wide(a) else 0, timing) for a, b in pairs)
+    return b"".join(_entry(a, b if _is_wide(a, decode) else 0, decode, timing) for a, b in pairs)
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _entry(first: int, second: int, timing: Timing | None) -> bytes:
+def _is_wide(first: int, decode: Decode) -> bool:
+    return decode(first, 0).size == 4
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _entry(first: int, second: int, decode: Decode, timing: Timing | None) -> bytes:
     i = decode(first, second)
     single = i.kind in (Kind.LOAD, Kind.STORE)
     flags = (MEMORY if single else 0) | (BRANCH if i.branches else 0)

@@ -14,20 +14,12 @@ from tinygen.emit import summary
 from tinygen.emit.stamp import plain
 from tinygen.emit.writer import reading
 from tinygen.errors import OutputError, TargetError, VerifyError
-from tinygen.profile.measure import Measured, model_view, profile_library
-from tinygen.profile.timing import TIMINGS
+from tinygen.profile.measure import model_view, profile_library
 from tinygen.profile.types import BufferUse, FlashUse, LayerProfile, Profile
+from tinygen.targets.arch.base import Architecture
 from tinygen.targets.board import Board, load_board
 from tinygen.targets.cores import get_core
 from tinygen.targets.flash import flash_of
-
-#: Cores whose emulation has no cycle model, and why.
-NO_CYCLES = {
-    "cortex-m7": "a Cortex-M7 starts up to two instructions in a cycle",
-    "cortex-m33": "Arm publishes no instruction timing of the Cortex-M33",
-    "cortex-m55": "a Cortex-M55 overlaps vector instructions",
-    "cortex-m85": "a Cortex-M85 overlaps vector instructions and starts up to two in a cycle",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +97,7 @@ def board_for(build: Build, board_id: str | None) -> Board:
     if core.machine is None:
         raise TargetError(
             f"{build.folder} was built for {build.plan['board']}, which no emulator stands for: there is nothing to "
-            "count instructions with. Build it for a board with a Cortex-M (tinygen boards)."
+            "count instructions with. Build it for a board with another core (tinygen boards)."
         )
     return board
 
@@ -142,7 +134,7 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
         )
         for layer, counted in zip(plan["layers"], measured.layers, strict=True)
     )
-    use = flash_use(measured.pieces, build)
+    use = flash_use(measured.pieces, build, board.core.arch)
     profile = Profile(
         build.name,
         board,
@@ -158,16 +150,16 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
         tuple(BufferUse(**b) for b in plan["buffers"]),
         (),
     )
-    return _with_notes(profile, measured, build)
+    return _with_notes(profile, build)
 
 
-def flash_use(pieces: Sequence[Piece], build: Build) -> FlashUse:
+def flash_use(pieces: Sequence[Piece], build: Build, arch: Architecture) -> FlashUse:
     """Who takes how much flash, from the linker's map and the plan."""
     name = build.name
     kernels: dict[str, int] = {}
     model, libraries, weights = 0, 0, 0
     for piece in pieces:
-        if piece.section not in (".text", ".rodata", ".data", ".ARM.exidx"):
+        if arch.sections.get(piece.section, "ram") == "ram":
             continue
         owner = piece.owner.split("(")[0]
         source = owner.removesuffix(".o")
@@ -192,19 +184,20 @@ def flash_use(pieces: Sequence[Piece], build: Build) -> FlashUse:
     return FlashUse({k: n for k, n in sorted(kernels.items()) if n}, model, constants, libraries)
 
 
-def _with_notes(profile: Profile, measured: Measured, build: Build) -> Profile:
+def _with_notes(profile: Profile, build: Build) -> Profile:
     """The profile with what its reader must know."""
     notes: list[str] = []
-    core, board = profile.core, profile.board
+    core, board = profile.board.core, profile.board
     built_for = str(build.plan["core"])
-    if built_for != core:
+    if built_for != core.name:
         notes.append(f"The kernels were chosen for a {built_for}; a build for {board.id} may be faster.")
-    if not measured.has_cycles:
-        notes.append(f"No cycles: {NO_CYCLES.get(core, 'no cycle model')}, so a sum over instructions would be wrong.")
+    if core.timing is None:
+        why = core.no_timing or "no cycle model"
+        notes.append(f"No cycles: {why}, so a sum over instructions would be wrong.")
     else:
         branches = 100.0 * profile.total.branches_taken / max(1, profile.total.cycles)
         notes.append(
-            f"Cycles are modelled, not measured. {TIMINGS[core].notes} "
+            f"Cycles are modelled, not measured. {core.timing.notes} "
             f"One cycle more or less for each taken branch is {branches:.1f} % of the total."
         )
         if profile.flash is None:

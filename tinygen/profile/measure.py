@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinygen.build.elf import Image, read_image
-from tinygen.build.toolchain import Piece, compile_program, find_arm, read_map
+from tinygen.build.toolchain import Piece, compile_program, find_toolchain, read_map
 from tinygen.emit.programs import ModelView, PortView, render_harness
 from tinygen.errors import TargetError, ToolError
 from tinygen.files import work_folder
 from tinygen.plan.types import Plan
 from tinygen.profile.counter import Counts, add, count
-from tinygen.profile.timing import TIMINGS
-from tinygen.targets.cores import Core
+from tinygen.targets.arch.base import Core
 from tinygen.targets.flash import Flash
 from tinygen.version import VERSION
 
@@ -41,7 +40,7 @@ class LayerCounts:
 class Measured:
     """One inference on a core.
 
-    `has_cycles`: the core has a cycle model (cortex-m0, m0plus, m3, m4); else all cycles are 0 and mean nothing.
+    `has_cycles`: the core has a cycle model; else all cycles are 0 and mean nothing.
     `stack` is the high-water mark in bytes, `outputs` all outputs one after the other. `image` and `pieces` are the
     linked program and what every object, by its file's name, put into it.
     """
@@ -79,7 +78,7 @@ def profile_plan(
     flash: Flash | None = None,
     extra_flags: Sequence[str] = (),
 ) -> Measured:
-    """Instructions, modelled cycles, loads and stores of every layer of `plan` on an emulated Cortex-M.
+    """Instructions, modelled cycles, loads and stores of every layer of `plan` on an emulated core.
 
     `files` are the model's C by file name, as `emit.library.render_library` gives them (without trace), for a plan made
     for `core`. `sample` is one sample, all inputs after each other as bytes (`default_sample` unless given). With a
@@ -110,11 +109,16 @@ def profile_library(
     """`profile_plan` for a library whose plan is gone: `layers` are names with how many kernels each calls."""
     if core.machine is None:
         raise TargetError(
-            f"{core.name} is not emulated, so its instructions cannot be counted. Take a board with a Cortex-M."
+            f"{core.name} is not emulated, so its instructions cannot be counted. Take a board with a core that is "
+            "(tinygen boards)."
+        )
+    if core.arch.decode is None:
+        raise TargetError(
+            f"{core.name}: tinygen cannot tell the instructions of a {core.arch.title} apart, so it cannot count them. "
+            "Profile on the board itself (--port), or on a core of another architecture."
         )
     if sample is None:
         sample = default_sample(sum(p.nbytes for p in model.inputs))
-    timing = TIMINGS.get(core.name)
     with work_folder() as folder:
         (folder / "in.bin").write_bytes(sample)
         elf, pieces = _compile(folder, model, files, core, extra_flags)
@@ -123,7 +127,8 @@ def profile_library(
         spans, said = count(
             *(core.machine, elf, image, f"{model.name}_run", _own_code(image, model.name), stack, folder),
             RUN_TIMEOUT_S,
-            timing=timing,
+            decode=core.arch.decode,
+            timing=core.timing,
             flash=flash,
         )
         outputs = (folder / "out.bin").read_bytes()
@@ -144,7 +149,7 @@ def profile_library(
         LayerCounts(name, share, max(0, used - (share.deepest - total.deepest)))
         for (name, _), share in zip(layers, shares, strict=True)
     )
-    return Measured(core.name, timing is not None, named, total, used, outputs, image, pieces)
+    return Measured(core.name, core.timing is not None, named, total, used, outputs, image, pieces)
 
 
 def _compile(
@@ -158,7 +163,7 @@ def _compile(
     sources = sorted((*src.glob("*.c"), *src.glob("*.S")))
     try:
         program = compile_program(
-            find_arm(), core, sources, [src], folder / "profile.elf", extra_flags=extra_flags, link_map=True
+            find_toolchain(core), core, sources, [src], folder / "profile.elf", extra_flags=extra_flags, link_map=True
         )
     except ToolError as error:
         if "does not fit" not in str(error) or core.machine is None:

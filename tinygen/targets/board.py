@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from tinygen.emit.resources import boards_dir
 from tinygen.errors import TargetError, did_you_mean
-from tinygen.targets.cores import Core, Machine, get_core
+from tinygen.targets.arch.base import Core, Emulator, Machine
+from tinygen.targets.cores import get_core
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def read_manifest(path: Path) -> Board:
         core = get_core(ours.text("core"))
     except TargetError as error:
         raise TargetError(f"board manifest {path}: tinygen.core: {error}") from error
-    is_native = core.machine is None
+    machine = core.machine
     return Board(
         id=path.stem,
         name=manifest.text("name"),
@@ -91,9 +92,9 @@ def read_manifest(path: Path) -> Board:
         f_cpu_hz=build.integer("f_cpu"),
         flash_bytes=upload.integer("maximum_size"),
         ram_bytes=upload.integer("maximum_ram_size"),
-        flash_start=0 if is_native else build.integer("flash_start"),
-        ram_start=0 if is_native else build.integer("ram_start"),
-        stand_in=None if is_native else _stand_in(manifest.section("debug").section("qemu")),
+        flash_start=0 if machine is None else build.integer("flash_start"),
+        ram_start=0 if machine is None else build.integer("ram_start"),
+        stand_in=None if machine is None else _stand_in(machine.emulator, manifest.section("debug").section("qemu")),
         registry_platform=registry.text_or_none("platform"),
         registry_board=registry.text_or_none("board"),
         openocd_board=manifest.section("debug").text_or_none("openocd_board"),
@@ -102,9 +103,10 @@ def read_manifest(path: Path) -> Board:
     )
 
 
-def _stand_in(qemu: _Section) -> Machine:
+def _stand_in(emulator: Emulator, qemu: _Section) -> Machine:
     flash_start = qemu.integer("flash_start")
     return Machine(
+        emulator,
         name=qemu.text("machine"),
         args=qemu.texts("args"),
         flash_start=flash_start,

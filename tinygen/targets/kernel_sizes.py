@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
 from pathlib import Path
+
+from tinygen.targets.arch.base import Architecture
+from tinygen.targets.cores import get_core
+
+
+def sizes_file(arch: Architecture) -> Path:
+    """Where the sizes on an architecture's cores are."""
+    return arch.folder / "kernel_sizes.json"
 
 
 @functools.cache
-def _table() -> dict[str, dict[str, int]]:
-    table: dict[str, dict[str, int]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+def _table(arch: Architecture) -> dict[str, dict[str, int]]:
+    path = sizes_file(arch)
+    table: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return table
-
-
-def code_bytes(core: str, kernels: Iterable[str]) -> int:
-    """Flash of the named kernels' object files on a core."""
-    return sum(_table()[core][k] for k in kernels)
 
 
 def known_bytes(core: str, source: str) -> int | None:
     """Flash of one object file, None where none was recorded."""
-    return _table().get(core, {}).get(source)
+    return _table(get_core(core).arch).get(core, {}).get(source)

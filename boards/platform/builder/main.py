@@ -1,4 +1,4 @@
-"""Build script of the tinygen platform: `board = native` uses the host's compiler, every other board bare-metal GCC.
+"""Build script of the tinygen platform. What it knows of a board's core stands in the manifest, as `tinygen.target`.
 
 Options in platformio.ini, beside PlatformIO's own:
     custom_emulate = yes      link for the board's QEMU machine (debug.qemu) instead of its own addresses
@@ -6,6 +6,7 @@ Options in platformio.ini, beside PlatformIO's own:
 """
 
 import os
+import re
 import shutil
 from string import Template
 
@@ -14,23 +15,22 @@ from SCons.Script import Default, DefaultEnvironment
 env = DefaultEnvironment()
 board = env.BoardConfig()
 platform = env.PioPlatform()
-cortexm = os.path.join(platform.get_dir(), "cortexm")
+target = board.get("tinygen.target")
+folder = os.path.join(platform.get_dir(), target["folder"])
 
 
-def build_native():
-    """The host's compiler: $CC, else the first of gcc, clang and cc."""
-    cc = os.environ.get("CC") or next((name for name in ("gcc", "clang", "cc") if shutil.which(name)), "cc")
-    env.Replace(CC=cc, LINK=cc, PROGNAME="program")
-    env.Append(CPPPATH=[cortexm], CCFLAGS=["-O2", "-g", "-Wall"], LIBS=["m"])
-    env.BuildSources(os.path.join("$BUILD_DIR", "host"), os.path.join(platform.get_dir(), "host"))
-    return env.BuildProgram()
+def find_compiler():
+    """The command in the architecture's variable, as $CC, else the first of its compilers that is on PATH."""
+    named = os.environ.get(target["variable"]) if target["variable"] else None
+    names = target["compilers"]
+    return named or next((name for name in names if shutil.which(name)), names[-1])
 
 
 def write_linker_script():
-    """link.ld.in with the board's memory, or its QEMU machine's addresses and the board's sizes."""
+    """The architecture's script with the board's memory, or its QEMU machine's addresses and the board's sizes."""
     emulate = env.GetProjectOption("custom_emulate", "no") == "yes"
     place = board.get("debug.qemu") if emulate else board.get("build")
-    with open(os.path.join(cortexm, "link.ld.in"), encoding="utf-8") as file:
+    with open(os.path.join(folder, target["linker_script"]), encoding="utf-8") as file:
         template = Template(file.read())
     text = template.substitute(
         vectors_start=place.get("vectors_start", place["flash_start"]),
@@ -47,33 +47,43 @@ def write_linker_script():
     return path
 
 
-def build_cortexm():
-    """arm-none-eabi-gcc, our start-up file, and a linker script made from the manifest."""
-    fpu = board.get("build.fpu")
-    machine = ["-mthumb", "-mcpu=" + board.get("build.cpu")]
-    if fpu != "none":
-        machine += ["-mfloat-abi=hard"] + ([] if fpu == "auto" else ["-mfpu=" + fpu])
-    prefix = "arm-none-eabi-"
+def sizes(sections):
+    """What finds the sizes of these sections in the output of `size -A`."""
+    return rf"^(?:{'|'.join(map(re.escape, sections))})\s+(\d+)"
+
+
+def build():
+    """Compile with the core's flags and the architecture's start-up code, and link: a program of this computer."""
+    cc = find_compiler()
+    libraries = [flag.removeprefix("-l") for flag in target["ldflags"] if flag.startswith("-l")]
+    env.Replace(CC=cc, LINK=cc, PROGNAME="program")
+    env.Append(
+        CPPPATH=[os.path.join(platform.get_dir(), "include")],
+        CCFLAGS=[*target["core_flags"], *target["cflags"]],
+        LINKFLAGS=[*target["core_flags"], *(flag for flag in target["ldflags"] if not flag.startswith("-l"))],
+        LIBS=libraries,
+    )
+    env.BuildSources(os.path.join("$BUILD_DIR", target["folder"]), folder)
+    return build_bare() if target["linker_script"] else env.BuildProgram()
+
+
+def build_bare():
+    """The same for a core without an operating system: other tools, a linker script, and what a board is given."""
+    prefix = env["CC"].removesuffix("gcc")
     env.Replace(
-        CC=prefix + "gcc", CXX=prefix + "g++", AS=prefix + "gcc", LINK=prefix + "gcc",
-        AR=prefix + "gcc-ar", RANLIB=prefix + "gcc-ranlib", OBJCOPY=prefix + "objcopy", SIZETOOL=prefix + "size",
-        ARFLAGS=["rcs"], ASFLAGS=[], PROGNAME="firmware", PROGSUFFIX=".elf",
-        # Every section of link.ld.in is counted once; .data takes room in both memories.
+        CXX=prefix + "g++", AS=prefix + "gcc", AR=prefix + "gcc-ar", RANLIB=prefix + "gcc-ranlib",
+        OBJCOPY=prefix + "objcopy", SIZETOOL=prefix + "size",
+        ARFLAGS=["rcs"], ASFLAGS=[*target["core_flags"]], PROGNAME="firmware", PROGSUFFIX=".elf",
+        # Every section of the script is counted once; .data takes room in both memories.
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
-        SIZEPROGREGEXP=r"^\.(?:vectors|text|rodata|init_array|ARM\.exidx|data)\s+(\d+)",
-        SIZEDATAREGEXP=r"^\.(?:stack|data|bss)\s+(\d+)",
+        SIZEPROGREGEXP=sizes(target["flash_sections"]),
+        SIZEDATAREGEXP=sizes(target["ram_sections"]),
         LDSCRIPT_PATH=write_linker_script(),
     )  # fmt: skip
     env.Append(
-        CPPPATH=[cortexm],
-        CCFLAGS=[*machine, "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections"],
-        ASFLAGS=machine,
         ASPPFLAGS=["-x", "assembler-with-cpp"],
-        LINKFLAGS=[*machine, "-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections",
-                   "-Wl,-Map=" + os.path.join("$BUILD_DIR", "firmware.map")],
-        LIBS=["m"],
-    )  # fmt: skip
-    env.BuildSources(os.path.join("$BUILD_DIR", "cortexm"), cortexm)
+        LINKFLAGS=["-Wl,-Map=" + os.path.join("$BUILD_DIR", "firmware.map")],
+    )
     elf = env.BuildProgram()
     env.Depends(elf, env["LDSCRIPT_PATH"])
     image = env.Command(
@@ -96,7 +106,7 @@ def add_upload(elf):
     env.AddPlatformTarget("upload", elf, env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"), "Upload")
 
 
-program = build_native() if board.get("tinygen.core") == "native" else build_cortexm()
+program = build()
 # Quoted, as SCons takes "$SOURCE" alone for the name of an action, and does nothing.
 command = " ".join(f'"{word}"' for word in platform.run_command(board, "$SOURCE"))
 env.AddPlatformTarget(

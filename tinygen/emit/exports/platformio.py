@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from string import Template
 
 from tinygen.emit.env import render
 from tinygen.emit.exports.base import Export
 from tinygen.emit.programs import ProjectView, render_example, render_golden_header, render_golden_test
 from tinygen.emit.resources import boards_dir, templates_dir
-from tinygen.targets.board import Board
+from tinygen.targets.arch.base import Architecture
+from tinygen.targets.board import Board, load_board
 
 TEMPLATES = "exports/platformio"
 
@@ -38,23 +40,51 @@ def files(view: ProjectView) -> dict[str, bytes]:
         found["registry.ld"] = _linker_script(view).encode()
     for path, template in texts.items():
         found[path] = render(f"{TEMPLATES}/{template}", view=view, qemu_env=qemu_env(board)).encode()
-    found |= {f"boards/{b}.json": (boards_dir() / f"{b}.json").read_bytes() for b in {board.id, "native"}}
-    return found | _platform_files()
+    for b in (board, load_board("native")):
+        found |= _platform_files(b.core.arch)
+        found[f"boards/{b.id}.json"] = _manifest(b)
+    return found
 
 
 EXPORT = Export("platformio", "PlatformIO project: builds, tests and runs on the board, in QEMU and here", files)
 
 
-def _platform_files() -> dict[str, bytes]:
-    folder = boards_dir() / "platform"
-    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return {f"platform/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
+def _platform_files(arch: Architecture) -> dict[str, bytes]:
+    """Our PlatformIO platform, with the start-up code and linker script of an architecture."""
+    folders = {"platform": boards_dir() / "platform", f"platform/{arch.name}": arch.platform}
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for name, folder in folders.items()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def _manifest(board: Board) -> bytes:
+    """The board's manifest, with what the platform must know of its core: it can ask nobody."""
+    arch, here = board.core.arch, board.stand_in
+    manifest = json.loads(board.manifest.read_text(encoding="utf-8"))
+    manifest["tinygen"]["target"] = {
+        "folder": arch.name,
+        "linker_script": arch.linker_script,
+        "compilers": arch.compiler.programs,
+        "variable": arch.compiler.variable,
+        "core_flags": board.core.cflags,
+        "cflags": [flag for flag in arch.compiler.cflags if not flag.startswith("-std=")],  # C++ has another
+        "ldflags": arch.compiler.ldflags,
+        "flash_sections": [name for name, kind in arch.sections.items() if kind != "ram"],
+        "ram_sections": [name for name, kind in arch.sections.items() if kind in ("data", "ram")],
+        "emulator": here.command if here is not None else (),
+    }
+    return f"{json.dumps(manifest, indent=2)}\n".encode()
 
 
 def _linker_script(view: ProjectView) -> str:
-    """link.ld.in for the board itself; PlatformIO's builder fills the same template in projects on our platform."""
+    """The architecture's script for the board itself; PlatformIO's builder fills the same one on our platform."""
     board = view.board
-    template = Template((boards_dir() / "platform" / "cortexm" / "link.ld.in").read_text(encoding="utf-8"))
+    arch = board.core.arch
+    assert arch.linker_script is not None
+    template = Template((arch.platform / arch.linker_script).read_text(encoding="utf-8"))
     return template.substitute(
         vectors_start=f"0x{board.flash_start:08x}",
         flash_start=f"0x{board.flash_start:08x}",

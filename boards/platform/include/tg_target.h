@@ -2,7 +2,7 @@
  * @file  tg_target.h
  * @brief What a program of tinygen can do anywhere: print, exit, read and write files, measure its stack.
  *
- * On a Cortex-M all but the stack functions is semihosting: a debugger or QEMU does the work on its own computer.
+ * On a bare core all but the stack functions is semihosting: a debugger or QEMU does the work on its own computer.
  * With neither attached, writes vanish, tg_open fails, and tg_exit sleeps for ever: nothing hangs or faults.
  * On an ordinary computer tg_host.c does the same with the C library.
  */

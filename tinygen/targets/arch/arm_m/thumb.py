@@ -5,41 +5,7 @@ Nothing is disassembled: an instruction is sorted into the few kinds whose timin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
-
-class Kind(Enum):
-    """Classes of instructions that some core times differently."""
-
-    OTHER = "one cycle, whatever it does"
-    LOAD = "one register from memory"
-    STORE = "one register to memory"
-    MULTIPLE = "several registers from or to memory: LDM, STM, PUSH, POP, LDRD, STRD, VLDM, VSTM"
-    MUL = "32 bits of a product"
-    MLA = "32 bits of a product, added to or taken from a register"
-    MUL_LONG = "64 bits of a product"
-    MLA_LONG = "64 bits of a product, added to two registers"
-    MUL_DSP = "products of halfwords and upper words, with or without a sum"
-    DIVIDE = "SDIV, UDIV"
-    FLOAT_DIVIDE = "VDIV, VSQRT"
-    FLOAT_MLA = "VMLA, VFMA and their relatives"
-    BRANCH = "B, CBZ, and moves to the program counter"
-    BRANCH_LINK = "BL"
-    BRANCH_REGISTER = "BX, BLX"
-    BRANCH_TABLE = "TBB, TBH"
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One instruction: its bytes, its kind, the registers it loads and stores, and whether it can change the flow."""
-
-    size: int
-    kind: Kind
-    loads: int = 0
-    stores: int = 0
-    branches: bool = False
-
+from tinygen.targets.arch.timing import Instruction, Kind
 
 _OTHER16 = Instruction(2, Kind.OTHER)
 _OTHER32 = Instruction(4, Kind.OTHER)

@@ -9,7 +9,8 @@ import pytest
 
 from tinygen.build.elf import read_image
 from tinygen.build.process import run
-from tinygen.profile.thumb import Instruction, Kind, decode
+from tinygen.targets.arch.arm_m.thumb import decode
+from tinygen.targets.arch.timing import Instruction, Kind
 
 #: Assembly, kind, registers loaded and stored, and whether it can change the flow.
 NARROW = [
