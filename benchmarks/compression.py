@@ -26,8 +26,14 @@ import numpy as np
 
 from benchmarks.datasets import Dataset, dataset_for, score, shared_dir
 from tinygen.calibrate.data import Samples
-from tinygen.compress.recipe import Bits, Cluster, Prune, Rank, Recipe, Sparsity, Student, read_recipe
+from tinygen.compress.forms.bits import Bits
+from tinygen.compress.forms.cluster import Cluster
+from tinygen.compress.forms.sparsity import Sparsity
+from tinygen.compress.recipe import Recipe, read_recipe
 from tinygen.compress.split import some, split
+from tinygen.compress.structure.lowrank import Rank
+from tinygen.compress.structure.prune import Prune
+from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.emit.library import render_library
 from tinygen.errors import TargetError, TinygenError
@@ -49,15 +55,15 @@ BOARDS = ("nucleo_f446re", "disco_f407vg")  # the second where the uncompressed 
 NETWORKS = {"fm_lenet_bn": 6, "fsdd_dscnn": 12, "imu_cnn1d": 12}
 TRAINING_SAMPLES = {"fm_lenet_bn": 6000}
 TECHNIQUES: dict[str, Recipe] = {
-    "4 bits": Recipe(bits=Bits(4)),
-    "codebook 16": Recipe(cluster=Cluster(16)),
-    "codebook 16, shared": Recipe(cluster=Cluster(16, shared=True)),
-    "zeros 75 %": Recipe(sparsity=Sparsity(0.75)),
-    "2:4": Recipe(sparsity=Sparsity(pattern="2:4")),
-    "blocks 50 %": Recipe(sparsity=Sparsity(0.5, "block4")),
-    "channels -50 %": Recipe(prune=Prune(0.5)),
-    "rank, 95 % energy": Recipe(rank=Rank(energy=0.95, measure="macs")),
-    "student 1/2": Recipe(student=Student(width=0.5), training=Training()),
+    "4 bits": Recipe(Bits(4)),
+    "codebook 16": Recipe(Cluster(16)),
+    "codebook 16, shared": Recipe(Cluster(16, shared=True)),
+    "zeros 75 %": Recipe(Sparsity(0.75)),
+    "2:4": Recipe(Sparsity(pattern="2:4")),
+    "blocks 50 %": Recipe(Sparsity(0.5, "block4")),
+    "channels -50 %": Recipe(Prune(0.5)),
+    "rank, 95 % energy": Recipe(Rank(energy=0.95, measure="macs")),
+    "student 1/2": Recipe(Student(width=0.5), Training()),
 }
 #: Techniques of the table of pairs, one of a kind.
 PAIRED = ("4 bits", "zeros 75 %", "channels -50 %", "rank, 95 % energy", "student 1/2")
@@ -129,15 +135,12 @@ def row(network: str, recipe: Recipe | None, *, hold_back: bool = True) -> dict[
 
 def trained(recipe: Recipe, epochs: int) -> Recipe:
     """With fine-tuning: the teacher's answers, all weights and activations quantised in the loop."""
-    return replace(recipe, training=Training(epochs=epochs, quantise=True, float_share=0.3))
+    return recipe.with_(Training(epochs=epochs, quantise=True, float_share=0.3))
 
 
 def merged(recipes: Iterable[Recipe]) -> Recipe:
     """All their sections in one."""
-    found: dict[str, Any] = {}
-    for r in recipes:
-        found |= {name: getattr(r, name) for name in r.techniques}
-    return Recipe(**found)
+    return Recipe().with_(*(section for r in recipes for section in r.sections.values()))
 
 
 def technique_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
@@ -147,13 +150,13 @@ def technique_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
         epochs = NETWORKS[network]
         rows[f"{network}: int8"] = None
         for name, recipe in TECHNIQUES.items():
-            if recipe.student is None:
+            if recipe.get(Student) is None:
                 rows[f"{network}: {name}"] = recipe
             rows[f"{network}: {name}, trained"] = trained(recipe, epochs)
         for pair in combinations(PAIRED, 2):
             rows[f"{network}: {' + '.join(pair)}, trained"] = trained(merged(TECHNIQUES[p] for p in pair), epochs)
         everything = merged(TECHNIQUES[p] for p in PAIRED)
-        mild = replace(everything, student=None, prune=Prune(0.3), sparsity=Sparsity(0.5), rank=Rank(energy=0.98))
+        mild = everything.without(Student).with_(Prune(0.3), Sparsity(0.5), Rank(energy=0.98))
         rows[f"{network}: all, trained"] = trained(everything, epochs)
         rows[f"{network}: all, milder, trained"] = trained(mild, epochs)
     return rows

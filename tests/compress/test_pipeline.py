@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,17 @@ import torch
 
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
+from tinygen.compress.forms.activations import Activations
+from tinygen.compress.forms.bits import Bits
+from tinygen.compress.forms.cluster import Cluster
+from tinygen.compress.forms.sparsity import Sparsity
 from tinygen.compress.network import layers
 from tinygen.compress.pipeline import Compressed, compress
-from tinygen.compress.recipe import (
-    Activations,
-    Bits,
-    Cluster,
-    Layer,
-    Prune,
-    Rank,
-    Recipe,
-    Repairs,
-    Sparsity,
-    Student,
-)
+from tinygen.compress.recipe import Recipe
+from tinygen.compress.repairs.ladder import Repairs
+from tinygen.compress.structure.lowrank import Rank
+from tinygen.compress.structure.prune import Prune
+from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
 from tinygen.fit.measure import Source, load_source, read_back
@@ -75,27 +71,27 @@ def test_plain_recipe_is_int8_and_every_activation_is_pinned(source: Source) -> 
 
 def test_each_technique_does_its_own(source: Source) -> None:
     before = weights(source.graph)
-    assert weights(run(source, Recipe(prune=Prune(0.4))).graph) < before
-    assert weights(run(source, Recipe(rank=Rank(amount=0.15))).graph) < before
-    sparse = run(source, Recipe(sparsity=Sparsity(0.75)))
+    assert weights(run(source, Recipe(Prune(0.4))).graph) < before
+    assert weights(run(source, Recipe(Rank(amount=0.15))).graph) < before
+    sparse = run(source, Recipe(Sparsity(0.75)))
     assert (integers(sparse, WIDE_LAYER) == 0).mean() >= 0.75
-    pattern = run(source, Recipe(sparsity=Sparsity(pattern="2:4")))
+    pattern = run(source, Recipe(Sparsity(pattern="2:4")))
     assert ((integers(pattern, WIDE_LAYER).reshape(-1, 4) != 0).sum(axis=1) <= 2).all()
-    clustered = run(source, Recipe(cluster=Cluster(8)))
+    clustered = run(source, Recipe(Cluster(8)))
     assert len(np.unique(integers(clustered, WIDE_LAYER))) <= 8
-    narrow = run(source, Recipe(bits=Bits(4)))
+    narrow = run(source, Recipe(Bits(4)))
     assert np.abs(integers(narrow, WIDE_LAYER)).max() == 7
-    mixed = [run(source, Recipe(bits=Bits("mixed", max_loss_db=db))) for db in (0.1, 40.0)]
+    mixed = [run(source, Recipe(Bits("mixed", max_loss_db=db))) for db in (0.1, 40.0)]
     assert [np.abs(integers(m, WIDE_LAYER)).max() for m in mixed] == [127, 7]
-    wide = run(source, Recipe(activations=Activations(16)))
+    wide = run(source, Recipe(Activations(16)))
     kinds = {t.quant.bits for t in wide.graph.tensors.values() if t.const is None and t.quant is not None}
     assert kinds == {16}
 
 
 def test_all_together_with_training(source: Source) -> None:
     recipe = Recipe(
-        prune=Prune(0.2), rank=Rank(energy=0.99), sparsity=Sparsity(0.5), cluster=Cluster(16), bits=Bits(6),
-        training=TINY, repairs=Repairs(("bias",)),
+        Prune(0.2), Rank(energy=0.99), Sparsity(0.5), Cluster(16), Bits(6),
+        TINY, Repairs(("bias",)),
     )  # fmt: skip
     done = run(source, recipe)
     assert {c.technique for c in done.changes} >= {"prune", "factorise", "sparsify", "cluster", "bits"}
@@ -106,10 +102,10 @@ def test_all_together_with_training(source: Source) -> None:
 
 
 def test_same_seed_same_bytes_and_the_file_gives_the_same_integers(source: Source) -> None:
-    recipe = Recipe(prune=Prune(0.3, steps=2), cluster=Cluster(16), training=TINY, seed=5)
+    recipe = Recipe(Prune(0.3, steps=2), Cluster(16), TINY, seed=5)
     files = [to_qdq(run(source, recipe).graph) for _ in range(2)]
     assert files[0] == files[1]
-    other = to_qdq(run(source, replace(recipe, seed=6)).graph)
+    other = to_qdq(run(source, recipe.with_(seed=6)).graph)
     assert other != files[0]
     fixed = read_back(files[0], "digits", source.validation).fixed
     outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, source.validation.inputs))
@@ -117,35 +113,35 @@ def test_same_seed_same_bytes_and_the_file_gives_the_same_integers(source: Sourc
 
 
 def test_student_learns_before_it_is_compressed(source: Source) -> None:
-    done = run(source, Recipe(student=Student(width=0.5), cluster=Cluster(8), training=TINY))
+    done = run(source, Recipe(Student(width=0.5), Cluster(8), TINY))
     assert weights(done.graph) < weights(source.graph) / 2
     assert done.changes[0].technique.startswith("student")
     assert done.changes[-1].technique == "cluster"
 
 
 def test_own_student_takes_the_place_of_the_network(source: Source) -> None:
-    small = run(source, Recipe(prune=Prune(0.5))).network.graph
-    recipe = Recipe(student=Student(model="mine.onnx"), training=TINY)
+    small = run(source, Recipe(Prune(0.5))).network.graph
+    recipe = Recipe(Student(model="mine.onnx"), TINY)
     done = compress(source.graph, source.fit, recipe, own_student=small)
     assert weights(done.graph) == weights(small)
     assert "mine.onnx" in done.changes[0].text
 
 
 def test_layers_of_their_own(source: Source) -> None:
-    rows = {WIDE_LAYER: Layer(cluster=4, sparsity=False), "/classifier/Gemm": Layer(sparsity=0.5, bits=5)}
-    done = run(source, Recipe(cluster=Cluster(16), layers=rows))
+    rows = {WIDE_LAYER: {"cluster": 4, "sparsity": False}, "/classifier/Gemm": {"sparsity": 0.5, "bits": 5}}
+    done = run(source, Recipe(Cluster(16), layers=rows))
     assert len(np.unique(integers(done, WIDE_LAYER))) <= 4
     last = integers(done, "/classifier/Gemm")
     assert np.abs(last).max() == 15
     assert (last == 0).mean() >= 0.5
     assert {c.layer for c in done.changes if c.technique == "sparsify" and c.before != c.after} == {"/classifier/Gemm"}
-    kept = run(source, Recipe(prune=Prune(0.3), layers={WIDE_LAYER: Layer(prune=False)}))
+    kept = run(source, Recipe(Prune(0.3), layers={WIDE_LAYER: {"prune": False}}))
     node = next(n for n in layers(kept.graph) if WIDE_LAYER in n.origin)
     assert kept.graph.tensors[node.inputs[1]].shape[0] == 32
 
 
 def test_wide_activations_of_one_layer(source: Source) -> None:
-    done = run(source, Recipe(layers={WIDE_LAYER: Layer(activations=16)}))
+    done = run(source, Recipe(layers={WIDE_LAYER: {"activations": 16}}))
     wide = {t.name for t in done.graph.tensors.values() if t.quant is not None and t.quant.bits == 16}
     node = next(n for n in layers(done.graph) if WIDE_LAYER in n.origin)
     assert set(node.outputs) <= wide
@@ -153,7 +149,7 @@ def test_wide_activations_of_one_layer(source: Source) -> None:
 
 
 def test_checkpoints_are_kept_and_gone_on_from(source: Source, tmp_path: Path) -> None:
-    recipe = Recipe(cluster=Cluster(8), training=TINY)
+    recipe = Recipe(Cluster(8), TINY)
     first = run(source, recipe, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [f"{recipe.key}-final.checkpoint"]
     again = run(source, recipe, tmp_path)
@@ -162,13 +158,13 @@ def test_checkpoints_are_kept_and_gone_on_from(source: Source, tmp_path: Path) -
 
 def test_unlabelled_samples_are_enough(source: Source) -> None:
     bare = Samples(source.fit.inputs, None, "x", "unlabelled")
-    done = compress(source.graph, bare, Recipe(sparsity=Sparsity(0.5), training=TINY))
+    done = compress(source.graph, bare, Recipe(Sparsity(0.5), TINY))
     assert (integers(done, WIDE_LAYER) == 0).mean() >= 0.5
 
 
 def test_wrong_layer(source: Source) -> None:
     with pytest.raises(RecipeError, match=r'"/pointwise2/Conv": no such layer.*Did you mean "/pointwise'):
-        run(source, Recipe(layers={"/pointwise2/Conv": Layer(bits=8)}))
+        run(source, Recipe(layers={"/pointwise2/Conv": {"bits": 8}}))
 
 
 def test_nothing_to_compress(source: Source) -> None:

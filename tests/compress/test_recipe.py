@@ -7,39 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from tinygen.compress.recipe import (
-    Activations,
-    Bits,
-    Cluster,
-    Layer,
-    Prune,
-    Rank,
-    Recipe,
-    Repairs,
-    Sparsity,
-    Student,
-    from_dict,
-    read_recipe,
-    to_toml,
-    with_training,
-)
+from tinygen.compress.forms.activations import Activations
+from tinygen.compress.forms.bits import Bits
+from tinygen.compress.forms.cluster import Cluster
+from tinygen.compress.forms.sparsity import Sparsity
+from tinygen.compress.recipe import Recipe, from_dict, read_recipe, to_toml
+from tinygen.compress.repairs.ladder import Repairs
+from tinygen.compress.structure.lowrank import Rank
+from tinygen.compress.structure.prune import Prune
+from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
 
 FULL = Recipe(
+    Student(width=0.5, separable=True),
+    Prune(0.3, "weights", steps=2),
+    Rank(energy=0.9),
+    Sparsity(0.75, "2:4", "obs", "global"),
+    Cluster(8, shared=True),
+    Bits("mixed", (8, 4)),
+    Activations(16),
+    Training(epochs=3, learning_rate=1e-5, label_weight=0.25),
+    Repairs(("equalise",)),
     seed=7,
-    student=Student(width=0.5, separable=True),
-    prune=Prune(0.3, "weights", steps=2),
-    rank=Rank(energy=0.9),
-    sparsity=Sparsity(0.75, "2:4", "obs", "global"),
-    cluster=Cluster(8, shared=True),
-    bits=Bits("mixed", (8, 4)),
-    activations=Activations(16),
-    training=Training(epochs=3, learning_rate=1e-5, label_weight=0.25),
-    repairs=Repairs(("equalise",)),
     layers={
-        'odd "name"\n/Conv': Layer(prune=False, rank=False, sparsity=0.25, cluster=False, bits=8, activations=8),
-        "b": Layer(),
+        'odd "name"\n/Conv': {"prune": False, "rank": False, "sparsity": 0.25, "cluster": False, "bits": 8},
+        "b": {},
     },
 )
 
@@ -60,7 +53,7 @@ def test_empty_recipe() -> None:
 
 
 def test_key_tells_recipes_apart() -> None:
-    keys = {Recipe().key, Recipe(seed=1).key, Recipe(cluster=Cluster()).key, with_training(Recipe(), epochs=2).key}
+    keys = {Recipe().key, Recipe(seed=1).key, Recipe(Cluster()).key, Recipe(Training(epochs=2)).key}
     assert len(keys) == 4
 
 
@@ -71,7 +64,7 @@ def test_order_of_techniques_is_that_of_the_pipeline() -> None:
 
 
 def test_defaults_of_training_come_from_its_own_class() -> None:
-    assert from_dict({"training": {"epochs": 4}}).training == Training(epochs=4)
+    assert from_dict({"training": {"epochs": 4}}).get(Training) == Training(epochs=4)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +92,7 @@ def test_defaults_of_training_come_from_its_own_class() -> None:
         ("[training]\nseed = 3", "training.seed", "no such key", "epochs"),
         ("[layers]\nconv = 1", 'layers."conv"', "found 1", "a table"),
         ("[layers.conv]\nprune = true", 'layers."conv".prune', "true", "false"),
-        ("[layers.conv]\ncluster = 3", "layers.cluster", "found 3", "16"),
+        ("[layers.conv]\ncluster = 3", 'layers."conv".cluster', "found 3", "16"),
         ("seed = -1", "seed", "found -1", "0 to"),
         ("seed = [", "is not TOML", "recipe", "--save-recipe"),
     ],

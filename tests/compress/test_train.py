@@ -23,7 +23,7 @@ from tinygen.compress.train.constraints import FormModule, zero_pattern
 from tinygen.compress.train.fake_quant import fake_quants
 from tinygen.compress.train.loss import Head, find_head
 from tinygen.compress.train.module import GraphModule
-from tinygen.errors import DataError, MissingToolError, ModelError, OutputError, TrainingError
+from tinygen.errors import DataError, MissingToolError, ModelError, OutputError, RecipeError, TrainingError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Affine, Const, Graph, Node, Port, Quant, Tensor
 from tinygen.numerics import Array
@@ -401,7 +401,7 @@ def test_without_torch(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [{"epochs": 0}, {"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"mixup": 1.5}, {"loss": "hinge"}],
 )
 def test_settings_out_of_range(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(RecipeError, match=next(iter(wrong))):
         Training(**wrong)  # type: ignore[arg-type]
 
 

@@ -81,7 +81,7 @@ CASES = [
     Case("compress_student_untrained", _compress("--student", "width=0.5"), RECIPE, "student", "without training",
          "--epochs"),
     Case("compress_student_of_other_ports", _own_student, MODEL, "student.onnx", "inputs", "allowed are those"),
-    Case("compress_epochs", _compress("--epochs", "0"), RECIPE, "epochs", "is 0", "allowed 1"),
+    Case("compress_epochs", _compress("--epochs", "0"), RECIPE, "epochs", "found 0", "allowed 1"),
     Case("recipe_missing", lambda p: (*_compress()(p), "--recipe", "no.toml"), RECIPE, "no.toml", "No such file",
          "cannot be read"),
     Case("recipe_no_toml", _recipe("[prune\n"), RECIPE, "r.toml", "is not TOML", "--save-recipe"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygen.compress.recipe import Prune, Recipe
+from tinygen.compress.recipe import Recipe
+from tinygen.compress.structure.prune import Prune
 from tinygen.fit.budget import Budget
 from tinygen.fit.points import Candidate, candidates, front, select
 from tinygen.fit.search import BoardCost, Record
@@ -15,7 +16,7 @@ BUDGET = Budget(1000, 1000, 10.0, 0.5)
 
 def record(quality: float, *costs: tuple[int, int, float]) -> Record:
     rows = tuple(BoardCost(f"mode{i}", f, r, t, 0) for i, (f, r, t) in enumerate(costs))
-    return Record(Recipe(prune=Prune(quality / 2)), quality, {"b": rows}, 0.0)
+    return Record(Recipe(Prune(quality / 2)), quality, {"b": rows}, 0.0)
 
 
 def random_records(seed: int, n: int = 40) -> list[Record]:

@@ -19,7 +19,7 @@ from tinygen.errors import OutputError
 from tinygen.fit.budget import Limits
 from tinygen.fit.measure import Source, load_source
 from tinygen.fit.search import Failure, Job, Record, Search, open_storage, search
-from tinygen.fit.space import DEFAULT, TECHNIQUES, starts, suggest
+from tinygen.fit.space import default, offered, starts, suggest
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits"
@@ -142,7 +142,7 @@ def test_storage_that_is_another_file(tmp_path: Path) -> None:
 
 def test_every_start_is_a_recipe_of_the_space() -> None:
     for training in (None, Training()):
-        for techniques in (DEFAULT, TECHNIQUES, ("cluster",), ("prune",), ("bits", "rank")):
+        for techniques in (default(), tuple(offered()), ("cluster",), ("prune",), ("bits", "rank")):
             recipes = []
             for row in starts(techniques, trained=training is not None):
                 trial = optuna.trial.FixedTrial(row)

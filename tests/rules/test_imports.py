@@ -43,8 +43,9 @@ EXTERNAL = {
     "sqlalchemy": ("fit",),  # Optuna's own, for the errors that it lets through
 }
 OPTIONAL = ("torch", "optuna", "sqlalchemy")  # an extra: imported inside the function that uses it
-# Training needs torch throughout; its package and its settings can be imported without.
-WITH_TORCH, WITHOUT_TORCH = "compress/train/", ("compress/train/__init__.py", "compress/train/settings.py")
+# Training needs torch throughout; its package, its settings and its Technique can be imported without.
+WITH_TORCH = "compress/train/"
+WITHOUT_TORCH = tuple(f"compress/train/{name}.py" for name in ("__init__", "settings", "technique"))
 PACKAGE_ROOT = ""  # tinygen/__init__.py: public names, from anywhere
 UNIT_OF_FILE = {"emit/__init__.py": "emit.resources", "__init__.py": PACKAGE_ROOT, "__main__.py": "cli"}
 

@@ -17,6 +17,7 @@ from tinygen.cli.console import Bars, err, notes, out
 from tinygen.cli.options import Choice, shapes, tool_options
 from tinygen.cli.options import name as name_option
 from tinygen.compress import recipe as r
+from tinygen.compress import techniques
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, OutputError, RecipeError, TargetError
 from tinygen.files import write_file
@@ -48,6 +49,14 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
     return f
 
 
+def technique_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that each technique has."""
+    options = [o for t in techniques.TECHNIQUES for o in t.options]
+    for o in reversed(options):
+        f = click.option(o.flag, o.name, type=o.kind, help=o.help, metavar=o.metavar, multiple=o.several)(f)
+    return f
+
+
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path),
@@ -59,20 +68,7 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path),
               help="TOML file with the techniques; options change what it says.")  # fmt: skip
 @click.option("--save-recipe", type=click.Path(path_type=Path), help="Write the whole recipe, to repeat the run.")
-@click.option("--prune", type=float, help="Share of the MACs to remove with whole channels.")
-@click.option("--prune-steps", type=int, help="Prune in so many steps, with fine-tuning between.")
-@click.option("--rank", type=float, help="Share of the weights to save by products of smaller layers.")
-@click.option("--sparsity", type=float, help="Share of the weights to make zero.")
-@click.option("--pattern", help="Where zeros may lie: unstructured, 2:4, 1:4 or block4.")
-@click.option("--cluster", type=int, help="Weights share so many values: 2, 4, 8, 16, 32 or 64.")
-@click.option("--bits", help="Bits of the weights, 2 to 8, or mixed: chosen for each layer.")
-@click.option("--activations", type=int, help="Bits of the activations, 8 or 16.")
-@click.option("--student", metavar="width=0.5,depth=0.5,separable|FILE",
-              help="Train a smaller network of the same family, or your own, from the answers of MODEL.")  # fmt: skip
-@click.option("--epochs", type=int, help="Fine-tune so many epochs, with MODEL as the teacher.")
-@click.option("--labels", type=float, help="How much labels count beside the teacher, 0 to 1.")
-@click.option("--learning-rate", type=float, help="Of the fine-tuning.")
-@click.option("--repair", multiple=True, help="Repairs of quantisation, in this order.")
+@technique_options
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option("--checkpoints", type=click.Path(path_type=Path), metavar="DIR",
               help="Keep the state of training there; the same command goes on from it.")  # fmt: skip
@@ -88,12 +84,10 @@ def compress(
 ) -> None:  # fmt: skip
     """Make MODEL smaller by the techniques asked for, and write it as an ONNX file that tinygen build takes."""
     recipe = r.read_recipe(recipe_file) if recipe_file is not None else r.Recipe()
-    recipe = with_options(recipe, **options)
+    recipe = r.with_options(recipe, options)
     if not recipe.techniques and not recipe.layers and recipe_file is None:
-        raise RecipeError(
-            "nothing to do: found no technique; allowed are --prune, --rank, --sparsity, --cluster, --bits, "
-            "--activations, --student, --epochs, --repair, or a --recipe with any of them."
-        )
+        flags = ", ".join(t.options[0].flag for t in techniques.TECHNIQUES if t.options)
+        raise RecipeError(f"nothing to do: found no technique; allowed are {flags}, or a --recipe with any of them.")
     if all_data and test is None:
         raise DataError("--all-data: found no --test; without it nothing is left to judge the result by. Give both.")
     for path in (output, save_recipe):
@@ -127,55 +121,6 @@ def check_file(path: Path | None) -> None:
         raise OutputError(f"cannot write {path}: {path.parent} is a file. Choose another file.")
 
 
-def with_options(
-    recipe: r.Recipe, *, prune: float | None, prune_steps: int | None, rank: float | None, sparsity: float | None,
-    pattern: str | None, cluster: int | None, bits: str | None, activations: int | None, student: str | None,
-    epochs: int | None, labels: float | None, learning_rate: float | None, repair: tuple[str, ...], seed: int | None,
-) -> r.Recipe:  # fmt: skip
-    """The recipe with what the command line says in its place; RecipeError names key, found and allowed."""
-    data = r.to_dict(recipe)
-
-    def change(section: str, **values: Any) -> None:
-        given = {k: v for k, v in values.items() if v is not None}
-        if given:
-            data[section] = {**data.get(section, {}), **given}
-
-    change("training", epochs=epochs, label_weight=labels, learning_rate=learning_rate)
-    if student is not None:
-        data["student"] = _student(student)
-    change("prune", amount=prune, steps=prune_steps)
-    if rank is not None:
-        data["rank"] = {**{k: v for k, v in data.get("rank", {}).items() if k != "energy"}, "amount": rank}
-    change("sparsity", amount=sparsity, pattern=pattern)
-    change("cluster", entries=cluster)
-    change("bits", weights=int(bits) if bits is not None and bits.isdecimal() else bits)
-    change("activations", bits=activations)
-    change("repairs", steps=list(repair) or None)
-    if seed is not None:
-        data["seed"] = seed
-    return r.from_dict(data)
-
-
-def _student(text: str) -> dict[str, Any]:
-    """width=0.5,depth=0.5,separable, or the name of an ONNX file."""
-    if text.endswith(".onnx"):
-        return {"model": text}
-    found: dict[str, Any] = {}
-    for part in text.split(","):
-        key, _, value = part.partition("=")
-        if key == "separable" and not value:
-            found[key] = True
-            continue
-        try:
-            found[key] = float(value)
-        except ValueError as e:
-            raise RecipeError(
-                f'student: found "{part}", allowed are width=0.5, depth=0.5, separable, with commas between, or the '
-                "name of an .onnx file."
-            ) from e
-    return found
-
-
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", "boards", required=True, multiple=True, help="Board to fit; give it again for more boards.")
@@ -193,7 +138,7 @@ def _student(text: str) -> dict[str, Any]:
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that search.")
 @click.option("--points", default=3, show_default=True, type=click.IntRange(1, 20),
               help="Networks to build and report for each board.")  # fmt: skip
-@click.option("--techniques", default=",".join(space.DEFAULT), show_default=True,
+@click.option("--techniques", default=",".join(space.default()), show_default=True,
               help="What may be combined; activations (of 16 bits) only where it is named.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(0),
               help="Epochs of fine-tuning in each trial, 0: none; 3 unless given, more for few samples.")  # fmt: skip

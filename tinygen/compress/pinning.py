@@ -94,3 +94,10 @@ def pin_all_weights(network: Network) -> Graph:
             scale = np.maximum(scale, flat / (form.top + 0.5)) if form.codebook is None else scale
         pinned.append(pinned_weights(graph, node, *_snapped(node, t.array, network.form(node.name), scale)))
     return graph.with_(tensors=pinned)
+
+
+def unpinned(graph: Graph) -> Graph:
+    """Without the scales of a pre-quantised model, save those that its integer inputs and outputs are read by."""
+    edge = {*graph.inputs, *graph.outputs}
+    tensors = [replace(t, quant=None) for t in graph.tensors.values() if t.quant is not None and t.name not in edge]
+    return graph.with_(tensors=tensors)

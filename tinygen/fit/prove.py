@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.log import LayerChange
-from tinygen.compress.recipe import Recipe, with_training
+from tinygen.compress.recipe import Recipe
+from tinygen.compress.train.settings import Training
 from tinygen.errors import MissingToolError
 from tinygen.files import work_folder
 from tinygen.fit.budget import Budget, blame
@@ -130,8 +131,9 @@ class Prover:
         )
 
     def _make(self, recipe: Recipe, progress: Progress) -> _Made:
-        if self.epochs is not None and recipe.training is not None:
-            recipe = with_training(recipe, epochs=self.epochs)
+        training = recipe.get(Training)
+        if self.epochs is not None and training is not None:
+            recipe = recipe.with_(replace(training, epochs=self.epochs))
         if recipe.key not in self._made:
             content, changes = compressed_file(
                 self.source, recipe, method=self.method, progress=progress, workdir=self.workdir

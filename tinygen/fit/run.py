@@ -21,7 +21,7 @@ from tinygen.fit.prove import Point, Prover, commands
 from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.fit.search import JUDGE_SAMPLES, TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
 from tinygen.fit.single import SPLIT_SEED, read_test
-from tinygen.fit.space import NEED_TRAINING, check_techniques
+from tinygen.fit.space import check_techniques, need_training
 from tinygen.progress import Progress
 from tinygen.targets.board import Board, load_board
 
@@ -120,7 +120,7 @@ def _above_float(source: Source, wanted: float | None) -> list[str]:
 
 
 def _untrained(job: Job) -> Job:
-    techniques = tuple(t for t in job.techniques if t not in NEED_TRAINING)
+    techniques = tuple(t for t in job.techniques if t not in need_training())
     if not techniques:
         raise RecipeError(f"--techniques: found only {', '.join(job.techniques)}, which need training (--epochs).")
     return replace(job, training=None, techniques=techniques)

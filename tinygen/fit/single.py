@@ -10,6 +10,7 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.pipeline import STATISTICS, compress
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.split import some
+from tinygen.compress.structure.student import Student
 from tinygen.errors import DataError, ModelError
 from tinygen.fit.measure import Cost, Judge, Source, check_labels, cost, read_back
 from tinygen.flow.quantised import quantised, read_samples
@@ -52,9 +53,10 @@ class Outcome:
 
 def read_student(recipe: Recipe, graph: Graph) -> Graph | None:
     """The user's own student, tidied; ModelError unless it takes and gives what the network does."""
-    if recipe.student is None or recipe.student.model is None:
+    student = recipe.get(Student)
+    if student is None or student.model is None:
         return None
-    path = Path(recipe.student.model)
+    path = Path(student.model)
     found = tidy(read_onnx(path, name=graph.name).graph)
     for kind, ours, theirs in (
         ("input", graph.in_ports, found.in_ports), ("output", graph.out_ports, found.out_ports),

@@ -5,20 +5,49 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import choose_layers
+from tinygen.compress.checks import listed, one_of, within
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, weights
 from tinygen.compress.repairs.bias import channel_means, corrected
+from tinygen.compress.technique import Option, Own, Suggest, Technique, Work
+from tinygen.errors import RecipeError
 from tinygen.ir.types import Graph, Node
 from tinygen.progress import Progress, no_progress
 
 #: Numbers of bits that a weight may have.
 LEAST, MOST = 2, 8
+BITS = tuple(range(LEAST, MOST + 1))
+#: Noise that a search's mixed bits may add: fine-tuning takes most of it back.
+_MIXED_DB = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """Weights of fewer bits: one number for all; or "mixed", of `candidates` for each layer the fewest, as long as the
+    outputs' noise stays within `max_loss_db` of that of int8."""
+
+    weights: int | Literal["mixed"] = 4
+    candidates: tuple[int, ...] = (8, 6, 5, 4)
+    max_loss_db: float = 6.0
+
+    def __post_init__(self) -> None:
+        within("bits.max_loss_db", self.max_loss_db, 0.1, 60.0)
+        if self.weights != "mixed":
+            one_of("bits.weights", self.weights, (*BITS, "mixed"))
+        for bits in self.candidates:
+            one_of("bits.candidates", bits, BITS)
+        if not self.candidates:
+            raise RecipeError(f"bits.candidates: found none, allowed are {listed(BITS)}; give at least one.")
+
+    def describe(self) -> str:
+        return f"bits {self.weights}"
 
 
 def set_bits(
@@ -194,3 +223,38 @@ def _greedy(
         _, name, bits = min(options)
         at[name] = bits
         steps.append((name, bits))
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _apply(work: Work, network: Network, settings: Bits | None) -> Network:
+    for value, names in work.groups(network.graph, "bits", None if settings is None else settings.weights):
+        if value == "mixed":
+            assert settings is not None
+            network = mixed_bits(
+                network, work.few, candidates=settings.candidates, max_loss_db=settings.max_loss_db, layers=names,
+                log=work.log, progress=work.progress,
+            )  # fmt: skip
+        else:
+            network = set_bits(network, value, names, log=work.log)
+    return network
+
+
+def _option(text: str) -> dict[str, Any]:
+    return {"weights": int(text) if text.isdecimal() else text}
+
+
+TECHNIQUE = Technique(
+    "bits",
+    Bits,
+    "forms",
+    _apply,
+    options=(Option("--bits", str, "Bits of the weights, 2 to 8, or mixed: chosen for each layer.", _option),),
+    own=Own(int, lambda key, value: one_of(key, value, BITS)),
+    suggest=Suggest(
+        forms={f"bits {n}": Bits(n) for n in (6, 5, 4)} | {"bits mixed": Bits("mixed", max_loss_db=_MIXED_DB)},
+        start={"form": "bits 4"},
+    ),
+    catch_up=True,
+)

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.change import choose_layers, set_weights
+from tinygen.compress.checks import one_of
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, weights
 from tinygen.compress.statistics import Statistics, gather
+from tinygen.compress.technique import Option, Own, Suggest, Technique, Work
 from tinygen.ir.types import Node, Quant
 from tinygen.numerics import Array
 from tinygen.progress import Progress, no_progress
@@ -27,6 +30,20 @@ SIZES = (2, 4, 8, 16, 32, 64)
 _BINS, _LLOYD = 512, 20
 #: Rounds of entries and scales fitted in turn.
 _FITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Weights that share values: codebooks of `entries`, one a layer or one for all."""
+
+    entries: int = 16
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("cluster.entries", self.entries, SIZES)
+
+    def describe(self) -> str:
+        return f"{'shared ' if self.shared else ''}cluster {self.entries}"
 
 
 def cluster(
@@ -261,3 +278,27 @@ def descend(
         if not moved:
             break
     return index, scale
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _apply(work: Work, network: Network, settings: Cluster | None) -> Network:
+    shared = settings is not None and settings.shared
+    for value, names in work.groups(network.graph, "cluster", None if settings is None else settings.entries):
+        network = cluster(
+            network, work.few, entries=value, shared=shared, layers=names, log=work.log, progress=work.progress
+        )
+    return network
+
+
+TECHNIQUE = Technique(
+    "cluster",
+    Cluster,
+    "forms",
+    _apply,
+    options=(Option("--cluster", int, "Weights share so many values: 2, 4, 8, 16, 32 or 64.", "entries"),),
+    own=Own(int | Literal[False], lambda key, value: one_of(key, value, SIZES)),
+    suggest=Suggest(forms={f"cluster {n}": Cluster(n) for n in (64, 32, 16, 8, 4)}, start={"form": "cluster 16"}),
+    catch_up=True,
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from tinygen.calibrate.data import Samples
 from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.compress.change import choose_layers, set_weights
+from tinygen.compress.checks import share
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, weights
 from tinygen.compress.statistics import Statistics, gather
+from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
 from tinygen.errors import ModelError
 from tinygen.ir.types import Const, Node
 from tinygen.numerics import Array
@@ -36,6 +38,22 @@ _MOST = 0.98
 #: The conjugate gradients stop at this share of the first residual (before the last round: at the second), or after so
 #: many steps.
 _TOLERANCE, _ROUGHLY, _STEPS = 1e-5, 1e-2, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsity:
+    """Zeros among the weights: `amount` of them; "2:4" and "1:4" say themselves how many."""
+
+    amount: float = 0.5
+    pattern: Pattern = "unstructured"
+    criterion: Criterion = "activation"
+    distribution: Distribution = "global"
+
+    def __post_init__(self) -> None:
+        share("sparsity.amount", self.amount)
+
+    def describe(self) -> str:
+        return self.pattern if self.pattern in _KEPT_OF_FOUR else f"sparsity {self.amount:g} {self.pattern}"
 
 
 def sparsify(
@@ -267,3 +285,45 @@ def fit_masked(c: Array, w: Array, start: Array, mask: Array, tolerance: float =
         p = z + (after / np.maximum(rz, 1e-300))[:, None] * p
         rz = after
     return np.asarray(v)
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _apply(work: Work, network: Network, settings: Sparsity | None) -> Network:
+    how: dict[str, Any] = {}
+    if settings is not None:
+        how = {name: getattr(settings, name) for name in ("pattern", "criterion", "distribution")}
+    for value, names in work.groups(network.graph, "sparsity", None if settings is None else settings.amount):
+        network = sparsify(network, work.few, amount=value, **how, layers=names, log=work.log, progress=work.progress)
+    return network
+
+
+def _draw(trial: Trial) -> Sparsity | None:
+    pattern = trial.suggest_categorical("pattern", ("dense", *get_args(Pattern)))
+    if pattern == "dense":
+        return None
+    if pattern in _KEPT_OF_FOUR:
+        return Sparsity(pattern=pattern)
+    return Sparsity(round(trial.suggest_float("sparsity", 0.5, 0.95, step=0.05), 2), pattern)
+
+
+TECHNIQUE = Technique(
+    "sparsity",
+    Sparsity,
+    "forms",
+    _apply,
+    options=(
+        Option("--sparsity", float, "Share of the weights to make zero.", "amount"),
+        Option("--pattern", str, "Where zeros may lie: unstructured, 2:4, 1:4 or block4.", "pattern"),
+    ),
+    own=Own(float | Literal[False], share),
+    suggest=Suggest(
+        _draw,
+        off={"pattern": "dense"},
+        start={"pattern": "unstructured", "sparsity": 0.8},
+        turn=5,
+        with_form=True,
+    ),
+    catch_up=True,
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from tinygen.compress.pinning import separated
 from tinygen.compress.repairs.adaround import learned_rounding
 from tinygen.compress.repairs.equalise import equalise
 from tinygen.compress.split import class_numbers, split
+from tinygen.compress.technique import Option, Technique, Work
 from tinygen.errors import DataError
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
@@ -44,6 +46,16 @@ LOSS, LOSS_DB = 0.002, 25.0
 MOST_WIDE = 8
 #: Samples that steps are judged by, at most, and those that the search for wide layers looks at.
 JUDGES, FEW = 256, 48
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What is tried against losses of quantisation; each step is kept only where it helps."""
+
+    steps: tuple[Literal["all", "equalise", "bias", "round", "wide"], ...] = ("all",)
+
+    def describe(self) -> str:
+        return f"repairs {' '.join(self.steps)}" if self.steps else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,3 +332,33 @@ def _eight_bits(node: Node, unrounded: Graph) -> _Change:
 
 def _wide(tensor: str) -> _Change:
     return lambda network: replace(network, wide=network.wide | {tensor})
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _end(work: Work, network: Network, settings: Repairs) -> Graph:
+    """Every scale pinned, after the repairs that help."""
+    if not settings.steps:
+        return finish(network, work.few, method=work.method, progress=work.progress)
+    return repair(
+        network, work.few, steps=settings.steps, method=work.method, seed=work.seed, log=work.log,
+        progress=work.progress,
+    ).graph  # fmt: skip
+
+
+TECHNIQUE = Technique(
+    "repairs",
+    Repairs,
+    "scales",
+    end=_end,
+    options=(
+        Option(
+            "--repair",
+            str,
+            "Repairs of quantisation, in this order.",
+            lambda steps: {"steps": list(steps)},
+            several=True,
+        ),
+    ),
+)

@@ -21,11 +21,13 @@ import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.change import choose_layers
+from tinygen.compress.checks import within
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import PLAIN, Network, weights
 from tinygen.compress.network import layers as layers_of
 from tinygen.compress.statistics import FULL_COLUMNS, Statistics, gather
-from tinygen.errors import ModelError
+from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
+from tinygen.errors import ModelError, RecipeError
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
@@ -47,6 +49,33 @@ WORST = 0.5
 #: Ranks that are tried of CP, which takes an iteration each, and of one side of Tucker.
 _CP_RANKS, _TUCKER_RANKS = 10, 16
 _CP_SWEEPS, _HOOI_SWEEPS = 40, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Layers in thinner parts: `amount` is the share of the network's `measure` that goes; or `energy`, the share of
+    every layer's output power that stays."""
+
+    amount: float | None = None
+    energy: float | None = None
+    measure: Measure = "weights"
+    method: Method | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        if (self.amount is None) == (self.energy is None):
+            found = "both" if self.amount is not None else "neither"
+            raise RecipeError(f"rank: found {found} of amount and energy; allowed is exactly one of them.")
+        if self.amount is not None:
+            within("rank.amount", self.amount, 0.01, 0.99)
+        if self.energy is not None:
+            _check_energy("rank.energy", self.energy)
+
+    def describe(self) -> str:
+        return f"rank {self.amount:g}" if self.amount is not None else f"rank energy {self.energy:g}"
+
+
+def _check_energy(key: str, value: float) -> None:
+    within(key, value, 0.01, 0.9999)
 
 
 def factorise(
@@ -601,3 +630,41 @@ def _replace(graph: Graph, work: _Work, option: _Option) -> tuple[Graph, list[st
         at = out
     graph = replace_nodes(graph, {work.node.name: nodes}, tensors)
     return graph, [n.name for n in nodes], work.statistics.relative_error(work.array.reshape(work.outs, -1), whole)
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _apply(work: Work, network: Network, settings: Rank | None) -> Network:
+    for value, names in work.groups(network.graph, "rank", settings):
+        how = Rank(energy=value) if isinstance(value, float) else value
+        network = factorise(
+            network, work.few, amount=how.amount, energy=how.energy, measure=how.measure, method=how.method,
+            layers=names, log=work.log, progress=work.progress,
+        )  # fmt: skip
+    return network
+
+
+def _draw(trial: Trial) -> Rank | None:
+    # Energy, unlike a share of the weights, can be kept by every network: no trial is lost.
+    energy = trial.suggest_categorical("energy", (1.0, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7))
+    return Rank(energy=energy) if energy < 1.0 else None
+
+
+TECHNIQUE = Technique(
+    "rank",
+    Rank,
+    "structure",
+    _apply,
+    options=(
+        Option(
+            "--rank",
+            float,
+            "Share of the weights to save by products of smaller layers.",
+            lambda amount: {"amount": amount, "energy": None},
+        ),
+    ),
+    own=Own(float | Literal[False], _check_energy),
+    suggest=Suggest(_draw, off={"energy": 1.0}, start={"energy": 0.95}, turn=3),
+    catch_up=True,
+)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from tinygen.calibrate.data import Samples
 from tinygen.calibrate.graph import run_float
 from tinygen.calibrate.metrics import accuracy, sqnr_db
 from tinygen.compress.change import set_weights
+from tinygen.compress.checks import share, within
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
+from tinygen.compress.network import layers as layers_of
 from tinygen.compress.refit.reconstruct import reconstruct
 from tinygen.compress.statistics import Statistics, gather
-from tinygen.errors import DataError, ModelError
+from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
+from tinygen.errors import DataError, ModelError, RecipeError
 from tinygen.ir.types import Const, Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense
@@ -31,6 +35,24 @@ from tinygen.progress import Progress, no_progress
 
 CRITERIA = ("activation", "magnitude")
 MEASURES = ("macs", "weights", "channels")
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Channels removed: `amount` is the share of `measure` that goes, in `steps` with fine-tuning between. The
+    criterion "taylor" asks gradients of the training's loss."""
+
+    amount: float = 0.5
+    measure: Literal["macs", "weights", "channels"] = "macs"
+    criterion: Literal["activation", "magnitude", "taylor"] = "activation"
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        share("prune.amount", self.amount)
+        within("prune.steps", self.steps, 1, 100)
+
+    def describe(self) -> str:
+        return f"prune {self.amount:g}" + (f" in {self.steps}" if self.steps > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,3 +514,80 @@ def sensitivity(
             rows.append(Sensitivity(group.layers, fraction, width(y), 1.0 - left / whole, quality, right))
         progress("sensitivity", i + 1, len(found))
     return rows
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _requires(settings: Prune, used: Collection[str]) -> None:
+    if "training" in used:
+        return
+    if settings.criterion == "taylor":
+        raise RecipeError(
+            'prune.criterion: found "taylor" without training, whose loss it asks. Add a [training] section '
+            "(--epochs N), or take activation or magnitude."
+        )
+    if settings.steps > 1:
+        raise RecipeError(
+            f"prune.steps: found {settings.steps} without training; allowed is 1, as there is nothing to do "
+            "between the steps. Add a [training] section (--epochs N)."
+        )
+
+
+def _apply(work: Work, network: Network, settings: Prune | None) -> Network:
+    if settings is None:
+        return network
+    steps = settings.steps
+    # What goes in each step is a share of what is left.
+    amount = 1.0 - (1.0 - settings.amount) ** (1.0 / steps)
+    skipped = work.of_layers(network.graph, "prune")
+    for step in range(steps):
+        scores = None
+        if settings.criterion == "taylor":
+            from tinygen.compress.train import taylor_scores
+
+            assert work.training is not None  # _requires sees to it
+            scores = taylor_scores(network, work.original, work.few, work.training, progress=work.progress)
+        network = prune(
+            network,
+            work.few,
+            amount=amount,
+            criterion="activation" if settings.criterion == "taylor" else settings.criterion,
+            measure=settings.measure,
+            scores=scores,
+            layers=[n.name for n in layers_of(network.graph) if n.name not in skipped] if skipped else None,
+            log=work.log,
+            progress=work.progress,
+        )
+        if step + 1 < steps:
+            assert work.training is not None
+            epochs = max(1, work.training.epochs // steps)
+            network = work.train(network, f"prune{step + 1}", quantise=False, epochs=epochs)
+    return network
+
+
+def _draw(trial: Trial) -> Prune | None:
+    amount = trial.suggest_float("prune", 0.0, 0.9, step=0.1)
+    return Prune(round(amount, 2)) if amount > 0.0 else None
+
+
+TECHNIQUE = Technique(
+    "prune",
+    Prune,
+    "structure",
+    _apply,
+    options=(
+        Option("--prune", float, "Share of the MACs to remove with whole channels.", "amount"),
+        Option("--prune-steps", int, "Prune in so many steps, with fine-tuning between.", "steps"),
+    ),
+    own=Own(Literal[False]),
+    requires=_requires,
+    suggest=Suggest(
+        _draw,
+        off={"prune": 0.0},
+        start={"prune": 0.5},
+        turn=2,
+        with_form=True,
+        without=("student",),  # which is pruned already
+    ),
+)

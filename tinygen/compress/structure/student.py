@@ -6,14 +6,19 @@ A student starts with what it can inherit of the network's weights, and is meant
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinygen.compress.change import is_depthwise
+from tinygen.compress.checks import within
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, weights
-from tinygen.errors import ModelError
+from tinygen.compress.pinning import unpinned
+from tinygen.compress.technique import Option, Suggest, Technique, Trial, Work
+from tinygen.errors import ModelError, RecipeError
 from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
@@ -23,6 +28,32 @@ from tinygen.passes.channels import Channels, Weighted, couple, keep
 
 #: Numbers of channels are multiples of this where there are twice as many: kernels work on so many at once.
 GRAIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A smaller network of the same family, which starts with what it can inherit of the weights and is trained from
+    the network's answers; or the user's own (`model`, ONNX)."""
+
+    width: float = 1.0
+    depth: float = 1.0
+    separable: bool = False
+    inherit: bool = True
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        within("student.width", self.width, 0.01, 1.0)
+        within("student.depth", self.depth, 0.01, 1.0)
+        if self.model is not None and (self.width, self.depth, self.separable) != (1.0, 1.0, False):
+            raise RecipeError(
+                f'student: found model "{self.model}" together with width, depth or separable; allowed is either a '
+                "model of your own or one derived from the network. Drop one of them."
+            )
+
+    def describe(self) -> str:
+        shares = (("width", self.width), ("depth", self.depth))
+        size = [f"{name} {value:g}" for name, value in shares if value != 1.0]
+        return " ".join(["student", self.model or " ".join([*size, *(["separable"] if self.separable else [])])])
 
 
 def student(
@@ -295,3 +326,77 @@ def _initialised(graph: Graph, seed: int) -> Graph:
                 value = np.zeros(t.shape)
             tensors.append(Tensor.constant(t.name, value.astype(np.float32)))
     return graph.with_(tensors=tensors)
+
+
+# -- the technique ---------------------------------------------------------------------------------------------------
+
+
+def _requires(_: Student, used: Collection[str]) -> None:
+    if "training" not in used:
+        raise RecipeError(
+            "student: found without training; a student has to learn from the network. Add a [training] section "
+            "(--epochs N)."
+        )
+
+
+def _apply(work: Work, network: Network, settings: Student | None) -> Network:
+    """The student in the network's place, which has learnt from it before anything else happens to it."""
+    if settings is None:
+        return network
+    if settings.model is not None:
+        assert work.student is not None
+        before, after = (sum(_size(g, n) for n in layers(g)) for g in (network.graph, work.student))
+        network = Network(unpinned(work.student))
+        work.log.append(LayerChange("(network)", "student", settings.model, before, after))
+    else:
+        network = student(
+            network, width=settings.width, depth=settings.depth, separable=settings.separable,
+            inherit=settings.inherit, seed=work.seed, log=work.log,
+        )  # fmt: skip
+    more = work.uses("structure", "forms", besides="student")
+    return work.train(network, "student", quantise=False) if more else network
+
+
+def _option(text: str) -> dict[str, Any]:
+    """width=0.5,depth=0.5,separable, or the name of an ONNX file."""
+    found: dict[str, Any] = dict.fromkeys(("width", "depth", "separable", "inherit", "model"))
+    if text.endswith(".onnx"):
+        return found | {"model": text}
+    for part in text.split(","):
+        key, _, value = part.partition("=")
+        if key == "separable" and not value:
+            found[key] = True
+            continue
+        try:
+            found[key] = float(value)
+        except ValueError as e:
+            raise RecipeError(
+                f'student: found "{part}", allowed are width=0.5, depth=0.5, separable, with commas between, or the '
+                "name of an .onnx file."
+            ) from e
+    return found
+
+
+def _draw(trial: Trial) -> Student | None:
+    width = trial.suggest_float("width", 0.25, 1.0, step=0.125)
+    return Student(width=width) if width < 1.0 else None
+
+
+TECHNIQUE = Technique(
+    "student",
+    Student,
+    "structure",
+    _apply,
+    options=(
+        Option(
+            "--student",
+            str,
+            "Train a smaller network of the same family, or your own, from the answers of MODEL.",
+            _option,
+            metavar="width=0.5,depth=0.5,separable|FILE",
+        ),
+    ),
+    requires=_requires,
+    suggest=Suggest(_draw, off={"width": 1.0}, start={"width": 0.5}, turn=4, with_form=True, trained=True),
+    catch_up=False,  # it learns answers, and its layers need not be those of the network any more
+)

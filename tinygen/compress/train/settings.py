@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
+
+from tinygen.compress.checks import one_of, within
 
 Loss = Literal["auto", "classes", "values"]
 
@@ -54,16 +56,16 @@ class Training:
     gradual: float = 0.0
 
     def __post_init__(self) -> None:
-        """ValueError names the setting, what was found and what is allowed."""
+        """RecipeError names the setting, what was found and what is allowed."""
         for name, low, high in _BOUNDS:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"training: {name} is {value}, allowed {low:g} to {high:g}")
-        if self.loss not in ("auto", "classes", "values"):
-            raise ValueError(f'training: loss is "{self.loss}", allowed auto, classes, values')
+            within(f"training.{name}", getattr(self, name), low, high)
+        one_of("training.loss", self.loss, get_args(Loss))
 
-    def describe(self) -> dict[str, object]:
-        """All settings by name, for reports and checkpoints."""
+    def describe(self) -> str:
+        return f"{self.epochs} epochs"
+
+    def by_name(self) -> dict[str, object]:
+        """All settings, for checkpoints."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @property

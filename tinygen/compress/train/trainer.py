@@ -374,7 +374,7 @@ class Trainer:
         for form in sorted(self.network.forms.items()):
             digest.update(repr(form).encode())
         digest.update(repr((sorted(self.network.wide), sorted(quants.items()))).encode())
-        digest.update(repr((self.settings.describe(), self.samples.sha256)).encode())
+        digest.update(repr((self.settings.by_name(), self.samples.sha256)).encode())
         return digest.hexdigest()
 
     def _save(self, path: Path) -> None:
