@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygen.calibrate.data import load_data, synthetic
+from tinygen.calibrate.data import load_data
+from tinygen.calibrate.synthetic import synthetic
 from tinygen.errors import DataError
 from tinygen.ir.types import Port, Quant
 from tinygen.numerics import Array
@@ -67,7 +68,7 @@ def test_numbers_become_float32_unscaled(tmp_path: Path, dtype: str) -> None:
 
 def test_labels_limit_and_source(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=_values(10, 6), y=np.arange(10)[:, None])
-    whole = load_data(tmp_path / "d.npz", VECTOR, need_labels=True)
+    whole = load_data(tmp_path / "d.npz", VECTOR)
     some = load_data(tmp_path / "d.npz", VECTOR, limit=4)
     assert whole.labels is not None
     assert whole.labels.tolist() == list(range(10))
@@ -317,11 +318,6 @@ def test_refused(name: str, tmp_path: Path) -> None:
     path = make(tmp_path)
     with pytest.raises(DataError, match=message):
         load_data(path, ports)
-
-
-def test_labels_needed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no labels found\. Accuracy needs an array y"):
-        load_data(_npz(tmp_path, x=_values(5, 6)), VECTOR, need_labels=True)
 
 
 def test_limit(tmp_path: Path) -> None:

@@ -83,7 +83,5 @@ def test_ranges_of_a_real_input(models: Path) -> None:
 
 def test_user_file_and_loader_agree(models: Path, tmp_path: Path) -> None:
     data = datasets.dataset_for("ic_resnet8_tf_keras")
-    samples = load_data(
-        models.parent / "data" / "cifar10_test_a.npz", (Port.plain("input_1", (1, 32, 32, 3)),), need_labels=True
-    )
+    samples = load_data(models.parent / "data" / "cifar10_test_a.npz", (Port.plain("input_1", (1, 32, 32, 3)),))
     assert sqnr_db(data.test[0], samples.inputs[0]) == np.inf

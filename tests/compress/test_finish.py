@@ -14,8 +14,9 @@ from onnx import numpy_helper
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, chain, correlated, mixed
 from tests.shared.test_models import feed_forward, models
 from tinygen import simulate
-from tinygen.calibrate.data import Samples, synthetic
+from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.synthetic import synthetic
 from tinygen.compress.finish import finish, prove
 from tinygen.compress.forms.bits import OutputNoise, bit_sensitivity, mixed_bits, set_bits, weight_bytes
 from tinygen.compress.log import LayerChange

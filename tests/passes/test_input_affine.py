@@ -11,7 +11,8 @@ from onnx import ModelProto, TensorProto, helper
 from tests.emit.nets import Net
 from tests.passes.graphs import assert_same, names, read
 from tinygen import simulate
-from tinygen.calibrate.data import Samples, synthetic
+from tinygen.calibrate.data import Samples
+from tinygen.calibrate.synthetic import synthetic
 from tinygen.flow.quantised import calibrate
 from tinygen.ir.types import Affine, Graph, Quant
 from tinygen.numerics import Array

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.frontend.support import random_feeds, real, run_original
-from tinygen.calibrate.data import synthetic
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.synthetic import synthetic
 from tinygen.errors import ModelError
 from tinygen.flow.build import build_folder
 from tinygen.flow.quantised import calibrate, load, quantised_file

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import simulate
-from tinygen.calibrate.data import Samples, load_data, synthetic
+from tinygen.calibrate.data import Samples, load_data
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.graph import measure
 from tinygen.calibrate.metrics import SqnrMeter
 from tinygen.calibrate.ranges import METHODS
+from tinygen.calibrate.synthetic import synthetic
 from tinygen.errors import DataError, did_you_mean
 from tinygen.flow import held
 from tinygen.flow.check import check_import
