@@ -44,7 +44,7 @@ from tinygen.flow.gates import Terms
 from tinygen.flow.quantised import run_both
 from tinygen.flow.types import Calibration, Target
 from tinygen.profile.measure import profile_plan
-from tinygen.report import flash_bytes
+from tinygen.report.build import flash_bytes
 from tinygen.targets.board import load_board
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"

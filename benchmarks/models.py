@@ -27,7 +27,7 @@ from tinygen.flow.gates import Terms
 from tinygen.flow.quantised import load, run_both
 from tinygen.flow.types import Built, Calibration, Proof, Target
 from tinygen.numerics import Array
-from tinygen.report import flash_bytes
+from tinygen.report.build import flash_bytes
 from tinygen.targets.board import load_board
 from tinygen.targets.cores import VERIFY_CORES
 

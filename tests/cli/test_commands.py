@@ -289,14 +289,14 @@ def test_verify_of_another_folder(tmp_path: Path) -> None:
 
 
 def test_boards(tmp_path: Path) -> None:
-    rows = ok("boards", "--json", cwd=tmp_path).json
+    rows = ok("boards", "--json", cwd=tmp_path).json["boards"]
     assert len(rows) >= 26
     assert all({"id", "name", "core", "f_cpu", "flash", "ram"} <= set(row) for row in rows)
     by_id = {row["id"]: row for row in rows}
     assert by_id["nucleo_f446re"]["core"] == "cortex-m4"
     assert by_id["nucleo_f446re"]["flash"] == 512 * 1024
     assert "native" in by_id
-    text = ok("boards", cwd=tmp_path, COLUMNS="200").out
+    text = ok("boards", cwd=tmp_path, COLUMNS="80").out
     assert all(row["id"] in text for row in rows)
 
 

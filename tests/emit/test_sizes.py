@@ -12,13 +12,13 @@ import pytest
 
 from tests.emit.library import run
 from tests.emit.nets import NETS
-from tinygen import report
 from tinygen.build.toolchain import compile_program, find_toolchain
 from tinygen.emit.programs import render_harness
 from tinygen.flow.build import build_folder
 from tinygen.flow.library import model_view
 from tinygen.flow.quantised import load
 from tinygen.flow.types import Built, Calibration, Library, Target
+from tinygen.report import build as build_report
 from tinygen.targets.board import load_board
 
 #: Sections of an object that take flash. `*fill*` of the linker between them is nobody's.
@@ -63,7 +63,7 @@ def test_flash_is_the_sum_of_the_objects_sections(built: Built, tmp_path: Path) 
         for section, size in rows:
             if section.startswith(FLASH) and (section, o.name) not in gone:
                 expected["code" if section.startswith(".text") else "rodata"] += int(size)
-    found = report.build_json(built)["flash"]
+    found = build_report.as_dict(built)["flash"]
     assert found["code"] == expected["code"]
     # .rodata may be smaller than its parts: equal strings and constants are merged. There are none.
     assert found["rodata"] == expected["rodata"]
@@ -85,7 +85,7 @@ def test_flash_fits_into_the_whole_image(built: Built, tmp_path: Path) -> None:
 
 def test_ram(built: Built) -> None:
     """Nothing static; arena as in the header; the stack a plausible measurement; buffers as long as the tensors."""
-    ram = report.build_json(built)["ram"]
+    ram = build_report.as_dict(built)["ram"]
     assert ram["static"] == 0
     assert 32 < ram["stack"] < 2048
     assert ram["input_output"] == 4 * 6 * 6 + built.plan.outputs[0].length + 3
@@ -100,7 +100,7 @@ def test_static_arena_is_counted(tmp_path: Path, require_tool: Callable[[str], N
     (tmp_path / "dense.onnx").write_bytes(NETS["dense"]().SerializeToString())
     target = Target(load_board("nucleo_f446re"), library=Library(static_arena=True))
     done = build_folder(load(tmp_path / "dense.onnx"), tmp_path / "out", target, Calibration(method="minmax"))
-    ram = report.build_json(done)["ram"]
+    ram = build_report.as_dict(done)["ram"]
     assert ram["static"] in (0, ram["arena"])  # 0: the harness has a context of its own and the linker drops ours
     assert json.loads(done.files["certificate.json"])["options"]["arena"] == "static"
 

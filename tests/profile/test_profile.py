@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from tests.profile.conftest import BOARD
-from tinygen import report, simulate
+from tinygen import simulate
 from tinygen.build.process import run
 from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
@@ -32,7 +32,10 @@ from tinygen.profile import Counts, measure, profile_plan
 from tinygen.profile.counter import add, count
 from tinygen.profile.folder import profile_folder, read_build
 from tinygen.profile.types import BoardTimes, Profile
+from tinygen.report import build as build_report
+from tinygen.report import profile as profile_report
 from tinygen.report.profile_page import render_page
+from tinygen.report.table import to_rich
 from tinygen.targets.arch.arm_m.thumb import decode
 from tinygen.targets.arch.arm_m.timing import M4
 from tinygen.targets.arch.timing import Kind, cycles
@@ -58,7 +61,7 @@ def test_same_again(folder: Path, profile: Profile) -> None:
 
 def test_memory_is_that_of_the_build(built: Built, profile: Profile) -> None:
     """Flash to the byte as `build` says, which takes it from the linker in another way; stack, arena, constants."""
-    assert profile.flash_use.total == report.flash_bytes(built)
+    assert profile.flash_use.total == build_report.flash_bytes(built)
     assert sum(profile.flash_use.constants.values()) == built.library.weight_bytes
     assert profile.stack == built.stack
     assert (profile.arena, profile.io) == (built.plan.arena_len, built.io_bytes)
@@ -211,7 +214,7 @@ def test_other_boards(folder: Path, profile: Profile) -> None:
 
 
 def test_json(profile: Profile) -> None:
-    found = json.loads(json.dumps(report.profile_json(profile)))
+    found = json.loads(json.dumps(profile_report.as_dict(profile)))
     assert (found["model"], found["board"], found["core"], found["f_cpu"]) == ("mixed", BOARD, "cortex-m4", 180_000_000)
     total = found["total"]
     assert total["cycles"] == sum(layer["cycles"] for layer in found["layers"]) == profile.total.cycles
@@ -223,7 +226,7 @@ def test_json(profile: Profile) -> None:
     assert found["flash_model"]["family"] == "STM32F4"
     assert found["flash"]["total"] == profile.flash_use.total
     assert found["measured"] is None
-    bare = report.profile_json(replace(profile, has_cycles=False, flash=None))
+    bare = profile_report.as_dict(replace(profile, has_cycles=False, flash=None))
     assert bare["total"]["cycles"] is bare["total"]["milliseconds"] is bare["total"]["flash_waits"] is None
 
 
@@ -231,7 +234,7 @@ def test_json(profile: Profile) -> None:
 def test_table(columns: int, profile: Profile) -> None:
     for p in (profile, replace(profile, flash=None), replace(profile, has_cycles=False, flash=None)):
         console = Console(width=columns, record=True, file=StringIO())
-        console.print(report.profile_table(p))
+        console.print(*map(to_rich, profile_report.tables(p)))
         text = console.export_text()
         assert max(map(len, text.splitlines())) <= columns
         assert f"{p.total.instructions / 1000:,.1f}" in text
@@ -307,9 +310,9 @@ def test_measured_figures_are_shown(profile: Profile) -> None:
     p = replace(profile, measured=times)
     assert b"measured ms" in render_page(p)
     assert "0.010" in "".join(Page(render_page(p)).texts)
-    assert report.profile_json(p)["measured"]["layers"][:2] == (1000, 2000)
+    assert profile_report.as_dict(p)["measured"]["layers"][:2] == (1000, 2000)
     console = Console(width=140, record=True, file=StringIO())
-    console.print(report.profile_table(p))
+    console.print(*map(to_rich, profile_report.tables(p)))
     assert f"{times.milliseconds(times.total):.3f}" in console.export_text()
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import click
 
-from tinygen import report, system
+from tinygen import system
 from tinygen.cli.commands import cli
 from tinygen.cli.compress import compress, fit
 from tinygen.cli.console import err, say
 from tinygen.cli.quantize import quantize
 from tinygen.errors import EXIT_FAULT, EXIT_USAGE, OutputError, TinygenError, UnsupportedError
+from tinygen.report import failures
+from tinygen.report.table import to_rich
 from tinygen.version import VERSION
 
 cli.add_command(compress)
@@ -39,10 +41,7 @@ def _as_json(kind: str, code: int, message: str, e: TinygenError | None = None) 
     """With --json the error goes to standard output too, as an object, and nothing else does."""
     if "--json" not in sys.argv[1:]:
         return
-    rows = [p._asdict() for p in e.problems] if isinstance(e, UnsupportedError) else []
-    said = e.heading if isinstance(e, UnsupportedError) else message
-    error = {"kind": kind, "exit_code": code, "message": said, "rows": rows}
-    click.echo(json.dumps({**(e.report if e is not None else {}), "error": error}, indent=2))
+    click.echo(json.dumps(failures.as_dict(kind, code, message, e), indent=2))
 
 
 def run() -> None:
@@ -73,7 +72,7 @@ def _command() -> None:
     except TinygenError as e:
         if isinstance(e, UnsupportedError) and err.is_terminal:
             say("error:", "bold red", e.heading)
-            err.print(report.refusals_table(e))
+            err.print(*map(to_rich, failures.tables(e)))
         else:
             say("error:", "bold red", str(e))
         _as_json(e.kind, e.exit_code, str(e), e)

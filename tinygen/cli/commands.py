@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
-from tinygen import report, stop
+from tinygen import stop
 from tinygen.build.platformio import pio_test
-from tinygen.cli.console import Bars, err, notes, out
+from tinygen.cli.console import Bars, err, notes, out, show
 from tinygen.cli.options import Choice, accuracy_options, gate_options, model_options, tool_options
 from tinygen.emit.writer import reading
 from tinygen.errors import AccuracyError, VerifyError
 from tinygen.files import write_file
 from tinygen.flow.build import build_folder
 from tinygen.flow.estimate import estimate
-from tinygen.flow.evaluate import Evaluation
 from tinygen.flow.evaluate import evaluate as evaluate_model
-from tinygen.flow.evaluate_folder import FolderEvaluation, evaluate_folder
+from tinygen.flow.evaluate_folder import evaluate_folder
 from tinygen.flow.gates import Gates, Terms, check_accuracy
 from tinygen.flow.quantised import load, quantised
 from tinygen.flow.types import Calibration, Library, Proof, Target
@@ -31,8 +29,17 @@ from tinygen.names import model_name
 from tinygen.plan.choose import MODES
 from tinygen.profile.folder import profile_folder
 from tinygen.profile.hardware import profile_on_board, write_program
-from tinygen.report.evaluation_page import render_page as render_evaluation
-from tinygen.report.profile_page import render_page
+from tinygen.report import boards as boards_report
+from tinygen.report import build as build_report
+from tinygen.report import estimate as estimate_report
+from tinygen.report import evaluation as evaluation_report
+from tinygen.report import evaluation_page, profile_page
+from tinygen.report import folder as folder_report
+from tinygen.report import golden as golden_report
+from tinygen.report import layers as layers_report
+from tinygen.report import operators as operators_report
+from tinygen.report import profile as profile_report
+from tinygen.report.table import to_markdown
 from tinygen.targets.board import all_boards, load_board
 from tinygen.targets.cores import VERIFY_CORES
 from tinygen.version import VERSION
@@ -99,19 +106,15 @@ def build(
         )
     stop.finish()  # nothing is left to clear away
     if as_json:
-        click.echo(json.dumps({**report.build_json(built), "output": str(folder)}, indent=2))
+        click.echo(json.dumps({**build_report.as_dict(built), "output": str(folder)}, indent=2))
         return
     notes([*built.model.notes, *built.notes])
     if built.model.synthetic and not built.model.imported.quantised:
         unknown = Text("No calibration data: ranges come from made-up inputs and accuracy is unknown.", "bold red")
         err.print(unknown.append(" Give --data with real samples before you trust it.", "not bold default"))
     if layers:
-        out.print(report.layer_table(built.model.layers))
-    out.print(report.build_table(built))
-    worst = min(built.model.layers, key=lambda a: a.sqnr_db, default=None)
-    if worst is not None and not built.model.synthetic:
-        where = ", ".join(worst.origin)
-        out.print(f"Noisiest layer: {worst.title} ({where}), {worst.sqnr_db:.1f} dB. `--layers` shows all.")
+        show(layers_report.tables(built.model.layers))
+    show(build_report.tables(built))
     out.print(f"Wrote {folder}/ ({len(built.files)} files); the library is {folder}/lib/{built.plan.name}/src/")
 
 
@@ -131,14 +134,10 @@ def inspect(
     )
     cost = estimate(found, wanted)
     if as_json:
-        click.echo(json.dumps(report.estimate_json(found, cost), indent=2))
+        click.echo(json.dumps(estimate_report.as_dict(found, cost), indent=2))
         return
     notes(list(found.notes))
-    out.print(report.ports_table(found))
-    out.print(report.nodes_table(found, cost))
-    out.print(report.fits_table(cost))
-    if cost.detail is not None:
-        out.print(report.prediction_table(cost))
+    show(estimate_report.tables(found, cost))
 
 
 @cli.command("eval")
@@ -173,10 +172,11 @@ def evaluate(
         with Bars() as bars:
             found = evaluate_folder(target, data, core=core, model=model, limit=limit, progress=bars)
         if html is not None:
-            write_file(html, render_evaluation(found))
-        said, verdict = report.folder_json(found), found.verdict
+            write_file(html, evaluation_page.render_page(found))
+        said, verdict = folder_report.as_dict(found), found.verdict
         if not as_json:
-            _show_folder(found)
+            notes(list(found.notes))
+            show(folder_report.tables(found))
             if html is not None:
                 out.print(f"Wrote {html}")
     else:
@@ -185,9 +185,12 @@ def evaluate(
         with Bars() as bars:
             loaded = load(target, name=name, input_shapes=input_shapes)
             result = evaluate_model(loaded, data, calibration, bars, limit=limit)
-        said, verdict = report.evaluation_json(result), result.verdict
+        said, verdict = evaluation_report.as_dict(result), result.verdict
         if not as_json:
-            _show_evaluation(result, layers)
+            notes(list(result.notes))
+            if layers:
+                show(layers_report.tables(result.layers))
+            show(evaluation_report.tables(result))
     failed, warned = check_accuracy(Gates(**demands), verdict)
     if failed:
         raise AccuracyError("\n".join([f"{target}, {verdict.source}:", *(f"  {f}" for f in failed)]), said)
@@ -204,26 +207,6 @@ def _only(target: Path, kind: str, given: dict[str, Any]) -> None:
         raise click.UsageError(f"{wrong[0]} is for {kind}, but {target} is {'a' if target.is_dir() else 'no'} folder.")
 
 
-def _show_folder(found: FolderEvaluation) -> None:
-    notes(list(found.notes))
-    out.print(report.folder_table(found))
-    if found.confusion is not None:
-        for table in report.confusion_tables(found.confusion):
-            out.print(table)
-    if found.built is not None:
-        out.print(f"When it was built: {found.built}.")
-
-
-def _show_evaluation(result: Evaluation, layers: bool) -> None:
-    notes(list(result.notes))
-    if layers:
-        out.print(report.layer_table(result.layers))
-    out.print(report.evaluation_table(result))
-    out.print(f"{result.verdict}.")
-    if result.verdict.damage is not None:
-        out.print(f"The damage begins at {result.verdict.damage}.")
-
-
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -232,17 +215,9 @@ def verify(folder: Path, as_json: bool) -> None:
     """Check a generated FOLDER: no file edited, and the golden vectors on this computer and in QEMU (`pio test`)."""
     with reading(folder):
         result = pio_test(folder, ())
-    if as_json:
-        cases = [{"environment": c.env, "name": c.name, "status": c.status, "message": c.message} for c in result.cases]
-        said = {"folder": str(folder), "ok": result.ok, "cases": cases}
-    else:
-        said = {}
-        table = Table(title=f"Golden vectors of {folder}")
-        for column in ("environment", "case", "status", "message"):
-            table.add_column(column)
-        for c in result.cases:
-            table.add_row(c.env, c.name, c.status, c.message)
-        out.print(table)
+    said = golden_report.as_dict(folder, result) if as_json else {}
+    if not as_json:
+        show(golden_report.tables(folder, result))
     if not result.ok:
         raise VerifyError(f"{folder}: golden vectors failed.\n" + "\n".join(result.output.splitlines()[-12:]), said)
     if as_json:
@@ -270,12 +245,11 @@ def profile(
     if port is not None:
         result = replace(result, measured=profile_on_board(folder, result.board, port, upload=upload, program=program))
     if html is not None:
-        write_file(html, render_page(result))
+        write_file(html, profile_page.render_page(result))
     if as_json:
-        click.echo(json.dumps(report.profile_json(result), indent=2))
+        click.echo(json.dumps(profile_report.as_dict(result), indent=2))
         return
-    out.print(report.profile_table(result))
-    out.print(report.profile_memory_table(result))
+    show(profile_report.tables(result))
     notes(list(result.notes))
     for what in (html, program):
         if what is not None:
@@ -287,34 +261,17 @@ def profile(
 def boards(as_json: bool) -> None:
     """List the boards tinygen builds for."""
     if as_json:
-        rows = [
-            {
-                "id": b.id,
-                "name": b.name,
-                "core": b.core.name,
-                "f_cpu": b.f_cpu_hz,
-                "flash": b.flash_bytes,
-                "ram": b.ram_bytes,
-            }
-            for b in all_boards()
-        ]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(boards_report.as_dict(all_boards()), indent=2))
         return
-    out.print(report.boards_table(all_boards()))
+    show(boards_report.tables(all_boards()))
 
 
 @cli.command()
 @click.option("--markdown", is_flag=True, help="As docs/SUPPORTED_OPS.md has it.")
 def ops(markdown: bool) -> None:
     """List the ONNX operators tinygen takes, and their limits."""
+    tables = operators_report.tables(supported_ops())
     if markdown:
-        click.echo("| ONNX operator | limits |\n| --- | --- |")
-        for op in supported_ops():
-            click.echo(f"| {op.onnx_name} | {'; '.join(op.notes)} |")
-        return
-    table = Table(title="ONNX operators")
-    table.add_column("operator")
-    table.add_column("limits", overflow="fold")
-    for op in supported_ops():
-        table.add_row(op.onnx_name, "; ".join(op.notes))
-    out.print(table)
+        click.echo("\n".join(map(to_markdown, tables)), nl=False)
+    else:
+        show(tables)

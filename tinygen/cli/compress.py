@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from tinygen import report, stop
+from tinygen import stop
 from tinygen.calibrate.ranges import METHODS
-from tinygen.cli.console import Bars, err, notes, out
+from tinygen.cli.console import Bars, err, notes, out, show
 from tinygen.cli.options import Choice, shapes, tool_options
 from tinygen.cli.options import name as name_option
 from tinygen.compress import recipe as r
@@ -31,6 +31,8 @@ from tinygen.fit.search import Failure, Job, Record, without_password
 from tinygen.fit.single import SPLIT_SEED, run
 from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.plan.choose import MODES
+from tinygen.report import compression
+from tinygen.report import search as search_report
 from tinygen.targets.board import load_board
 
 DEFAULT_BOARD = "nucleo_f446re"
@@ -104,10 +106,9 @@ def compress(
     if save_recipe is not None:
         write_file(save_recipe, r.to_toml(recipe).encode())
     if as_json:
-        click.echo(json.dumps({**report.outcome_json(outcome), "output": str(output)}, indent=2))
+        click.echo(json.dumps({**compression.as_dict(outcome), "output": str(output)}, indent=2))
         return
-    out.print(report.changes_table(outcome))
-    out.print(report.figures_table(outcome))
+    show(compression.tables(outcome))
     out.print(f"Wrote {output} ({len(outcome.content):,} bytes); tinygen build takes it without --data.")
 
 
@@ -181,14 +182,13 @@ def fit(
         watch = FitWatch(job, bars)
         stop.say(f"the trials so far are kept on {without_password(places.storage)}; go on with --resume.")
         result = run_fit(
-            job, effort, places, report.search_files, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume,
+            job, effort, places, search_report.files, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume,
             force=force, progress=bars, watch=watch, tell=notes,
         )  # fmt: skip
     if as_json:
-        click.echo(json.dumps(report.fit_json(result), indent=2))
+        click.echo(json.dumps(search_report.as_dict(result), indent=2))
     else:
-        for board in result.boards:
-            out.print(report.points_table(result, board))
+        show(search_report.tables(result))
         out.print(f"Wrote {output}/: report.html, and every point with its recipe.toml and small.onnx.")
     missed = [b for b in result.boards if not any(p.fits for p in b.points)]
     if missed:

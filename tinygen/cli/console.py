@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 
@@ -12,6 +12,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from tinygen import stop
+from tinygen.report.table import Table, to_rich
 
 
 def _shown(c: str) -> bool:
@@ -61,6 +62,12 @@ class Bars(AbstractContextManager["Bars"]):
         if phase not in self._tasks:
             self._tasks[phase] = self._progress.add_task(phase, total=total)
         self._progress.update(self._tasks[phase], completed=done, total=total)
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Tables on standard output, an empty line behind each."""
+    for table in tables:
+        out.print(to_rich(table), "")
 
 
 def notes(texts: list[str]) -> None:

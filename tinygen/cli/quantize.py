@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.table import Table
 
 from tinygen.calibrate.ranges import METHODS
 from tinygen.cli.compress import check_file
-from tinygen.cli.console import Bars, notes, out
+from tinygen.cli.console import Bars, notes, out, show
 from tinygen.cli.options import Choice, shapes
 from tinygen.cli.options import name as name_option
 from tinygen.compress.finish import prove
 from tinygen.compress.pipeline import STATISTICS
-from tinygen.compress.precision import Quantisation, Settings, quantised
-from tinygen.compress.repairs.ladder import STEPS, Judge, LayerQuality, Quality
+from tinygen.compress.precision import Settings, quantised
+from tinygen.compress.repairs.ladder import STEPS, Judge
 from tinygen.compress.split import some
 from tinygen.errors import did_you_mean
 from tinygen.files import write_file
@@ -26,6 +23,7 @@ from tinygen.fit.measure import load_source
 from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.frontend.onnx_writer import to_qdq
+from tinygen.report import quantisation
 
 #: Samples on which the written file is read back and proved.
 _PROOF = 8
@@ -88,79 +86,8 @@ def quantize(
             tested = judge.float_accuracy, judge.quality(done.repaired.graph)
     write_file(output, content)
     if as_json:
-        click.echo(json.dumps(_as_json(source.graph.name, done, tested) | {"output": str(output)}, indent=2))
+        said = quantisation.as_dict(source.graph.name, done, tested)
+        click.echo(json.dumps({**said, "output": str(output)}, indent=2))
         return
-    out.print(_layers_table(done))
-    out.print(_ladder_table(done))
-    if tested is not None:
-        real, q = tested
-        out.print(f"On the test samples: {_quality(q)}" + ("" if real is None else f", float {real:.4f}") + ".")
-    out.print(f"Weights, packed: {done.bytes_int8:,} bytes in int8, {done.bytes_now:,} now.")
+    show(quantisation.tables(done, tested))
     out.print(f"Wrote {output} ({len(content):,} bytes); tinygen build takes it without --data.")
-
-
-def _db(value: float) -> str:
-    return "exact" if math.isinf(value) and value > 0.0 else f"{value:.1f}"
-
-
-def _quality(q: Quality) -> str:
-    return f"{_db(q.sqnr_db)} dB" + ("" if q.accuracy is None else f", accuracy {q.accuracy:.4f}")
-
-
-def _layers_table(done: Quantisation) -> Table:
-    """SQNR of every layer before and after the repairs, and what its weights and output are stored in."""
-    table = Table(title="layers: signal to quantisation noise (dB)", title_justify="left")
-    for column in ("layer", "operator", "weights", "output"):
-        table.add_column(column, overflow="fold")
-    for column in ("before", "after"):
-        table.add_column(column, justify="right")
-    network = done.repaired.network
-    for a, b in zip(done.repaired.before, done.repaired.after, strict=True):
-        q = done.repaired.graph.tensors[b.tensor].quant
-        form = network.forms.get(b.layer)
-        bits = "" if form is None else f"{form.bits} bits"
-        table.add_row(b.layer, b.title, bits, f"int{q.bits}" if q else "", _db(a.sqnr_db), _db(b.sqnr_db))
-    return table
-
-
-def _ladder_table(done: Quantisation) -> Table:
-    """Each step of the ladder."""
-    table = Table(title="repairs, judged on samples held back", title_justify="left")
-    for column in ("step", "before", "after", "", "what"):
-        table.add_column(column, overflow="fold")
-    real = done.repaired.float_accuracy
-    if real is not None:
-        table.add_row("(float)", "", f"accuracy {real:.4f}", "", "")
-    for row in done.repaired.rows:
-        kept = "kept" if row.kept else "left out"
-        table.add_row(row.step, _quality(row.before), _quality(row.after), kept, row.text)
-    return table
-
-
-def _as_json(name: str, done: Quantisation, tested: tuple[float | None, Quality] | None) -> dict[str, Any]:
-    def quality(q: Quality) -> dict[str, Any]:
-        return {"sqnr_db": _number(q.sqnr_db), "accuracy": q.accuracy}
-
-    def layer(a: LayerQuality, b: LayerQuality) -> dict[str, Any]:
-        return {"layer": b.layer, "operator": b.title, "before": _number(a.sqnr_db), "after": _number(b.sqnr_db)}
-
-    r = done.repaired
-    result: dict[str, Any] = {
-        "model": name,
-        "float_accuracy": r.float_accuracy,
-        "repairs": [
-            {"step": x.step, "before": quality(x.before), "after": quality(x.after), "kept": x.kept, "what": x.text}
-            for x in r.rows
-        ],
-        "layers": [layer(a, b) for a, b in zip(r.before, r.after, strict=True)],
-        "changes": [{"layer": c.layer, "technique": c.technique, "what": c.text} for c in done.changes],
-        "weight_bytes": {"int8": done.bytes_int8, "now": done.bytes_now},
-    }
-    if tested is not None:
-        result["test"] = {"float_accuracy": tested[0], **quality(tested[1])}
-    return result
-
-
-def _number(db: float) -> float | None:
-    """JSON has no infinity: None is exact."""
-    return None if math.isinf(db) else round(db, 3)

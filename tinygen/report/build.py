@@ -1,0 +1,99 @@
+"""What a build is: accuracy, flash, RAM, proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tinygen.flow.types import Built
+from tinygen.flow.verdict import verdict_json
+from tinygen.report import layers, simplified
+from tinygen.report.table import Column, Table
+from tinygen.report.words import share, size
+
+SCHEMA = 1
+
+
+def flash_bytes(built: Built) -> int | None:
+    """Flash of the model with the compiler's helpers it needs, as the linker says; None when nothing was linked."""
+    s = built.sizes
+    return None if s is None else s.flash_model + s.flash_libgcc + s.flash_libc
+
+
+def tables(built: Built) -> tuple[Table, ...]:
+    """The summary."""
+    title = f"{built.plan.name} for {built.board.id} ({built.board.core.name})"
+    return (Table(title, (Column(), Column(align="right", whole=True), Column()), tuple(_rows(built))),)
+
+
+def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
+    board, verdict, model = built.board, built.verdict, built.model
+    constants = f"{built.library.weight_bytes:,}"
+    if verdict is None:
+        why = "no data: give --data with real samples" if model.synthetic else "not judged, see the notes"
+        yield "accuracy", "unknown", why
+    else:
+        yield "accuracy", verdict.grade.name.lower(), str(verdict)
+        if verdict.damage is not None:
+            yield "", "", f"the damage begins at {verdict.damage}"
+    worst = min(model.layers, key=lambda a: a.sqnr_db, default=None)
+    if worst is not None and not model.synthetic:
+        yield "noisiest", f"{worst.sqnr_db:.1f} dB", f"{worst.title} ({', '.join(worst.origin)})"
+    yield "layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs"
+    yield "simplified", *simplified.removed(model.before, model.after)
+    flash = flash_bytes(built)
+    if flash is None:
+        yield "flash", f"> {constants}", "bytes of constants; code not measured (see notes)"
+    else:
+        there = f"bytes, {share(flash, board.flash_bytes)} of {size(board.flash_bytes)}"
+        yield "flash", f"{flash:,}", f"{there}: code {flash - built.library.weight_bytes:,}, constants {constants}"
+    known = built.stack is not None
+    ram = built.plan.arena_len + built.io_bytes + (built.stack or 0)
+    stack = f"{built.stack:,}" if known else "not measured"
+    yield (
+        "RAM", f"{'' if known else '> '}{ram:,}",
+        f"bytes, {share(ram, board.ram_bytes)} of {size(board.ram_bytes)}: arena {built.plan.arena_len:,}, in/out "
+        f"{built.io_bytes:,}, stack {stack}",
+    )  # fmt: skip
+    for r in built.results:
+        yield "verified", r.core, f"{r.samples} samples, every byte equal to numpy"
+
+
+def as_dict(built: Built) -> dict[str, Any]:
+    """The document of `tinygen build --json`."""
+    s, m = built.sizes, built.model
+    return {
+        "schema": SCHEMA,
+        "model": {"name": built.plan.name, "sha256": m.imported.sha256, "opset": m.imported.opset},
+        "board": built.board.id,
+        "core": built.board.core.name,
+        "layers": len(built.plan.steps),
+        "macs": built.plan.macs,
+        "simplified": simplified.part(m.before, m.after),
+        "flash": None
+        if s is None
+        else {
+            "total": flash_bytes(built),
+            "constants": built.library.weight_bytes,
+            "code": s.flash_code,
+            "rodata": s.flash_rodata,
+            "libraries": s.flash_libgcc + s.flash_libc,
+        },
+        "ram": {
+            "arena": built.plan.arena_len,
+            "input_output": built.io_bytes,
+            "static": None if s is None else s.ram_static,
+            "stack": built.stack,
+        },
+        "accuracy": {
+            "calibration": "synthetic: accuracy unknown" if m.synthetic else "data",
+            **({} if built.verdict is None else verdict_json(built.verdict)),
+            "layers": layers.rows(m.layers),
+        },
+        "verified": [
+            {"core": r.core, "samples": r.samples, "outputs_sha256": r.outputs_sha256, "stack": r.stack}
+            for r in built.results
+        ],
+        "notes": [*m.notes, *built.notes],
+        "seconds": {k: round(v, 3) for k, v in built.seconds.items()},
+    }

@@ -1,0 +1,173 @@
+"""What `tinygen inspect` finds: a network's ports and operators, and what it would take of each board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygen.flow.estimate import Estimate
+from tinygen.flow.types import Quantised
+from tinygen.plan.predict import Prediction
+from tinygen.report import simplified
+from tinygen.report.table import Column, Table, columns
+from tinygen.report.words import milliseconds, shape, share
+from tinygen.targets.board import Board
+
+SCHEMA = 1
+
+
+def tables(model: Quantised, estimate: Estimate) -> tuple[Table, ...]:
+    """Ports, operators, boards; with a board asked for, that one alone and its layers."""
+    found = [_ports(model), _operators(model, estimate), _boards(estimate)]
+    if estimate.board is not None and estimate.detail is not None:
+        found.append(_prediction(estimate, estimate.board, estimate.detail))
+    return tuple(found)
+
+
+def _ports(model: Quantised) -> Table:
+    """As the ONNX model has them."""
+    m = model.imported
+    rows = [
+        (kind, port.name, shape(port.shape), type_)
+        for kind, ports, types in (
+            ("input", model.tidy.in_ports, m.input_types),
+            ("output", model.tidy.out_ports, m.output_types),
+        )
+        for port, type_ in zip(ports, types, strict=True)
+    ]
+    return Table("Inputs and outputs", columns("", "name", "shape", "type in ONNX"), tuple(rows))
+
+
+def _operators(model: Quantised, e: Estimate) -> Table:
+    """As tinygen reads them; what simplification removes from them stands below."""
+    numbers = ("MACs", "parameters")
+    rows = [(r.title, ", ".join(r.origin), shape(r.shape), f"{r.macs:,}", f"{r.parameters:,}") for r in e.layers]
+    caption = ""
+    if model.before != model.after:
+        caption = f"Of these {simplified.removed(model.before, model.after)[1]}."
+    return Table(
+        f"{model.imported.graph.name}: layers",
+        columns("layer", "ONNX", "output", *numbers, right=numbers, whole=["output"]),
+        tuple(rows), caption, ("all", "", "", f"{e.macs:,}", f"{e.parameters:,}")
+    )  # fmt: skip
+
+
+def _boards(e: Estimate) -> Table:
+    """What each board would have to hold, or the one asked for."""
+    heads = (
+        Column("board", whole=True), Column("core", whole=True), *columns("flash", "", right=["flash", ""]),
+        *columns("RAM", "", right=["RAM", ""]), Column("fits", whole=True), Column("ms", "right", whole=True),
+    )  # fmt: skip
+    asked = [f for f in e.fits if e.board is not None and f.board == e.board.id]
+    rows = [
+        (
+            f.board, f.core, f"{f.flash:,}", share(f.flash, f.flash_there), f"{f.ram:,}", share(f.ram, f.ram_there),
+            "yes" if f.fits else "no", "" if f.milliseconds is None else milliseconds(f.milliseconds),
+        )
+        for f in asked or e.fits
+    ]  # fmt: skip
+    caption = ["Bytes, and their share of what the board has; ms of an inference, without flash wait states."]
+    if any(f.milliseconds is None for f in asked or e.fits):
+        caption.append("No ms where the cycles of a core are not modelled.")
+    if asked:
+        caption.append("All boards: inspect without --board.")
+    elif e.board is None:
+        caption.append("Layer by layer: --board.")
+    else:
+        caption.append(f"Nothing is predicted for {e.board.id}.")
+    title = f"Predicted use of {asked[0].board if asked else 'each board'}"
+    return Table(title, heads, tuple(rows), " ".join(caption))
+
+
+def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
+    """Every layer's predicted cost."""
+    clock, timed, ms = board.f_cpu_hz, p.cycles is not None, p.milliseconds(board.f_cpu_hz)
+    numbers = ("MACs", "cycles" if timed else "instructions", "per MAC", "ms", "share")
+    whole = sum(r.cycles for r in p.layers) or 1.0
+    rows = [
+        (
+            r.name, f"{r.macs:,}", f"{r.cycles:,.0f}", f"{r.cycles / r.macs:.2f}" if r.macs else "",
+            f"{1000 * r.cycles / clock:.3f}" if timed else "", share(r.cycles, whole),
+        )
+        for r in p.layers
+    ]  # fmt: skip
+    total = (
+        "all", f"{e.macs:,}", f"{whole:,.0f}", f"{whole / e.macs:.2f}" if e.macs else "",
+        "" if ms is None else f"{ms:.3f}", "",
+    )  # fmt: skip
+    caption = (
+        f"{p.instructions:,} instructions; flash {p.flash:,} bytes (code {p.code:,}, constants {p.constants:,}); "
+        f"RAM {p.ram:,} bytes (arena {p.arena:,}, in/out {p.io:,}, stack {p.stack:,})"
+        + (f"; not counted, as never measured: {', '.join(p.unmeasured)}" if p.unmeasured else "")
+        + "."
+    )
+    return Table(
+        f"Layers on {board.id}: {p.core} at {clock // 1_000_000} MHz, flash without wait states",
+        (Column("layer", least=9), *columns(*numbers, right=numbers)), tuple(rows), caption, total
+    )  # fmt: skip
+
+
+def as_dict(model: Quantised, e: Estimate) -> dict[str, Any]:
+    """The document of `tinygen inspect --json`."""
+    m = model.imported
+    return {
+        "schema": SCHEMA,
+        "model": {"name": m.graph.name, "sha256": m.sha256, "opset": m.opset},
+        "inputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.in_ports],
+        "outputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.out_ports],
+        "macs": e.macs,
+        "parameters": e.parameters,
+        "simplified": simplified.part(model.before, model.after),
+        "layers": [
+            {
+                "operator": r.title,
+                "onnx": list(r.origin),
+                "shape": list(r.shape),
+                "macs": r.macs,
+                "parameters": r.parameters,
+            }
+            for r in e.layers
+        ],
+        "boards": [
+            {
+                "board": f.board,
+                "core": f.core,
+                "flash_estimate": f.flash,
+                "flash": f.flash_there,
+                "ram_estimate": f.ram,
+                "ram": f.ram_there,
+                "fits": f.fits,
+                "milliseconds_estimate": None if f.milliseconds is None else round(f.milliseconds, 3),
+            }
+            for f in e.fits
+        ],
+        "prediction": None if e.board is None or e.detail is None else _detail(e.board, e.detail),
+        "notes": list(model.notes),
+    }
+
+
+def _detail(board: Board, p: Prediction) -> dict[str, Any]:
+    return {
+        "board": board.id,
+        "core": p.core,
+        "clock_hz": board.f_cpu_hz,
+        "instructions": p.instructions,
+        "not_counted": list(p.unmeasured),
+        "cycles": p.cycles,
+        "milliseconds": p.milliseconds(board.f_cpu_hz),
+        "flash": {"total": p.flash, "code": p.code, "constants": p.constants},
+        "ram": {"total": p.ram, "arena": p.arena, "input_output": p.io, "stack": p.stack},
+        "layers": [
+            {
+                "name": r.name,
+                "operator": r.title,
+                "onnx": list(r.origin),
+                "kernels": list(r.kernels),
+                "shape": list(r.shape),
+                "macs": r.macs,
+                "instructions": round(r.instructions),
+                "cycles": None if p.cycles is None else round(r.cycles),
+                "constants": r.constants,
+            }
+            for r in p.layers
+        ],
+    }
