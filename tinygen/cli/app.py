@@ -12,18 +12,16 @@ from pathlib import Path
 import click
 
 from tinygen import system
-from tinygen.cli.commands import cli
-from tinygen.cli.compress import compress, fit
-from tinygen.cli.console import err, say
-from tinygen.cli.quantize import quantize
+from tinygen.cli.lazy import Commands
 from tinygen.errors import EXIT_FAULT, EXIT_USAGE, OutputError, TinygenError, UnsupportedError
 from tinygen.report import failures
-from tinygen.report.table import to_rich
 from tinygen.version import VERSION
 
-cli.add_command(compress)
-cli.add_command(fit)
-cli.add_command(quantize)
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="tinygen")
+def cli() -> None:
+    """Turn trained ONNX networks into plain int8 C for microcontrollers, proven bit-exact."""
 
 
 def _fault(e: Exception) -> str:
@@ -44,6 +42,24 @@ def _as_json(kind: str, code: int, message: str, e: TinygenError | None = None) 
     click.echo(json.dumps(failures.as_dict(kind, code, message, e), indent=2))
 
 
+def _say(word: str, text: str) -> None:
+    from tinygen.cli.console import say  # only now: a command that goes well at once needs no rich
+
+    say(word, "bold red", text)
+
+
+def _explain(e: TinygenError) -> None:
+    from tinygen.cli.console import err
+
+    if isinstance(e, UnsupportedError) and err.is_terminal:
+        from tinygen.report.table import to_rich
+
+        _say("error:", e.heading)
+        err.print(*map(to_rich, failures.tables(e)))
+    else:
+        _say("error:", str(e))
+
+
 def run() -> None:
     """Run the command: an error meant for the user is printed without a traceback."""
     try:
@@ -54,7 +70,7 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again at its end
         if e.errno in system.NOBODY_READS:  # any more: `| head`
             sys.exit(1)
-        say("error:", "bold red", f"cannot write to standard output: {e.strerror}. Make room where it goes.")
+        _say("error:", f"cannot write to standard output: {e.strerror}. Make room where it goes.")
         sys.exit(OutputError.exit_code)
 
 
@@ -68,17 +84,13 @@ _STREAM_ERRORS = (*system.NOBODY_READS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
 
 def _command() -> None:
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="tinygen", standalone_mode=False)
     except TinygenError as e:
-        if isinstance(e, UnsupportedError) and err.is_terminal:
-            say("error:", "bold red", e.heading)
-            err.print(*map(to_rich, failures.tables(e)))
-        else:
-            say("error:", "bold red", str(e))
+        _explain(e)
         _as_json(e.kind, e.exit_code, str(e), e)
         sys.exit(e.exit_code)
     except click.exceptions.Abort:
-        say("stopped:", "bold red", "what was begun is cleared away.")
+        _say("stopped:", "what was begun is cleared away.")
         sys.exit(130)
     except click.ClickException as e:
         code = EXIT_USAGE if isinstance(e, click.UsageError) else e.exit_code
@@ -88,6 +100,6 @@ def _command() -> None:
     except Exception as e:
         if _of_a_stream(e) or os.environ.get("TINYGEN_TRACEBACK"):
             raise
-        say("error:", "bold red", _fault(e))
+        _say("error:", _fault(e))
         _as_json("fault", EXIT_FAULT, _fault(e))
         sys.exit(EXIT_FAULT)

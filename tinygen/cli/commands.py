@@ -42,16 +42,9 @@ from tinygen.report import profile as profile_report
 from tinygen.report.table import to_markdown
 from tinygen.targets.board import all_boards, load_board
 from tinygen.targets.cores import VERIFY_CORES
-from tinygen.version import VERSION
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="tinygen")
-def cli() -> None:
-    """Turn trained ONNX networks into plain int8 C for microcontrollers, proven bit-exact."""
-
-
-@cli.command()
+@click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", required=True, help="Board to build for; see `tinygen boards`.")
 @click.option(
@@ -91,7 +84,7 @@ def build(
     name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
     **demands: Any,
 ) -> None:  # fmt: skip
-    """Generate, prove and measure the C library of MODEL for a board; judge it by samples where there are any."""
+    """Generate, prove and measure the C library of MODEL for a board. Where there are samples, they judge it."""
     if test is not None and data is None:
         raise click.UsageError("--test judges a network that --data calibrates: give --data as well.")
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]
@@ -118,7 +111,7 @@ def build(
     out.print(f"Wrote {folder}/ ({len(built.files)} files); the library is {folder}/lib/{built.plan.name}/src/")
 
 
-@cli.command()
+@click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", help="Predict the cost of every layer on this board; see `tinygen boards`.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -127,7 +120,7 @@ def inspect(
     model: Path, board: str | None, as_json: bool, name: str | None, method: str, samples: int,
     input_shapes: dict[str, tuple[int, ...]], activations: str,
 ) -> None:  # fmt: skip
-    """Show operators, shapes, MACs and parameters of MODEL; predict time, flash and RAM on every board."""
+    """Show what MODEL is made of; predict time, flash and RAM. Operators, shapes, MACs, parameters; every board."""
     wanted = None if board is None else load_board(board)
     found = quantised(
         load(model, name=name, input_shapes=input_shapes), Calibration(None, method, samples, activations)
@@ -140,7 +133,7 @@ def inspect(
     show(estimate_report.tables(found, cost))
 
 
-@cli.command("eval")
+@click.command("eval")
 @click.argument("target", metavar="MODEL|FOLDER", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path),
               help="Samples to judge by: .npz with x, and y where there are labels.")  # fmt: skip
@@ -162,9 +155,10 @@ def evaluate(
     layers: bool, as_json: bool, name: str | None, method: str, samples: int,
     input_shapes: dict[str, tuple[int, ...]], activations: str, **demands: Any,
 ) -> None:  # fmt: skip
-    """Judge MODEL, as a build would make it, or the compiled C of a built FOLDER, by samples.
+    """Judge MODEL, or the compiled C of a built FOLDER, by samples.
 
-    With labels: accuracy, or what suits the network; without, agreement with the float network and SQNR.
+    A MODEL is judged as a build would make it. With labels: accuracy, or what suits the network; without, agreement
+    with the float network and SQNR.
     """
     said: dict[str, Any]
     if target.is_dir():
@@ -207,12 +201,12 @@ def _only(target: Path, kind: str, given: dict[str, Any]) -> None:
         raise click.UsageError(f"{wrong[0]} is for {kind}, but {target} is {'a' if target.is_dir() else 'no'} folder.")
 
 
-@cli.command()
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @tool_options
 def verify(folder: Path, as_json: bool) -> None:
-    """Check a generated FOLDER: no file edited, and the golden vectors on this computer and in QEMU (`pio test`)."""
+    """Check a built FOLDER: no file edited, golden vectors equal. On this computer and in QEMU (`pio test`)."""
     with reading(folder):
         result = pio_test(folder, ())
     said = golden_report.as_dict(folder, result) if as_json else {}
@@ -224,7 +218,7 @@ def verify(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(said, indent=2))
 
 
-@cli.command()
+@click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--board", help="Board to profile for; that of the build unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -238,7 +232,7 @@ def profile(
     folder: Path, board: str | None, as_json: bool, html: Path | None, port: str | None, upload: bool,
     program: Path | None,
 ) -> None:  # fmt: skip
-    """Count instructions and modelled cycles of a generated FOLDER, layer by layer, in the emulator."""
+    """Count instructions and cycles of a built FOLDER, by layer. In the emulator; cycles are modelled."""
     result = profile_folder(folder, board)
     if program is not None:
         write_program(folder, result.board, program)
@@ -256,7 +250,7 @@ def profile(
             out.print(f"Wrote {what}")
 
 
-@cli.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def boards(as_json: bool) -> None:
     """List the boards tinygen builds for."""
@@ -266,7 +260,7 @@ def boards(as_json: bool) -> None:
     show(boards_report.tables(all_boards()))
 
 
-@cli.command()
+@click.command()
 @click.option("--markdown", is_flag=True, help="As docs/SUPPORTED_OPS.md has it.")
 def ops(markdown: bool) -> None:
     """List the ONNX operators tinygen takes, and their limits."""

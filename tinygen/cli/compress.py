@@ -84,7 +84,7 @@ def compress(
     save_recipe: Path | None, checkpoints: Path | None, board: str, optimize: str, as_json: bool, name: str | None,
     method: str, input_shapes: dict[str, tuple[int, ...]], **options: Any,
 ) -> None:  # fmt: skip
-    """Make MODEL smaller by the techniques asked for, and write it as an ONNX file that tinygen build takes."""
+    """Make MODEL smaller by the techniques asked for. Writes an ONNX file that tinygen build takes."""
     recipe = r.read_recipe(recipe_file) if recipe_file is not None else r.Recipe()
     recipe = r.with_options(recipe, options)
     if not recipe.techniques and not recipe.layers and recipe_file is None:
@@ -162,7 +162,7 @@ def fit(
     storage: str | None, resume: bool, force: bool, as_json: bool, name: str | None, method: str,
     input_shapes: dict[str, tuple[int, ...]],
 ) -> None:  # fmt: skip
-    """Search the combinations of techniques for networks that fit a board, build and prove them, write a report."""
+    """Search for compressed networks that fit a board. Builds and proves what it finds, and writes a report."""
     limits = Limits(
         None if flash is None else parse_size("--flash", flash),
         None if ram is None else parse_size("--ram", ram),

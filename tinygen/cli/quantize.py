@@ -65,7 +65,7 @@ def quantize(
     model: Path, data: Path, test: Path | None, output: Path, weights: str, activations: str, repairs: tuple[str, ...],
     max_loss: float, method: str, input_shapes: dict[str, tuple[int, ...]], name: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Quantise MODEL, repair what that costs, and write an ONNX file that tinygen build takes as it is."""
+    """Quantise MODEL, repair what that costs, write an ONNX file. tinygen build takes it as it is."""
     check_file(output)
     source = load_source(model, data, seed=SPLIT_SEED, input_shapes=input_shapes, name=name)
     unseen = None if test is None else read_test(source, test)
