@@ -9,11 +9,9 @@ import pytest
 
 from tests.calibrate.test_ranges import histogram
 from tinygen import simulate
-from tinygen.calibrate.floatrun import FloatModel
-from tinygen.calibrate.graph import measure
+from tinygen.calibrate.graph import observe
 from tinygen.calibrate.ranges import HALF, Range
 from tinygen.calibrate.reach import EVERYTHING, reach
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Node, Port, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import ArgMax, MaxPool, Operator, Reshape, Softmax, Unary
@@ -111,8 +109,7 @@ def test_clipped_histogram_is_that_of_clipped_values() -> None:
 def accuracy(x: Array, wide: tuple[str, ...] = ()) -> float:
     """How often the integers find the largest of three values behind a softmax."""
     g = chain(Softmax(), shape=(1, 3))
-    model = FloatModel(to_onnx(g))
-    ranges, _ = measure(g, model, range_tensors(g), [x], "mse")
+    ranges = observe(g, [x], range_tensors(g), "mse").ranges
     fixed = quantise(g, ranges.of(wide), wide=wide)
     (y,) = simulate.run(fixed, simulate.quantise_inputs(fixed, [x]))
     return float(np.mean(y.argmax(axis=-1) == x.argmax(axis=-1)))
@@ -129,7 +126,7 @@ def test_little_gain_changes_nothing() -> None:
     """A range is cut only where that makes the step finer by a bit."""
     x = np.random.default_rng(0).normal(size=(200, 1, 4)).astype(np.float32) * 3
     g = chain(Unary(("Sigmoid", "x")))
-    found, _ = measure(g, FloatModel(to_onnx(g)), ("x",), [x], "minmax")
+    found = observe(g, [x], ("x",), "minmax").ranges
     assert found.best["x"] == histogram(x).minmax
 
 

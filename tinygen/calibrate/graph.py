@@ -82,24 +82,19 @@ def observe(
         raise DataError("to calibrate the network at least 1 sample is needed; found none")
     given = [o for n in graph.nodes for o in n.outputs] if every else dict.fromkeys((*names, *means))
     model = float_model(graph, given)
-    ranges, averages = measure(graph, model, names, inputs, method, progress, means)
+    ranges, averages = _measure(graph, model, names, inputs, method, progress, means)
     return Observed(ranges, averages, model)
 
 
-def measure(
+def _measure(
     graph: Graph,
     model: FloatModel,
     names: Sequence[str],
     inputs: Sequence[Array],
     method: str,
-    progress: Progress = quiet,
-    means: Sequence[str] = (),
+    progress: Progress,
+    means: Sequence[str],
 ) -> tuple[Ranges, dict[str, Array]]:
-    """Ranges of the activations `names` of a tidied FLOAT graph, and channel means of those in `means`.
-
-    `model`: the graph in onnxruntime, whose outputs hold `names`, `means` and what feeds a softmax; `inputs`: samples
-    (n, *tensor shape).
-    """
     tops = {name: Tops() for name in softmax_inputs(graph) if name in names}
     averages = {name: ChannelMeans() for name in means}
     meters: dict[str, list[Meter]] = {}

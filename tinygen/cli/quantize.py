@@ -14,7 +14,7 @@ from tinygen.cli.options import Choice, shapes
 from tinygen.cli.options import name as name_option
 from tinygen.compress.finish import prove
 from tinygen.compress.pipeline import STATISTICS
-from tinygen.compress.precision import Settings, quantised
+from tinygen.compress.precision import Precision, at_precision
 from tinygen.compress.repairs.ladder import STEPS, Judge
 from tinygen.compress.split import some
 from tinygen.errors import did_you_mean
@@ -71,13 +71,14 @@ def quantize(
     unseen = None if test is None else read_test(source, test)
     if not as_json:
         notes(list(source.imported.notes))
-    settings = Settings(
+    precision = Precision(
         "mixed" if weights == "mixed" else int(weights),
         "mixed" if activations == "mixed" else int(activations),
         repairs, max_loss, method,
     )  # fmt: skip
     with Bars() as bars:
-        done = quantised(source.graph, some(source.fit, STATISTICS, SPLIT_SEED), source.validation, settings, bars)
+        few = some(source.fit, STATISTICS, SPLIT_SEED)
+        done = at_precision(source.graph, few, source.validation, precision, bars)
         content = to_qdq(done.repaired.graph)
         prove(done.repaired.graph, content, some(source.validation, _PROOF, SPLIT_SEED))
         tested = None

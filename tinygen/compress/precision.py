@@ -1,4 +1,4 @@
-"""`tinygen quantize`: bits of weights and activations, then the ladder of repairs."""
+"""A network at the precision asked for: bits of weights and activations, then the ladder of repairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Mixed = Literal["mixed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Precision:
     """`weights`: 2 to 8 bits, or mixed; `activations`: 8 or 16, or mixed: int16 where it helps most. `repairs`: steps
     of the ladder. `max_loss_db`: what mixed weights may cost against int8."""
 
@@ -31,7 +31,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Quantisation:
+class AtPrecision:
     """The result, what each technique did to each layer, and bytes of packed weights in int8 and now."""
 
     repaired: Repaired
@@ -40,7 +40,9 @@ class Quantisation:
     bytes_now: int
 
 
-def quantised(graph: Graph, fit: Samples, held_out: Samples, settings: Settings, progress: Progress) -> Quantisation:
+def at_precision(
+    graph: Graph, fit: Samples, held_out: Samples, precision: Precision, progress: Progress
+) -> AtPrecision:
     """A tidied FLOAT graph with every scale pinned: calibrated on `fit`, repairs judged on `held_out`.
 
     ModelError for a network that has no layer with weights.
@@ -54,18 +56,18 @@ def quantised(graph: Graph, fit: Samples, held_out: Samples, settings: Settings,
     log: list[LayerChange] = []
     network = Network(graph)
     before = weight_bytes(network)
-    if settings.weights == "mixed":
-        network = mixed_bits(network, fit, max_loss_db=settings.max_loss_db, log=log, progress=progress)
-    elif settings.weights != 8:
-        network = set_bits(network, settings.weights, log=log)
-    steps: Sequence[str] = settings.repairs
-    if settings.activations == 16:
+    if precision.weights == "mixed":
+        network = mixed_bits(network, fit, max_loss_db=precision.max_loss_db, log=log, progress=progress)
+    elif precision.weights != 8:
+        network = set_bits(network, precision.weights, log=log)
+    steps: Sequence[str] = precision.repairs
+    if precision.activations == 16:
         every = frozenset(t.name for t in graph.tensors.values() if t.const is None)
         network = replace(network, wide=every)
-    elif settings.activations == "mixed" and "wide" not in steps:
+    elif precision.activations == "mixed" and "wide" not in steps:
         steps = (*steps, "wide")
     done = repair(
-        network, fit, steps=steps, held_out=held_out, widen=settings.activations == "mixed", method=settings.method,
+        network, fit, steps=steps, held_out=held_out, widen=precision.activations == "mixed", method=precision.method,
         log=log, progress=progress,
     )  # fmt: skip
-    return Quantisation(done, tuple(log), before, weight_bytes(done.network))
+    return AtPrecision(done, tuple(log), before, weight_bytes(done.network))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import run_float
 from tinygen.calibrate.metrics import accuracy, agreement, auc, iou, sample_mse
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
@@ -19,7 +19,6 @@ from tinygen.flow.limits import check_limits
 from tinygen.flow.quantised import load, quantised, read_samples
 from tinygen.flow.types import DEFAULT_METHOD, Calibration, Loaded, Quantised
 from tinygen.frontend.onnx_reader import Imported
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.plan.planner import plan
@@ -146,7 +145,7 @@ class Judge:
     def __init__(self, graph: Graph, samples: Samples, measure: str | None = None) -> None:
         self.measure = measure or measure_of(graph, samples)
         self.samples = samples
-        self.real = float_output(graph, samples)
+        self.real = run_float(graph, samples.inputs)[0]
 
     @property
     def float_quality(self) -> float:
@@ -156,15 +155,6 @@ class Judge:
         """Of a FIXED graph, run in numpy."""
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, self.samples.inputs))
         return MEASURES[self.measure](simulate.dequantise_outputs(fixed, outputs)[0], self.real, self.samples)
-
-
-def float_output(graph: Graph, samples: Samples) -> Array:
-    """First output of a FLOAT graph by onnxruntime, in ONNX layout."""
-    model = FloatModel(to_onnx(graph))
-    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
-    found = dict(zip(model.output_names, model.run_many(moved), strict=True))
-    name = graph.outputs[0]
-    return graph.out_ports[0].to_onnx(found[name].reshape(-1, *graph.tensors[name].shape))
 
 
 # -- cost ------------------------------------------------------------------------------------------------------------

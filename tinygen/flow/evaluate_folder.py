@@ -20,11 +20,11 @@ from tinygen.build.process import RunResult
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
 from tinygen.calibrate.data import load_data
+from tinygen.calibrate.graph import run_float
 from tinygen.emit.programs import ModelView, render_evaluator
 from tinygen.errors import DataError, ModelError, TargetError, VerifyError
 from tinygen.files import work_folder
 from tinygen.flow.confusion import Confusion, confusion_of
-from tinygen.flow.judge import run_float
 from tinygen.flow.measures import Figure, figures
 from tinygen.flow.verdict import Verdict
 from tinygen.frontend.onnx_reader import read_onnx
@@ -216,7 +216,7 @@ def _float(
             f"{str(built)[:16]}. Give the file that was built, or build again."
         )
     graph = tidy(imported.graph)
-    return graph, run_float(imported, graph, inputs, progress)
+    return graph, run_float(graph, inputs, lambda d, t: progress("float", d, t))
 
 
 def _alone(f: Figure) -> Figure:

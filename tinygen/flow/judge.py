@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygen import simulate
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import run_float
 from tinygen.errors import AccuracyError, ModelError
 from tinygen.flow.gates import Terms, check_accuracy
 from tinygen.flow.held import Held
@@ -19,7 +20,6 @@ from tinygen.flow.rescue import pinned, refusal, rescue
 from tinygen.flow.types import Judged, Quantised
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, precision
 from tinygen.frontend.onnx_reader import Imported
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Port, Tensor
 from tinygen.numerics import Array, dequantise
 from tinygen.ops.base import need_quant
@@ -40,7 +40,7 @@ class Judge:
     def __init__(self, imported: Imported, graph: Graph, held: Held, progress: Progress = no_progress) -> None:
         self.graph, self.held = graph, held
         self.reference = "onnxruntime" if imported.quantised else "float"
-        run = _run_file if imported.quantised else run_float
+        run = _run_file if imported.quantised else _run_graph
         self.real = run(imported, graph, held.samples.inputs, progress)
 
     def verdict(
@@ -63,16 +63,9 @@ class Judge:
         return replace(verdict, damage=damage(self.graph, seen)) if verdict.grade > Grade.KEEPS else verdict
 
 
-def run_float(_: Imported, graph: Graph, inputs: Sequence[Array], progress: Progress) -> list[Array]:
+def _run_graph(_: Imported, graph: Graph, inputs: Sequence[Array], progress: Progress) -> list[Array]:
     """Outputs of the tidied float network by onnxruntime, in ONNX layout."""
-    session = FloatModel(to_onnx(graph))
-    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, inputs, strict=True)]
-    found = session.run_many(moved, lambda d, t: progress("float", d, t))
-    by_name = dict(zip(session.output_names, found, strict=True))
-    return [
-        port.to_onnx(by_name[n].reshape(-1, *graph.tensors[n].shape))
-        for n, port in zip(graph.outputs, graph.out_ports, strict=True)
-    ]
+    return run_float(graph, inputs, lambda d, t: progress("float", d, t))
 
 
 class NoReferenceError(ModelError):

@@ -11,11 +11,9 @@ import numpy as np
 from tinygen import simulate
 from tinygen.calibrate.data import Samples, load_data
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.calibrate.graph import measure
+from tinygen.calibrate.graph import observe, run_float, to_tensors
 from tinygen.calibrate.metrics import SqnrMeter
-from tinygen.calibrate.ranges import METHODS
 from tinygen.calibrate.synthetic import synthetic
-from tinygen.errors import DataError, did_you_mean
 from tinygen.flow import held
 from tinygen.flow.check import check_import
 from tinygen.flow.held import Held
@@ -23,7 +21,6 @@ from tinygen.flow.limits import check_limits
 from tinygen.flow.types import Calibration, Clock, Loaded, Quantised
 from tinygen.flow.verdict import LayerAccuracy
 from tinygen.frontend.onnx_reader import read_onnx
-from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Quant
 from tinygen.names import model_name
 from tinygen.numerics import Array
@@ -133,23 +130,19 @@ def calibrate(
 
     `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones.
     """
-    if method not in METHODS:
-        known = f"{', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
-        raise DataError(f'no calibration method "{method}"; tinygen has {known}')
-    inputs = [port.to_tensor(x) for port, x in zip(graph.in_ports, samples.inputs, strict=True)]
-    activations = [o for n in graph.nodes for o in n.outputs]
-    model = FloatModel(to_onnx(graph, [a for a in activations if a not in graph.outputs]))
-    ranges, means = measure(
+    inputs = to_tensors(graph, samples.inputs)
+    seen = observe(
         graph,
-        model,
-        range_tensors(graph),
         inputs,
+        range_tensors(graph),
         method,
-        lambda d, t: progress("calibrating", d, t),
-        weighted_inputs(graph),
+        means=weighted_inputs(graph),
+        every=True,
+        progress=lambda d, t: progress("calibrating", d, t),
     )
-    fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), means, wide, ranges.seen)
-    return fixed, layer_accuracy(graph, fixed, model, inputs) if by_layer else ()
+    ranges = seen.ranges
+    fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), seen.means, wide, ranges.seen)
+    return fixed, layer_accuracy(graph, fixed, seen.model, inputs) if by_layer else ()
 
 
 def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:
@@ -176,15 +169,7 @@ def run_both(
     model: Quantised, inputs: Sequence[Array], progress: Progress = no_progress
 ) -> tuple[list[Array], tuple[Array, ...]]:
     """Outputs of the float network (onnxruntime) and of the int8 network (numpy), in the ONNX layout."""
-    graph = model.tidy
-    session = FloatModel(to_onnx(graph))
-    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, inputs, strict=True)]
-    found = session.run_many(moved, lambda d, t: progress("float", d, t))
-    by_name = dict(zip(session.output_names, found, strict=True))
-    real = [
-        port.to_onnx(by_name[n].reshape(-1, *graph.tensors[n].shape))
-        for n, port in zip(graph.outputs, graph.out_ports, strict=True)
-    ]
+    real = run_float(model.tidy, inputs, lambda d, t: progress("float", d, t))
     progress("int8", 0, 1)
     outputs = simulate.run(model.fixed, simulate.quantise_inputs(model.fixed, inputs))
     progress("int8", 1, 1)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygen.compress.precision import Quantisation
+from tinygen.compress.precision import AtPrecision
 from tinygen.compress.repairs.ladder import LayerQuality, Quality
 from tinygen.report.table import Table, columns
 
 SCHEMA = 1
 
 
-def tables(done: Quantisation, tested: tuple[float | None, Quality] | None) -> tuple[Table, ...]:
+def tables(done: AtPrecision, tested: tuple[float | None, Quality] | None) -> tuple[Table, ...]:
     """Layers, and the ladder; `tested`: accuracy of the float network, and the result, on samples nobody saw."""
     return _layers(done), _ladder(done, tested)
 
 
-def _layers(done: Quantisation) -> Table:
+def _layers(done: AtPrecision) -> Table:
     """SQNR of every layer before and after the repairs, and what its weights and output are stored in."""
     r = done.repaired
     rows = []
@@ -34,7 +34,7 @@ def _layers(done: Quantisation) -> Table:
     )  # fmt: skip
 
 
-def _ladder(done: Quantisation, tested: tuple[float | None, Quality] | None) -> Table:
+def _ladder(done: AtPrecision, tested: tuple[float | None, Quality] | None) -> Table:
     """Each step of the ladder."""
     r = done.repaired
     judged = r.float_accuracy is not None
@@ -63,7 +63,7 @@ def _share(accuracy: float | None) -> str:
     return "" if accuracy is None else f"{accuracy:.4f}"
 
 
-def as_dict(name: str, done: Quantisation, tested: tuple[float | None, Quality] | None) -> dict[str, Any]:
+def as_dict(name: str, done: AtPrecision, tested: tuple[float | None, Quality] | None) -> dict[str, Any]:
     """The document of `tinygen quantize --json`."""
 
     def quality(q: Quality) -> dict[str, Any]:
