@@ -37,11 +37,11 @@ from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.emit.library import render_library
 from tinygen.errors import TargetError, TinygenError
-from tinygen.fit.measure import Source
-from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.flow.build import build_folder
+from tinygen.flow.compress import compressed_file
 from tinygen.flow.gates import Terms
 from tinygen.flow.quantised import run_both
+from tinygen.flow.source import SPLIT_SEED, Source
 from tinygen.flow.types import Calibration, Target
 from tinygen.profile.measure import profile_plan
 from tinygen.report.build import flash_bytes

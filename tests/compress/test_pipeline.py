@@ -23,7 +23,8 @@ from tinygen.compress.structure.prune import Prune
 from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
-from tinygen.fit.measure import Source, load_source, read_back
+from tinygen.flow.compress import read_back
+from tinygen.flow.source import Source, load_source
 from tinygen.frontend.onnx_writer import to_qdq
 from tinygen.ir.types import Graph, Stage
 from tinygen.ops import MaxPool

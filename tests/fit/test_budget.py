@@ -8,8 +8,9 @@ import pytest
 
 from tinygen.errors import RecipeError
 from tinygen.fit.budget import Budget, Limits, blame, check_limits, parse_seconds, parse_size
-from tinygen.fit.measure import cost, load_source
-from tinygen.fit.single import plain
+from tinygen.flow.compress import plain
+from tinygen.flow.cost import cost
+from tinygen.flow.source import load_source
 from tinygen.targets.board import load_board
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.support import tinygen
 from tinygen.compress.recipe import read_recipe
-from tinygen.fit.measure import load_source
-from tinygen.fit.single import compressed_file
+from tinygen.flow.compress import compressed_file
+from tinygen.flow.source import load_source
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 DATA = ("--data", DIGITS / "digits_calib.npz", "--test", DIGITS / "digits_test.npz")

@@ -17,9 +17,9 @@ from tinygen.compress.recipe import Recipe
 from tinygen.compress.train.settings import Training
 from tinygen.errors import OutputError
 from tinygen.fit.budget import Limits
-from tinygen.fit.measure import Source, load_source
 from tinygen.fit.search import Failure, Job, Record, Search, open_storage, search
 from tinygen.fit.space import default, offered, starts, suggest
+from tinygen.flow.source import Source, load_source
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits"

@@ -23,12 +23,12 @@ from tinygen.errors import DataError, OutputError, RecipeError, TargetError
 from tinygen.files import write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits, parse_seconds, parse_size
-from tinygen.fit.measure import load_source
 from tinygen.fit.points import Candidate, candidates
 from tinygen.fit.run import Effort, Places, default_storage
 from tinygen.fit.run import fit as run_fit
 from tinygen.fit.search import Failure, Job, Record, without_password
-from tinygen.fit.single import SPLIT_SEED, run
+from tinygen.flow.compress import compress as compress_source
+from tinygen.flow.source import SPLIT_SEED, load_source
 from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.plan.choose import MODES
 from tinygen.report import compression
@@ -101,7 +101,9 @@ def compress(
     if not as_json:
         notes(list(source.imported.notes))
     with Bars() as bars:
-        outcome = run(source, recipe, target, optimize, test=test, method=method, progress=bars, workdir=checkpoints)
+        outcome = compress_source(
+            source, recipe, target, optimize, test=test, method=method, progress=bars, workdir=checkpoints
+        )
     write_file(output, outcome.content)
     if save_recipe is not None:
         write_file(save_recipe, r.to_toml(recipe).encode())

@@ -12,21 +12,14 @@ from tinygen.cli.compress import check_file
 from tinygen.cli.console import Bars, notes, out, show
 from tinygen.cli.options import Choice, shapes
 from tinygen.cli.options import name as name_option
-from tinygen.compress.finish import prove
-from tinygen.compress.pipeline import STATISTICS
-from tinygen.compress.precision import Precision, at_precision
-from tinygen.compress.repairs.ladder import STEPS, Judge
-from tinygen.compress.split import some
+from tinygen.compress.precision import Precision
+from tinygen.compress.repairs.ladder import STEPS
 from tinygen.errors import did_you_mean
 from tinygen.files import write_file
-from tinygen.fit.measure import load_source
-from tinygen.fit.single import SPLIT_SEED, read_test
+from tinygen.flow.repaired import repaired
+from tinygen.flow.source import load_source
 from tinygen.flow.types import DEFAULT_METHOD
-from tinygen.frontend.onnx_writer import to_qdq
 from tinygen.report import quantisation
-
-#: Samples on which the written file is read back and proved.
-_PROOF = 8
 
 
 def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -67,8 +60,7 @@ def quantize(
 ) -> None:  # fmt: skip
     """Quantise MODEL, repair what that costs, write an ONNX file. tinygen build takes it as it is."""
     check_file(output)
-    source = load_source(model, data, seed=SPLIT_SEED, input_shapes=input_shapes, name=name)
-    unseen = None if test is None else read_test(source, test)
+    source = load_source(model, data, input_shapes=input_shapes, name=name)
     if not as_json:
         notes(list(source.imported.notes))
     precision = Precision(
@@ -77,14 +69,8 @@ def quantize(
         repairs, max_loss, method,
     )  # fmt: skip
     with Bars() as bars:
-        few = some(source.fit, STATISTICS, SPLIT_SEED)
-        done = at_precision(source.graph, few, source.validation, precision, bars)
-        content = to_qdq(done.repaired.graph)
-        prove(done.repaired.graph, content, some(source.validation, _PROOF, SPLIT_SEED))
-        tested = None
-        if unseen is not None:
-            judge = Judge(source.graph, unseen)
-            tested = judge.float_accuracy, judge.quality(done.repaired.graph)
+        found = repaired(source, precision, test, bars)
+    done, content, tested = found.done, found.content, found.test
     write_file(output, content)
     if as_json:
         said = quantisation.as_dict(source.graph.name, done, tested)

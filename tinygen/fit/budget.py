@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinygen.errors import RecipeError
-from tinygen.fit.measure import Cost, Source
+from tinygen.flow.cost import Cost
+from tinygen.flow.source import Source
 from tinygen.plan.predict import LAYER_CODE, MODEL_CODE, STACK
 from tinygen.targets.board import Board
 from tinygen.targets.cores import CORES

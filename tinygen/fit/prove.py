@@ -13,13 +13,15 @@ from tinygen.compress.train.settings import Training
 from tinygen.errors import MissingToolError
 from tinygen.files import work_folder
 from tinygen.fit.budget import Budget, blame
-from tinygen.fit.measure import Cost, Judge, Source, cost, read_back
 from tinygen.fit.points import Candidate
 from tinygen.fit.search import Job
-from tinygen.fit.single import compressed_file
 from tinygen.flow.build import build_folder
+from tinygen.flow.compress import compressed_file, read_back
+from tinygen.flow.cost import Cost, cost
 from tinygen.flow.gates import Terms
+from tinygen.flow.quality import Scorer
 from tinygen.flow.quantised import load
+from tinygen.flow.source import Source
 from tinygen.flow.types import DEFAULT_METHOD, Calibration, Quantised, Target
 from tinygen.profile.folder import profile_folder
 from tinygen.progress import Progress
@@ -79,8 +81,8 @@ class Prover:
         self, source: Source, test: Samples | None, method: str, workdir: Path | None, epochs: int | None = None
     ) -> None:
         self.source, self.method, self.workdir, self.epochs = source, method, workdir, epochs
-        self.validation = Judge(source.graph, source.validation)
-        self.test = None if test is None else Judge(source.graph, test)
+        self.validation = Scorer(source.graph, source.validation)
+        self.test = None if test is None else Scorer(source.graph, test)
         self._made: dict[str, _Made] = {}
 
     def point(self, name: str, candidate: Candidate, board: Board, budget: Budget, progress: Progress) -> Point:

@@ -15,13 +15,13 @@ from tinygen.compress.train import need_torch
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError, OutputError, RecipeError
 from tinygen.fit.budget import Budget, check_limits
-from tinygen.fit.measure import Judge, Source, load_source
 from tinygen.fit.points import Candidate, candidates, select
 from tinygen.fit.prove import Point, Prover, commands
 from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.fit.search import JUDGE_SAMPLES, TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
-from tinygen.fit.single import SPLIT_SEED, read_test
 from tinygen.fit.space import check_techniques, need_training
+from tinygen.flow.quality import Scorer
+from tinygen.flow.source import SPLIT_SEED, Source, load_source, read_test
 from tinygen.progress import Progress
 from tinygen.targets.board import Board, load_board
 
@@ -110,7 +110,7 @@ def _above_float(source: Source, wanted: float | None) -> list[str]:
     """A note, where more is asked for than the float network gives."""
     if wanted is None:
         return []
-    judge = Judge(source.graph, some(source.validation, JUDGE_SAMPLES, SPLIT_SEED))
+    judge = Scorer(source.graph, some(source.validation, JUDGE_SAMPLES, SPLIT_SEED))
     if judge.float_quality >= wanted:
         return []
     return [

@@ -29,9 +29,11 @@ from tinygen.compress.split import some
 from tinygen.compress.train.settings import Training
 from tinygen.errors import MissingToolError, OutputError, RecipeError, TinygenError
 from tinygen.fit.budget import Limits
-from tinygen.fit.measure import Judge, Source, cost, load_source, read_back
-from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.fit.space import starts, suggest
+from tinygen.flow.compress import compressed_file, read_back
+from tinygen.flow.cost import cost
+from tinygen.flow.quality import Scorer
+from tinygen.flow.source import SPLIT_SEED, Source, load_source
 from tinygen.progress import Progress
 from tinygen.system import Lock
 from tinygen.targets.board import Board, load_board
@@ -314,7 +316,7 @@ class Worker:
         judged = some(source.validation, JUDGE_SAMPLES, SPLIT_SEED)
         self.source = replace(source, fit=few, validation=judged)
         self.boards: dict[str, Board] = {b: load_board(b) for b in job.boards}
-        self.judge = Judge(source.graph, judged)
+        self.judge = Scorer(source.graph, judged)
 
     def one(self, progress: Progress) -> Record | Failure | None:
         """Ask, compress, score, tell; None when the recipe was known already."""

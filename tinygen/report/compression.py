@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygen.compress.recipe import to_dict
-from tinygen.fit.single import Figures, Outcome
+from tinygen.flow.compress import Figures, Outcome
 from tinygen.report.table import Table, columns
 
 SCHEMA = 1

@@ -1,29 +1,35 @@
-"""One compression from files to a file: what `tinygen compress` does, and every point that `tinygen fit` reports."""
+"""One compression, from a network with samples to an ONNX file: what `tinygen compress` does, and every point that
+`tinygen fit` reports.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.calibrate.data import Samples
 from tinygen.compress.log import LayerChange
-from tinygen.compress.pipeline import STATISTICS, compress
+from tinygen.compress.pipeline import STATISTICS
+from tinygen.compress.pipeline import compress as apply_recipe
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.split import some
 from tinygen.compress.structure.student import Student
-from tinygen.errors import DataError, ModelError
-from tinygen.fit.measure import Cost, Judge, Source, check_labels, cost, read_back
-from tinygen.flow.quantised import quantised, read_samples
+from tinygen.errors import ModelError
+from tinygen.flow.cost import Cost, cost
+from tinygen.flow.quality import Scorer
+from tinygen.flow.quantised import load, quantised
+from tinygen.flow.source import SPLIT_SEED, Source, read_test
 from tinygen.flow.types import DEFAULT_METHOD, Calibration, Quantised
 from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.frontend.onnx_writer import to_qdq
 from tinygen.ir.types import Graph
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.simplify import size_of
 from tinygen.progress import Progress, no_progress
 from tinygen.targets.board import Board
 
-#: The seed of the split into parts to fit with and to judge by: that of the data, not of a recipe.
-SPLIT_SEED = 0
+#: Samples that read a QDQ file back; its scales are all in it, so they decide nothing.
+_FEW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,23 @@ class Outcome:
     after: Figures
 
 
+def compress(
+    source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Path | Samples | None = None,
+    method: str = DEFAULT_METHOD, progress: Progress = no_progress, workdir: Path | None = None,
+) -> Outcome:  # fmt: skip
+    """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""
+    samples = source.validation if test is None else read_test(source, test)
+    content, changes = compressed_file(source, recipe, method=method, progress=progress, workdir=workdir)
+    name = source.imported.graph.name
+    progress("judging", 0, 2)
+    judge = Scorer(source.graph, samples)
+    before = figures(plain(source, method), judge, board, optimize)
+    progress("judging", 1, 2)
+    after = figures(read_back(content, name, samples), judge, board, optimize)
+    progress("judging", 2, 2)
+    return Outcome(name, recipe, content, changes, judge.measure, samples.source, judge.float_quality, before, after)
+
+
 def read_student(recipe: Recipe, graph: Graph) -> Graph | None:
     """The user's own student, tidied; ModelError unless it takes and gives what the network does."""
     student = recipe.get(Student)
@@ -76,13 +99,17 @@ def compressed_file(
     workdir: Path | None = None,
 ) -> tuple[bytes, tuple[LayerChange, ...]]:  # fmt: skip
     """The QDQ ONNX file that `recipe` makes of the network, and what each technique did."""
-    from tinygen.frontend.onnx_writer import to_qdq
-
     student = read_student(recipe, source.graph)
-    done = compress(
+    done = apply_recipe(
         source.graph, source.fit, recipe, method=method, own_student=student, progress=progress, workdir=workdir
     )
     return to_qdq(done.graph), done.changes
+
+
+def read_back(content: bytes, name: str, samples: Samples, *, method: str = DEFAULT_METHOD) -> Quantised:
+    """The network as `tinygen build` will see it: from the ONNX file's bytes."""
+    few = Samples(tuple(x[:_FEW] for x in samples.inputs), None, samples.sha256, samples.source)
+    return quantised(load(Path(f"{name}.onnx"), name=name, content=content), Calibration(few, method))
 
 
 def plain(source: Source, method: str = DEFAULT_METHOD) -> Quantised:
@@ -90,32 +117,6 @@ def plain(source: Source, method: str = DEFAULT_METHOD) -> Quantised:
     return quantised(source.loaded, Calibration(some(source.fit, STATISTICS, SPLIT_SEED), method))
 
 
-def figures(model: Quantised, judge: Judge, board: Board, optimize: str) -> Figures:
+def figures(model: Quantised, judge: Scorer, board: Board, optimize: str) -> Figures:
     size = size_of(model.fixed)
     return Figures(judge.quality(model.fixed), size.macs, size.weights, cost(model, board, optimize))
-
-
-def run(
-    source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Path | None = None,
-    method: str = DEFAULT_METHOD, progress: Progress = no_progress, workdir: Path | None = None,
-) -> Outcome:  # fmt: skip
-    """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""
-    samples = source.validation if test is None else read_test(source, test)
-    content, changes = compressed_file(source, recipe, method=method, progress=progress, workdir=workdir)
-    name = source.imported.graph.name
-    progress("judging", 0, 2)
-    judge = Judge(source.graph, samples)
-    before = figures(plain(source, method), judge, board, optimize)
-    progress("judging", 1, 2)
-    after = figures(read_back(content, name, samples), judge, board, optimize)
-    progress("judging", 2, 2)
-    return Outcome(name, recipe, content, changes, judge.measure, samples.source, judge.float_quality, before, after)
-
-
-def read_test(source: Source, test: Path) -> Samples:
-    """The samples of the test file, checked."""
-    samples = read_samples(test, source.loaded, None)
-    check_labels(source.graph, samples)
-    if samples.sha256 == source.sha256:
-        raise DataError(f"{samples.source}: the samples to test with are those of --data. Give others, unseen so far.")
-    return replace(samples, source=f"{samples.source}, test")

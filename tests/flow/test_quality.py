@@ -11,8 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tinygen.calibrate.data import Samples
 from tinygen.compress.recipe import Recipe
 from tinygen.errors import DataError
-from tinygen.fit.measure import MEASURES, Judge, check_labels, load_source, measure_of, read_back
-from tinygen.fit.single import compressed_file, plain
+from tinygen.flow.compress import compressed_file, plain, read_back
+from tinygen.flow.quality import MEASURES, Scorer, measure_of
+from tinygen.flow.source import check_labels, load_source
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
@@ -56,7 +57,7 @@ def test_measure(tmp_path: Path, sizes: tuple[int, int], labels: Array | None, n
     check_labels(graph, s)
     assert measure_of(graph, s) == name
     assert name in MEASURES
-    judge = Judge(graph, s)
+    judge = Scorer(graph, s)
     if labels is None:
         assert judge.float_quality == 1.0
 
@@ -89,6 +90,6 @@ def test_empty_recipe_costs_and_answers_as_a_plain_build() -> None:
     content, changes = compressed_file(source, Recipe())
     assert changes == ()
     again = read_back(content, "digits", source.validation)
-    judge = Judge(source.graph, source.validation)
+    judge = Scorer(source.graph, source.validation)
     assert judge.measure == "accuracy"
     assert judge.quality(again.fixed) == judge.quality(plain(source).fixed) == judge.float_quality
