@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygen.emit.kernel_sets import folders
+
 KERNELS = Path(__file__).resolve().parents[2] / "templates_c" / "kernels"
-FOLDERS = [KERNELS / name for name in ("core", "ref", "dsp", "mve", "m0", "m3")]
+FOLDERS = folders()
 INCLUDES = [f"-I{folder}" for folder in FOLDERS]
 WARNINGS = [
     *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wcast-qual"),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 from onnx import ModelProto
 
 from tests.emit.nets import NETS
+from tinygen.emit import env, kernel_sets
 from tinygen.emit.library import render_library
 from tinygen.emit.view import LibraryView
 from tinygen.flow import types
@@ -56,6 +59,20 @@ class Library:
             x = (steps * e.quant.s).astype(np.float32)
             found.append(e.port.to_outside(e.port.moved(x)).astype(np.float32))
         return found
+
+
+@contextmanager
+def templates_of(folder: Path) -> Iterator[None]:
+    """As if tinygen's templates were those of `folder`."""
+    caches = (env.environment, kernel_sets.kernel_sets)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (env, kernel_sets):
+            patch.setattr(module, "templates_dir", lambda: folder)
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    for cache in caches:
+        cache.cache_clear()
 
 
 def quantised(model: ModelProto, name: str) -> Quantised:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.emit.library import Library, known_library, run
+from tests.emit.library import Library, known_library, run, templates_of
 from tests.emit.test_generated_c import kernel_counts, link_for_core, pair, two_models_program
 from tinygen.build.qemu import run_qemu
-from tinygen.emit import env, library, stamp
+from tinygen.emit import library, stamp
 from tinygen.emit.resources import templates_dir
 from tinygen.emit.stamp import Stamps, plain, stamped
 from tinygen.targets.cores import get_core
@@ -44,17 +43,6 @@ def other_templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / "kernels" / f"{unit}.h"
         path.write_text(reordered(path.read_text(encoding="ascii")), encoding="ascii")
     return folder
-
-
-@contextmanager
-def templates_of(folder: Path) -> Iterator[None]:
-    """As if tinygen's templates were those of `folder`."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (env, library):
-            patch.setattr(module, "templates_dir", lambda: folder)
-        env.environment.cache_clear()
-        yield
-    env.environment.cache_clear()
 
 
 def versions(core: str, other: Path) -> tuple[Library, Library]:

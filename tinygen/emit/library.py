@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinygen.emit.env import render
-from tinygen.emit.resources import templates_dir
+from tinygen.emit.kernel_sets import folders
 from tinygen.emit.stamp import Stamps, included, stamped
 from tinygen.emit.view import LibraryView
 from tinygen.ops.base import Generated
@@ -21,9 +21,8 @@ class _Kernels:
     """Every kernel file by its plain name: the library's, and those made for a network."""
 
     def __init__(self, generated: tuple[Generated, ...]) -> None:
-        folders = [templates_dir() / "kernels" / name for name in ("core", "ref", "dsp", "m0", "m3", "mve")]
         self._paths: dict[str, Path] = {
-            p.name: p for f in folders if f.is_dir() for p in sorted(f.iterdir()) if p.suffix in (".c", ".h")
+            p.name: p for f in folders() for p in sorted(f.iterdir()) if p.suffix in (".c", ".h")
         }
         self._made = {
             f"{g.name}{end}": (f"kernels/{g.template}{end}.j2", g.view) for g in generated for end in (".h", ".c")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tinygen.emit.env import LINE_WIDTH
+from tinygen.emit.kernel_sets import KernelSet, sets_of
 from tinygen.ir.types import Affine
 from tinygen.ops.base import ConstArg, Generated
 from tinygen.plan.sensor import KINDS, Sensor
@@ -151,7 +152,7 @@ class LibraryView:
     generated: tuple[Generated, ...]
     run_lines: tuple[str, ...]
     null_checks: tuple[str, ...]
-    kernel_guard: str
+    kernel_sets: tuple[KernelSet, ...]
 
 
 def float_literal(value: float) -> str:
@@ -427,7 +428,6 @@ def library_view(
     params = [f"const {e.ctype} {e.arg}[{e.macro}_LEN]" for e in ins] + [
         f"{e.ctype} {e.arg}[{e.macro}_LEN]" for e in outs
     ]
-    guard = next((name for name in ("mve", "dsp") if any(k.endswith(f"_{name}") for k in plan.kernels)), "")
     return LibraryView(
         plan.name,
         prefix,
@@ -453,5 +453,5 @@ def library_view(
         plan.generated,
         wrap(f"{plan.name}_status_t {plan.name}_run({plan.name}_ctx_t *ctx, {', '.join(params)})", 0, 4),
         wrap(" || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))), 4, 8, " ||"),
-        guard,
+        sets_of(plan.kernels),
     )
