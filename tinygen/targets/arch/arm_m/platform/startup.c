@@ -49,7 +49,9 @@ __attribute__((weak)) void _init(void) {}
 __attribute__((weak)) void SystemInit(void) {}
 
 static uint64_t handler_stack[HANDLER_STACK_LEN];
-__attribute__((used)) static const uint32_t *stack_mark = &tg_stack_top;
+/* No static variable, as tg_stack_paint_reset names it in assembly: with -flto that may lie in another unit. */
+extern const uint32_t *tg_stack_mark;
+__attribute__((used)) const uint32_t *tg_stack_mark = &tg_stack_top;
 
 /* ---- semihosting ---- */
 
@@ -120,11 +122,13 @@ void tg_close(int32_t handle)
 
 /* ---- stack ---- */
 
-/* In assembly so that it uses no stack: the mark is the caller's own stack pointer, and no word below it is left out. */
+/* In assembly so that it uses no stack: the mark is the caller's own stack pointer, and no word below it is left out.
+ * `.ltorg` here and below: the constants of `ldr r1, =...` stand behind the branch. Without it they stand behind all of a
+ * unit's code, which with -flto is the whole program's, out of reach. */
 __attribute__((naked)) void tg_stack_paint_reset(void)
 {
     __asm volatile("mov r0, sp\n"
-                   "ldr r1, =stack_mark\n"
+                   "ldr r1, =tg_stack_mark\n"
                    "str r0, [r1]\n"
                    "ldr r1, =tg_stack_limit\n"
                    "ldr r2, =0xA5A5A5A5\n"
@@ -132,16 +136,17 @@ __attribute__((naked)) void tg_stack_paint_reset(void)
                    "1: stmia r1!, {r2}\n"
                    "2: cmp r1, r0\n"
                    "blo 1b\n"
-                   "bx lr\n");
+                   "bx lr\n"
+                   ".ltorg\n");
 }
 
 uint32_t tg_stack_used(void)
 {
     const uint32_t *p = &tg_stack_limit;
-    while ((p < stack_mark) && (*p == 0xA5A5A5A5U)) {
+    while ((p < tg_stack_mark) && (*p == 0xA5A5A5A5U)) {
         p++;
     }
-    return (uint32_t)stack_mark - (uint32_t)p;
+    return (uint32_t)tg_stack_mark - (uint32_t)p;
 }
 
 /* ---- faults ---- */
@@ -194,23 +199,15 @@ __attribute__((naked)) void Fault_Handler(void)
 {
     __asm volatile("mrs r0, psp\n"
                    "ldr r1, =tg_fault\n"
-                   "bx r1\n");
+                   "bx r1\n"
+                   ".ltorg\n");
 }
 
 /* ---- start ---- */
 
-__attribute__((used, noreturn)) void tg_boot(void)
+/* Not inlined: it may hold all of main, and its first instructions use the registers that tg_boot switches on. */
+__attribute__((noinline, noreturn)) static void start(void)
 {
-#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
-    SCB_CPACR |= CPACR_FPU_FULL_ACCESS; /* MVE shares the switch */
-    __asm volatile("dsb\n isb");
-#endif
-#if !TG_BASELINE
-    SCB_CCR |= CCR_DIV_0_TRP;
-#endif
-#if defined(TG_TRAP_UNALIGNED) && !TG_BASELINE
-    SCB_CCR |= CCR_UNALIGN_TRP;
-#endif
     const uint32_t *from = &tg_data_load;
     for (uint32_t *to = &tg_data_start; to < &tg_data_end; to++) {
         *to = *from;
@@ -222,6 +219,21 @@ __attribute__((used, noreturn)) void tg_boot(void)
     SystemInit();
     __libc_init_array();
     tg_exit(main());
+}
+
+__attribute__((used, noreturn)) void tg_boot(void)
+{
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    SCB_CPACR |= CPACR_FPU_FULL_ACCESS; /* MVE shares the switch */
+    __asm volatile("dsb\n isb" ::: "memory");
+#endif
+#if !TG_BASELINE
+    SCB_CCR |= CCR_DIV_0_TRP;
+#endif
+#if defined(TG_TRAP_UNALIGNED) && !TG_BASELINE
+    SCB_CCR |= CCR_UNALIGN_TRP;
+#endif
+    start();
 }
 
 /* Paints the whole stack before any of it is used, then moves thread mode on to it. */
@@ -238,7 +250,8 @@ __attribute__((naked)) void Reset_Handler(void)
                    "msr control, r0\n"
                    "isb\n"
                    "ldr r0, =tg_boot\n"
-                   "bx r0\n");
+                   "bx r0\n"
+                   ".ltorg\n");
 }
 
 /* The core's own exceptions; no device interrupt is ever enabled. */
