@@ -1,0 +1,178 @@
+"""A technique is one object: once it is in the list, recipes, the pipeline, the command line and the search know it."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import optuna
+import pytest
+from click.testing import CliRunner
+
+from tests.compress.float_nets import CONV, HIDDEN, correlated, mixed
+from tinygen.cli import compress as cli
+from tinygen.compress import techniques
+from tinygen.compress.checks import within
+from tinygen.compress.network import Network, layers
+from tinygen.compress.pipeline import compress
+from tinygen.compress.recipe import Recipe, from_dict, read_recipe, to_toml, with_options
+from tinygen.compress.structure.prune import Prune
+from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
+from tinygen.errors import RecipeError
+from tinygen.fit import space
+from tinygen.ir.types import Const, Graph
+
+DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
+GRAPH = mixed()
+SAMPLES = correlated((1, 6, 6, 4), 24)
+
+# -- the toy: all of it ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """Weights by a factor."""
+
+    factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        within("shrink.factor", self.factor, 0.1, 1.0)
+
+    def describe(self) -> str:
+        return f"shrink {self.factor:g}"
+
+
+def _apply(work: Work, network: Network, settings: Shrink | None) -> Network:
+    changed = []
+    for value, names in work.groups(network.graph, "shrink", None if settings is None else settings.factor):
+        for node in layers(network.graph):
+            if names is None or node.name in names:
+                t = network.graph.tensors[node.inputs[1]]
+                changed.append(replace(t, const=Const(t.array * np.float32(value))))
+    return replace(network, graph=network.graph.with_(tensors=changed))
+
+
+def _draw(trial: Trial) -> Shrink | None:
+    factor = trial.suggest_float("shrink", 0.5, 1.0, step=0.25)
+    return Shrink(factor) if factor < 1.0 else None
+
+
+TOY = Technique(
+    "shrink",
+    Shrink,
+    "structure",
+    _apply,
+    options=(Option("--shrink", float, "Weights by this factor.", "factor"),),
+    own=Own(float, lambda key, value: within(key, value, 0.1, 1.0)),
+    suggest=Suggest(_draw, off={"shrink": 1.0}, start={"shrink": 0.5}),
+)
+
+# -- that is all -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = techniques.TECHNIQUES
+    monkeypatch.setattr(techniques, "TECHNIQUES", (*old[:2], TOY, *old[2:]))
+
+
+@pytest.fixture
+def commands(listed: None) -> Iterator[ModuleType]:
+    """The commands made anew with the list as it is."""
+    yield importlib.reload(cli)
+    importlib.reload(cli)
+
+
+def weight(graph: Graph, name: str) -> np.ndarray:
+    node = next(n for n in graph.nodes if n.name == name)
+    return graph.tensors[node.inputs[1]].array
+
+
+def test_unknown_while_it_is_not_listed() -> None:
+    with pytest.raises(RecipeError, match="shrink: no such key"):
+        from_dict({"shrink": {"factor": 0.5}})
+    with pytest.raises(TypeError, match="found Shrink, allowed are the settings of a technique: Student, Prune"):
+        Recipe(Shrink())
+
+
+@pytest.mark.usefixtures("listed")
+def test_recipes_read_and_write_it() -> None:
+    recipe = Recipe(Prune(0.25), Shrink(0.25), layers={HIDDEN: {"shrink": 0.75}})
+    assert from_dict(tomllib.loads(to_toml(recipe))) == recipe
+    assert recipe.techniques == ("prune", "shrink")
+    assert recipe.describe() == "prune 0.25, shrink 0.25, 1 layers of their own"
+    assert recipe.get(Shrink) == Shrink(0.25)
+    with pytest.raises(RecipeError, match=r"shrink\.factor: found 2, allowed 0\.1 to 1"):
+        from_dict({"shrink": {"factor": 2.0}})
+    with pytest.raises(RecipeError, match=r'layers."c".shrink: found 3, allowed 0\.1 to 1'):
+        from_dict({"layers": {"c": {"shrink": 3.0}}})
+
+
+@pytest.mark.usefixtures("listed")
+def test_the_pipeline_applies_it() -> None:
+    done = compress(GRAPH, SAMPLES, Recipe(Shrink(0.25), layers={HIDDEN: {"shrink": 0.75}})).network.graph
+    for name, factor in ((CONV, 0.25), (HIDDEN, 0.75)):
+        np.testing.assert_array_equal(weight(done, name), weight(GRAPH, name) * np.float32(factor))
+
+
+@pytest.mark.usefixtures("listed")
+def test_the_search_draws_it() -> None:
+    assert "shrink" in space.default()
+    space.check_techniques(("shrink",))
+    rows = space.starts(("cluster", "shrink"), trained=False)
+    assert rows == [
+        {"shrink": 1.0, "form": "int8"}, {"shrink": 1.0, "form": "cluster 16"}, {"shrink": 0.5, "form": "int8"},
+    ]  # fmt: skip
+    recipes = [space.suggest(optuna.trial.FixedTrial(row), ("cluster", "shrink"), None, 0) for row in rows]
+    assert [r.describe() for r in recipes] == ["int8", "cluster 16", "shrink 0.5"]
+
+
+def test_the_commands_offer_it(commands: ModuleType, tmp_path: Path) -> None:
+    assert "Weights by this factor." in CliRunner().invoke(commands.compress, ["--help"]).output
+    fit_help = CliRunner().invoke(commands.fit, ["--help"]).output
+    assert "student,prune,shrink,rank" in "".join(fit_help.split())
+    recipe, out = tmp_path / "r.toml", tmp_path / "small.onnx"
+    command = [str(DIGITS / "digits.onnx"), "--data", str(DIGITS / "digits_calib.npz"), "--shrink", "0.75",
+               "-o", str(out), "--save-recipe", str(recipe)]  # fmt: skip
+    result = CliRunner().invoke(commands.compress, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert read_recipe(recipe) == Recipe(Shrink(0.75))
+    assert out.exists()
+
+
+@pytest.mark.usefixtures("listed")
+def test_options_change_what_a_recipe_says() -> None:
+    found = with_options(Recipe(Shrink(0.75), Prune(0.5)), {"shrink": 0.25, "prune_steps": None, "repair": ("bias",)})
+    assert found.describe() == "prune 0.5, shrink 0.25, repairs bias"
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "after"),
+    [
+        ({"rank": {"energy": 0.9}}, {"rank": 0.3}, "rank 0.3"),
+        ({"bits": {"weights": 3}}, {"bits": "mixed"}, "bits mixed"),
+        ({}, {"bits": "5", "pattern": None}, "bits 5"),
+        ({"student": {"depth": 0.5}, "training": {}}, {"student": "width=0.25,separable", "epochs": 2},
+         "student width 0.25 separable, 2 epochs"),
+        ({"student": {"depth": 0.5}, "training": {}}, {"student": "mine.onnx"}, "student mine.onnx, 10 epochs"),
+        ({"repairs": {"steps": ["round"]}}, {"repair": ()}, "repairs round"),
+    ],
+)  # fmt: skip
+def test_options_of_ours(before: dict[str, object], given: dict[str, object], after: str) -> None:
+    assert with_options(from_dict(before), given).describe() == after
+
+
+def test_options_that_are_none() -> None:
+    with pytest.raises(RecipeError, match=r"prune_step: no such key; .* Did you mean prune_steps"):
+        with_options(Recipe(), {"prune_step": 3})
+
+
+def test_one_section_of_each() -> None:
+    with pytest.raises(RecipeError, match="prune: found twice"):
+        Recipe(Prune(0.25), Prune(0.5))
+    assert Recipe(Prune(0.25)).with_(Prune(0.5)) == Recipe(Prune(0.5))
