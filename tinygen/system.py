@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 WINDOWS = os.name == "nt"
 MACOS = sys.platform == "darwin"
+NAME = "windows" if WINDOWS else "macos" if MACOS else "linux"  # the last is also what is like it
 
 
 def _module(name: str) -> Any:
@@ -263,11 +264,11 @@ def rename(source: Path, target: Path) -> None:
 
 # -- places ----------------------------------------------------------------------------------------------------------
 
+#: Where the system and its programs are.
+ROOT = Path(os.environ.get("SYSTEMDRIVE", "C:") + "/" if WINDOWS else "/")
+
 #: The variables by which compilers find the folder for temporary files.
 TEMPORARY = ("TMP", "TEMP") if WINDOWS else ("TMPDIR",)
-
-#: What the name of a program ends with.
-PROGRAM_SUFFIX = ".exe" if WINDOWS else ""
 
 
 def cache_home() -> Path:

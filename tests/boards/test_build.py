@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.boards.fake_model import LEN, MODEL, write_model
+from tinygen.build import discover
 from tinygen.build.qemu import QemuResult, find_emulator, run_qemu
 from tinygen.build.toolchain import (
     Program,
@@ -179,6 +180,7 @@ def test_too_large_a_program_is_said_in_words(tmp_path: Path) -> None:
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CC", "")
+    monkeypatch.setattr(discover, "HERE", discover.Computer("linux", tmp_path))
     with pytest.raises(ToolError, match="apt install gcc-arm-none-eabi"):
         find_toolchain(get_core("cortex-m4"))
     with pytest.raises(ToolError, match="apt install gcc"):

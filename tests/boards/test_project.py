@@ -228,6 +228,6 @@ def test_without_a_debugger_the_program_ends_asleep(tmp_path: Path, require_tool
             find_toolchain(board.core), board.core, [main], [], tmp_path / "a.elf", linker_script=script
         )
         qemu = find_emulator(board.stand_in.emulator)
-        command = [qemu, "-M", board.stand_in.name, "-display", "none", "-monitor", "none", "-serial", "null"]
+        command = [*qemu, "-M", board.stand_in.name, "-display", "none", "-monitor", "none", "-serial", "null"]
         with pytest.raises(ToolError, match="did not end within 1 s"):
             run([*command, "-kernel", str(program.elf)], tmp_path, timeout=1)

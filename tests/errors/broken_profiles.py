@@ -116,7 +116,7 @@ CASES = [
         "profile_no_host_cc",
         _without("arm-none-eabi-gcc", "qemu-system-arm", "as", "ld", "sh"),
         TOOL,
-        "no C compiler for this computer",
+        "none of gcc, clang, cc is on PATH",
         "gcc, clang, cc",
         "set CC",
     ),

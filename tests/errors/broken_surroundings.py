@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.errors import models as m
 from tests.errors.cases import OUTPUT, TARGET, TOOL, USAGE, Case, Command, Place
+from tinygen.build import discover
 from tinygen.files import Disk
 
 
@@ -234,13 +235,14 @@ def program(p: Place, name: str, script: str) -> Path:
 
 
 def only(p: Place, *programs: str) -> None:
-    """A PATH with these programs and nothing else."""
+    """A PATH with these programs, and nothing else anywhere."""
     (p.folder / "bin").mkdir(exist_ok=True)
     for name in programs:
         found = shutil.which(name)
         if found is not None:
             (p.folder / "bin" / name).symlink_to(found)
     p.patch.setenv("PATH", str(p.folder / "bin"))
+    p.patch.setattr(discover, "HERE", discover.Computer("linux", p.folder / "nothing"))
     p.patch.delenv("CC", raising=False)
 
 

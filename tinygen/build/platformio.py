@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinygen.build import discover
 from tinygen.build.process import run, with_temporary
 from tinygen.errors import MissingToolError, ToolError
 from tinygen.files import cache_dir, work_folder
+from tinygen.targets.cores import CORES
 
 TIMEOUT_S = 600.0
 
@@ -105,7 +107,10 @@ def core_dir() -> Path:
 
 
 def _environment(temporary: Path) -> Mapping[str, str]:
+    pairs = [(core.arch.compiler, core.machine.emulator) for core in CORES if core.machine is not None]
+    tools = dict.fromkeys(tool for pair in pairs for tool in pair)
     return with_temporary(temporary) | {
+        "PATH": discover.path_with(*tools),
         "PLATFORMIO_CORE_DIR": str(core_dir()),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinygen.build import discover
 from tinygen.build.process import run
 from tinygen.errors import MissingToolError
 from tinygen.targets.arch.base import Emulator, Machine
@@ -24,20 +24,20 @@ class QemuResult:
     fault: str | None
 
 
-def find_emulator(emulator: Emulator) -> str:
-    """Path of its program; `ToolError` says how to get it."""
-    path = shutil.which(emulator.program)
-    if path is None:
+def find_emulator(emulator: Emulator) -> tuple[str, ...]:
+    """The command that starts it; `ToolError` says how to get it."""
+    command = discover.find(emulator)
+    if command is None:
         raise MissingToolError(
-            f"{emulator.program} is not on PATH, so nothing can be run on an emulated core. Install it (Debian: apt "
-            f"install {emulator.debian}); building and the native checks work without it"
+            f"{discover.missing(emulator)}, so nothing can be run on an emulated core. {discover.advice(emulator)}; "
+            "building and the native checks work without it"
         )
-    return path
+    return command
 
 
 def qemu_command(machine: Machine, elf: Path) -> tuple[str, ...]:
     """The command line that runs `elf` on `machine`; programs print on standard output."""
-    return (find_emulator(machine.emulator), *machine.command[1:], str(elf))
+    return (*find_emulator(machine.emulator), *machine.command[1:], str(elf))
 
 
 def run_qemu(machine: Machine, elf: Path, cwd: Path, timeout: float = 60.0) -> QemuResult:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from tinygen.build import discover
 from tinygen.build.process import Group, RunResult, run, with_temporary
 from tinygen.emit.resources import boards_dir
 from tinygen.errors import MissingToolError, ToolError
@@ -59,38 +58,19 @@ def find_host() -> Toolchain:
 
 
 def _find(arch: Architecture) -> Toolchain:
-    """What the compiler's variable says, as $CC, else the first of its programs that is on PATH."""
-    compiler, variable = arch.compiler, arch.compiler.variable
-    wanted = os.environ.get(variable, "") if variable else ""
-    try:
-        chosen = shlex.split(wanted)
-    except ValueError as error:
-        raise ToolError(
-            f"{variable} is `{wanted}`, which is no command: {error}. Correct {variable}, or unset it"
-        ) from error
-    for command in [chosen] if chosen else [[name] for name in compiler.programs]:
-        path = shutil.which(command[0])
-        if path is not None:
-            return Toolchain(arch, (path, *command[1:]), compiler.cflags, compiler.ldflags)
-    if chosen:
-        raise ToolError(
-            f"{variable} is `{wanted}`, but there is no program {chosen[0]} on PATH. Correct {variable}, or unset it"
-        )
-    names = ", ".join(compiler.programs)
-    missing = f"no C compiler for {arch.title} on PATH (looked for {names})"
-    if len(compiler.programs) == 1:
-        missing = f"{names} is not on PATH"
-    raise MissingToolError(f"{missing}, so {_cannot_build(arch)}")
+    compiler = arch.compiler
+    command = discover.find(compiler)
+    if command is None:
+        raise MissingToolError(f"{discover.missing(compiler)}, so {_cannot_build(arch)}")
+    return Toolchain(arch, command, compiler.cflags, compiler.ldflags)
 
 
 def _cannot_build(arch: Architecture) -> str:
     """The end of a message about what is not installed."""
-    variable = f" or set {arch.compiler.variable}" if arch.compiler.variable else ""
     works = "generating code works without it, native checks do not"
     if arch is not HOST:
         works = "generating code and the native checks work without it"
-    install = f"Install it (Debian: apt install {arch.compiler.debian}){variable}"
-    return f"nothing can be built for {arch.title}. {install}; {works}"
+    return f"nothing can be built for {arch.title}. {discover.advice(arch.compiler)}; {works}"
 
 
 def target_include() -> Path:

@@ -97,7 +97,7 @@ class ProjectView:
     def tools(self) -> tuple[str, ...]:
         """The programs that build and run it."""
         here = self.board.stand_in
-        return (self.board.core.arch.compiler.programs[0], *([here.emulator.program] if here is not None else []))
+        return (self.board.core.arch.compiler.programs[0], *([here.emulator.programs[0]] if here is not None else []))
 
     @property
     def packages(self) -> tuple[str, ...]:

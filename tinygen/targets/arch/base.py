@@ -20,32 +20,44 @@ MIB = 1024 * KIB
 Decode = Callable[[int, int], Instruction]
 
 
-@dataclass(frozen=True, slots=True)
-class Compiler:
-    """A C compiler that takes GCC's options; its programs have these flags after the core's own.
+@dataclass(frozen=True, slots=True, eq=False)
+class Tool:
+    """A program that the user installs, and build/discover.py finds.
 
-    `programs` are its names, the best first; `variable` is the environment variable with the user's own command, ""
-    for none. `debian` are the packages to install, the C library's among them.
+    `programs` are its names, the best first; `variable` is the environment variable with the user's own command.
+    `install` says how to get it, with the C library where it needs one, on "debian", "fedora", "arch", "macos" and
+    "windows". `places` are the folders where it is put on "linux", "macos" and "windows": below the root, or where
+    they begin with `~` below the user's home, with `*` in place of what each version calls its own.
     """
 
     programs: tuple[str, ...]
     variable: str
-    cflags: tuple[str, ...]
-    ldflags: tuple[str, ...]
-    debian: str
+    install: Mapping[str, str]
+    places: Mapping[str, tuple[str, ...]]
+
+    @property
+    def debian(self) -> str:
+        """The packages of Debian and Ubuntu."""
+        return self.install["debian"].removeprefix("apt install ")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Emulator:
-    """A QEMU: its program, and the options that connect a program's text, files and exit code by semihosting.
+class Compiler(Tool):
+    """A C compiler that takes GCC's options; its programs have these flags after the core's own."""
 
-    `faults` says in words what an exit code means that is not the program's own. `debian` is the package to install.
+    cflags: tuple[str, ...]
+    ldflags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Emulator(Tool):
+    """A QEMU, with the options that connect a program's text, files and exit code by semihosting.
+
+    `faults` says in words what an exit code means that is not the program's own.
     """
 
-    program: str
     options: tuple[str, ...]
     faults: Mapping[int, str]
-    debian: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,7 @@ class Machine:
     def command(self) -> tuple[str, ...]:
         """The command line that runs a program, up to the program's path; its first word is to be found."""
         e = self.emulator
-        return (e.program, "-M", self.name, *self.args, *e.options, "-kernel")
+        return (e.programs[0], "-M", self.name, *self.args, *e.options, "-kernel")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

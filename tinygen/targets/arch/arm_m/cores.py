@@ -17,14 +17,63 @@ TRAP_UNALIGNED: tuple[str, ...] = ("-DTG_TRAP_UNALIGNED", "-mno-unaligned-access
 
 GCC = Compiler(
     programs=("arm-none-eabi-gcc",),
-    variable="",
+    variable="TINYGEN_ARM_GCC",
+    install={
+        "debian": "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
+        "fedora": "dnf install arm-none-eabi-gcc-cs arm-none-eabi-newlib",
+        "arch": "pacman -S arm-none-eabi-gcc arm-none-eabi-newlib",
+        "macos": "brew install --cask gcc-arm-embedded",  # the formula arm-none-eabi-gcc has no C library
+        "windows": "winget install Arm.GnuArmEmbeddedToolchain",
+    },
+    places={
+        "linux": (
+            "opt/arm-gnu-toolchain*/bin",
+            "opt/gcc-arm-none-eabi*/bin",  # until 2021
+            "opt/xpack-arm-none-eabi-gcc*/bin",
+            "~/.local/xPacks/@xpack-dev-tools/arm-none-eabi-gcc/*/.content/bin",
+        ),
+        "macos": (
+            "Applications/ArmGNUToolchain/*/arm-none-eabi/bin",  # by Arm's installer and by Homebrew's cask
+            "~/Library/xPacks/@xpack-dev-tools/arm-none-eabi-gcc/*/.content/bin",
+            "opt/homebrew/bin",
+            "usr/local/bin",
+        ),
+        "windows": (
+            "Program Files (x86)/Arm GNU Toolchain arm-none-eabi/*/bin",
+            "Program Files/Arm GNU Toolchain arm-none-eabi/*/bin",
+            "Program Files (x86)/GNU Arm Embedded Toolchain/*/bin",  # until 2021
+            "~/AppData/Roaming/xPacks/@xpack-dev-tools/arm-none-eabi-gcc/*/.content/bin",
+        ),
+    },
     cflags=("-std=c99", "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections"),
     ldflags=("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-lm"),
-    debian="gcc-arm-none-eabi libnewlib-arm-none-eabi",
 )
 
 QEMU = Emulator(
-    program="qemu-system-arm",
+    programs=("qemu-system-arm",),
+    variable="TINYGEN_QEMU_ARM",
+    install={
+        "debian": "apt install qemu-system-arm",
+        "fedora": "dnf install qemu-system-arm",
+        "arch": "pacman -S qemu-system-arm",
+        "macos": "brew install qemu",
+        "windows": "winget install SoftwareFreedomConservancy.QEMU",
+    },
+    places={
+        "linux": (
+            "opt/xpack-qemu-arm*/bin",
+            "~/.local/xPacks/@xpack-dev-tools/qemu-arm/*/.content/bin",
+        ),
+        "macos": (
+            "opt/homebrew/bin",
+            "usr/local/bin",
+            "~/Library/xPacks/@xpack-dev-tools/qemu-arm/*/.content/bin",
+        ),
+        "windows": (
+            "Program Files/qemu",
+            "~/AppData/Roaming/xPacks/@xpack-dev-tools/qemu-arm/*/.content/bin",
+        ),
+    },
     options=(
         *("-display", "none", "-monitor", "none", "-serial", "null"),
         *("-chardev", "stdio,id=sh", "-semihosting-config", "enable=on,target=native,chardev=sh"),
@@ -34,7 +83,6 @@ QEMU = Emulator(
         EXIT_STACK_OVERFLOW: "the stack overflowed",
         -6: "the core locked up: a fault inside the fault handler",  # QEMU aborts: SIGABRT
     },
-    debian="qemu-system-arm",
 )
 
 ARM_M = Architecture(

@@ -13,9 +13,16 @@ HOST = Architecture(
     compiler=Compiler(
         programs=("gcc", "clang", "cc"),
         variable="CC",
+        install={
+            "debian": "apt install gcc",
+            "fedora": "dnf install gcc",
+            "arch": "pacman -S gcc",
+            "macos": "xcode-select --install",
+            "windows": "winget install BrechtSanders.WinLibs.POSIX.UCRT, then open a new terminal",
+        },
+        places={},  # a compiler for Windows needs PATH to find its own parts; elsewhere it is on PATH
         cflags=("-std=c99", "-O2", "-g", "-Wall"),
         ldflags=("-lm",),
-        debian="gcc",
     ),
     start_up="tg_host.c",
     linker_script=None,
