@@ -1,0 +1,2 @@
+/* Would make tg_target.h true. */
+#include "tg_target.h"
