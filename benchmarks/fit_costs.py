@@ -40,7 +40,7 @@ from benchmarks.packed import Bits, blocks, codebook, is_packed, n_of_four, spar
 from tinygen.ops import Operator, Unary
 from tinygen.ops.base import Call
 from tinygen.plan import cost
-from tinygen.plan.layout import pad_call
+from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
 from tinygen.profile import Counts
 from tinygen.targets.cores import CORES, get_core
@@ -243,7 +243,7 @@ def groups(cases: Sequence[Case], counts: Sequence[Counts]) -> dict[tuple[str, s
     """Measurements by (kernel or family, kind of shape)."""
     found: dict[tuple[str, str], Rows] = defaultdict(list)
     for case, counted in zip(cases, counts, strict=True):
-        s = cost.shape(case.call)
+        s = cost.traits(case.call)
         found[cost.line(case.call), s.kind].append((s.features, counted))
     return dict(sorted(found.items()))
 

@@ -12,14 +12,13 @@ import onnx
 from onnx import ModelProto, TensorProto, numpy_helper, parser
 
 from tinygen.numerics import Array
+from tinygen.ops.base import Shape
 
 OPSET = 13
 #: Samples that onnxruntime's quantiser calibrates on.
 CALIBRATION = 16
 #: What is asked of the quantiser: format and type of the activations.
 FORMS = (("QDQ", "QInt8"), ("QDQ", "QUInt8"), ("QOperator", "QUInt8"))
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

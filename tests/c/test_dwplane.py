@@ -36,21 +36,21 @@ def quantisation(rng: np.random.Generator, w_hwc: np.ndarray) -> tuple[dict[str,
     return q, cases.bias(rng, channels), m
 
 
-def window3x3(rng: np.random.Generator, stride: int) -> pack.Shape:
+def window3x3(rng: np.random.Generator, stride: int) -> pack.Geometry:
     """Any size and any padding, often as small as it can be."""
     while True:
         in_h, in_w = (int(v) for v in rng.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 20], 2))
         top, left, bottom, right = (int(v) for v in rng.integers(0, 2, 4))
         out_h, out_w = (in_h + top + bottom - 3) // stride + 1, (in_w + left + right - 3) // stride + 1
         if out_h > 0 and out_w > 0:
-            return pack.Shape(in_h, in_w, out_h, out_w, 3, 3, stride, stride, top, left)
+            return pack.Geometry(in_h, in_w, out_h, out_w, 3, 3, stride, stride, top, left)
 
 
-def oracle_fields(s: pack.Shape) -> dict[str, Any]:
+def oracle_fields(s: pack.Geometry) -> dict[str, Any]:
     return {name: getattr(s, name) for name in s.__dataclass_fields__}
 
 
-def planes_of(s: pack.Shape, x_hwc: np.ndarray, in_zp: int, planes: Planes) -> np.ndarray:
+def planes_of(s: pack.Geometry, x_hwc: np.ndarray, in_zp: int, planes: Planes) -> np.ndarray:
     """The buffer a kernel reads; the bytes behind it, and those between planes that hold nothing, are arbitrary."""
     data = np.full(planes.size, in_zp, dtype=np.int8)
     data[-SLACK:] = 99
@@ -61,7 +61,7 @@ def planes_of(s: pack.Shape, x_hwc: np.ndarray, in_zp: int, planes: Planes) -> n
     return data
 
 
-def layouts(rng: np.random.Generator, s: pack.Shape, channels: int) -> tuple[Planes, tuple[int, int, int], int]:
+def layouts(rng: np.random.Generator, s: pack.Geometry, channels: int) -> tuple[Planes, tuple[int, int, int], int]:
     """(input, output strides, bytes of the output): the tight ones, or with room in between."""
     planes = pack.planes_for(s, channels)
     if rng.integers(3) == 0:
@@ -127,7 +127,7 @@ def case_row(seed: int) -> Case:
         out_w, channels = in_w + left + right - k + 1, int(rng.choice([1, 2, 5]))
         if out_w < 1:
             continue
-        s = pack.Shape(in_h, in_w, in_h, out_w, 1, k, 1, 1, 0, left)
+        s = pack.Geometry(in_h, in_w, in_h, out_w, 1, k, 1, 1, 0, left)
         w = cases.weights(rng, 1, k, channels)
         q, b, m = quantisation(rng, w)
         folded = fold_bias(np.moveaxis(w, 2, 0), b, q["in_zp"])
@@ -316,7 +316,7 @@ def newlib() -> str:
 
 def test_hot_loops() -> None:
     """A loop over the rows fits the instruction caches of flash; unrolled, the loop over the columns is the hot one."""
-    s = pack.Shape(48, 48, 48, 48, 3, 3, 1, 1, 1, 1)
+    s = pack.Geometry(48, 48, 48, 48, 3, 3, 1, 1, 1, 1)
     config = pack.dwplane_config(s, pack.planes_for(s, 8), 48 * 8, 8, 1, -128, 127)
     looped, unrolled = pack.generate_dwplane3x3(config, 1), pack.generate_dwplane3x3(config, 1, 10**6)
     assert looped.hot < 400 < looped.size < 900
@@ -325,7 +325,7 @@ def test_hot_loops() -> None:
 
 
 def test_what_is_refused() -> None:
-    s = pack.Shape(5, 5, 5, 5, 3, 3, 1, 1, 1, 1)
+    s = pack.Geometry(5, 5, 5, 5, 3, 3, 1, 1, 1, 1)
     w = np.ones((3, 3, 2), dtype=np.int8)
     b, m = np.zeros(2, dtype=np.int32), np.full(2, 768 * 2000000, dtype=np.int32)
     assert pack.dwplane3x3_supported(w, b, m, s, 0, 36) is None

@@ -17,7 +17,7 @@ from tests.c.test_dwplane import CORES, INTERRUPTS, TARGET, numbers
 from tinygen.emit.library import kernel_files
 from tinygen.numerics import fold_bias
 from tinygen.ops.base import Call, ConstArg, Generated, Planes
-from tinygen.plan.layout import pad_call
+from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.variants.base import ints
 from tinygen.plan.variants.pack_tiles import ODD_LIMIT

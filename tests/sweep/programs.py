@@ -24,7 +24,7 @@ from tinygen.emit.stamp import plain
 from tinygen.numerics import Array
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes, need_quant
-from tinygen.plan.layout import pad_call
+from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.variants import limits
 from tinygen.profile.measure import model_view

@@ -74,7 +74,7 @@ def test_features_of_the_call_itself() -> None:
     """A call that brings its own features is priced by them, under the name of its family."""
     own = replace(lowered(dense(8, 8)), family="tg_dense_s8", features=(("macs", 64.0),))
     assert cost.line(own) == "tg_dense_s8"
-    assert cost.shape(own).features == {"once": 1.0, "macs": 64.0}
+    assert cost.traits(own).features == {"once": 1.0, "macs": 64.0}
 
 
 def test_unknown_kernels() -> None:
@@ -83,7 +83,7 @@ def test_unknown_kernels() -> None:
     with pytest.raises(KeyError, match=r"tg_dense_s8_none on cortex-m4: run python -m benchmarks\.fit_costs"):
         cost.cycles(call, "cortex-m4")
     with pytest.raises(KeyError, match="tg_nothing_s8"):
-        cost.shape(replace(call, kernel="tg_nothing_s8"))
+        cost.traits(replace(call, kernel="tg_nothing_s8"))
 
 
 def test_cycles_are_instructions_where_there_is_no_timing() -> None:

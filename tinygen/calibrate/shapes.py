@@ -10,8 +10,7 @@ import numpy as np
 from tinygen.errors import DataError
 from tinygen.ir.types import Port
 from tinygen.numerics import Array
-
-Shape = tuple[int, ...]
+from tinygen.ops.base import Shape
 
 
 def fit(x: Array, port: Port, where: str) -> Array:

@@ -12,10 +12,11 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from tinygen.calibrate.shapes import Shape, fit, show
+from tinygen.calibrate.shapes import fit, show
 from tinygen.errors import DataError
 from tinygen.ir.types import Port
 from tinygen.numerics import Array
+from tinygen.ops.base import Shape
 
 #: Bytes of all samples that are read, as float32. Beyond, --samples or --limit asks for fewer.
 MAX_BYTES = 512 << 20

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygen.calibrate.data import Samples, samples_of
-from tinygen.calibrate.shapes import Shape
 from tinygen.ir.types import Port, Quant
 from tinygen.numerics import Array
+from tinygen.ops.base import Shape
 
 
 def synthetic(ports: Sequence[Port], n: int, seed: int, quants: Sequence[Quant | None] | None = None) -> Samples:

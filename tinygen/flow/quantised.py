@@ -16,8 +16,8 @@ from tinygen.calibrate.metrics import SqnrMeter
 from tinygen.calibrate.synthetic import synthetic
 from tinygen.flow import held
 from tinygen.flow.check import check_import
+from tinygen.flow.demands import check_demands
 from tinygen.flow.held import Held
-from tinygen.flow.limits import check_limits
 from tinygen.flow.types import Calibration, Clock, Loaded, Quantised
 from tinygen.flow.verdict import LayerAccuracy
 from tinygen.frontend.onnx_reader import read_onnx
@@ -65,7 +65,7 @@ def quantised(
     """Calibrate, quantise, check the import and simplify. `board`: for which it must not be too large by far."""
     clock = clock or Clock()
     imported, graph = loaded.imported, loaded.tidy
-    check_limits(graph, board)
+    check_demands(graph, board)
     with clock.phase("calibrate"):
         samples, made_up, held = _samples(loaded, calibration)
         wide = asked_wide(graph, calibration.activations)

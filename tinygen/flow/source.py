@@ -11,7 +11,7 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
-from tinygen.flow.limits import check_limits
+from tinygen.flow.demands import check_demands
 from tinygen.flow.quantised import load, read_samples
 from tinygen.flow.types import Loaded
 from tinygen.frontend.onnx_reader import Imported
@@ -44,7 +44,7 @@ def source_of(loaded: Loaded, data: Path | Samples, *, seed: int = SPLIT_SEED, h
 
     Without `hold_back` the part to fit with is all of them: for when other samples judge.
     """
-    check_limits(loaded.tidy)
+    check_demands(loaded.tidy)
     samples = data if isinstance(data, Samples) else read_samples(data, loaded, None)
     check_labels(loaded.tidy, samples)
     fit, validation = split(samples, seed)

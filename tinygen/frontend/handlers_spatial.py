@@ -297,7 +297,7 @@ def _round(mode: str, x: np.float32) -> int:
             return int(np.ceil(x - np.float32(0.5)))
 
 
-#: What the C counts in 16 bits is refused with advice (flow/limits.py); far beyond that, before it takes time.
+#: What the C counts in 16 bits is refused with advice (flow/demands.py); far beyond that, before it takes time.
 MOST_POSITIONS = 1 << 18
 
 

@@ -1,7 +1,7 @@
 """What a file may claim, checked before anything is computed: a few bytes can ask for gigabytes or for ever.
 
 The limits lie far beyond what any microcontroller holds, so that whoever meets one has a damaged or hostile file, or a
-network for another kind of machine. How much a *board* holds is checked when the graph is known (flow/limits.py).
+network for another kind of machine. How much a *board* holds is checked when the graph is known (flow/demands.py).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Table = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Traits:
     """What a cost depends on: kernels pick another loop for another `kind` of shape, and each has its own line."""
 
     kind: str
@@ -51,10 +51,10 @@ def cycles(call: Call, core: str) -> float:
     return _predict(call, core, "cycles" if _recorded(core).timing is not None else "insns")
 
 
-def shape(call: Call) -> Shape:
+def traits(call: Call) -> Traits:
     """Kind and features of a call: its own, where the kernel is generated and says them, else by operator."""
     if call.features:
-        return Shape("any", {"once": 1.0, **dict(call.features)})
+        return Traits("any", {"once": 1.0, **dict(call.features)})
     describe = _OPERATORS.get(operator(call.reference or call.kernel))
     if describe is None:
         raise KeyError(f"tinygen/plan/cost.py does not know what {call.kernel} computes: add it to _OPERATORS")
@@ -106,7 +106,7 @@ def _lines(call: Call, core: str) -> Mapping[str, Mapping[str, Mapping[str, floa
 
 
 def _predict(call: Call, core: str, figure: str) -> float:
-    s, lines = shape(call), _lines(call, core)
+    s, lines = traits(call), _lines(call, core)
     if not lines:
         raise KeyError(f"no recorded cost of {line(call)} on {core}: run {COMMAND}")
     found = lines.get(s.kind) or next(iter(lines.values()))  # a kind of shape that was never measured: the nearest
@@ -145,11 +145,11 @@ def _windows(f: Mapping[str, int]) -> tuple[_Sweep, _Sweep]:
     )
 
 
-def _conv(f: Mapping[str, int], call: Call) -> Shape:
+def _conv(f: Mapping[str, int], call: Call) -> Traits:
     """A loop over blocks of channels and pixels, a window gathered for each pixel, more work where it is cut."""
     tiles = _tiles(f, call)
     if tiles:
-        return Shape("framed" if tiles["frame"] else "tiles", tiles)
+        return Traits("framed" if tiles["frame"] else "tiles", tiles)
     y, x = _windows(f)
     pixels, out_c, groups = f["out_h"] * f["out_w"], f["out_c"], f["groups"]
     row, window = f["k_w"] * f["in_c"], f["k_h"] * f["k_w"] * f["in_c"]
@@ -184,7 +184,7 @@ def _conv(f: Mapping[str, int], call: Call) -> Shape:
     kind = "pointwise" if pointwise else "windows"
     kind += ", grouped" if groups > 1 else ""
     kind += ", planes" if call.y_planes else ""
-    return Shape(kind, found)
+    return Traits(kind, found)
 
 
 def _words(call: Call) -> int:
@@ -238,7 +238,7 @@ _TRANSPOSED = {
 }  # fmt: skip
 
 
-def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
+def _dwconv(f: Mapping[str, int], call: Call) -> Traits:
     """One window for each channel: by pixel and block of channels, or by channel and row of its plane."""
     if call.x_planes is not None and call.x_planes.swap:
         f = {**f, **{a: f[b] for a, b in _TRANSPOSED.items()}}
@@ -279,22 +279,22 @@ def _dwconv(f: Mapping[str, int], call: Call) -> Shape:
     unit = f["dil_h"] * f["dil_w"] == 1 and channels == f["in_c"]
     square = (f["k_h"], f["k_w"]) == (3, 3) and unit
     if square:
-        return Shape("3x3" if f["stride_h"] * f["stride_w"] == 1 else "3x3, strided", found)
+        return Traits("3x3" if f["stride_h"] * f["stride_w"] == 1 else "3x3, strided", found)
     kind = "row" if f["k_h"] == 1 else "column" if f["k_w"] == 1 else "any kernel"
-    return Shape(f"long {kind}" if 1 in (f["k_h"], f["k_w"]) and taps > 7 else kind, found)
+    return Traits(f"long {kind}" if 1 in (f["k_h"], f["k_w"]) and taps > 7 else kind, found)
 
 
-def _conv_transpose(f: Mapping[str, int], call: Call) -> Shape:
+def _conv_transpose(f: Mapping[str, int], call: Call) -> Traits:
     pixels, out_c, taps = f["out_h"] * f["out_w"], f["out_c"], f["k_h"] * f["k_w"]
     products = f["in_h"] * f["in_w"] * taps * (f["in_c"] // f["groups"]) * out_c
-    return Shape("any", {
+    return Traits("any", {
         "once": 1, "pixels": pixels, "outputs": pixels * out_c, "macs": products,
         "pixel_taps": pixels * taps, "output_taps": pixels * out_c * taps,
         "inside": f["in_h"] * f["in_w"] * taps * out_c,
     })  # fmt: skip
 
 
-def _dense(f: Mapping[str, int], call: Call) -> Shape:
+def _dense(f: Mapping[str, int], call: Call) -> Traits:
     rows, n_in, n_out = f["rows"], f["n_in"], f["n_out"]
     found: dict[str, float] = {
         "once": 1, "rows": rows, "inputs": rows * n_in, "outputs": rows * n_out, "macs": rows * n_in * n_out,
@@ -311,10 +311,10 @@ def _dense(f: Mapping[str, int], call: Call) -> Shape:
         w = call.consts[0].array
         groups = rows * _up(n_out, 4) * _up(n_in, int(w[0]))
         found |= {"groups": groups, "group_taps": groups * int(w[0]), "singles": rows * (w.size - _up(n_out, 4) * n_in)}
-    return Shape("any", found)
+    return Traits("any", found)
 
 
-def _pool(f: Mapping[str, int], call: Call) -> Shape:
+def _pool(f: Mapping[str, int], call: Call) -> Traits:
     y, x = _windows(f)
     pixels, channels = f["out_h"] * f["out_w"], f["channels"]
     found: dict[str, float] = {
@@ -324,31 +324,31 @@ def _pool(f: Mapping[str, int], call: Call) -> Shape:
     for c in (2, 4, 8, 16):
         found[f"blocks_{c}"] = pixels * _up(channels, c)
         found[f"block_taps_{c}"] = y.taps * x.taps * _up(channels, c)
-    return Shape("any", found)
+    return Traits("any", found)
 
 
 def _elements(n: int) -> dict[str, float]:
     return {"once": 1, "n": n, **{f"blocks_{c}": _up(n, c) for c in (2, 4, 8, 16)}, "rest": n % 4}
 
 
-def _elementwise(f: Mapping[str, int], call: Call) -> Shape:
-    return Shape("any", _elements(f["n"]))
+def _elementwise(f: Mapping[str, int], call: Call) -> Traits:
+    return Traits("any", _elements(f["n"]))
 
 
 def _tuples(call: Call) -> dict[str, tuple[int, ...]]:
     return {name: value for name, value in call.config if isinstance(value, tuple)}
 
 
-def _broadcast(f: Mapping[str, int], call: Call) -> Shape:
+def _broadcast(f: Mapping[str, int], call: Call) -> Traits:
     """Nested loops: each level costs by how often it runs."""
     runs, found = 1, {"once": 1.0}
     for i, d in enumerate(_tuples(call)["dims"]):
         runs *= d
         found[f"loop_{i}"] = runs
-    return Shape("any", found)
+    return Traits("any", found)
 
 
-def _copy(f: Mapping[str, int], call: Call) -> Shape:
+def _copy(f: Mapping[str, int], call: Call) -> Traits:
     """Runs of neighbours, as long as the strides allow; a run is a memcpy where both sides are contiguous."""
     t = _tuples(call)
     outer = len(t["dims"]) - 1
@@ -364,28 +364,28 @@ def _copy(f: Mapping[str, int], call: Call) -> Shape:
         runs *= d
     whole = steps == (1, 1) and run > 4
     found = {**_elements(run * runs), "runs": runs, "ends": ends, "words": runs * (run // 4), "bytes": runs * (run % 4)}
-    return Shape("runs" if whole else "steps", found)
+    return Traits("runs" if whole else "steps", found)
 
 
-def _pad_planes(f: Mapping[str, int], call: Call) -> Shape:
+def _pad_planes(f: Mapping[str, int], call: Call) -> Traits:
     """Gaps between the rows of planes."""
-    return Shape("any", {"once": 1, "rows": f["count"], "n": f["count"] * (f["stride"] - f["cols"])})
+    return Traits("any", {"once": 1, "rows": f["count"], "n": f["count"] * (f["stride"] - f["cols"])})
 
 
-def _gather(f: Mapping[str, int], call: Call) -> Shape:
+def _gather(f: Mapping[str, int], call: Call) -> Traits:
     runs = f["outer"] * f["n"]
     found = {"once": 1.0, "outer": f["outer"], "runs": runs, "n": runs * f["inner"], "words": runs * (f["inner"] // 4),
              "bytes": runs * (f["inner"] % 4)}  # fmt: skip
-    return Shape("values" if f["inner"] == 1 else "runs", found)
+    return Traits("values" if f["inner"] == 1 else "runs", found)
 
 
-def _lookup(f: Mapping[str, int], call: Call) -> Shape:
+def _lookup(f: Mapping[str, int], call: Call) -> Traits:
     runs, width = f["n"], f["width"]
     found = {"once": 1.0, "runs": runs, "n": runs * width, "words": runs * (width // 4), "bytes": runs * (width % 4)}
-    return Shape("any", found)
+    return Traits("any", found)
 
 
-def _reduce(f: Mapping[str, int], call: Call) -> Shape:
+def _reduce(f: Mapping[str, int], call: Call) -> Traits:
     outputs = f["outer"] * f["inner"]
     found: dict[str, float] = {
         "once": 1, "outer": f["outer"], "outputs": outputs, "inputs": outputs * f["n"], "lines": f["outer"] * f["n"],
@@ -394,25 +394,25 @@ def _reduce(f: Mapping[str, int], call: Call) -> Shape:
     for c in (2, 4, 8, 16):
         found[f"blocks_{c}"] = f["outer"] * _up(f["inner"], c)
         found[f"block_lines_{c}"] = f["outer"] * _up(f["inner"], c) * f["n"]
-    return Shape("last axis" if f["inner"] == 1 else "any", found)
+    return Traits("last axis" if f["inner"] == 1 else "any", found)
 
 
-def _rows(f: Mapping[str, int], call: Call) -> Shape:
-    return Shape("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["n"]})
+def _rows(f: Mapping[str, int], call: Call) -> Traits:
+    return Traits("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["n"]})
 
 
-def _prelu(f: Mapping[str, int], call: Call) -> Shape:
-    return Shape("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["channels"]})
+def _prelu(f: Mapping[str, int], call: Call) -> Traits:
+    return Traits("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["channels"]})
 
 
-def _resize(f: Mapping[str, int], call: Call) -> Shape:
+def _resize(f: Mapping[str, int], call: Call) -> Traits:
     pixels = f["out_h"] * f["out_w"]
     n = pixels * f["channels"]
-    return Shape("any", {"once": 1, "out_rows": f["out_h"], "pixels": pixels, "n": n, "words": pixels *
+    return Traits("any", {"once": 1, "out_rows": f["out_h"], "pixels": pixels, "n": n, "words": pixels *
                          (f["channels"] // 4), "bytes": pixels * (f["channels"] % 4)})  # fmt: skip
 
 
-_OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Shape]] = {
+_OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
     **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),

@@ -15,7 +15,7 @@ from tinygen.ops import Operator
 from tinygen.ops.base import Alias, Call, ConstArg, Planes, bits_of, need_quant
 from tinygen.plan import memory, schedule
 from tinygen.plan.choose import choose
-from tinygen.plan.layout import choose_planes, pad_call
+from tinygen.plan.planar import choose_planes, pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
 from tinygen.plan.variants import limits

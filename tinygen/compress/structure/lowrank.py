@@ -32,13 +32,13 @@ from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, Dense
+from tinygen.ops.base import Shape
 from tinygen.ops.spatial import Window
 from tinygen.passes.base import fresh, replace_nodes
 from tinygen.progress import Progress, no_progress
 
 Method = Literal["lowrank", "tucker", "cp", "spatial", "depthwise"]
 Measure = Literal["weights", "macs"]
-Shape = tuple[int, ...]
 
 #: Ranks are multiples of this: kernels take four channels at a time.
 STEP = 4

@@ -5,7 +5,7 @@ rows, and there are no rows above and below. `planes_for(shape, channels, swap)`
 
 Transposing: a kernel knows only rows and columns, so columns of the image may lie where it expects rows (the long axis
 should be contiguous when the other is short). The caller then transposes w_hwc (axes 0 and 1), takes
-`Shape.transposed()` and exchanges out_row and out_col.
+`Geometry.transposed()` and exchanges out_row and out_col.
 
 Arrays: `w_hwc` is [k_h][k_w][channels] int8, `b` and `m` are [channels] int32, `b` folded (numerics.fold_bias).
 
@@ -48,7 +48,7 @@ from tinygen.plan.variants.generate_dwrow import generate_dwrow as generate_dwro
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Geometry:
     """Sizes of a window as the kernel sees it: rows first, columns contiguous."""
 
     in_h: int
@@ -65,9 +65,9 @@ class Shape:
     dil_w: int = 1
 
     @staticmethod
-    def of(f: Mapping[str, int]) -> Shape:
+    def of(f: Mapping[str, int]) -> Geometry:
         """Of a reference call's config fields."""
-        return Shape(**{field.name: f[field.name] for field in fields(Shape)})
+        return Geometry(**{field.name: f[field.name] for field in fields(Geometry)})
 
     @property
     def below(self) -> int:
@@ -81,21 +81,21 @@ class Shape:
         last = (self.out_w - 1) * self.stride_w + (self.k_w - 1) * self.dil_w - self.pad_left
         return max(0, last + 1 - self.in_w)
 
-    def transposed(self) -> Shape:
+    def transposed(self) -> Geometry:
         """Rows and columns exchanged."""
-        return Shape(
+        return Geometry(
             *(self.in_w, self.in_h, self.out_w, self.out_h, self.k_w, self.k_h, self.stride_w, self.stride_h),
             *(self.pad_left, self.pad_top, self.dil_w, self.dil_h),
         )
 
 
-def planes_for(shape: Shape, channels: int, swap: bool = False) -> Planes:
+def planes_for(shape: Geometry, channels: int, swap: bool = False) -> Planes:
     """The tightest layout for the input of a window; `swap` says that `shape` is transposed."""
     gap = max(shape.pad_left, shape.right)
     return Planes(shape.in_h, shape.in_w, channels, shape.in_w + gap, shape.pad_left, swap)
 
 
-def dwplane3x3_supported(w_hwc: Array, b: Array, m: Array, shape: Shape, out_zp: int, shift: int) -> str | None:
+def dwplane3x3_supported(w_hwc: Array, b: Array, m: Array, shape: Geometry, out_zp: int, shift: int) -> str | None:
     """Why the 3 x 3 kernels cannot take a layer, or None when they can."""
     if (shape.k_h, shape.k_w, shape.dil_h, shape.dil_w) != (3, 3, 1, 1):
         return f"a {shape.k_h} x {shape.k_w} kernel, dilation {shape.dil_h} x {shape.dil_w}"
@@ -106,12 +106,12 @@ def dwplane3x3_supported(w_hwc: Array, b: Array, m: Array, shape: Shape, out_zp:
     return _requant_supported(w_hwc, b, m, out_zp, shift)
 
 
-def dwplane3x3_kernel(shape: Shape) -> str:
+def dwplane3x3_kernel(shape: Geometry) -> str:
     """The kernel for any shape."""
     return "tg_dwplane3x3_dsp" if shape.stride_h == 1 else "tg_dwplane3x3s2_dsp"
 
 
-def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, out_zp: int, shift: int) -> Array:
+def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Geometry, in_zp: int, out_zp: int, shift: int) -> Array:
     """Words [channels][9]: multiplier, pairs (w0, w2) of the three rows, the middle weights of rows 0 and 1, zero point
     and middle weight of row 2, bias, that of the first output row, that of the last."""
     w = w_hwc.astype(np.int64)
@@ -128,7 +128,7 @@ def pack_dwplane3x3(w_hwc: Array, b: Array, m: Array, shape: Shape, in_zp: int, 
     return _stream(words)
 
 
-def dwrow_supported(w_hwc: Array, b: Array, m: Array, shape: Shape, out_zp: int, shift: int) -> str | None:
+def dwrow_supported(w_hwc: Array, b: Array, m: Array, shape: Geometry, out_zp: int, shift: int) -> str | None:
     """Why a kernel of one row cannot take a layer, or None when it can."""
     if shape.k_h != 1 or shape.k_w < 2 or shape.dil_w != 1:
         return f"a {shape.k_h} x {shape.k_w} kernel, dilation {shape.dil_h} x {shape.dil_w}"
@@ -161,7 +161,7 @@ def pack_dwrow(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int) -> Arr
 
 
 def dwplane_config(
-    shape: Shape, planes: Planes, out_row: int, out_col: int, out_chan: int, lo: int, hi: int
+    shape: Geometry, planes: Planes, out_row: int, out_col: int, out_chan: int, lo: int, hi: int
 ) -> dict[str, int]:
     """The fields of tg_dwplane_cfg_t. Raises ValueError when one does not fit its 16 bits."""
     fields = {

@@ -16,7 +16,7 @@ from tinygen.plan.variants.base import consts, ints
 class _Layer:
     """A depthwise layer as the kernels see it: transposed when its planes are."""
 
-    shape: pack.Shape
+    shape: pack.Geometry
     w: Array
     config: dict[str, int]
 
@@ -28,7 +28,7 @@ def _layer(call: Call) -> _Layer | str:
         return "its input is not in planes"
     if f["in_c"] != f["out_c"]:
         return f"{f['out_c'] // f['in_c']} output channels for each input channel"
-    shape = pack.Shape.of(f)
+    shape = pack.Geometry.of(f)
     out_row, out_col = f["out_w"] * f["out_c"], f["out_c"]
     if planes.swap:
         shape, w = shape.transposed(), np.ascontiguousarray(w.swapaxes(0, 1))

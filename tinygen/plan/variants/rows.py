@@ -12,7 +12,7 @@ import numpy as np
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
-from tinygen.plan.variants.tiles import REACH, StepView, eight, image_size, narrow, schedule, small, y_strides
+from tinygen.plan.variants.tiles import REACH, WordView, eight, image_size, narrow, schedule, small, y_strides
 
 #: Most bytes of code that unrolling over the channels may take.
 UNROLLED = 4096
@@ -47,7 +47,7 @@ class RowView:
     blocks: tuple[BlockView, ...]
     tails: tuple[TailView, ...]
     pairs: tuple[tuple[int, int], ...]
-    steps: tuple[StepView, ...]
+    steps: tuple[WordView, ...]
     x: tuple[int, ...]
     x_tile: int
     y: tuple[int, ...]

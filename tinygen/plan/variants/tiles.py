@@ -24,7 +24,7 @@ REACH = 4095
 
 
 @dataclass(frozen=True, slots=True)
-class StepView:
+class WordView:
     """One word of weights: what must be loaded for it, and the register of each pixel."""
 
     loads: tuple[tuple[str, int], ...]
@@ -49,7 +49,7 @@ class TileView:
     name: str
     brief: str
     comment: str
-    steps: tuple[StepView, ...]
+    steps: tuple[WordView, ...]
     looped: bool
     advance: int
     window: int
@@ -77,7 +77,7 @@ class TileView:
         return self.window + self.dead
 
 
-def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[StepView, ...]:
+def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[WordView, ...]:
     """Which activations each step must load when the four registers keep what they hold: a window slides over most of
     them. `first`: sums start in the first step instead of before it."""
     held: dict[str, int] = {}
@@ -92,7 +92,7 @@ def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[
                 loads.append((register, offset + base))
         where = {offset: register for register, offset in held.items()}
         views.append(
-            StepView(tuple(loads), tuple(where[o] for o in want), tuple(o // 2 for o in want), first and i == 0)
+            WordView(tuple(loads), tuple(where[o] for o in want), tuple(o // 2 for o in want), first and i == 0)
         )
     return tuple(views)
 

@@ -11,7 +11,7 @@ from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes
 from tinygen.plan.select import candidates
 from tinygen.plan.variants.base import ints
-from tinygen.plan.variants.pack_dwplane import Shape, planes_for
+from tinygen.plan.variants.pack_dwplane import Geometry, planes_for
 
 
 def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]:
@@ -46,7 +46,7 @@ def _call(graph: Graph, node: Node) -> Call | None:
 
 def plane_layouts(f: Mapping[str, int]) -> list[Planes]:
     """Of a depthwise layer's input, the better first: the longer axis contiguous."""
-    shape = Shape.of(f)
+    shape = Geometry.of(f)
     by_rows = planes_for(shape, f["in_c"])
     by_columns = planes_for(shape.transposed(), f["in_c"], swap=True)
     return [by_columns, by_rows] if f["in_h"] > f["in_w"] else [by_rows, by_columns]

@@ -26,7 +26,7 @@ MAX_AXIS = 65535
 _Windowed = Conv | ConvTranspose | AvgPool | MaxPool | Resize
 
 
-def check_limits(graph: Graph, board: Board | None = None) -> None:
+def check_demands(graph: Graph, board: Board | None = None) -> None:
     """Raise ModelError or TargetError for a tidied graph that cannot be built for `board`, or for any board."""
     for node in graph.nodes:
         if isinstance(node.op, _Windowed):
