@@ -137,6 +137,12 @@ class RecipeError(TinygenError):
     exit_code = 8
 
 
+class ProjectError(TinygenError):
+    """A project file or its lock makes no sense: a key, a value, a file that is not there."""
+
+    exit_code = 8
+
+
 class TrainingError(TinygenError):
     """Fine-tuning went astray (a loss that is no number), or its checkpoint belongs to another run."""
 
@@ -157,3 +163,9 @@ class AccuracyError(TinygenError):
     """In integers the network is worth too little: it is destroyed, or misses what the user demands."""
 
     exit_code = 10
+
+
+class CheckError(TinygenError):
+    """A check of a project failed: a limit, a figure that is worse than recorded, or nothing is recorded."""
+
+    exit_code = 11
