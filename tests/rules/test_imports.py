@@ -20,7 +20,7 @@ ROWS = (
     ("simulate", "passes", "targets", "plan"),
     ("compress",),
     ("emit",),
-    ("build", "profile", "flow", "fit"),
+    ("build", "profile", "flow", "fit", "project"),
     ("report",),
     ("cli",),
 )

@@ -13,7 +13,8 @@ from rich.text import Text
 from tinygen import stop
 from tinygen.build.platformio import pio_test
 from tinygen.cli.console import Bars, err, notes, out, show
-from tinygen.cli.options import Choice, accuracy_options, gate_options, model_options, tool_options
+from tinygen.cli.options import Choice, accuracy_options, gate_options, model_options, project_options, tool_options
+from tinygen.cli.project import build_all, only_of_project
 from tinygen.emit.writer import reading
 from tinygen.errors import AccuracyError, VerifyError
 from tinygen.files import write_file
@@ -45,8 +46,9 @@ from tinygen.targets.cores import VERIFY_CORES
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--board", required=True, help="Board to build for; see `tinygen boards`.")
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option("--board", help="Board to build for; see `tinygen boards`.")
+@project_options
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Calibration data: .npz (arrays x, y), .npy or a folder of .npy."
 )
@@ -78,13 +80,25 @@ from tinygen.targets.cores import VERIFY_CORES
 @gate_options
 @model_options
 def build(
-    model: Path, board: str, data: Path | None, output: Path | None, arena: str, verify_: str, optimize: str,
+    model: Path | None, board: str | None, project: Path | None, only: tuple[str, ...], data: Path | None,
+    output: Path | None, arena: str, verify_: str, optimize: str,
     plain_stack: bool, sensors: tuple[str, ...], force: bool, layers: bool, as_json: bool, test: Path | None,
     repair: str, accept_loss: bool,
     name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
     **demands: Any,
 ) -> None:  # fmt: skip
-    """Generate, prove and measure the C library of MODEL for a board. Where there are samples, they judge it."""
+    """Generate, prove and measure the C library of MODEL for a board. Where there are samples, they judge it.
+
+    Without MODEL, all that tinygen.toml says is built.
+    """
+    if model is None:
+        only_of_project("project", "only", "force", "as_json", "tool_timeout")
+        build_all(project, only, force=force, as_json=as_json)
+        return
+    if board is None:
+        raise click.UsageError("missing option '--board': which board is MODEL built for? See `tinygen boards`.")
+    if project is not None or only:
+        raise click.UsageError("--project and --only build what a project file says: leave out MODEL.")
     if test is not None and data is None:
         raise click.UsageError("--test judges a network that --data calibrates: give --data as well.")
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[verify_]

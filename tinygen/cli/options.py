@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -91,6 +92,18 @@ def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--activations", default="8", show_default=True, metavar="8|16|NAME,...",
                      help="Bits of activations; or ONNX nodes, inputs and outputs that are kept in 16 bits."),
         click.option("--name", callback=name, help="Name of the model in C; the file's name unless given."),
+    ):  # fmt: skip
+        f = option(f)
+    return f
+
+
+def project_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Which project, and what of it."""
+    for option in (
+        click.option("--only", multiple=True, metavar="MODEL[/BOARD]",
+                     help="Of a project: this alone; give it again for more."),
+        click.option("--project", type=click.Path(path_type=Path), metavar="FILE",
+                     help="The project file; else tinygen.toml here or in the nearest folder above."),
     ):  # fmt: skip
         f = option(f)
     return f

@@ -111,12 +111,12 @@ class Project:
 
 def find_project(start: Path) -> Path:
     """The project file of a folder, or of the nearest folder above it that has one."""
-    start = start.absolute()
-    for folder in (start, *start.parents):
+    for folder in (start, *start.absolute().parents):
         if (folder / FILE).is_file():
             return folder / FILE
     raise ProjectError(
-        f"no {FILE} in {start} or a folder above it. Make one with tinygen new MODEL, or name it with --project FILE."
+        f"no {FILE} in {start.absolute()} or a folder above it. Make one with tinygen new MODEL, or name one with "
+        "--project FILE."
     )
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 from tinygen.compress.recipe import read_recipe
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import AccuracyError, TinygenError
-from tinygen.fit.measure import load_source
-from tinygen.fit.single import SPLIT_SEED, compressed_file
 from tinygen.flow.build import build
+from tinygen.flow.compress import compressed_file
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.library import sensors_of
 from tinygen.flow.quantised import load, quantised
-from tinygen.flow.types import Built, Judged
+from tinygen.flow.source import source_of
+from tinygen.flow.types import Built, Judged, Loaded
 from tinygen.progress import Progress, no_progress
 from tinygen.project.file import ModelSpec, Project, TargetSpec
 
@@ -34,7 +34,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Attempt:
     """What became of a target: a build, or why there is none."""
 
     target: TargetSpec
@@ -43,20 +43,21 @@ class Outcome:
 
 
 #: Called with each target as it is done.
-Watch = Callable[[Outcome], None]
+Watch = Callable[[Attempt], None]
 
 
 class FailedError(TinygenError):
     """Some targets of a project could not be built; the exit code is the first one's."""
 
-    def __init__(self, failed: list[Outcome], count: int) -> None:
+    def __init__(self, failed: Sequence[Attempt], count: int, report: Mapping[str, Any] | None = None) -> None:
         super().__init__(
             "\n".join(
                 [
                     f"{len(failed)} of {count} targets could not be built:",
                     *(f"  {o.target.name}: {_indented(str(o.error))}" for o in failed),
                 ]
-            )
+            ),
+            report,
         )
         self.exit_code = next((o.error.exit_code for o in failed if o.error is not None), 1)
 
@@ -67,7 +68,7 @@ def _indented(text: str) -> str:
 
 def build_project(
     project: Project, *, watch: Watch = lambda _: None, progress: Progress = no_progress, force: bool = False
-) -> tuple[Outcome, ...]:
+) -> tuple[Attempt, ...]:
     """Build every target into its folder; one that fails does not stop the others. OutputError, before any work, for
     folders that cannot be written."""
     for target in project.targets:
@@ -85,18 +86,18 @@ def build_project(
     return tuple(done)
 
 
-def make(model: ModelSpec, progress: Progress = no_progress) -> Iterator[Outcome]:
+def make(model: ModelSpec, progress: Progress = no_progress) -> Iterator[Attempt]:
     """Every target of a model in turn, in memory."""
     try:
         ready = prepare(model, progress)
     except TinygenError as e:
-        yield from (Outcome(t, None, e) for t in model.targets)
+        yield from (Attempt(t, None, e) for t in model.targets)
         return
     for target in model.targets:
         try:
-            yield Outcome(target, build_target(ready, target, progress))
+            yield Attempt(target, build_target(ready, target, progress))
         except TinygenError as e:
-            yield Outcome(target, None, e)
+            yield Attempt(target, None, e)
 
 
 def prepare(model: ModelSpec, progress: Progress = no_progress, *, tell_missed: bool = False) -> Prepared:
@@ -106,7 +107,7 @@ def prepare(model: ModelSpec, progress: Progress = no_progress, *, tell_missed: 
     source_sha256 = loaded.imported.sha256
     compressed = None
     if model.recipe is not None:
-        compressed = _compressed(model, progress)
+        compressed = _compressed(model, loaded, progress)
         loaded = load(model.path, name=model.name, content=compressed)
     c = model.calibration
     found = quantised(loaded, c, None, progress)
@@ -132,11 +133,10 @@ def build_target(
     return build(ready.found, ready.spec.calibration, target.target, target.proof, gates, progress)
 
 
-def _compressed(model: ModelSpec, progress: Progress) -> bytes:
+def _compressed(model: ModelSpec, loaded: Loaded, progress: Progress) -> bytes:
     """The ONNX file that the model's recipe makes."""
     data = model.calibration.data
     assert model.recipe is not None
-    assert isinstance(data, Path)
-    recipe = read_recipe(model.recipe)
-    source = load_source(model.path, data, seed=SPLIT_SEED, input_shapes=model.input_shapes, name=model.name)
-    return compressed_file(source, recipe, method=model.calibration.method, progress=progress)[0]
+    assert data is not None
+    source = source_of(loaded, data)
+    return compressed_file(source, read_recipe(model.recipe), method=model.calibration.method, progress=progress)[0]

@@ -1,0 +1,42 @@
+"""docs/PROJECT.md: its example is a project."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+from tests.cli.support import ROOT
+from tinygen.project.file import Project, read_project
+
+TEXT = (ROOT / "docs" / "PROJECT.md").read_text(encoding="utf-8")
+DIGITS = ROOT / "examples" / "digits"
+
+
+def example(folder: Path) -> Project:
+    """The documented project, with the digits example in the place of all its models and data."""
+    (block,) = re.findall(r"```toml\n(.*?)```", TEXT, re.S)
+    for model in tomllib.loads(block)["models"].values():
+        for key, source in (("path", "digits.onnx"), ("data", "digits_calib.npz"), ("test", "digits_test.npz")):
+            if key in model:
+                path = folder / model[key]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(DIGITS / source, path)
+        if "recipe" in model:
+            (folder / model["recipe"]).write_text("[bits]\nweights = 4\n")
+    file = folder / "tinygen.toml"
+    file.write_text(block, encoding="utf-8")
+    return read_project(file)
+
+
+def test_the_example(tmp_path: Path) -> None:
+    project = example(tmp_path)
+    assert "Seven targets" in TEXT
+    assert len(project.targets) == 7
+    found = {t.name: (t.target.optimize, t.gates.max_flash) for t in project.targets}
+    assert found["vww/nrf52840_dk"] == ("speed", 160 << 10)
+    assert found["vww/rpipico2"] == ("size", 128 << 10)
+    assert [t for t in found if t.startswith("wake/")] == ["wake/nrf52840_dk"]
+    for target in re.findall(r"`build/(\w+/\w+)`|--only (\w+/\w+)", TEXT):
+        assert "".join(target) in found

@@ -1,0 +1,93 @@
+"""`tinygen build` of a project: every target as `tinygen build MODEL` makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import ok, tinygen
+from tests.project.support import TWO, place
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    place(folder, TWO + '[models.digits.on.nucleo_g071rb]\noptimize = "size"\n')
+    (folder / "src").mkdir()
+    said = ok("build", "--json", cwd=folder / "src")
+    assert said.json["schema"] == 1
+    assert [t["target"] for t in said.json["targets"]] == [
+        f"{m}/{b}" for m in ("digits", "sine") for b in ("nucleo_f446re", "nucleo_g071rb")
+    ]
+    assert [line[:5] for line in said.err.splitlines() if line.startswith("[")] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    return folder
+
+
+def test_a_target_is_what_a_single_build_gives(built: Path) -> None:
+    options = ("--verify", "none", "--data", "data/digits_calib.npz", "--test", "data/digits_test.npz")
+    board = ("--board", "nucleo_g071rb", "--optimize", "size")
+    ok("build", "models/digits.onnx", *options, *board, "-o", "single", cwd=built)
+    assert files(built / "single") == files(built / "build" / "digits" / "nucleo_g071rb")
+    assert files(built / "single") != files(built / "build" / "digits" / "nucleo_f446re")
+
+
+def test_a_target_that_fails_does_not_stop_the_others(built: Path, tmp_path: Path) -> None:
+    place(tmp_path, TWO + "[models.digits.on.nucleo_g071rb]\nlimits = { max_flash = 100 }\n")
+    (tmp_path / "models" / "sine.onnx").write_bytes(b"no model")
+    said = tinygen("build", cwd=tmp_path)
+    assert said.code == 4, said.err
+    assert "3 of 4 targets could not be built" in said.err
+    assert "digits/nucleo_g071rb:" in said.err
+    assert "--max-flash allows 100" in said.err
+    assert "sine/nucleo_f446re: models/sine.onnx" in said.err
+    assert [p.name for p in (tmp_path / "build" / "digits").iterdir()] == ["nucleo_f446re"]
+    assert files(tmp_path / "build" / "digits" / "nucleo_f446re") == files(built / "build" / "digits" / "nucleo_f446re")
+
+
+def test_only_and_force(tmp_path: Path) -> None:
+    place(tmp_path)
+    ok("build", "--only", "sine/nucleo_f446re", cwd=tmp_path)
+    folder = tmp_path / "build" / "sine" / "nucleo_f446re"
+    assert [p.name for p in (tmp_path / "build").iterdir()] == ["sine"]
+    (folder / "plan.json").write_text("edited")
+    said = tinygen("build", "--only", "sine", cwd=tmp_path)
+    assert said.code == 6, "before any work"
+    assert "[1/2]" not in said.err
+    ok("build", "--project", "tinygen.toml", "--only", "sine", "--force", cwd=tmp_path)
+    assert (folder / "plan.json").read_text() != "edited"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("build", "--optimize", "size"), "--optimize goes with a MODEL"),
+        (("build", "x.onnx", "--project", "tinygen.toml", "--board", "native"), "leave out MODEL"),
+        (("build", "x.onnx"), "--board"),
+    ],
+)
+def test_a_model_or_a_project(command: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    place(tmp_path)
+    found = tinygen(*command, cwd=tmp_path)
+    assert found.code == 64
+    assert said in " ".join(found.err.split())
+
+
+def test_a_recipe_compresses_first(tmp_path: Path) -> None:
+    (tmp_path / "four.toml").write_text("[bits]\nweights = 4\n")
+    text = TWO.split("[models.sine]")[0] + 'recipe = "four.toml"\n'
+    place(tmp_path, text)
+    ok("build", "--only", "digits/nucleo_f446re", cwd=tmp_path)
+    ok("compress", "models/digits.onnx", "--data", "data/digits_calib.npz", "--recipe", "four.toml", "-o", "q.onnx",
+       cwd=tmp_path)  # fmt: skip
+    ok("build", "q.onnx", "--name", "digits", "--verify", "none", "--board", "nucleo_f446re", "-o", "q", cwd=tmp_path)
+    weights = "lib/digits/src/digits_weights.c"
+    made = tmp_path / "build" / "digits" / "nucleo_f446re" / weights
+    assert made.read_bytes() == (tmp_path / "q" / weights).read_bytes()
+    place(tmp_path, TWO)
+    ok("build", "--only", "digits/nucleo_f446re", cwd=tmp_path)
+    assert made.read_bytes() != (tmp_path / "q" / weights).read_bytes()
