@@ -31,8 +31,8 @@ from tinygen.compress.forms.cluster import Cluster
 from tinygen.compress.forms.sparsity import Sparsity
 from tinygen.compress.recipe import Recipe, read_recipe
 from tinygen.compress.split import some, split
-from tinygen.compress.structure.lowrank import Rank
 from tinygen.compress.structure.prune import Prune
+from tinygen.compress.structure.rank import Rank
 from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.emit.library import render_library

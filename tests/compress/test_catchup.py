@@ -10,7 +10,7 @@ from tinygen.compress.forms.cluster import cluster
 from tinygen.compress.forms.sparsity import sparsify
 from tinygen.compress.network import Network, layers, pin_weights, weights
 from tinygen.compress.refit.catchup import catch_up
-from tinygen.compress.structure.lowrank import factorise
+from tinygen.compress.structure.rank import factorise
 from tinygen.ir import invariants
 
 GRAPH = mixed()

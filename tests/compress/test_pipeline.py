@@ -18,8 +18,8 @@ from tinygen.compress.network import layers
 from tinygen.compress.pipeline import Compressed, compress
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.repairs.ladder import Repairs
-from tinygen.compress.structure.lowrank import Rank
 from tinygen.compress.structure.prune import Prune
+from tinygen.compress.structure.rank import Rank
 from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError

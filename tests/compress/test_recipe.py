@@ -13,8 +13,8 @@ from tinygen.compress.forms.cluster import Cluster
 from tinygen.compress.forms.sparsity import Sparsity
 from tinygen.compress.recipe import Recipe, from_dict, read_recipe, to_toml
 from tinygen.compress.repairs.ladder import Repairs
-from tinygen.compress.structure.lowrank import Rank
 from tinygen.compress.structure.prune import Prune
+from tinygen.compress.structure.rank import Rank
 from tinygen.compress.structure.student import Student
 from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError

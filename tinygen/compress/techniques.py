@@ -10,14 +10,14 @@ from typing import Any
 
 from tinygen.compress.forms import activations, bits, cluster, sparsity
 from tinygen.compress.repairs import ladder
-from tinygen.compress.structure import lowrank, prune, student
+from tinygen.compress.structure import prune, rank, student
 from tinygen.compress.technique import Section, Technique
 from tinygen.compress.train import technique as training
 
 TECHNIQUES: tuple[Technique[Any], ...] = (
     student.TECHNIQUE,  # the others work on the small network, not on the one that it takes the place of
     prune.TECHNIQUE,  # whole channels, before anything is decided about weights that may go
-    lowrank.TECHNIQUE,  # layers become several, and lose masks and codebooks
+    rank.TECHNIQUE,  # layers become several, and lose masks and codebooks
     sparsity.TECHNIQUE,  # zeros move the other weights, which would leave a codebook
     cluster.TECHNIQUE,  # its codebook has a place for those zeros
     bits.TECHNIQUE,  # for layers without a codebook

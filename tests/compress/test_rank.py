@@ -24,7 +24,8 @@ from tests.compress.float_nets import (
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, weights
 from tinygen.compress.statistics import gather
-from tinygen.compress.structure.lowrank import Measure, Method, factorise
+from tinygen.compress.structure.rank import factorise
+from tinygen.compress.structure.thinner import Counted, Method
 from tinygen.errors import ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Const, Graph, Tensor
@@ -37,7 +38,7 @@ GRAPH = mixed()
 SAMPLES = correlated((1, 6, 6, 4), 400)
 
 
-def cost(graph: Graph, measure: Measure) -> int:
+def cost(graph: Graph, measure: Counted) -> int:
     return sum(
         weights(graph, n).size if measure == "weights" else n.op.macs(graph.ins(n), graph.outs(n)[0])  # type: ignore[attr-defined]
         for n in layers(graph)
@@ -130,13 +131,13 @@ def test_energy_decides_layer_by_layer() -> None:
 
 
 @pytest.mark.parametrize("measure", ["weights", "macs"])
-def test_budgets_are_kept(measure: Measure) -> None:
+def test_budgets_are_kept(measure: Counted) -> None:
     whole = cost(GRAPH, measure)
     by_amount = factorise(Network(GRAPH), SAMPLES, amount=0.35, measure=measure)
     assert cost(by_amount.graph, measure) <= 0.65 * whole
     by_budget = factorise(Network(GRAPH), SAMPLES, budget=int(0.65 * whole), measure=measure)
     assert by_budget.graph.tensors == by_amount.graph.tensors
-    other: Measure = "macs" if measure == "weights" else "weights"
+    other: Counted = "macs" if measure == "weights" else "weights"
     assert cost(by_amount.graph, other) < cost(GRAPH, other)
     little = factorise(Network(GRAPH), SAMPLES, amount=0.1, measure=measure)
     assert distance(GRAPH, little.graph, SAMPLES) < distance(GRAPH, by_amount.graph, SAMPLES)
