@@ -12,7 +12,8 @@ from tests.passes.graphs import ONNX, assert_same, graph
 from tinygen.calibrate.graph import run_float
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm
-from tinygen.compress.structure.prune import channel_groups, layer_costs, prune, sensitivity
+from tinygen.compress.structure.channel_groups import channel_groups, layer_costs
+from tinygen.compress.structure.prune import prune, sensitivity
 from tinygen.errors import DataError, ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Const, Graph, Quant, Tensor

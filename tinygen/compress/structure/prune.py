@@ -10,7 +10,7 @@ saved first, and each time the layers that read them are fitted again: no gradie
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,16 +25,24 @@ from tinygen.compress.network import Network, WeightForm
 from tinygen.compress.network import layers as layers_of
 from tinygen.compress.refit.reconstruct import reconstruct
 from tinygen.compress.statistics import Statistics, gather
+from tinygen.compress.structure.channel_groups import (
+    MEASURES,
+    Group,
+    Pruning,
+    Reader,
+    channel_groups,
+    layer_costs,
+    weighted,
+)
 from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
 from tinygen.errors import DataError, ModelError, RecipeError
-from tinygen.ir.types import Const, Graph, Node
+from tinygen.ir.types import Const, Graph
 from tinygen.numerics import Array
-from tinygen.ops import Conv, ConvTranspose, Dense
-from tinygen.passes.channels import Channels, couple, groups, is_depthwise, keep, weight_masks, width
+from tinygen.ops import Conv, Dense
+from tinygen.passes.channels import Channels, couple, keep, weight_masks, width
 from tinygen.progress import Progress, no_progress
 
 CRITERIA = ("activation", "magnitude")
-MEASURES = ("macs", "weights", "channels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,212 +61,6 @@ class Prune:
 
     def describe(self) -> str:
         return f"prune {self.amount:g}" + (f" in {self.steps}" if self.steps > 1 else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one layer costs: `unit` for each pair of an input and an output channel; `inputs` is 1 for a depthwise
-    layer, whose cost grows with its outputs alone."""
-
-    unit: int
-    inputs: int
-    outputs: int
-
-    @property
-    def total(self) -> int:
-        return self.unit * self.inputs * self.outputs
-
-    def less(self, inputs: int, outputs: int) -> Cost:
-        return replace(self, inputs=self.inputs - inputs, outputs=self.outputs - outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Channels that the same layers write and read: they compete with each other. `classes` as `Channels` numbers them;
-    `writes` and `reads`: layer to the number of output and input channels that one class has there."""
-
-    classes: tuple[int, ...]
-    writes: Mapping[str, int]
-    reads: Mapping[str, int]
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers that write them."""
-        return tuple(self.writes)
-
-
-def _layers(graph: Graph) -> tuple[Node, ...]:
-    return tuple(n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense))
-
-
-def channel_groups(graph: Graph, channels: Channels) -> tuple[Group, ...]:
-    """The channels that may go, in groups, in the order of the graph. Those tied to a port, a Softmax and the like
-    stay; so do those that no layer writes."""
-    writes: dict[int, dict[str, int]] = {}
-    reads: dict[int, dict[str, int]] = {}
-    for node in _layers(graph):
-        x, y = graph.ins(node)[0], graph.outs(node)[0]
-        for c in channels.classes[y.name].tolist():
-            _count(writes, c, node.name)
-        if not is_depthwise(node.op, x):
-            for c in channels.classes[x.name][: width(x) // groups(node.op)].tolist():
-                _count(reads, c, node.name)
-    found: dict[tuple[object, ...], list[int]] = {}
-    for c, made in writes.items():
-        if not channels.pinned[c]:
-            key = (tuple(made.items()), tuple(reads.get(c, {}).items()))
-            found.setdefault(key, []).append(c)
-    return tuple(Group(tuple(cs), writes[cs[0]], reads.get(cs[0], {})) for cs in found.values())
-
-
-def _count(counts: dict[int, dict[str, int]], c: int, layer: str) -> None:
-    row = counts.setdefault(c, {})
-    row[layer] = row.get(layer, 0) + 1
-
-
-def layer_costs(graph: Graph, measure: str) -> dict[str, Cost]:
-    """The cost of every layer with weights."""
-    found = {}
-    for node in _layers(graph):
-        w, out = graph.ins(node)[1], graph.outs(node)[0]
-        inputs, outputs = w.shape[-1], w.shape[0]
-        if measure == "macs":
-            unit = node.op.macs(graph.ins(node), out) // (inputs * outputs)  # type: ignore[attr-defined]
-        elif measure == "weights":
-            unit = w.size // (inputs * outputs)
-        else:
-            unit, inputs = 1, 1
-        found[node.name] = Cost(unit, inputs, outputs)
-    return found
-
-
-class Reader:
-    """A layer that reads channels which may go, and what it loses with them.
-
-    Weights and statistics are those of its rows (compress/statistics.py): (groups, outputs of a group, K), K taps
-    times the inputs of a group. `scale` makes losses relative to the power of its output.
-    """
-
-    def __init__(self, op: Conv | Dense, w: Array, statistics: Statistics, *, refit: bool) -> None:
-        self.before, self.statistics, self.refit = w, statistics, refit
-        self.per_group = w.shape[-1]
-        self.w = statistics.split(w)
-        covariance = statistics.estimate()
-        #: With refit the inverse of the covariance, of what is left; without the covariance itself.
-        self.matrix = np.linalg.inv(covariance) if refit else covariance
-        self.rows = np.ones(self.w.shape[:2], bool)
-        self.changed = False
-        self.scale = 1.0 / max(float(statistics.output_power(w).sum()), 1e-30)
-
-    def _columns(self, positions: Array) -> Array:
-        taps = np.arange(0, self.w.shape[2], self.per_group)
-        columns: Array = (taps[:, None] + positions[None, :]).reshape(-1)
-        return columns
-
-    def losses(self, blocks: Array) -> Array:
-        """For each row of `blocks` (input channels of a group that go together) the share of the output lost."""
-        taps = np.arange(0, self.w.shape[2], self.per_group)
-        columns = (taps[None, :, None] + blocks[:, None, :]).reshape(len(blocks), -1)  # (blocks, size)
-        total = np.zeros(len(blocks))
-        for g in range(len(self.w)):
-            w = np.where(self.rows[g][:, None], self.w[g], 0.0)[:, columns].transpose(
-                1, 2, 0
-            )  # (blocks, size, outputs)
-            inner = self.matrix[g][columns[:, :, None], columns[:, None, :]]
-            lost = np.linalg.solve(inner, w) if self.refit else inner @ w
-            total += np.einsum("bso,bso->b", w, lost)
-        result: Array = np.maximum(total, 0.0) * self.scale
-        return result
-
-    def remove(self, positions: Array) -> None:
-        """Input channels go; with refit the other weights make up for them."""
-        self.changed = True
-        columns = self._columns(positions)
-        for g in range(len(self.w)):
-            if self.refit:
-                h = self.matrix[g]
-                taken = np.linalg.solve(h[np.ix_(columns, columns)], h[columns])  # (size, K)
-                self.w[g] -= self.w[g][:, columns] @ taken
-                h -= h[:, columns] @ taken
-                h[columns], h[:, columns] = 0.0, 0.0
-                h[columns, columns] = 1.0
-            self.w[g][:, columns] = 0.0
-
-    def forget(self, outputs: Array) -> None:
-        """Output channels go: what becomes of them no longer counts."""
-        self.rows.reshape(-1)[outputs] = False
-
-    @property
-    def weights(self) -> Array:
-        """As they are now, in the layer's own shape."""
-        return self.w.reshape(self.before.shape)
-
-
-@dataclass(eq=False)
-class _State:
-    """A pruning on its way."""
-
-    graph: Graph
-    channels: Channels
-    groups: tuple[Group, ...]
-    costs: dict[str, Cost]
-    readers: dict[str, Reader]
-    kept: Array  # by class
-    fixed: Array | None  # scores by class that do not change, or None: what the readers lose
-    members: dict[str, tuple[Array, Array]] = field(default_factory=dict)  # layer: classes of inputs, of outputs
-
-    def __post_init__(self) -> None:
-        for node in _layers(self.graph):
-            x, y = (self.channels.classes[n] for n in (node.inputs[0], node.outputs[0]))
-            per_group = len(x) // groups(node.op)
-            self.members[node.name] = x[:per_group], y
-
-    def losses(self, group: Group) -> tuple[Array, Array]:
-        """Classes of a group that are still there, and what each is worth."""
-        alive = np.array([c for c in group.classes if self.kept[c]])
-        if self.fixed is not None:
-            # Of what is left: the further a layer is pruned, the dearer its channels.
-            return alive, self.fixed[alive] / max(float(self.fixed[alive].sum()), 1e-30)
-        total = np.zeros(len(alive))
-        for name in group.reads:
-            inputs = self.members[name][0]
-            if name in self.readers:
-                blocks = np.array([np.flatnonzero(inputs == c) for c in alive])
-                total += self.readers[name].losses(blocks)
-            else:
-                w = np.abs(self.graph.tensors[self._node(name).inputs[1]].array.astype(np.float64)) ** 2
-                by_input = w.reshape(-1, w.shape[-1]).sum(axis=0)
-                shares = by_input / max(float(by_input.sum()), 1e-30)
-                total += np.array([shares[inputs == c].sum() for c in alive])
-        return alive, total
-
-    def _node(self, name: str) -> Node:
-        return next(n for n in self.graph.nodes if n.name == name)
-
-    def saved(self, group: Group, count: int, scope: Collection[str]) -> int:
-        """What removing `count` classes of a group saves in the layers of `scope`."""
-        return sum(
-            self.costs[name].total - self._after(group, name, count).total
-            for name in {**group.writes, **group.reads}
-            if name in scope
-        )
-
-    def _after(self, group: Group, name: str, count: int) -> Cost:
-        cost = self.costs[name]
-        # A depthwise layer, and any layer where channels are counted, has one input for each output.
-        inputs = group.reads.get(name, 0) if cost.inputs > 1 else 0
-        return cost.less(count * inputs, count * group.writes.get(name, 0))
-
-    def remove(self, group: Group, c: int) -> None:
-        for name in {**group.writes, **group.reads}:
-            self.costs[name] = self._after(group, name, 1)
-        self.kept[c] = False
-        for name in group.reads:
-            if name in self.readers:
-                self.readers[name].remove(np.flatnonzero(self.members[name][0] == c))
-        for name in group.writes:
-            if name in self.readers:
-                self.readers[name].forget(np.flatnonzero(self.members[name][1] == c))
 
 
 def prune(
@@ -293,17 +95,17 @@ def prune(
     graph = network.graph
     channels = couple(graph)
     found = _named(graph, channel_groups(graph, channels), layers)
-    scope = [n.name for n in _layers(graph) if layers is None or n.name in layers]
+    scope = [n.name for n in weighted(graph) if layers is None or n.name in layers]
     costs = layer_costs(graph, measure)
     whole = sum(costs[n].total for n in scope)
     statistics = statistics or _gather(graph, samples, found, progress)
     readers = {
         n.name: Reader(n.op, graph.ins(n)[1].array, statistics[n.name], refit=refit and _may_change(network, n.name))
-        for n in _layers(graph)
+        for n in weighted(graph)
         if n.name in statistics and isinstance(n.op, Conv | Dense) and any(n.name in g.reads for g in found)
     }
     fixed = _fixed_scores(graph, channels, criterion, scores)
-    state = _State(graph, channels, found, dict(costs), readers, np.ones(len(channels.pinned), bool), fixed)
+    state = Pruning(graph, channels, found, dict(costs), readers, np.ones(len(channels.pinned), bool), fixed)
     _remove(state, amount * whole, whole, scope, least, multiple, measure, progress)
     pruned = _cut(network, state)
     if refit and not state.kept.all():
@@ -324,7 +126,7 @@ def _check(amount: float, criterion: str, measure: str, least: float, multiple: 
 
 
 def _named(graph: Graph, found: tuple[Group, ...], names: Collection[str] | None) -> tuple[Group, ...]:
-    known = [n.name for n in _layers(graph)]
+    known = [n.name for n in weighted(graph)]
     for name in names or ():
         if name not in known:
             raise ModelError(f'prune: no layer "{name}" with weights; found {", ".join(known) or "none"}.')
@@ -352,7 +154,7 @@ def _fixed_scores(graph: Graph, channels: Channels, criterion: str, scores: Mapp
                 raise DataError(f'prune: scores of "{name}" {np.shape(values)} fit no tensor of the network')
             np.add.at(total, channels.classes[name], np.asarray(values, np.float64))
     else:
-        for node in _layers(graph):
+        for node in weighted(graph):
             w = graph.ins(node)[1].array.astype(np.float64)
             norms = np.sqrt(np.square(w).reshape(len(w), -1).sum(axis=1))
             np.add.at(total, channels.classes[node.outputs[0]], norms / max(float(norms.mean()), 1e-30))
@@ -360,7 +162,7 @@ def _fixed_scores(graph: Graph, channels: Channels, criterion: str, scores: Mapp
 
 
 def _remove(
-    state: _State,
+    state: Pruning,
     wanted: float,
     whole: int,
     scope: Collection[str],
@@ -404,10 +206,10 @@ def _remove(
         progress("pruning", min(saved, int(wanted)), max(int(wanted), 1))
 
 
-def _cut(network: Network, state: _State) -> Network:
+def _cut(network: Network, state: Pruning) -> Network:
     graph, masks = state.graph, state.channels.masks(state.kept)
     changed = {}
-    for node in _layers(graph):
+    for node in weighted(graph):
         reader = state.readers.get(node.name)
         if reader is not None and reader.refit and reader.changed:
             w, bias = reader.weights, graph.ins(node)[2].array
@@ -425,7 +227,7 @@ def _cut(network: Network, state: _State) -> Network:
     return replace(network, graph=keep(set_weights(graph, changed), masks), forms=forms)
 
 
-def _reconstruct(network: Network, pruned: Network, state: _State, samples: Samples, progress: Progress) -> Network:
+def _reconstruct(network: Network, pruned: Network, state: Pruning, samples: Samples, progress: Progress) -> Network:
     """Every layer that reads other values than before fitted to what it gave."""
     masks = state.channels.masks(state.kept)
     moved = {name for name, mask in masks.items() if not mask.all()}
@@ -438,11 +240,11 @@ def _reconstruct(network: Network, pruned: Network, state: _State, samples: Samp
     return replace(pruned, graph=reconstruct(pruned.graph, network.graph, names, samples, progress))
 
 
-def _changes(state: _State, pruned: Network) -> list[LayerChange]:
+def _changes(state: Pruning, pruned: Network) -> list[LayerChange]:
     """One row for each layer whose size changed."""
     rows = []
-    after = {n.name: pruned.graph.ins(n)[1].size for n in _layers(pruned.graph)}
-    for node in _layers(state.graph):
+    after = {n.name: pruned.graph.ins(n)[1].size for n in weighted(pruned.graph)}
+    for node in weighted(state.graph):
         before = state.graph.ins(node)[1].size
         y = state.channels.classes[node.outputs[0]]
         if after[node.name] != before:

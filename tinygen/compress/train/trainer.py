@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +16,7 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.network import Network, WeightForm, layers, weights
 from tinygen.compress.train.adam import Adam
 from tinygen.compress.train.augment import blend
+from tinygen.compress.train.checkpoint import fingerprint, load, save
 from tinygen.compress.train.constraints import FormModule, to_int8
 from tinygen.compress.train.fake_quant import fake_quants, observe, quantised_constants
 from tinygen.compress.train.loss import (
@@ -33,8 +31,7 @@ from tinygen.compress.train.loss import (
 )
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.compress.train.settings import Training
-from tinygen.errors import DataError, ModelError, OutputError, TrainingError
-from tinygen.files import replace_file
+from tinygen.errors import DataError, ModelError, TrainingError
 from tinygen.ir.types import Graph, Quant
 from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
 from tinygen.progress import Progress
@@ -77,7 +74,9 @@ class Trainer:
         self.average = [p.detach().clone() for p in self.adam.parameters] if settings.average else []
         self.epoch = 0
         self.losses: list[float] = []
-        self._run_id = self._fingerprint(quants)
+        self._run_id = fingerprint(
+            network, None if self.teacher is None else self.teacher.graph, settings, samples.sha256, quants
+        )
 
     # -- before the loop ---------------------------------------------------------------------------------------------
 
@@ -365,49 +364,23 @@ class Trainer:
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
-    def _fingerprint(self, quants: Mapping[str, Quant]) -> str:
-        """Of everything that decides the result."""
-        digest = hashlib.sha256()
-        for graph in (self.network.graph, None if self.teacher is None else self.teacher.graph):
-            if graph is not None:
-                digest.update(repr((graph.nodes, sorted(graph.tensors.items()))).encode())
-        for form in sorted(self.network.forms.items()):
-            digest.update(repr(form).encode())
-        digest.update(repr((sorted(self.network.wide), sorted(quants.items()))).encode())
-        digest.update(repr((self.settings.by_name(), self.samples.sha256)).encode())
-        return digest.hexdigest()
-
     def _save(self, path: Path) -> None:
-        state = {
-            "run": self._run_id,
-            "epoch": self.epoch,
-            "losses": self.losses,
-            "parameters": [p.detach() for p in self.adam.parameters],
-            "adam": self.adam.state(),
-            "average": self.average,
-            "forms": {name: form.state_dict() for name, form in self.forms.items()},
-        }
-        content = io.BytesIO()
-        torch.save(state, content)
-        try:
-            replace_file(path, content.getvalue())
-        except OSError as error:
-            raise OutputError(
-                f'checkpoint "{path}" cannot be written ({error}). Give a path in a folder that exists.'
-            ) from error
+        save(
+            path,
+            {
+                "run": self._run_id,
+                "epoch": self.epoch,
+                "losses": self.losses,
+                "parameters": [p.detach() for p in self.adam.parameters],
+                "adam": self.adam.state(),
+                "average": self.average,
+                "forms": {name: form.state_dict() for name, form in self.forms.items()},
+            },
+        )
 
     @torch.no_grad()
     def _load(self, path: Path) -> None:
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            run = state["run"]
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise TrainingError(f'checkpoint "{path}" cannot be read; delete it to start anew. ({error})') from error
-        if run != self._run_id:
-            raise TrainingError(
-                f'checkpoint "{path}" is of another run: the network, its teacher, the data or a setting differ. '
-                "Delete it to start anew, or give another path."
-            )
+        state = load(path, self._run_id, self.device)
         for p, saved in zip(self.adam.parameters, state["parameters"], strict=True):
             p.copy_(saved)
         for mean, saved in zip(self.average, state["average"], strict=True):
