@@ -17,8 +17,8 @@ from benchmarks.datasets import dataset_for, score, shared_dir
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.methods import METHODS
 from tinygen.calibrate.metrics import sqnr_db
-from tinygen.calibrate.ranges import METHODS
 from tinygen.flow.quantised import calibrate
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx

@@ -22,9 +22,9 @@ from benchmarks.datasets import dataset_for, score, shared_dir
 from tinygen import numerics, simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.flow.quantised import calibrate
-from tinygen.flow.types import DEFAULT_METHOD
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph

@@ -24,9 +24,10 @@ from benchmarks.mlperf import measure
 from benchmarks.models import RESULTS, calibration_samples, feed_forward_models
 from benchmarks.networks import Network
 from tinygen import simulate
+from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.flow.estimate import predict
 from tinygen.flow.quantised import calibrate, load
-from tinygen.flow.types import DEFAULT_METHOD, Quantised
+from tinygen.flow.types import Quantised
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.passes import simplify

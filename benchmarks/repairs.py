@@ -29,7 +29,8 @@ from tinygen.compress.network import Network, WeightForm, layers, snap, weights
 from tinygen.compress.repairs.adaround import learned_rounding, round_weights
 from tinygen.compress.repairs.equalise import equalise, pairs
 from tinygen.compress.repairs.judge import Judge
-from tinygen.compress.repairs.ladder import GAIN_DB, STEPS, repair
+from tinygen.compress.repairs.ladder import GAIN_DB, repair
+from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.split import split, take
 from tinygen.compress.statistics import Statistics, gather
 from tinygen.frontend.onnx_reader import read_onnx

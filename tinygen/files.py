@@ -172,3 +172,13 @@ def _remove_tree(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(0.05)
+
+
+def check_file(path: Path | None) -> None:
+    """OutputError, before any work, for a file that cannot be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file to write.")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: {path.parent} is a file. Choose another file.")

@@ -24,8 +24,8 @@ from tinygen.numerics import fold_bias
 from tinygen.ops import Dense, Operator
 from tinygen.ops.base import Call
 from tinygen.passes.quantise import quantise
-from tinygen.plan.choose import MODES
 from tinygen.plan.lift import lift
+from tinygen.plan.modes import MODES
 from tinygen.plan.planner import plan
 from tinygen.plan.select import candidates
 from tinygen.plan.variants import pack_palette as pack

@@ -10,7 +10,8 @@ from onnx import helper
 
 from tests.calibrate.models import model, scale_and_relu
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.calibrate.ranges import HALF, METHODS, Histogram, Range, collect, estimate, estimate_all, quant_from_range
+from tinygen.calibrate.methods import METHODS
+from tinygen.calibrate.ranges import HALF, Histogram, Range, collect, estimate, estimate_all, quant_from_range
 from tinygen.errors import DataError, ModelError
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array, dequantise, quantise

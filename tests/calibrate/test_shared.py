@@ -10,8 +10,9 @@ import pytest
 from benchmarks import datasets
 from tinygen.calibrate.data import load_data
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.methods import METHODS
 from tinygen.calibrate.metrics import sqnr_db
-from tinygen.calibrate.ranges import METHODS, collect, estimate
+from tinygen.calibrate.ranges import collect, estimate
 from tinygen.ir.types import Port
 
 pytestmark = pytest.mark.shared

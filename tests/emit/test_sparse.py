@@ -13,7 +13,7 @@ from tests.emit.nets import Net
 from tinygen import simulate
 from tinygen.flow import verify
 from tinygen.flow.types import Calibration
-from tinygen.plan.choose import MODES
+from tinygen.plan.modes import MODES
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
 from tinygen.targets.cores import get_core

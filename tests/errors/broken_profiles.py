@@ -84,8 +84,8 @@ def _qemu(script: str) -> Callable[[Place], Command]:
 
 def _page_is_folder(p: Place) -> Command:
     p.built()
-    p.patch.setattr("tinygen.cli.commands.profile_folder", lambda folder, board: None)
-    p.patch.setattr("tinygen.cli.commands.render_page", lambda result: b"")
+    p.patch.setattr("tinygen.profile.folder.profile_folder", lambda folder, board: None)
+    p.patch.setattr("tinygen.report.profile_page.render_page", lambda result: b"")
     return ["profile", str(p.out), "--html", str(p.folder)]
 
 

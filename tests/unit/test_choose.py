@@ -11,7 +11,8 @@ from benchmarks.layers import conv, pointwise
 from tests.unit.test_cost import calls, lowered
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan import choose as module
-from tinygen.plan.choose import HOT_BYTES, MODES, choose
+from tinygen.plan.choose import HOT_BYTES, choose
+from tinygen.plan.modes import MODES
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
 

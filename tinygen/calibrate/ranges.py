@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from tinygen.calibrate.floatrun import FloatModel, Progress, quiet
+from tinygen.calibrate.methods import METHODS
 from tinygen.errors import DataError, ModelError, did_you_mean
 from tinygen.ir.types import Quant
 from tinygen.numerics import Array
@@ -21,7 +22,6 @@ _HALF_BITS = 12
 _TINY_SCALE = 2.0**-16  # of a tensor that is always zero
 _SMALLEST_SCALE = 2.0**-100  # a normal float32, and so is its reciprocal
 
-METHODS = ("minmax", "percentile", "entropy", "mse")
 DEFAULT_PERCENTILE = 99.99
 
 

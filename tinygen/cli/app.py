@@ -10,8 +10,10 @@ import traceback
 from pathlib import Path
 
 import click
+from click.shell_completion import add_completion_class
 
 from tinygen import system
+from tinygen.cli.completion import Bash
 from tinygen.cli.lazy import Commands
 from tinygen.errors import EXIT_FAULT, EXIT_USAGE, OutputError, TinygenError, UnsupportedError
 from tinygen.report import failures
@@ -22,6 +24,9 @@ from tinygen.version import VERSION
 @click.version_option(VERSION, prog_name="tinygen")
 def cli() -> None:
     """Turn trained ONNX networks into plain int8 C for microcontrollers, proven bit-exact."""
+
+
+add_completion_class(Bash)
 
 
 def _fault(e: Exception) -> str:

@@ -1,4 +1,7 @@
-"""The command line: build, inspect, eval, verify, profile, boards, ops."""
+"""The commands that build and look: build, inspect, eval, verify, profile, boards, ops.
+
+What a command runs on takes long to import, so each imports it for itself: help and completion do without.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.text import Text
 
 from tinygen import stop
-from tinygen.build.platformio import pio_test
-from tinygen.cli.console import Bars, err, notes, out, show
+from tinygen.cli.completion import BOARD, DATA, FOLDER, MODEL
 from tinygen.cli.options import Choice, accuracy_options, gate_options, model_options, project_options, tool_options
-from tinygen.cli.project import build_all, only_of_project
-from tinygen.emit.writer import reading
 from tinygen.errors import AccuracyError, VerifyError
 from tinygen.files import write_file
-from tinygen.flow.build import build_folder
-from tinygen.flow.estimate import estimate
-from tinygen.flow.evaluate import evaluate as evaluate_model
-from tinygen.flow.evaluate_folder import evaluate_folder
-from tinygen.flow.gates import Gates, Terms, check_accuracy
-from tinygen.flow.quantised import load, quantised
-from tinygen.flow.types import Calibration, Library, Proof, Target
-from tinygen.frontend.registry import supported_ops
 from tinygen.names import model_name
-from tinygen.plan.choose import MODES
-from tinygen.profile.folder import profile_folder
-from tinygen.profile.hardware import profile_on_board, write_program
-from tinygen.report import boards as boards_report
-from tinygen.report import build as build_report
-from tinygen.report import estimate as estimate_report
-from tinygen.report import evaluation as evaluation_report
-from tinygen.report import evaluation_page, profile_page
-from tinygen.report import folder as folder_report
-from tinygen.report import golden as golden_report
-from tinygen.report import layers as layers_report
-from tinygen.report import operators as operators_report
-from tinygen.report import profile as profile_report
-from tinygen.report.table import to_markdown
+from tinygen.plan.modes import MODES
 from tinygen.targets.board import all_boards, load_board
 from tinygen.targets.cores import VERIFY_CORES
 
 
 @click.command()
-@click.argument("model", required=False, type=click.Path(path_type=Path))
-@click.option("--board", help="Board to build for; see `tinygen boards`.")
+@click.argument("model", required=False, type=MODEL)
+@click.option("--board", type=BOARD, help="Board to build for; see `tinygen boards`.")
 @project_options
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Calibration data: .npz (arrays x, y), .npy or a folder of .npy."
-)
+@click.option("--data", type=DATA, help="Calibration data: .npz (arrays x, y), .npy or a folder of .npy.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to create; build/NAME unless given.")
 @click.option(
     "--arena",
@@ -72,7 +48,7 @@ from tinygen.targets.cores import VERIFY_CORES
 @click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @tool_options
-@click.option("--test", type=click.Path(path_type=Path),
+@click.option("--test", type=DATA,
               help="Samples to judge by; some of --data are held back unless given.")  # fmt: skip
 @click.option("--repair", type=Choice(["auto", "off"]), default="auto", show_default=True,
               help="What is tried before a network is refused that integers have destroyed.")  # fmt: skip
@@ -91,6 +67,17 @@ def build(
 
     Without MODEL, all that tinygen.toml says is built.
     """
+    from rich.text import Text
+
+    from tinygen.cli.console import Bars, err, notes, out, show
+    from tinygen.cli.project import build_all, only_of_project
+    from tinygen.flow.build import build_folder
+    from tinygen.flow.gates import Gates, Terms
+    from tinygen.flow.quantised import load
+    from tinygen.flow.types import Calibration, Library, Proof, Target
+    from tinygen.report import build as build_report
+    from tinygen.report import layers as layers_report
+
     if model is None:
         only_of_project("project", "only", "force", "as_json", "tool_timeout")
         build_all(project, only, force=force, as_json=as_json)
@@ -126,8 +113,8 @@ def build(
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--board", help="Predict the cost of every layer on this board; see `tinygen boards`.")
+@click.argument("model", type=MODEL)
+@click.option("--board", type=BOARD, help="Predict the cost of every layer on this board; see `tinygen boards`.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @model_options
 def inspect(
@@ -135,6 +122,12 @@ def inspect(
     input_shapes: dict[str, tuple[int, ...]], activations: str,
 ) -> None:  # fmt: skip
     """Show what MODEL is made of; predict time, flash and RAM. Operators, shapes, MACs, parameters; every board."""
+    from tinygen.cli.console import notes, show
+    from tinygen.flow.estimate import estimate
+    from tinygen.flow.quantised import load, quantised
+    from tinygen.flow.types import Calibration
+    from tinygen.report import estimate as estimate_report
+
     wanted = None if board is None else load_board(board)
     found = quantised(
         load(model, name=name, input_shapes=input_shapes), Calibration(None, method, samples, activations)
@@ -148,12 +141,12 @@ def inspect(
 
 
 @click.command("eval")
-@click.argument("target", metavar="MODEL|FOLDER", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path),
+@click.argument("target", metavar="MODEL|FOLDER", type=MODEL)
+@click.option("--data", required=True, type=DATA,
               help="Samples to judge by: .npz with x, and y where there are labels.")  # fmt: skip
-@click.option("--calibrate", "calib", type=click.Path(path_type=Path),
+@click.option("--calibrate", "calib", type=DATA,
               help="Of a MODEL: samples to calibrate with; else some of --data, which then do not judge.")  # fmt: skip
-@click.option("--model", type=click.Path(path_type=Path),
+@click.option("--model", type=MODEL,
               help="Of a FOLDER: the ONNX file that was built, to compare the C with the float network.")  # fmt: skip
 @click.option("--core", default="native", show_default=True, type=Choice(["native", *VERIFY_CORES]),
               help="Of a FOLDER: run its C on this computer, or on an emulated core.")  # fmt: skip
@@ -174,6 +167,17 @@ def evaluate(
     A MODEL is judged as a build would make it. With labels: accuracy, or what suits the network; without, agreement
     with the float network and SQNR.
     """
+    from tinygen.cli.console import Bars, notes, out, show
+    from tinygen.flow.evaluate import evaluate as evaluate_model
+    from tinygen.flow.evaluate_folder import evaluate_folder
+    from tinygen.flow.gates import Gates, check_accuracy
+    from tinygen.flow.quantised import load
+    from tinygen.flow.types import Calibration
+    from tinygen.report import evaluation as evaluation_report
+    from tinygen.report import evaluation_page
+    from tinygen.report import folder as folder_report
+    from tinygen.report import layers as layers_report
+
     said: dict[str, Any]
     if target.is_dir():
         _only(target, "a model file", {"--calibrate": calib, "--layers": layers, "--name": name})
@@ -216,16 +220,21 @@ def _only(target: Path, kind: str, given: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @tool_options
 def verify(folder: Path, as_json: bool) -> None:
     """Check a built FOLDER: no file edited, golden vectors equal. On this computer and in QEMU (`pio test`)."""
+    from tinygen.build.platformio import pio_test
+    from tinygen.cli.console import show
+    from tinygen.emit.writer import reading
+    from tinygen.report import golden
+
     with reading(folder):
         result = pio_test(folder, ())
-    said = golden_report.as_dict(folder, result) if as_json else {}
+    said = golden.as_dict(folder, result) if as_json else {}
     if not as_json:
-        show(golden_report.tables(folder, result))
+        show(golden.tables(folder, result))
     if not result.ok:
         raise VerifyError(f"{folder}: golden vectors failed.\n" + "\n".join(result.output.splitlines()[-12:]), said)
     if as_json:
@@ -233,8 +242,8 @@ def verify(folder: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--board", help="Board to profile for; that of the build unless given.")
+@click.argument("folder", type=FOLDER)
+@click.option("--board", type=BOARD, help="Board to profile for; that of the build unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with bars and memory maps.")
 @click.option("--port", help="Also measure on the board at this serial port, as /dev/ttyACM0.")
@@ -247,6 +256,12 @@ def profile(
     program: Path | None,
 ) -> None:  # fmt: skip
     """Count instructions and cycles of a built FOLDER, by layer. In the emulator; cycles are modelled."""
+    from tinygen.cli.console import notes, out, show
+    from tinygen.profile.folder import profile_folder
+    from tinygen.profile.hardware import profile_on_board, write_program
+    from tinygen.report import profile as profile_report
+    from tinygen.report import profile_page
+
     result = profile_folder(folder, board)
     if program is not None:
         write_program(folder, result.board, program)
@@ -268,6 +283,9 @@ def profile(
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def boards(as_json: bool) -> None:
     """List the boards tinygen builds for."""
+    from tinygen.cli.console import show
+    from tinygen.report import boards as boards_report
+
     if as_json:
         click.echo(json.dumps(boards_report.as_dict(all_boards()), indent=2))
         return
@@ -278,7 +296,12 @@ def boards(as_json: bool) -> None:
 @click.option("--markdown", is_flag=True, help="As docs/SUPPORTED_OPS.md has it.")
 def ops(markdown: bool) -> None:
     """List the ONNX operators tinygen takes, and their limits."""
-    tables = operators_report.tables(supported_ops())
+    from tinygen.cli.console import show
+    from tinygen.frontend.registry import supported_ops
+    from tinygen.report import operators
+    from tinygen.report.table import to_markdown
+
+    tables = operators.tables(supported_ops())
     if markdown:
         click.echo("\n".join(map(to_markdown, tables)), nl=False)
     else:

@@ -12,15 +12,14 @@ from typing import Any
 import click
 
 from tinygen import stop
-from tinygen.calibrate.ranges import METHODS
+from tinygen.cli.completion import BOARD, DATA, MODEL, RECIPE
 from tinygen.cli.console import Bars, err, notes, out, show
-from tinygen.cli.options import Choice, shapes, tool_options
-from tinygen.cli.options import name as name_option
+from tinygen.cli.options import Choice, source_options, tool_options
 from tinygen.compress import recipe as r
 from tinygen.compress import techniques
 from tinygen.compress.train.settings import Training
-from tinygen.errors import DataError, OutputError, RecipeError, TargetError
-from tinygen.files import write_file
+from tinygen.errors import DataError, RecipeError, TargetError
+from tinygen.files import check_file, write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits, parse_seconds, parse_size
 from tinygen.fit.points import Candidate, candidates
@@ -29,26 +28,12 @@ from tinygen.fit.run import fit as run_fit
 from tinygen.fit.search import Failure, Job, Record, without_password
 from tinygen.flow.compress import compress as compress_source
 from tinygen.flow.source import SPLIT_SEED, load_source
-from tinygen.flow.types import DEFAULT_METHOD
-from tinygen.plan.choose import MODES
+from tinygen.plan.modes import MODES
 from tinygen.report import compression
 from tinygen.report import search as search_report
 from tinygen.targets.board import load_board
 
 DEFAULT_BOARD = "nucleo_f446re"
-
-
-def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Options about model and data."""
-    for option in (
-        click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
-                     help="Fix the shape of an input that the model leaves open."),
-        click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True,
-                     type=Choice(METHODS), help="How ranges of activations are estimated."),
-        click.option("--name", callback=name_option, help="Name of the model in C; the file's name unless given."),
-    ):  # fmt: skip
-        f = option(f)
-    return f
 
 
 def technique_options(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,21 +45,23 @@ def technique_options(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path),
+@click.argument("model", type=MODEL)
+@click.option("--data", required=True, type=DATA,
               help="Samples to compress with: .npz with x, and y where there are labels.")  # fmt: skip
-@click.option("--test", type=click.Path(path_type=Path),
+@click.option("--test", type=DATA,
               help="Samples to judge the result by, once; else a fifth of --data, held back, does.")  # fmt: skip
 @click.option("--all-data", is_flag=True, help="Hold nothing back: fit with all of --data. Needs --test.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="ONNX file (QDQ) to write.")
-@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path),
+@click.option("--recipe", "recipe_file", type=RECIPE,
               help="TOML file with the techniques; options change what it says.")  # fmt: skip
 @click.option("--save-recipe", type=click.Path(path_type=Path), help="Write the whole recipe, to repeat the run.")
 @technique_options
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option("--checkpoints", type=click.Path(path_type=Path), metavar="DIR",
               help="Keep the state of training there; the same command goes on from it.")  # fmt: skip
-@click.option("--board", default=DEFAULT_BOARD, show_default=True, help="Board whose flash, RAM and time are shown.")
+@click.option(
+    "--board", type=BOARD, default=DEFAULT_BOARD, show_default=True, help="Board whose flash, RAM and time are shown."
+)
 @click.option("--optimize", default="balanced", show_default=True, type=Choice(MODES),
               help="Kernels those figures are for, as in tinygen build.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -114,22 +101,14 @@ def compress(
     out.print(f"Wrote {output} ({len(outcome.content):,} bytes); tinygen build takes it without --data.")
 
 
-def check_file(path: Path | None) -> None:
-    """OutputError, before any work, for a file that cannot be written."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file to write.")
-    if path.parent.exists() and not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}: {path.parent} is a file. Choose another file.")
-
-
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--board", "boards", required=True, multiple=True, help="Board to fit; give it again for more boards.")
-@click.option("--data", required=True, type=click.Path(path_type=Path),
+@click.argument("model", type=MODEL)
+@click.option(
+    "--board", "boards", type=BOARD, required=True, multiple=True, help="Board to fit; give it again for more boards."
+)
+@click.option("--data", required=True, type=DATA,
               help="Samples to compress with: .npz with x, and y where there are labels.")  # fmt: skip
-@click.option("--test", type=click.Path(path_type=Path),
+@click.option("--test", type=DATA,
               help="Samples to judge the reported networks by, once, at the end.")  # fmt: skip
 @click.option("--flash", help="The most flash, as 64K; the board's unless given.")
 @click.option("--ram", help="The most RAM, as 24K; the board's unless given.")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from tinygen.build.process import SETTINGS
-from tinygen.calibrate.ranges import METHODS
-from tinygen.cli.console import say
+from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD, METHODS
+from tinygen.cli.completion import RECIPE
 from tinygen.errors import RecipeError, did_you_mean
-from tinygen.fit.budget import parse_size
-from tinygen.flow.types import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.names import MAX_NAME, model_name
 
 
@@ -58,6 +55,12 @@ def name(_: click.Context, __: click.Parameter, value: str | None) -> str | None
     raise click.BadParameter(f'"{value}" {why}. Take {model_name(value)}, say.')
 
 
+def _note(text: str) -> None:
+    from tinygen.cli.console import say
+
+    say("note:", "yellow", text)
+
+
 def _tool_limit(context: click.Context, _: click.Parameter, value: float | None) -> None:
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is no number of seconds.")
@@ -68,7 +71,7 @@ def _tool_limit(context: click.Context, _: click.Parameter, value: float | None)
 
     context.call_on_close(restore)
     SETTINGS.limit = value
-    SETTINGS.tell = lambda text: say("note:", "yellow", text)
+    SETTINGS.tell = _note
 
 
 def tool_options(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,18 +83,30 @@ def tool_options(f: Callable[..., Any]) -> Callable[..., Any]:
     )(f)  # fmt: skip
 
 
+_INPUT_SHAPE = click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
+                            help="Fix the shape of an input that the model leaves open.")  # fmt: skip
+_CALIBRATION = click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True, type=Choice(METHODS),
+                            help="How ranges of activations are estimated.")  # fmt: skip
+_NAME = click.option("--name", callback=name, help="Name of the model in C; the file's name unless given.")
+
+
+def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Options about model and data."""
+    for option in (_INPUT_SHAPE, _CALIBRATION, _NAME):
+        f = option(f)
+    return f
+
+
 def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that quantises a model."""
+    """Options of every command that quantises a model for a build."""
     for option in (
-        click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
-                     help="Fix the shape of an input that the model leaves open."),
+        _INPUT_SHAPE,
         click.option("--samples", default=CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
                      help="How many calibration samples to use."),
-        click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True,
-                     type=Choice(METHODS), help="How ranges of activations are estimated."),
+        _CALIBRATION,
         click.option("--activations", default="8", show_default=True, metavar="8|16|NAME,...",
                      help="Bits of activations; or ONNX nodes, inputs and outputs that are kept in 16 bits."),
-        click.option("--name", callback=name, help="Name of the model in C; the file's name unless given."),
+        _NAME,
     ):  # fmt: skip
         f = option(f)
     return f
@@ -102,7 +117,7 @@ def project_options(f: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--only", multiple=True, metavar="MODEL[/BOARD]",
                      help="Of a project: this alone; give it again for more."),
-        click.option("--project", type=click.Path(path_type=Path), metavar="FILE",
+        click.option("--project", type=RECIPE, metavar="FILE",
                      help="The project file; else tinygen.toml here or in the nearest folder above."),
     ):  # fmt: skip
         f = option(f)
@@ -136,8 +151,12 @@ def _points(_: click.Context, __: click.Parameter, value: str | None) -> float |
 
 
 def _size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    from tinygen.fit.budget import parse_size
+
     try:
-        return None if value is None else parse_size(parameter.opts[0], value)
+        return parse_size(parameter.opts[0], value)
     except RecipeError as e:
         raise click.BadParameter(str(e)) from e
 

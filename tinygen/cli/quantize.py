@@ -7,19 +7,11 @@ from pathlib import Path
 
 import click
 
-from tinygen.calibrate.ranges import METHODS
-from tinygen.cli.compress import check_file
-from tinygen.cli.console import Bars, notes, out, show
-from tinygen.cli.options import Choice, shapes
-from tinygen.cli.options import name as name_option
-from tinygen.compress.precision import Precision
-from tinygen.compress.repairs.ladder import STEPS
+from tinygen.cli.completion import DATA, MODEL
+from tinygen.cli.options import Choice, source_options
+from tinygen.compress.repairs.steps import STEPS
 from tinygen.errors import did_you_mean
-from tinygen.files import write_file
-from tinygen.flow.repaired import repaired
-from tinygen.flow.source import load_source
-from tinygen.flow.types import DEFAULT_METHOD
-from tinygen.report import quantisation
+from tinygen.files import check_file, write_file
 
 
 def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -35,10 +27,10 @@ def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path),
+@click.argument("model", type=MODEL)
+@click.option("--data", required=True, type=DATA,
               help="Samples to quantise with: .npz with x, and y where there are labels.")  # fmt: skip
-@click.option("--test", type=click.Path(path_type=Path), help="Samples to judge the result by, once, at the end.")
+@click.option("--test", type=DATA, help="Samples to judge the result by, once, at the end.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="ONNX file (QDQ) to write.")
 @click.option("--weights", default="8", show_default=True, type=Choice(["8", "6", "5", "4", "3", "2", "mixed"]),
               help="Bits of the weights, or mixed: for each layer what it bears.")  # fmt: skip
@@ -48,17 +40,19 @@ def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
               metavar="all|none|STEP,...", help=f"Each kept only where it helps: {', '.join(STEPS)}.")  # fmt: skip
 @click.option("--max-loss", default=1.0, show_default=True, type=click.FloatRange(0.0, min_open=True),
               help="With --weights mixed: dB of SQNR that fewer bits may cost.")  # fmt: skip
-@click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True, type=Choice(METHODS),
-              help="How ranges of activations are estimated.")  # fmt: skip
-@click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
-              help="Fix the shape of an input that the model leaves open.")  # fmt: skip
-@click.option("--name", callback=name_option, help="Name of the model in C; the file's name unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@source_options
 def quantize(
     model: Path, data: Path, test: Path | None, output: Path, weights: str, activations: str, repairs: tuple[str, ...],
     max_loss: float, method: str, input_shapes: dict[str, tuple[int, ...]], name: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Quantise MODEL, repair what that costs, write an ONNX file. tinygen build takes it as it is."""
+    from tinygen.cli.console import Bars, notes, out, show
+    from tinygen.compress.precision import Precision
+    from tinygen.flow.repaired import repaired
+    from tinygen.flow.source import load_source
+    from tinygen.report import quantisation
+
     check_file(output)
     source = load_source(model, data, input_shapes=input_shapes, name=name)
     if not as_json:

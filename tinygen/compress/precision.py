@@ -10,7 +10,8 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.forms.bits import mixed_bits, set_bits, weight_bytes
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
-from tinygen.compress.repairs.ladder import STEPS, Repaired, repair
+from tinygen.compress.repairs.ladder import Repaired, repair
+from tinygen.compress.repairs.steps import STEPS
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph
 from tinygen.progress import Progress

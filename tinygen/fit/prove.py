@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinygen.calibrate.data import Samples
+from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.compress.log import LayerChange
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.train.settings import Training
@@ -22,7 +23,7 @@ from tinygen.flow.gates import Terms
 from tinygen.flow.quality import Scorer
 from tinygen.flow.quantised import load
 from tinygen.flow.source import Source
-from tinygen.flow.types import DEFAULT_METHOD, Calibration, Quantised, Target
+from tinygen.flow.types import Calibration, Quantised, Target
 from tinygen.profile.folder import profile_folder
 from tinygen.progress import Progress
 from tinygen.targets.board import Board

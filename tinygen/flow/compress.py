@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.calibrate.data import Samples
+from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.compress.log import LayerChange
 from tinygen.compress.pipeline import STATISTICS
 from tinygen.compress.pipeline import compress as apply_recipe
@@ -19,7 +20,7 @@ from tinygen.flow.cost import Cost, cost
 from tinygen.flow.quality import Scorer
 from tinygen.flow.quantised import load, quantised
 from tinygen.flow.source import SPLIT_SEED, Source, read_test
-from tinygen.flow.types import DEFAULT_METHOD, Calibration, Quantised
+from tinygen.flow.types import Calibration, Quantised
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_qdq
 from tinygen.ir.types import Graph

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Samples
+from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.emit.view import LibraryView
 from tinygen.flow.check import NOT_CHECKED, ImportCheck
 from tinygen.flow.held import Held
@@ -22,9 +23,6 @@ from tinygen.plan.types import Plan
 from tinygen.targets.board import Board
 
 # -- what the user asked for -----------------------------------------------------------------------------------------
-
-DEFAULT_METHOD = "mse"
-CALIBRATION_SAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.targets.kernel_sizes import known_bytes
 
-#: What to optimise for: cycles with memory that never waits; time and flash, on a part whose flash waits; flash.
-MODES = ("speed", "balanced", "size")
 #: What a kibibyte of flash is worth, as a part of the network's time.
 KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
 #: What all constants of the network are worth where compression left them few values or many zeros: who compressed it

@@ -60,7 +60,7 @@ def plan(
 ) -> Plan:
     """The plan with the smallest arena over the candidate orders of execution.
 
-    `optimize`: one of choose.MODES. `plain_stack`: no kernel that uses the stack pointer as a pointer to data.
+    `optimize`: one of modes.MODES. `plain_stack`: no kernel that uses the stack pointer as a pointer to data.
     `slow_loops`: loops that are too long for a small instruction cache wait for the flash (targets/flash.py).
     """
     if graph.stage is not Stage.FIXED:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tinygen.calibrate.ranges import METHODS
+from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD, METHODS
 from tinygen.errors import ProjectError, TargetError, did_you_mean
 from tinygen.flow.gates import Gates, Terms
-from tinygen.flow.types import CALIBRATION_SAMPLES, DEFAULT_METHOD, Calibration, Library, Proof, Target
+from tinygen.flow.types import Calibration, Library, Proof, Target
 from tinygen.names import model_name
-from tinygen.plan.choose import MODES
+from tinygen.plan.modes import MODES
 from tinygen.project.table import TomlTable, read_toml
 from tinygen.targets.board import Board, load_board
 from tinygen.targets.cores import VERIFY_CORES

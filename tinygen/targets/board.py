@@ -54,7 +54,7 @@ class Board:
 
 def load_board(board_id: str) -> Board:
     """The board of that id; `TargetError` names the closest ids when there is none, or what is wrong in its file."""
-    ids = _ids()
+    ids = board_ids()
     if board_id not in ids:
         hint = did_you_mean(board_id, ids)
         raise TargetError(
@@ -65,7 +65,7 @@ def load_board(board_id: str) -> Board:
 
 def all_boards() -> tuple[Board, ...]:
     """Every board, sorted by id."""
-    return tuple(read_manifest(boards_dir() / f"{board_id}.json") for board_id in _ids())
+    return tuple(read_manifest(boards_dir() / f"{board_id}.json") for board_id in board_ids())
 
 
 def read_manifest(path: Path) -> Board:
@@ -117,7 +117,8 @@ def _stand_in(emulator: Emulator, qemu: _Section) -> Machine:
     )
 
 
-def _ids() -> list[str]:
+def board_ids() -> list[str]:
+    """Of every board; reads no manifest."""
     return sorted(path.stem for path in boards_dir().glob("*.json"))
 
 

@@ -21,6 +21,7 @@ from tinygen.compress.pinning import separated
 from tinygen.compress.repairs.adaround import learned_rounding
 from tinygen.compress.repairs.equalise import equalise
 from tinygen.compress.repairs.judge import Judge, LayerQuality, Quality, layer_qualities
+from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.repairs.wide import find_wide
 from tinygen.compress.split import split
 from tinygen.compress.technique import Option, Technique, Work
@@ -28,8 +29,6 @@ from tinygen.errors import DataError
 from tinygen.ir.types import Graph
 from tinygen.progress import Progress, no_progress
 
-#: The steps, in the order in which they are tried.
-STEPS = ("equalise", "bias", "round", "wide")
 #: A step must bring so many dB.
 GAIN_DB = 0.1
 #: With labels it must not cost more than this share of right answers.
