@@ -95,14 +95,19 @@ def hold() -> Iterator[None]:
     _held.add(token)
     try:
         # Looked at after adding, as the handler looks at _held after setting it: one of the two waits.
-        while _ending not in (None, threading.get_ident()):
-            time.sleep(0.01)
+        _let_others_end()
         yield
     finally:
         _held.discard(token)
         if _wanted is not None and not _held:
             # To the main thread itself: it may wait for a lock, and only a signal of its own ends that.
             system.send_to_main_thread(_wanted)
+
+
+def _let_others_end() -> None:
+    """Nothing goes on while another thread clears away."""
+    while _ending not in (None, threading.get_ident()):
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -120,6 +125,7 @@ def _handler(number: int, _frame: FrameType | None) -> None:
     global _wanted, _ending
     _wanted = _wanted or number
     if not _turn.acquire(blocking=False):
+        _let_others_end()
         return
     _ending = threading.get_ident()
     if _held:
