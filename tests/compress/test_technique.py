@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import optuna
@@ -27,7 +28,8 @@ from tinygen.errors import RecipeError
 from tinygen.fit import space
 from tinygen.ir.types import Const, Graph
 
-DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ROOT / "examples" / "digits"
 GRAPH = mixed()
 SAMPLES = correlated((1, 6, 6, 4), 24)
 
@@ -176,3 +178,44 @@ def test_one_section_of_each() -> None:
     with pytest.raises(RecipeError, match="prune: found twice"):
         Recipe(Prune(0.25), Prune(0.5))
     assert Recipe(Prune(0.25)).with_(Prune(0.5)) == Recipe(Prune(0.5))
+
+
+# -- the list as it is -----------------------------------------------------------------------------------------------
+
+EVERY = techniques.TECHNIQUES
+
+
+def test_nothing_has_two_meanings() -> None:
+    flags = [o.flag for t in EVERY for o in t.options]
+    assert len(set(flags)) == len(flags)
+    for given in (techniques.names(), tuple(t.settings for t in EVERY)):
+        assert len(set(given)) == len(EVERY)
+    own = {p.name for p in cli.compress.params} - {o.name for t in EVERY for o in t.options}
+    assert not own & {o.name for t in EVERY for o in t.options}
+    parameters = [name for t in EVERY if t.suggest is not None for name in t.suggest.off]
+    assert len(set(parameters)) == len(parameters)
+    assert "form" not in parameters
+    assert sum(t.end is not None for t in EVERY) == 1
+
+
+@pytest.mark.parametrize("technique", EVERY, ids=techniques.names())
+def test_its_parts_fit_together(technique: Technique[Any]) -> None:
+    keys = {f.name for f in fields(technique.settings)}
+    assert set(technique.hidden) <= keys
+    for option in technique.options:
+        given: object = {int: 4, float: 0.5, str: "model.onnx"}[option.kind]
+        said = option.values((given,) if option.several else given)
+        assert set(said) <= keys, option.flag
+        assert option.help.endswith(".")
+    s = technique.suggest
+    if s is not None:
+        assert bool(s.forms) != (s.draw is not None)
+        assert bool(s.off) == (s.draw is not None)
+        assert set(s.without) <= set(techniques.names())
+        assert not s.start or set(s.start) >= set(s.off) or s.forms
+
+
+def test_the_documentation_has_the_options() -> None:
+    text = (ROOT / "docs" / "COMPRESSION.md").read_text(encoding="utf-8")
+    missing = [t.options[0].flag for t in EVERY if t.options and f"`{t.options[0].flag}" not in text]
+    assert not missing
