@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.report.schemas import kind_of, read, valid
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,14 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 class Said:
     """What a command said and how it ended."""
 
+    command: str
     code: int
     out: str
     err: str
 
     @property
     def json(self) -> Any:
-        """Standard output, which must be one JSON value and nothing else."""
-        return json.loads(self.out)
+        """Standard output, which must be one JSON value, as docs/schemas says, and nothing else."""
+        document = read(self.out)
+        return valid(kind_of(self.command, document), document)
 
 
 def tinygen(*arguments: str | Path, cwd: Path, **env: str) -> Said:
@@ -32,7 +35,7 @@ def tinygen(*arguments: str | Path, cwd: Path, **env: str) -> Said:
     command = [sys.executable, "-m", "tinygen", *map(str, arguments)]
     world = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TERM": "dumb", **env}
     done = subprocess.run(command, cwd=cwd, env=world, capture_output=True, text=True, check=False)
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Said(str(arguments[0]), done.returncode, done.stdout, done.stderr)
 
 
 def ok(*arguments: str | Path, cwd: Path, **env: str) -> Said:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cli.support import ROOT, ok, tinygen
+from tests.report.schemas import read, valid
 from tinygen.build.toolchain import find_toolchain
 from tinygen.cli.app import cli
 from tinygen.errors import ToolError
@@ -146,10 +147,8 @@ def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) 
 
 
 def test_certificate(built: Path) -> None:
-    found = json.loads((built / "certificate.json").read_text())
-    assert {"tinygen", "numerics", "abi", "model", "options", "build_id", "inputs_sha256", "outputs_sha256"} <= set(
-        found
-    )
+    found = valid("certificate", read((built / "certificate.json").read_text()))
+    valid("plan", read((built / "plan.json").read_text()))
     assert found["verified"] is True
     assert found["not_verified"] == []
     assert set(found["outputs_sha256"]) == {"numpy", "native", "cortex-m4"}
@@ -179,6 +178,20 @@ def test_inspect(place: Path) -> None:
         assert part in text
 
 
+def test_inspect_for_a_board_shows_that_board(place: Path) -> None:
+    said = ok("inspect", "digits.onnx", "--board", "nucleo_f446re", cwd=place, COLUMNS="80").out
+    assert max(map(len, said.splitlines())) <= 80
+    assert "Predicted use of nucleo_f446re" in said
+    assert "All boards: inspect without --board." in said
+    assert "Layers on nucleo_f446re: cortex-m4 at 180 MHz" in said
+    assert "nucleo_f411re" not in said
+    every = ok("inspect", "digits.onnx", cwd=place, COLUMNS="80").out
+    assert max(map(len, every.splitlines())) <= 80
+    assert "Layer by layer: --board." in every
+    here = ok("inspect", "digits.onnx", "--board", "native", cwd=place).out
+    assert "Nothing is predicted for native." in here
+
+
 def test_eval(place: Path) -> None:
     arguments = ("digits.onnx", "--data", "digits_test.npz", "--calibrate", "digits_calib.npz")
     found = ok("eval", *arguments, "--json", cwd=place).json
@@ -195,6 +208,14 @@ def test_eval(place: Path) -> None:
     text = ok("eval", *arguments, "--activations", "16", cwd=place).out
     assert "int16" in text
     assert "int8" not in text
+
+
+def test_eval_that_fails_says_what_it_found(place: Path) -> None:
+    arguments = ("digits.onnx", "--data", "digits_test.npz", "--limit", "40", "--min-sqnr", "90", "--json")
+    said = tinygen("eval", *arguments, cwd=place)
+    assert said.code == said.json["error"]["exit_code"] == 10
+    assert said.json["error"]["kind"] == "accuracy"
+    assert said.json["verdict"] == "keeps"
 
 
 def test_eval_says_what_calibrated(place: Path) -> None:
@@ -297,7 +318,11 @@ def test_boards(tmp_path: Path) -> None:
     assert by_id["nucleo_f446re"]["flash"] == 512 * 1024
     assert "native" in by_id
     text = ok("boards", cwd=tmp_path, COLUMNS="80").out
-    assert all(row["id"] in text for row in rows)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    for row in rows:  # a line each
+        (line,) = (line for line in lines if line.split(" ")[0] == row["id"])
+        assert row["name"] in line
 
 
 def test_ops(tmp_path: Path) -> None:

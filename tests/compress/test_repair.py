@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.compress.float_nets import CONV, DEPTHWISE, HEAD, HIDDEN, POINTWISE, chain, correlated, distance, mixed
+from tests.report.schemas import valid
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.cli.quantize import quantize
@@ -257,7 +258,7 @@ def test_quantize_and_build(tmp_path: Path) -> None:
         str(DIGITS / "digits.onnx"), "--data", str(DIGITS / "digits_calib.npz"), "--test",
         str(DIGITS / "digits_test.npz"), "--weights", "4", "--repair", "equalise,bias,round", "-o", str(file), "--json",
     )  # fmt: skip
-    found = json.loads(text)
+    found = valid("quantize", json.loads(text))
     assert [r["step"] for r in found["repairs"]] == ["equalise", "bias", "round"]
     assert found["weight_bytes"]["now"] < found["weight_bytes"]["int8"]
     assert found["test"]["accuracy"] > found["test"]["float_accuracy"] - 0.02

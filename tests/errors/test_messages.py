@@ -12,6 +12,7 @@ import pytest
 from tests.errors import models as m
 from tests.errors.cases import DATA, MODEL, SCREEN_LINES, TARGET, USAGE, Place, make_place, run
 from tests.errors.words import gaps
+from tests.report.schemas import valid
 from tinygen import errors
 from tinygen.errors import Problem, TinygenError, UnsupportedError, did_you_mean
 
@@ -48,7 +49,7 @@ def _many(nodes: int, kinds: int = 1) -> UnsupportedError:
 def test_errors_as_json(command: list[str], code: int | None, kind: str | None, said: str, place: Place) -> None:
     place.model()
     result = run(command)
-    error = json.loads(result.stdout)["error"]
+    error = valid("error", json.loads(result.stdout))["error"]
     assert set(error) == {"kind", "exit_code", "message", "rows"}
     assert result.code == error["exit_code"] != 0
     assert code in (None, result.code)
@@ -68,7 +69,7 @@ def test_problems_as_json(command: str, place: Place) -> None:
     model.graph.node[1].input.append("n")
     options = ["--board", "nucleo_f446re"] if command == "build" else []
     result = run([command, str(place.model(model)), "--json", *options])
-    rows = json.loads(result.stdout)["error"]["rows"]
+    rows = valid("error", json.loads(result.stdout))["error"]["rows"]
     assert result.code == MODEL
     assert [r["where"] for r in rows] == ["the file", 'input "x"', 'input "n"', "/norm", "/strange"]
     assert [set(r) for r in rows] == [{"where", "operator", "what", "help"}] * 5

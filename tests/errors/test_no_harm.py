@@ -19,6 +19,7 @@ from tests.errors import models as m
 from tests.errors.broken_models import several
 from tests.errors.broken_surroundings import only, program
 from tests.errors.cases import DATA, MODEL, OUTPUT, TOOL, USAGE, Place, contents, make_place, run
+from tests.report.schemas import valid
 from tinygen.cli import console
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,7 +179,7 @@ def _built_without(place: Place, *programs: str) -> tuple[str, dict[str, object]
     only(place, *programs)
     result = run(place.build(place.model(), verify="board"))
     assert result.code == 0, result.text
-    return result.text, json.loads((place.out / "certificate.json").read_text())
+    return result.text, valid("certificate", json.loads((place.out / "certificate.json").read_text()))
 
 
 def test_without_any_compiler(place: Place) -> None:

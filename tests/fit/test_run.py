@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import tinygen
+from tests.report.schemas import read
 from tinygen.compress.recipe import read_recipe
 from tinygen.flow.compress import compressed_file
 from tinygen.flow.source import load_source
@@ -43,7 +43,7 @@ def test_fit_writes_points_that_come_again(tmp_path: Path, require_tool: Callabl
         content, _ = compressed_file(source, read_recipe(folder / "recipe.toml"))
         assert content == (folder / "small.onnx").read_bytes()
     page = (tmp_path / "fitted" / "report.html").read_text()
-    assert json.loads((tmp_path / "fitted" / "report.json").read_text()) == said.json
+    assert read((tmp_path / "fitted" / "report.json").read_text()) == said.json
     assert page.count("<svg viewBox") >= 3
     assert not re.search(r"(src|href)=\"(?!#)|https?:|<script|url\(", page)
     for point in board["points"]:
@@ -63,12 +63,14 @@ def test_a_budget_that_nothing_meets(tmp_path: Path, require_tool: Callable[[str
         require_tool(tool)
     said = tinygen(
         "fit", DIGITS / "digits.onnx", "--board", "nucleo_l053r8", *DATA, "--ms", "1", "--trials", "2", "--epochs", "0",
-        "--techniques", "cluster", "--points", "1", "--optimize", "speed", "-o", "fitted", cwd=tmp_path,
+        "--techniques", "cluster", "--points", "1", "--optimize", "speed", "-o", "fitted", "--json", cwd=tmp_path,
     )  # fmt: skip
     assert said.code == 4, said.err
     text = " ".join(said.err.split())
     assert "no network within the budget was found for nucleo_l053r8" in text
     assert re.search(r"time: [\d.]+ ms, [\d.]+ above 1; most is in \"/\S+/Conv\", \d+ %", text)
+    assert said.json["boards"][0]["met"] is False
+    assert said.json["error"]["exit_code"] == 4
     assert (tmp_path / "fitted" / "report.html").is_file()
 
 

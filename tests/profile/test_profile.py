@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from tests.profile.conftest import BOARD
+from tests.report.schemas import valid
 from tinygen import simulate
 from tinygen.build.process import run
 from tinygen.build.qemu import qemu_command
@@ -214,7 +215,7 @@ def test_other_boards(folder: Path, profile: Profile) -> None:
 
 
 def test_json(profile: Profile) -> None:
-    found = json.loads(json.dumps(profile_report.as_dict(profile)))
+    found = valid("profile", json.loads(json.dumps(profile_report.as_dict(profile))))
     assert (found["model"], found["board"], found["core"], found["f_cpu"]) == ("mixed", BOARD, "cortex-m4", 180_000_000)
     total = found["total"]
     assert total["cycles"] == sum(layer["cycles"] for layer in found["layers"]) == profile.total.cycles
@@ -227,6 +228,7 @@ def test_json(profile: Profile) -> None:
     assert found["flash"]["total"] == profile.flash_use.total
     assert found["measured"] is None
     bare = profile_report.as_dict(replace(profile, has_cycles=False, flash=None))
+    valid("profile", bare)
     assert bare["total"]["cycles"] is bare["total"]["milliseconds"] is bare["total"]["flash_waits"] is None
 
 
@@ -310,7 +312,8 @@ def test_measured_figures_are_shown(profile: Profile) -> None:
     p = replace(profile, measured=times)
     assert b"measured ms" in render_page(p)
     assert "0.010" in "".join(Page(render_page(p)).texts)
-    assert profile_report.as_dict(p)["measured"]["layers"][:2] == (1000, 2000)
+    found = valid("profile", json.loads(json.dumps(profile_report.as_dict(p))))
+    assert found["measured"]["layers"][:2] == [1000, 2000]
     console = Console(width=140, record=True, file=StringIO())
     console.print(*map(to_rich, profile_report.tables(p)))
     assert f"{times.milliseconds(times.total):.3f}" in console.export_text()

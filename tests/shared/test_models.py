@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.frontend.support import random_feeds, real, run_original
+from tests.report.schemas import valid
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.synthetic import synthetic
 from tinygen.errors import ModelError
@@ -134,7 +135,8 @@ def test_complete_build(tmp_path: Path, require_tool: Callable[[str], None]) -> 
     built = build_folder(load(path, name="kws"), tmp_path / "out", target, Calibration(samples=16))
     assert built.results[0].core == "native"
     assert len({r.outputs_sha256 for r in built.results}) == 1
-    certificate = json.loads((tmp_path / "out" / "certificate.json").read_text())
+    valid("plan", json.loads((tmp_path / "out" / "plan.json").read_text()))
+    certificate = valid("certificate", json.loads((tmp_path / "out" / "certificate.json").read_text()))
     assert certificate["outputs_sha256"]["numpy"] == built.results[0].outputs_sha256
     header = (tmp_path / "out" / "lib" / "kws" / "src" / "kws.h").read_text()
     assert "#define KWS_INPUT_LEN 490U" in header

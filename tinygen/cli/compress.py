@@ -166,9 +166,8 @@ def fit(
             job, effort, places, search_report.files, command=shlex.join(["tinygen", *sys.argv[1:]]), resume=resume,
             force=force, progress=bars, watch=watch, tell=notes,
         )  # fmt: skip
-    if as_json:
-        click.echo(json.dumps(search_report.as_dict(result), indent=2))
-    else:
+    said = search_report.as_dict(result) if as_json else {}
+    if not as_json:
         show(search_report.tables(result))
         out.print(f"Wrote {output}/: report.html, and every point with its recipe.toml and small.onnx.")
     missed = [b for b in result.boards if not any(p.fits for p in b.points)]
@@ -177,8 +176,11 @@ def fit(
         names = ", ".join(b.board.id for b in missed)
         raise TargetError(
             "\n".join([f"no network within the budget was found for {names}. The nearest, and what stands in the way:",
-                       *rows, "Raise that budget, allow less accuracy, or search longer (--trials, --epochs)."])
+                       *rows, "Raise that budget, allow less accuracy, or search longer (--trials, --epochs)."]),
+            said,
         )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(said, indent=2))
 
 
 class FitWatch:

@@ -13,6 +13,8 @@ from tinygen.passes import simplify
 from tinygen.version import ABI, NUMERICS, VERSION
 
 FILE = "certificate.json"
+#: Of the file's form: docs/SCHEMAS.md.
+SCHEMA = 1
 
 
 def render_certificate(built: Built) -> bytes:
@@ -24,6 +26,7 @@ def certificate_of(built: Built) -> dict[str, Any]:
     """What was proved, on what, by what. No dates, no paths."""
     m, asked, target = built.model, built.calibration, built.target
     return {
+        "schema": SCHEMA,
         "tinygen": VERSION,
         "numerics": NUMERICS,
         "abi": ABI,
