@@ -187,7 +187,7 @@ def test_inspect_for_a_board_shows_that_board(place: Path) -> None:
     assert "nucleo_f411re" not in said
     every = ok("inspect", "digits.onnx", cwd=place, COLUMNS="80").out
     assert max(map(len, every.splitlines())) <= 80
-    assert "Layer by layer: --board." in every
+    assert "Layer by layer: --board." in " ".join(every.split())
     here = ok("inspect", "digits.onnx", "--board", "native", cwd=place).out
     assert "Nothing is predicted for native." in here
 
