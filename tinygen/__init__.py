@@ -1,6 +1,17 @@
-"""tinygen turns a trained ONNX network into plain int8 C for Cortex-M."""
+"""tinygen turns a trained ONNX network into plain int8 C for Cortex-M.
+
+>>> model = tinygen.load("examples/digits/digits.onnx")
+>>> small = model.quantize("examples/digits/digits_calib.npz")
+>>> small.verdict.grade.name
+'KEEPS'
+>>> built = small.build("nucleo_f446re", verify="native")
+>>> built.arena
+2048
+"""
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tinygen.version import VERSION as __version__
 
@@ -11,4 +22,75 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # they save. numpy reads this when it is loaded, which comes after; who has set it keeps what was set.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from tinygen.api.board import boards
+    from tinygen.api.built import Build, BuildFolder, Profile, Verification, open_build
+    from tinygen.api.compressed import Compressed
+    from tinygen.api.evaluation import Evaluation, FolderEvaluation
+    from tinygen.api.fitted import Fitted, FittedPoint
+    from tinygen.api.inspection import Inspection
+    from tinygen.api.model import Model, load
+    from tinygen.api.quantised import Quantised
+    from tinygen.compress.recipe import Recipe
+    from tinygen.compress.train.settings import Training
+    from tinygen.errors import (
+        AccuracyError,
+        DataError,
+        MissingToolError,
+        ModelError,
+        OutputError,
+        RecipeError,
+        TargetError,
+        TinygenError,
+        ToolError,
+        TrainingError,
+        UnsupportedError,
+        VerifyError,
+    )
+    from tinygen.fit.budget import Limits
+    from tinygen.fit.run import Effort
+    from tinygen.flow.gates import Gates
+    from tinygen.targets.board import Board
+
+#: Where each public name is; it is loaded when it is first used.
+_PLACES = {
+    "tinygen.api.board": ("boards",),
+    "tinygen.api.built": ("Build", "BuildFolder", "Profile", "Verification", "open_build"),
+    "tinygen.api.compressed": ("Compressed",),
+    "tinygen.api.evaluation": ("Evaluation", "FolderEvaluation"),
+    "tinygen.api.fitted": ("Fitted", "FittedPoint"),
+    "tinygen.api.inspection": ("Inspection",),
+    "tinygen.api.model": ("Model", "load"),
+    "tinygen.api.quantised": ("Quantised",),
+    "tinygen.compress.recipe": ("Recipe",),
+    "tinygen.errors": (
+        "AccuracyError", "DataError", "MissingToolError", "ModelError", "OutputError", "RecipeError", "TargetError",
+        "TinygenError", "ToolError", "Training", "TrainingError", "UnsupportedError", "VerifyError",
+    ),
+    "tinygen.compress.train.settings": ("Training",),
+    "tinygen.fit.budget": ("Limits",),
+    "tinygen.fit.run": ("Effort",),
+    "tinygen.flow.gates": ("Gates",),
+    "tinygen.targets.board": ("Board",),
+}  # fmt: skip
+_PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "AccuracyError", "Board", "Build", "BuildFolder", "Compressed", "DataError", "Effort", "Evaluation", "Fitted",
+    "FittedPoint", "FolderEvaluation", "Gates", "Inspection", "Limits", "MissingToolError", "Model", "ModelError",
+    "OutputError", "Profile", "Quantised", "Recipe", "RecipeError", "TargetError", "TinygenError", "ToolError",
+    "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError", "__version__", "boards",
+    "load", "open_build",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module 'tinygen' has no attribute {name!r}")
+    found = getattr(import_module(_PLACE_OF[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

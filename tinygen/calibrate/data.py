@@ -38,6 +38,35 @@ class Samples:
         return len(self.inputs[0])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrays:
+    """Samples in memory as the user has them, not looked at yet: an array for the only input, one for each in their
+    order, or arrays by ONNX input name; and labels."""
+
+    inputs: Array | Sequence[Array] | Mapping[str, Array]
+    labels: Array | None = None
+
+
+#: Where samples come from: a file or folder, arrays, or samples that were read already.
+Data = Path | Arrays | Samples
+
+
+def read_data(
+    data: Data,
+    ports: Sequence[Port],
+    *,
+    limit: int | None = None,
+    input_types: Sequence[str] | None = None,
+    quants: Sequence[Quant | None] | None = None,
+) -> Samples:
+    """Samples from wherever they are, as `load_data` reads files; samples that were read already as they are."""
+    if isinstance(data, Samples):
+        return data
+    if isinstance(data, Arrays):
+        return _of_arrays(data, ports, limit, input_types, quants)
+    return load_data(data, ports, limit=limit, input_types=input_types, quants=quants)
+
+
 def load_data(
     path: str | Path,
     ports: Sequence[Port],
@@ -73,28 +102,33 @@ def load_data(
     )
 
 
-def given_data(
-    inputs: Mapping[str, Array],
-    labels: Array | None,
+def _of_arrays(
+    data: Arrays,
     ports: Sequence[Port],
-    *,
-    limit: int | None = None,
-    input_types: Sequence[str] | None = None,
-    quants: Sequence[Quant | None] | None = None,
+    limit: int | None,
+    input_types: Sequence[str] | None,
+    quants: Sequence[Quant | None] | None,
 ) -> Samples:
-    """Samples of arrays in memory, by ONNX input, held to the same rules as those of files."""
-    missing = [p.name for p in ports if p.name not in inputs]
-    if missing:
-        raise DataError(
-            f"no array for {names(missing)}; found {names(inputs) or 'nothing'}, needed {names(p.name for p in ports)}."
-        )
-    known = {p.name for p in ports}
-    strange = [name for name in inputs if name not in known]
-    if strange:
-        raise DataError(f"no input is called {names(strange)}; the model has {names(known)}.")
-    raw: Raw = [[Given(inputs[p.name], f'array "{p.name}"')] for p in ports]
-    stored = None if labels is None else Given(labels, "labels")
-    return _gathered(raw, stored, ports, "arrays", limit, input_types, quants, whole=True)
+    """Samples of arrays in memory, held to the same rules as those of files."""
+    wanted = [p.name for p in ports]
+    if isinstance(data.inputs, Mapping):
+        found = {name: np.asarray(x) for name, x in data.inputs.items()}
+        missing = [name for name in wanted if name not in found]
+        strange = [name for name in found if name not in wanted]
+        if missing or strange:
+            what = f"no array {names(missing)}" if missing else f"no input {names(strange)}"
+            raise DataError(f"arrays: {what}. Found {names(found) or 'nothing'}, needed {names(wanted)}.")
+    else:
+        given = [data.inputs] if len(ports) == 1 and not isinstance(data.inputs, tuple) else list(data.inputs)
+        if len(given) != len(ports):
+            raise DataError(
+                f"arrays: found {len(given)}, but the model has {len(ports)} inputs: {names(wanted)}. "
+                "Give one for each, in a tuple or by name."
+            )
+        found = {name: np.asarray(x) for name, x in zip(wanted, given, strict=True)}
+    raw: Raw = [[Given(found[name], f'array "{name}"')] for name in wanted]
+    labels = None if data.labels is None else Given(np.asarray(data.labels), "labels")
+    return _gathered(raw, labels, ports, "arrays", limit, input_types, quants, whole=True)
 
 
 def _gathered(

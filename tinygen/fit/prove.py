@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,7 +38,8 @@ class Point:
     Bytes as the linker and the emulator say, None without their tools; `cycles` and `milliseconds` from the emulator,
     flash waits of the part included, None where the core's cycles are not modelled. `validation` and `test` are
     quality; `verified`: cores whose outputs equal numpy's, byte for byte. `problems`: budgets that it misses;
-    `shortfall`: that the test samples say less than the validation part did, which changes no choice any more.
+    `shortfall`: that the test samples say less than the validation part did, which changes no choice any more. `files`:
+    its build.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Point:
     problems: tuple[str, ...]
     shortfall: str | None
     notes: tuple[str, ...]
+    files: Mapping[str, bytes]
 
     @property
     def fits(self) -> bool:
@@ -124,6 +127,7 @@ class Prover:
             problems=tuple(problems),
             shortfall=self._shortfall(made.test, budget),
             notes=measured.notes,
+            files=measured.files,
         )
 
     def _shortfall(self, test: float | None, budget: Budget) -> str | None:
@@ -166,6 +170,7 @@ class _Measured:
     verified: tuple[str, ...]
     outputs_sha256: str | None
     notes: tuple[str, ...]
+    files: Mapping[str, bytes]
 
 
 def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Measured:
@@ -194,7 +199,7 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
     shas = {r.outputs_sha256 for r in built.results}
     return _Measured(
         flash, ram, cycles, milliseconds, tuple(r.core for r in built.results),
-        shas.pop() if len(shas) == 1 else None, tuple(notes),
+        shas.pop() if len(shas) == 1 else None, tuple(notes), built.files,
     )  # fmt: skip
 
 

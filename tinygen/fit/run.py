@@ -12,7 +12,7 @@ from tinygen.compress.pipeline import check_layers
 from tinygen.compress.recipe import Recipe, to_toml
 from tinygen.compress.split import some
 from tinygen.compress.train import need_torch
-from tinygen.emit.writer import check_output, write_folder
+from tinygen.emit.writer import MANIFEST, check_output, manifest, write_folder
 from tinygen.errors import MissingToolError, OutputError, RecipeError
 from tinygen.fit.budget import Budget, check_limits
 from tinygen.fit.points import Candidate, candidates, select
@@ -214,9 +214,12 @@ def _nearest(points: Sequence[Point]) -> list[str]:
 
 
 def _files(result: FitResult) -> dict[str, bytes]:
+    """Of every point the network, what made it, and its build as a folder of its own."""
     files = {}
     for board in result.boards:
         for p in board.points:
             files[f"{folder_of(p)}/small.onnx"] = p.content
             files[f"{folder_of(p)}/recipe.toml"] = to_toml(p.recipe).encode()
+            build = {**p.files, MANIFEST: manifest(p.files)}
+            files |= {f"{folder_of(p)}/build/{name}": content for name, content in build.items()}
     return files

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.calibrate.data import Samples
+from tinygen.calibrate.data import Data, Samples
 from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.compress.log import LayerChange
 from tinygen.compress.pipeline import STATISTICS
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def compress(
-    source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Path | Samples | None = None,
+    source: Source, recipe: Recipe, board: Board, optimize: str, *, test: Data | None = None,
     method: str = DEFAULT_METHOD, progress: Progress = no_progress, workdir: Path | None = None,
 ) -> Outcome:  # fmt: skip
     """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from tinygen.calibrate.data import Samples
+from tinygen.calibrate.data import Data
 from tinygen.flow.judge import Judge
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Calibration, Loaded
@@ -29,7 +28,7 @@ class Evaluation:
 
 def evaluate(
     loaded: Loaded,
-    data: Path | Samples,
+    data: Data,
     calibration: Calibration,
     progress: Progress = no_progress,
     *,

@@ -19,7 +19,7 @@ import numpy as np
 from tinygen.build.process import RunResult
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
-from tinygen.calibrate.data import load_data
+from tinygen.calibrate.data import Data, read_data
 from tinygen.calibrate.graph import run_float
 from tinygen.emit.programs import ModelView, render_evaluator
 from tinygen.errors import DataError, ModelError, TargetError, VerifyError
@@ -58,7 +58,7 @@ class FolderEvaluation:
 
 
 def evaluate_folder(
-    folder: Path, data: Path, *, core: str = "native", model: Path | None = None, limit: int | None = None,
+    folder: Path, data: Data, *, core: str = "native", model: Path | None = None, limit: int | None = None,
     progress: Progress = no_progress,
 ) -> FolderEvaluation:  # fmt: skip
     """Run the C of the build in `folder` on the samples of `data`; with its ONNX `model`, beside the float network.
@@ -71,7 +71,7 @@ def evaluate_folder(
     ports = [_port(p) for p in build.plan["inputs"]], [_port(p) for p in build.plan["outputs"]]
     types = [str(p.get("type", "float32")) for p in build.plan["inputs"]]
     quants = [_quant(p) for p in build.plan["inputs"]]
-    samples = load_data(data, ports[0], limit=limit, input_types=types, quants=quants)
+    samples = read_data(data, ports[0], limit=limit, input_types=types, quants=quants)
     view = model_view(build.name, *(port_sizes(build.plan[kind]) for kind in ("inputs", "outputs")))
     found = run_library(build.files, view, ports[1], target, samples.inputs, progress)
     certificate = _certificate(folder)

@@ -17,7 +17,7 @@ from tinygen.flow.gates import Terms, check_accuracy
 from tinygen.flow.held import Held
 from tinygen.flow.measures import Grade, figures
 from tinygen.flow.rescue import pinned, refusal, rescue
-from tinygen.flow.types import Judged, Quantised
+from tinygen.flow.types import Judged, Loaded, Quantised
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, precision
 from tinygen.frontend.onnx_reader import Imported
 from tinygen.ir.types import Graph, Port, Tensor
@@ -115,9 +115,17 @@ def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progres
 GROSS_DB = 10.0
 
 
-def judged(model: Quantised, method: str, activations: str, terms: Terms, progress: Progress = no_progress) -> Judged:
+def judged(
+    model: Quantised,
+    method: str,
+    activations: str,
+    terms: Terms,
+    progress: Progress = no_progress,
+    reference: Loaded | None = None,
+) -> Judged:
     """The verdict on a model by the samples it holds for that; without any, none. One that is destroyed, or misses a
     gate, is repaired first, if that helps: calibrated by `method`, with `activations` in int16 as they were.
+    `reference`: the float network that it is compared with, where that is another than its own.
 
     AccuracyError for a network that is worth too little all the same, and whose loss is not accepted; for a gate that
     is missed always.
@@ -126,7 +134,8 @@ def judged(model: Quantised, method: str, activations: str, terms: Terms, progre
         check_accuracy(terms.gates, None)
         return Judged(model, None, _of_made_up(model))
     try:
-        bench = Judge(model.imported, model.tidy, model.held, progress)
+        of = reference or Loaded(model.imported, model.tidy)
+        bench = Judge(of.imported, of.tidy, model.held, progress)
     except NoReferenceError as e:
         check_accuracy(terms.gates, None)
         return Judged(model, None, (f"not judged: {e}",))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import simulate
-from tinygen.calibrate.data import Samples, load_data
+from tinygen.calibrate.data import Data, Samples, read_data
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.graph import observe, run_float, to_tensors
 from tinygen.calibrate.metrics import SqnrMeter
@@ -92,28 +92,24 @@ def _samples(loaded: Loaded, asked: Calibration) -> tuple[Samples, bool, Held | 
         quants = [graph.tensors[n].quant for n in graph.inputs]
         samples = synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants)
     elif asked.test is None and asked.hold_back:
-        if not isinstance(data, Samples):
-            data = read_samples(data, loaded, count + judges)
         hold_back = held.hold_back if range_tensors(graph) else held.all_judge
-        samples, judging = hold_back(data, count, judges)
+        samples, judging = hold_back(read_samples(data, loaded, count + judges), count, judges)
     else:
-        samples = data if isinstance(data, Samples) else read_samples(data, loaded, count)
+        samples = read_samples(data, loaded, count)
     if asked.test is not None:
-        test = asked.test
-        test = test if isinstance(test, Samples) else read_samples(test, loaded, asked.judges)
-        judging = held.unseen(test, samples, "of --test")
+        judging = held.unseen(read_samples(asked.test, loaded, asked.judges), samples, "of --test")
     return samples, data is None, judging
 
 
-def read_samples(path: Path, loaded: Loaded, limit: int | None) -> Samples:
-    """Samples of a file or folder; those of a model with integer inputs may be integers of that type."""
+def read_samples(data: Data, loaded: Loaded, limit: int | None) -> Samples:
+    """Samples of files or arrays; those of a model with integer inputs may be integers of that type."""
     imported, graph = loaded.imported, loaded.tidy
     quants: list[Quant | None] = []
     for name, kind in zip(imported.graph.inputs, imported.input_types, strict=True):
         q = imported.graph.tensors[name].quant
         # The graph sees uint8 codes minus 128.
         quants.append(replace(q, zero_point=q.zero_point + 128) if q is not None and kind == "uint8" else q)
-    return load_data(path, graph.in_ports, limit=limit, input_types=imported.input_types, quants=quants)
+    return read_data(data, graph.in_ports, limit=limit, input_types=imported.input_types, quants=quants)
 
 
 def calibrate(

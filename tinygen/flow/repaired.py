@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tinygen.calibrate.data import Samples
+from tinygen.calibrate.data import Data
 from tinygen.compress.finish import prove
 from tinygen.compress.pipeline import STATISTICS
 from tinygen.compress.precision import AtPrecision, Precision, at_precision
@@ -31,7 +30,7 @@ class Repaired:
 
 
 def repaired(
-    source: Source, precision: Precision, test: Path | Samples | None = None, progress: Progress = no_progress
+    source: Source, precision: Precision, test: Data | None = None, progress: Progress = no_progress
 ) -> Repaired:
     """The network in fixed point as an ONNX file, read back and proved; judged on `test`, once, where there is one."""
     unseen = None if test is None else read_test(source, test)

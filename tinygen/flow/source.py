@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.calibrate.data import Samples
+from tinygen.calibrate.data import Data, Samples
 from tinygen.compress.split import class_numbers, split
 from tinygen.errors import DataError
 from tinygen.flow.demands import check_demands
@@ -39,29 +39,29 @@ class Source:
         return self.loaded.tidy
 
 
-def source_of(loaded: Loaded, data: Path | Samples, *, seed: int = SPLIT_SEED, hold_back: bool = True) -> Source:
+def source_of(loaded: Loaded, data: Data, *, seed: int = SPLIT_SEED, hold_back: bool = True) -> Source:
     """The network with its samples in two parts. DataError for data that does not fit, labels too, or is too little.
 
     Without `hold_back` the part to fit with is all of them: for when other samples judge.
     """
     check_demands(loaded.tidy)
-    samples = data if isinstance(data, Samples) else read_samples(data, loaded, None)
+    samples = read_samples(data, loaded, None)
     check_labels(loaded.tidy, samples)
     fit, validation = split(samples, seed)
     return Source(loaded, samples.sha256, fit if hold_back else samples, validation)
 
 
 def load_source(
-    path: Path, data: Path, *, seed: int = SPLIT_SEED, input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    path: Path, data: Data, *, seed: int = SPLIT_SEED, input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     name: str | None = None, hold_back: bool = True,
 ) -> Source:  # fmt: skip
     """`source_of` a model and samples in files."""
     return source_of(load(path, name=name, input_shapes=input_shapes), data, seed=seed, hold_back=hold_back)
 
 
-def read_test(source: Source, test: Path | Samples) -> Samples:
+def read_test(source: Source, test: Data) -> Samples:
     """The samples of the test file, checked."""
-    samples = test if isinstance(test, Samples) else read_samples(test, source.loaded, None)
+    samples = read_samples(test, source.loaded, None)
     check_labels(source.graph, samples)
     if samples.sha256 == source.sha256:
         raise DataError(f"{samples.source}: the samples to test with are those of --data. Give others, unseen so far.")

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tinygen.build.toolchain import Sizes
-from tinygen.calibrate.data import Samples
+from tinygen.calibrate.data import Data, Samples
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.emit.view import LibraryView
 from tinygen.flow.check import NOT_CHECKED, ImportCheck
@@ -31,11 +30,11 @@ class Calibration:
     calibrate, at most; `activations`: "16", or names of those in int16 (passes/widths.py); `test`: who judges, else
     some of `data` where `hold_back` says so; `judges`: so many at most, None: what suits the network's size."""
 
-    data: Path | Samples | None = None
+    data: Data | None = None
     method: str = DEFAULT_METHOD
     samples: int = CALIBRATION_SAMPLES
     activations: str = "8"
-    test: Path | Samples | None = None
+    test: Data | None = None
     hold_back: bool = False
     judges: int | None = None
 

@@ -78,6 +78,18 @@ def to_rich(table: Table) -> rich.console.Group:
 _RULES = "\n".join(["    ", "    ", " ── ", "    ", " ── ", "    ", "    ", "    "]) + "\n"
 
 
+def to_text(table: Table, width: int = 100) -> str:
+    """Plain text of at most `width` columns."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    console = Console(file=StringIO(), width=width, no_color=True, markup=False, emoji=False, highlight=False)
+    with console.capture() as shown:
+        console.print(to_rich(table))
+    return "\n".join(_plain(line).rstrip() for line in shown.get().splitlines()) + "\n"
+
+
 # -- in a notebook ---------------------------------------------------------------------------------------------------
 
 # Styles stand on the elements: what shows a notebook may take style sheets away. Half-transparent grey and the colours

@@ -1,0 +1,19 @@
+"""Boards by name."""
+
+from __future__ import annotations
+
+from tinygen.targets.board import Board, all_boards, load_board
+
+
+def board_of(board: str | Board) -> Board:
+    """The board of that id; TargetError names those that are near."""
+    return board if isinstance(board, Board) else load_board(board)
+
+
+def boards() -> tuple[Board, ...]:
+    """Every board that tinygen knows.
+
+    >>> [b.id for b in tinygen.boards() if b.core.name == "cortex-m55"]
+    []
+    """
+    return all_boards()

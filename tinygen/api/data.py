@@ -1,0 +1,35 @@
+"""The user's samples, in whatever form they come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from tinygen.calibrate.data import Arrays, Data, Samples
+from tinygen.errors import DataError
+from tinygen.numerics import Array
+
+#: A file or folder; an array of the only input, one for each in a tuple, or arrays by ONNX input name.
+Inputs: TypeAlias = str | os.PathLike[str] | Array | Sequence[Array] | Mapping[str, Array] | Samples
+
+
+def as_data(x: Inputs, y: Array | None = None) -> Data:
+    """`x` with labels `y` as the line takes them; nothing is read or checked yet. Labels of a file stand in it."""
+    if isinstance(x, str | os.PathLike):
+        if y is not None:
+            raise DataError(f'labels were given beside the file "{x}": those of a file stand in it, as array y.')
+        return Path(x)
+    if isinstance(x, Samples):
+        return x
+    return Arrays(x, y)
+
+
+def data_or_none(x: Inputs | None, y: Array | None = None) -> Data | None:
+    """The same, where there may be none."""
+    if x is None:
+        if y is not None:
+            raise DataError("labels were given without samples. Give both.")
+        return None
+    return as_data(x, y)

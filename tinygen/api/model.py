@@ -1,0 +1,400 @@
+"""A model as it was read, and what can be made of it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tinygen.api.board import board_of
+from tinygen.api.built import Build
+from tinygen.api.compressed import Compressed
+from tinygen.api.data import Inputs, as_data, data_or_none
+from tinygen.api.evaluation import Evaluation
+from tinygen.api.fitted import Fitted
+from tinygen.api.inspection import Inspection
+from tinygen.api.quantised import Quantised
+from tinygen.api.result import words
+from tinygen.calibrate.data import Data, part
+from tinygen.compress.precision import Precision
+from tinygen.compress.recipe import Recipe, read_recipe, with_options
+from tinygen.compress.repairs.ladder import STEPS
+from tinygen.compress.train.settings import Training
+from tinygen.errors import DataError, ModelError, RecipeError, did_you_mean
+from tinygen.files import write_file
+from tinygen.fit import space
+from tinygen.fit.budget import Limits
+from tinygen.fit.run import Effort, Places, default_storage
+from tinygen.fit.run import fit as run_fit
+from tinygen.fit.search import Job, Watch
+from tinygen.flow import compress, quantised, repaired
+from tinygen.flow.build import build_folder
+from tinygen.flow.estimate import estimate
+from tinygen.flow.evaluate import evaluate
+from tinygen.flow.gates import Gates, Terms
+from tinygen.flow.judge import judged
+from tinygen.flow.source import source_of
+from tinygen.flow.types import CALIBRATION_SAMPLES, DEFAULT_METHOD, Calibration, Loaded
+from tinygen.names import model_name
+from tinygen.numerics import Array
+from tinygen.plan.choose import MODES
+from tinygen.progress import Progress, no_progress
+from tinygen.report import search as search_report
+from tinygen.targets.board import Board
+
+if TYPE_CHECKING:
+    import torch
+    from onnx import ModelProto
+
+#: The board whose figures are shown where none is asked for.
+DEFAULT_BOARD = "nucleo_f446re"
+
+#: Of each trial of a search, where nobody says more.
+_TRAINING = Training(epochs=1)
+
+
+def _unwatched(done: int, total: int, found: object) -> None:
+    """Nobody looks."""
+
+
+def _untold(notes: list[str]) -> None:
+    """Nobody listens."""
+
+
+Repair = Literal["auto", "off", "all", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output of a model as ONNX has it: a name, a shape with a batch of 1, the type of its elements."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def load(
+    model: str | os.PathLike[str] | bytes | ModelProto | torch.nn.Module,
+    *,
+    name: str | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    example: Any = None,
+) -> Model:
+    """Read a model: the path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` with an `example`
+    input (a tensor, or a tuple of them, with a batch of 1).
+
+    name: what it is called in C; the file's name unless given.
+    input_shapes: of inputs that the model leaves open, by name.
+
+    ModelError with everything that is wrong with it.
+
+    >>> tinygen.load("examples/digits/digits.onnx")
+    <Model digits: image (1, 1, 8, 8) -> logits (1, 10)>
+    """
+    shapes = {k: tuple(int(d) for d in v) for k, v in (input_shapes or {}).items()}
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        return Model(quantised.load(path, name=name, input_shapes=shapes), path)
+    given: Any = model
+    if isinstance(given, bytes):
+        content = given
+    elif hasattr(given, "SerializeToString"):
+        content = given.SerializeToString()
+    elif hasattr(given, "state_dict"):
+        from tinygen.api.torch_export import exported
+
+        content = exported(given, example)
+        name = name or type(given).__name__
+    else:
+        raise ModelError(
+            f"load: found {type(model).__name__}; allowed are the path of an ONNX file, its bytes, an onnx.ModelProto, "
+            "or a torch.nn.Module with an example input."
+        )
+    path = Path(f"{model_name(name or 'model')}.onnx")
+    return Model(quantised.load(path, name=name, input_shapes=shapes, content=content), None, content)
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Model:
+    """A model that tinygen can build. `load` makes it."""
+
+    _loaded: Loaded = field(repr=False)
+    _path: Path | None = None
+    _content: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """What it is called in C."""
+        return self._loaded.name
+
+    @property
+    def sha256(self) -> str:
+        return self._loaded.imported.sha256
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        m = self._loaded.imported
+        return tuple(TensorInfo(p.name, p.shape, t) for p, t in zip(m.graph.in_ports, m.input_types, strict=True))
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        m = self._loaded.imported
+        return tuple(TensorInfo(p.name, p.shape, t) for p, t in zip(m.graph.out_ports, m.output_types, strict=True))
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the file has scales of its own already."""
+        return self._loaded.imported.quantised
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What one should know of how it was read."""
+        return self._loaded.imported.notes
+
+    def __repr__(self) -> str:
+        ends = (", ".join(f"{t.name} {t.shape}" for t in kind) for kind in (self.inputs, self.outputs))
+        return words("Model", f"{self.name}:", " -> ".join(ends))
+
+    def inspect(
+        self, board: str | Board | None = None, *, activations: str | int = 8, **calibration: Any
+    ) -> Inspection:
+        """What it is made of, and what it would take of every board, or of `board` layer by layer. Nothing is compiled;
+        ranges are made up.
+
+        calibration: `method` and `samples`, as `quantize` has them.
+        """
+        wanted = None if board is None else board_of(board)
+        model = quantised.quantised(self._loaded, Calibration(activations=str(activations), **calibration))
+        return Inspection(model, estimate(model, wanted))
+
+    def quantize(
+        self,
+        x: Inputs | None = None,
+        y: Array | None = None,
+        *,
+        weights: int | Literal["mixed"] = 8,
+        activations: int | str = 8,
+        repair: Repair | Sequence[str] = "auto",
+        max_loss_db: float = 1.0,
+        calibration: str = DEFAULT_METHOD,
+        samples: int = CALIBRATION_SAMPLES,
+        test: Inputs | None = None,
+        test_y: Array | None = None,
+        accept_loss: bool = False,
+        min_accuracy: float | None = None,
+        max_loss: float | None = None,
+        min_sqnr: float | None = None,
+        progress: Progress = no_progress,
+    ) -> Quantised:
+        """In fixed point, calibrated on samples `x` (with labels `y`) and judged on some of them that are held back for
+        that, or on `test`. Without samples the ranges are made up, and nothing is known of the accuracy.
+
+        x: a file, a folder, an array (n, *shape), one for each input in a tuple, or arrays by input name.
+        weights: bits, 2 to 8, or "mixed": for each layer the fewest that it bears within `max_loss_db`.
+        activations: bits, 8 or 16; "mixed"; or names of ONNX nodes, inputs and outputs in 16 bits, with commas between.
+        repair: "auto" repairs only a network that integers destroy, "off" not even that; "all" or names of steps
+            (equalise, bias, round, wide) are each kept where they help, as the command `tinygen quantize` does.
+        calibration: how ranges are estimated: minmax, percentile, mse, entropy; samples: on how many, at most.
+        accept_loss: give it back although integers have destroyed it; else that is an AccuracyError, as is missing
+            `min_accuracy` (a share), `max_loss` (a share) or `min_sqnr` (dB).
+        """
+        data, judges = data_or_none(x, y), data_or_none(test, test_y)
+        if judges is not None and data is None:
+            raise DataError("test judges a network that samples calibrate: give those as well.")
+        terms = Terms(repair != "off", accept_loss, Gates(min_accuracy, max_loss, min_sqnr))
+        steps = _steps(repair)
+        if steps is None and weights == 8 and activations != "mixed":
+            asked = Calibration(data, calibration, samples, str(activations), judges, hold_back=True)
+            model = quantised.quantised(self._loaded, asked, progress=progress)
+            return Quantised(judged(model, asked.method, asked.activations, terms, progress), asked)
+        if data is None:
+            raise DataError("to choose bits or repairs by, samples are needed: give x.")
+        source = source_of(self._loaded, data)
+        precision = Precision(weights, _bits(activations), STEPS if steps is None else steps, max_loss_db, calibration)
+        done = repaired.repaired(source, precision, judges, progress)
+        again = quantised.load(Path(f"{self.name}.onnx"), name=self.name, content=done.content)
+        asked = Calibration(part(source.fit, slice(0, samples)), calibration, samples, test=judges or source.validation)
+        model = quantised.quantised(again, asked, progress=progress)
+        return Quantised(judged(model, asked.method, "8", terms, progress, self._loaded), asked, done)
+
+    def evaluate(
+        self,
+        x: Inputs,
+        y: Array | None = None,
+        *,
+        calibrate: Inputs | None = None,
+        limit: int | None = None,
+        activations: int | str = 8,
+        calibration: str = DEFAULT_METHOD,
+        samples: int = CALIBRATION_SAMPLES,
+        progress: Progress = no_progress,
+    ) -> Evaluation:
+        """What integers are worth against the float network, on samples `x` with labels `y`: as a build would make
+        them, calibrated on the samples `calibrate`, else on some of `x`, which then do not judge."""
+        asked = Calibration(data_or_none(calibrate), calibration, samples, str(activations))
+        return Evaluation(evaluate(self._loaded, as_data(x, y), asked, progress, limit=limit))
+
+    def build(
+        self,
+        board: str | Board,
+        output: str | os.PathLike[str],
+        x: Inputs | None = None,
+        y: Array | None = None,
+        *,
+        test: Inputs | None = None,
+        test_y: Array | None = None,
+        activations: int | str = 8,
+        calibration: str = DEFAULT_METHOD,
+        samples: int = CALIBRATION_SAMPLES,
+        repair: bool = True,
+        accept_loss: bool = False,
+        gates: Gates | None = None,
+        force: bool = False,
+        progress: Progress = no_progress,
+        **how: Any,
+    ) -> Build:
+        """`quantize`, `Quantised.build` and `Build.save` in one: all that is wrong with the output folder or the board
+        is said before there is work, and the folder appears only when all went well.
+
+        how: what `Quantised.build` takes besides. gates: what the build must not exceed or fall short of.
+        """
+        target, proof = Quantised.target(board, **how)
+        asked = Calibration(data_or_none(x, y), calibration, samples, str(activations), data_or_none(test, test_y))
+        terms = Terms(repair, accept_loss, gates or Gates())
+        folder = Path(output)
+        built = build_folder(
+            self._loaded, folder, target, asked, terms=terms, proof=proof, progress=progress, force=force
+        )
+        return Build(built, folder)
+
+    def compress(
+        self,
+        x: Inputs,
+        y: Array | None = None,
+        *,
+        recipe: Recipe | str | os.PathLike[str] | None = None,
+        test: Inputs | None = None,
+        test_y: Array | None = None,
+        all_data: bool = False,
+        board: str | Board = DEFAULT_BOARD,
+        optimize: str = "balanced",
+        calibration: str = DEFAULT_METHOD,
+        checkpoints: str | os.PathLike[str] | None = None,
+        progress: Progress = no_progress,
+        **techniques: Any,
+    ) -> Compressed:
+        """Smaller, by the techniques of a recipe (a `Recipe`, or the path of a TOML file) and those named: `prune=0.5`,
+        `bits=4`, `cluster=16`, `epochs=10`, as the options of `tinygen compress` are called.
+
+        x, y: samples to compress with; a fifth is held back to judge by unless there are `test` samples. all_data: hold
+            nothing back. board, optimize: whose flash, RAM and time the figures are. checkpoints: a folder for the
+            state of training, from which the same call goes on.
+        """
+        target = board_of(board)
+        if not isinstance(recipe, Recipe):
+            recipe = Recipe() if recipe is None else read_recipe(Path(recipe))
+        recipe = with_options(recipe, techniques)
+        if not recipe.techniques and not recipe.layers:
+            raise RecipeError("nothing to do: found no technique; give a recipe, or techniques such as prune=0.5.")
+        judges = data_or_none(test, test_y)
+        if all_data and judges is None:
+            raise DataError("all_data: found no test samples; without them nothing is left to judge the result by.")
+        source = source_of(self._loaded, as_data(x, y), hold_back=not all_data)
+        done = compress.compress(
+            source, recipe, target, optimize, test=judges, method=calibration, progress=progress,
+            workdir=None if checkpoints is None else Path(checkpoints),
+        )  # fmt: skip
+        return Compressed(done)
+
+    def fit(
+        self,
+        boards: str | Sequence[str],
+        x: Inputs,
+        y: Array | None = None,
+        *,
+        output: str | os.PathLike[str],
+        limits: Limits | None = None,
+        effort: Effort | None = None,
+        techniques: Sequence[str] | None = None,
+        training: Training | None = _TRAINING,
+        optimize: str | None = None,
+        test: str | os.PathLike[str] | None = None,
+        calibration: str = DEFAULT_METHOD,
+        seed: int = 0,
+        storage: str | None = None,
+        resume: bool = False,
+        force: bool = False,
+        command: str = "",
+        progress: Progress = no_progress,
+        watch: Watch = _unwatched,
+        tell: Callable[[list[str]], None] = _untold,
+    ) -> Fitted:
+        """Search the combinations of `techniques` for networks within `limits` of the boards; build and prove the best,
+        and write them with a report into the folder `output`.
+
+        x, y: samples to compress with. test: a file of samples that judge the reported networks, once. training: of
+        each trial; None: without. storage: URL of a database for the trials, a file beside `output` unless given;
+        `resume` goes on with a search that is there. watch: called after every trial.
+
+        RecipeError for budgets or techniques that make no sense; OutputError for a folder or storage that cannot be
+        used.
+        """
+        out = Path(output)
+        work = out.with_name(f"{out.name}.search")
+        model, data = self._on_disk(work, as_data(x, y))
+        names = (boards,) if isinstance(boards, str) else tuple(dict.fromkeys(boards))
+        shapes = {t.name: t.shape for t in self.inputs}
+        wanted = tuple(space.default() if techniques is None else techniques)
+        modes = MODES if optimize is None else (optimize,)
+        job = Job(model, data, names, limits or Limits(), modes, wanted, training, seed, calibration, self.name, shapes)
+        places = Places(None if test is None else Path(test), storage or default_storage(work), work, out)
+        found = run_fit(
+            job, effort or Effort(), places, search_report.files, command=command, resume=resume, force=force,
+            progress=progress, watch=watch, tell=tell,
+        )  # fmt: skip
+        return Fitted(found, out)
+
+    def _on_disk(self, work: Path, data: Data) -> tuple[Path, Path]:
+        """Files of the model and the samples, for the processes of a search; what has none is written into `work`."""
+        model = self._path
+        if model is None:
+            model = work / f"{self.name}.onnx"
+            write_file(model, self._content)
+        if isinstance(data, Path):
+            return model, data
+        samples = quantised.read_samples(data, self._loaded, None)
+        file = work / "data.npz"
+        arrays = dict(zip((t.name for t in self.inputs), samples.inputs, strict=True))
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays, **({} if samples.labels is None else {"y": samples.labels}))  # type: ignore[arg-type]
+        write_file(file, buffer.getvalue())
+        return model, file
+
+
+def _steps(repair: Repair | Sequence[str]) -> tuple[str, ...] | None:
+    """Steps of the ladder; None where only a destroyed network is repaired."""
+    if repair in ("auto", "off"):
+        return None
+    steps = STEPS if repair == "all" else () if repair == "none" else repair
+    steps = (steps,) if isinstance(steps, str) else tuple(steps)
+    for step in steps:
+        if step not in STEPS:
+            known = ("auto", "off", "all", "none", *STEPS)
+            raise RecipeError(f'no repair "{step}"; allowed are {", ".join(known)}.{did_you_mean(step, known)}')
+    return steps
+
+
+def _bits(activations: int | str) -> int | Literal["mixed"]:
+    if activations == "mixed":
+        return "mixed"
+    if str(activations) not in ("8", "16"):
+        raise RecipeError(
+            f'activations: found "{activations}" together with repairs or bits of the weights; allowed are 8, 16 and '
+            '"mixed".'
+        )
+    return int(activations)

@@ -1,0 +1,217 @@
+"""A model in fixed point: its integers are those of the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tinygen import simulate
+from tinygen.api.board import board_of
+from tinygen.api.built import Build
+from tinygen.api.data import Inputs, as_data
+from tinygen.api.evaluation import Evaluation
+from tinygen.api.inspection import Inspection
+from tinygen.api.result import Result, words
+from tinygen.errors import DataError, TargetError, did_you_mean
+from tinygen.flow import evaluate, types
+from tinygen.flow.build import build
+from tinygen.flow.estimate import estimate
+from tinygen.flow.gates import Gates
+from tinygen.flow.held import unseen
+from tinygen.flow.judge import Judge
+from tinygen.flow.quantised import read_samples
+from tinygen.flow.repaired import Repaired
+from tinygen.flow.types import Calibration, Judged, Library, Loaded, Proof, Target
+from tinygen.flow.verdict import LayerAccuracy, Verdict
+from tinygen.numerics import Array
+from tinygen.ops.base import int_range
+from tinygen.plan.choose import MODES
+from tinygen.progress import Progress, no_progress
+from tinygen.report import layers as layers_report
+from tinygen.report import quantised as report
+from tinygen.report.table import Table
+from tinygen.targets.board import Board
+from tinygen.targets.cores import CORES, VERIFY_CORES
+
+Verify = Literal["board", "all", "none"]
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Quantised(Result):
+    """A model in fixed point. `Model.quantize` makes it."""
+
+    _judged: Judged
+    _asked: Calibration
+    _repaired: Repaired | None = None
+
+    @property
+    def _model(self) -> types.Quantised:
+        return self._judged.model
+
+    @property
+    def name(self) -> str:
+        return self._model.imported.graph.name
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the integers are worth, on samples that nothing was fitted to; None where no samples could judge."""
+        return self._judged.verdict
+
+    @property
+    def layers(self) -> tuple[LayerAccuracy, ...]:
+        """Signal to quantisation noise of every layer's output, in dB: where accuracy goes."""
+        return self._model.layers
+
+    @property
+    def repairs(self) -> Repaired | None:
+        """What each repair brought, where steps were asked for."""
+        return self._repaired
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._model.notes, *self._judged.notes)
+
+    def run(self, x: Inputs) -> Array | tuple[Array, ...]:
+        """Outputs as real numbers, each (n, *shape of the ONNX output), for samples `x`; a tuple where there are
+        several. They are exactly what <model>_quantize_input, <model>_run and <model>_dequantize_output give on the
+        chip."""
+        fixed = self._model.fixed
+        samples = read_samples(as_data(x), self._loaded, None)
+        outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
+        return _one(tuple(y.astype(np.float32) for y in simulate.dequantise_outputs(fixed, outputs)))
+
+    def run_integers(self, *inputs: Array) -> Array | tuple[Array, ...]:
+        """Outputs as the integers of <model>_run's buffers, each (n, *shape in the buffer), for integer inputs of that
+        form, one array for each input."""
+        fixed = self._model.fixed
+        if len(inputs) != len(fixed.inputs):
+            raise DataError(f"run_integers: found {len(inputs)} arrays, the model has {len(fixed.inputs)} inputs.")
+        taken = []
+        for name, port, x in zip(fixed.inputs, fixed.in_ports, inputs, strict=True):
+            t = fixed.tensors[name]
+            dtype, (low, high) = t.dtype.value, int_range(t)
+            x = np.asarray(x)
+            if x.shape[1:] != t.shape or x.dtype.kind not in "iu" or len(x) == 0 or x.min() < low or x.max() > high:
+                raise DataError(
+                    f'run_integers: input "{port.name}" is (n, {", ".join(map(str, t.shape))}) of integers from {low} '
+                    f"to {high}, as the buffer of <model>_run has them; found {x.dtype} {x.shape}."
+                )
+            taken.append(x.astype(dtype))
+        return _one(simulate.run(fixed, taken))
+
+    def quantize_input(self, x: Inputs) -> Array | tuple[Array, ...]:
+        """Samples as the integers that `run_integers` takes: what <model>_quantize_input does."""
+        samples = read_samples(as_data(x), self._loaded, None)
+        return _one(simulate.quantise_inputs(self._model.fixed, samples.inputs))
+
+    def evaluate(
+        self, x: Inputs, y: Array | None = None, *, limit: int | None = None, progress: Progress = no_progress
+    ) -> Evaluation:
+        """What the integers are worth on samples `x` with labels `y`, those that calibrated left out."""
+        model = self._model
+        samples = read_samples(as_data(x, y), self._loaded, limit)
+        held = unseen(samples, model.samples, "given")
+        verdict = Judge(model.imported, model.tidy, held, progress).verdict(model.fixed, model.layers)
+        return Evaluation(evaluate.Evaluation(self.name, verdict, model.layers, held.notes))
+
+    def inspect(self, board: str | Board | None = None) -> Inspection:
+        """What it would take of every board, or of `board` layer by layer; nothing is compiled."""
+        return Inspection(self._model, estimate(self._model, None if board is None else board_of(board)))
+
+    def build(
+        self,
+        board: str | Board,
+        *,
+        max_flash: int | None = None,
+        max_ram: int | None = None,
+        max_ms: float | None = None,
+        progress: Progress = no_progress,
+        **how: Any,
+    ) -> Build:
+        """The C library for a board, proved and measured, in memory; `Build.save` writes it.
+
+        max_flash, max_ram (bytes), max_ms: TargetError for a build that takes more.
+        how: optimize="speed" | "balanced" | "size"; arena="caller" | "static"; plain_stack=True; sensors=["uint8/255"];
+        verify="board" | "all" | "none" or names of cores.
+
+        VerifyError where the C and numpy differ, TargetError for a model that does not fit the board. Proof on a core
+        whose tools are missing is left out, and `Build.notes` say so.
+        """
+        target, proof = self.target(board, **how)
+        gates = Gates(max_flash=max_flash, max_ram=max_ram, max_ms=max_ms)
+        return Build(build(self._judged, self._asked, target, proof, gates, progress))
+
+    def to_onnx(self) -> bytes:
+        """An ONNX file (QDQ) with every scale in it, which onnxruntime runs and `load` takes without samples, proved to
+        give the same integers.
+
+        DataError for a network whose scales an ONNX file cannot hold, being no float32: `quantize` with repair="none"
+        (or any steps) decides all of them as a file can.
+        """
+        if self._repaired is not None:
+            return self._repaired.content
+        if self._model.imported.quantised:
+            return self._model.imported.original
+        raise DataError(
+            f'"{self.name}": its scales are finer than the float32 of an ONNX file, which would give other integers. '
+            'Quantise it with repair="none" (or "all", or steps): then every scale is one that a file holds.'
+        )
+
+    def layer_tables(self) -> tuple[Table, ...]:
+        """Where accuracy goes, layer by layer."""
+        return layers_report.tables(self.layers)
+
+    def tables(self) -> tuple[Table, ...]:
+        return report.tables(self._judged, self._repaired)
+
+    def to_dict(self) -> dict[str, Any]:
+        return report.as_dict(self._judged, self._repaired)
+
+    def __repr__(self) -> str:
+        return words("Quantised", f"{self.name}: {self.verdict or 'accuracy unknown'}")
+
+    @property
+    def _loaded(self) -> Loaded:
+        return Loaded(self._model.imported, self._model.tidy)
+
+    @staticmethod
+    def target(
+        board: str | Board,
+        *,
+        optimize: str = "balanced",
+        arena: Literal["caller", "static"] = "caller",
+        plain_stack: bool = False,
+        sensors: Sequence[str] = (),
+        verify: Verify | Sequence[str] = "board",
+    ) -> tuple[Target, Proof]:
+        """What `build` is asked for, checked: TargetError for a board, a way or a core that there is not."""
+        for what, word, allowed in (("optimize", optimize, MODES), ("arena", arena, ("caller", "static"))):
+            if word not in allowed:
+                raise TargetError(
+                    f'{what}: found "{word}", allowed: {", ".join(allowed)}.{did_you_mean(word, allowed)}'
+                )
+        target = Target(board_of(board), optimize, plain_stack, Library(arena == "static", tuple(sensors)))
+        return target, Proof(_cores(verify))
+
+
+def _cores(verify: Verify | Sequence[str]) -> tuple[str, ...] | None:
+    if isinstance(verify, str):
+        named: dict[str, tuple[str, ...] | None] = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}
+        if verify in named:
+            return named[verify]
+        verify = (verify,)
+    known = [c.name for c in CORES]
+    for name in verify:
+        if name not in known:
+            raise TargetError(
+                f'verify: found "{name}"; allowed are board, all, none, or cores: {", ".join(known)}.'
+                f"{did_you_mean(name, known)}"
+            )
+    return tuple(verify)
+
+
+def _one(arrays: Sequence[Array]) -> Array | tuple[Array, ...]:
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
