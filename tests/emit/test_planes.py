@@ -22,7 +22,7 @@ from tinygen.errors import VerifyError
 from tinygen.flow import verify
 from tinygen.flow.library import make_library, model_view
 from tinygen.flow.types import Calibration
-from tinygen.plan import layout
+from tinygen.plan import planar
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan, PlannedCall
 from tinygen.targets.cores import get_core
@@ -77,8 +77,8 @@ def test_reader_must_agree() -> None:
 
 def test_maker_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """When no kernel of the maker writes planes, nobody reads them."""
-    usual = layout.candidates
-    monkeypatch.setattr(layout, "candidates", lambda c, sets: () if c.y_planes is not None else usual(c, sets))
+    usual = planar.candidates
+    monkeypatch.setattr(planar, "candidates", lambda c, sets: () if c.y_planes is not None else usual(c, sets))
     assert planes_of(separable()) == []
 
 
@@ -104,7 +104,7 @@ def test_planes_are_where_they_say() -> None:
     """Every element has a byte of its own, inside, and the order is that of the axes."""
     for swap in (False, True):
         rows, cols = (5, 3) if swap else (3, 5)
-        planes = layout.Planes(rows, cols, 2, cols + 1, 1, swap)
+        planes = planar.Planes(rows, cols, 2, cols + 1, 1, swap)
         at = planes.place(np.zeros((3, 5, 2)))
         assert len(set(at.ravel().tolist())) == 30
         assert at[0, 0, 0] == 1

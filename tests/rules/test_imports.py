@@ -22,6 +22,7 @@ ROWS = (
     ("emit",),
     ("build", "profile", "flow", "fit", "project"),
     ("report",),
+    ("api",),
     ("cli",),
 )
 
@@ -32,7 +33,7 @@ EXTERNAL = {
     "google": ("frontend", "calibrate"),  # protobuf, for the errors that onnx lets through
     "onnxslim": ("frontend",),
     "onnxoptimizer": ("frontend",),
-    "torch": ("compress",),
+    "torch": ("compress", "api"),
     "jinja2": ("emit",),
     "elftools": ("build",),
     "subprocess": ("system", "build"),  # system: Windows ends a process's children by a program
@@ -55,6 +56,7 @@ class Import:
     line: int
     module: str  # dotted and absolute
     in_function: bool
+    for_types: bool = False  # below `if TYPE_CHECKING`: never run
 
 
 def unit_of_module(module: str) -> str:
@@ -76,23 +78,24 @@ def imports_of(source: str, path: str, modules: frozenset[str]) -> list[Import]:
     package = ["tinygen", *path.split("/")[:-1]]
     found: list[Import] = []
 
-    def visit(node: ast.AST, in_function: bool) -> None:
+    def visit(node: ast.AST, in_function: bool, for_types: bool = False) -> None:
         if isinstance(node, ast.Import):
-            found.extend(Import(node.lineno, alias.name, in_function) for alias in node.names)
+            found.extend(Import(node.lineno, alias.name, in_function, for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
             base = ".".join(part for part in (base, node.module) if part)
             for alias in node.names:
                 full = f"{base}.{alias.name}"
-                found.append(Import(node.lineno, full if full in modules else base, in_function))
+                found.append(Import(node.lineno, full if full in modules else base, in_function, for_types))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
             literal = node.args[0] if node.args else None
             if name in ("import_module", "__import__") and isinstance(literal, ast.Constant):
                 found.append(Import(node.lineno, str(literal.value), in_function))
         inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        types = for_types or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
         for child in ast.iter_child_nodes(node):
-            visit(child, inside)
+            visit(child, inside, types)
 
     visit(ast.parse(source), False)
     return found
@@ -115,6 +118,8 @@ def needs_torch(path: str) -> bool:
 def complaint(unit: str, found: Import, path: str) -> str | None:
     """What is wrong with this import in the file at `path`, of `unit`, or None."""
     top = found.module.split(".")[0]
+    if found.for_types and top != "tinygen":
+        return None
     if not found.in_function and not needs_torch(path):
         inner = found.module.removeprefix("tinygen.").replace(".", "/") + ".py"
         if top == "torch" or needs_torch(inner):

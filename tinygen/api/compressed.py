@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygen.api.result import Result, words
 from tinygen.compress.log import LayerChange
@@ -14,9 +14,6 @@ from tinygen.files import write_file
 from tinygen.flow.compress import Figures, Outcome
 from tinygen.report import compression
 from tinygen.report.table import Table
-
-if TYPE_CHECKING:
-    from tinygen.api.model import Model
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -32,15 +29,8 @@ class Compressed(Result):
 
     @property
     def onnx(self) -> bytes:
-        """The file (QDQ)."""
+        """The file (QDQ): `load(compressed.onnx)` goes on with it."""
         return self._outcome.content
-
-    @property
-    def model(self) -> Model:
-        """The same as a `Model`, to quantise (without samples), build or compress further."""
-        from tinygen.api.model import load
-
-        return load(self.onnx, name=self._outcome.name)
 
     @property
     def before(self) -> Figures:
