@@ -21,9 +21,10 @@ from tinygen.api.inspection import Inspection
 from tinygen.api.quantised import Quantised
 from tinygen.api.result import words
 from tinygen.calibrate.data import Data, part
+from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.compress.precision import Precision
 from tinygen.compress.recipe import Recipe, read_recipe, with_options
-from tinygen.compress.repairs.ladder import STEPS
+from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, RecipeError, did_you_mean
 from tinygen.files import write_file
@@ -39,10 +40,10 @@ from tinygen.flow.evaluate import evaluate
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.source import source_of
-from tinygen.flow.types import CALIBRATION_SAMPLES, DEFAULT_METHOD, Calibration, Loaded
+from tinygen.flow.types import Calibration, Loaded
 from tinygen.names import model_name
 from tinygen.numerics import Array
-from tinygen.plan.choose import MODES
+from tinygen.plan.modes import MODES
 from tinygen.progress import Progress, no_progress
 from tinygen.report import search as search_report
 from tinygen.targets.board import Board

@@ -28,7 +28,7 @@ from tinygen.flow.types import Calibration, Judged, Library, Loaded, Proof, Targ
 from tinygen.flow.verdict import LayerAccuracy, Verdict
 from tinygen.numerics import Array
 from tinygen.ops.base import int_range
-from tinygen.plan.choose import MODES
+from tinygen.plan.modes import MODES
 from tinygen.progress import Progress, no_progress
 from tinygen.report import layers as layers_report
 from tinygen.report import quantised as report
