@@ -47,6 +47,11 @@ def whole(files: Contents, **more: bytes) -> Contents:
     return {**files, MANIFEST: manifest(files), **FOREIGN, **more}
 
 
+def renewed(files: Contents) -> Contents:
+    """A build over one whose main.c the user has: theirs stays, and the other one, which is new, lies beside it."""
+    return whole({**files, "src/main.c.new": files["src/main.c"]}, **{"src/main.c": MINE})
+
+
 def contents(tree: Tree) -> Contents:
     return {name: entry[1] for name, entry in tree.items() if entry is not None}
 
@@ -88,7 +93,7 @@ def check_update(root: Path, tree: Tree, *allowed: Contents) -> Contents:
     assert found in allowed
     assert contents(read_tree(root))["notes.txt"] == b"notes"
     write_folder(out, THIRD, disk=Unsynced())
-    assert below(out) == whole(THIRD, **{"src/main.c": MINE})
+    assert below(out) == renewed(THIRD)
     shutil.rmtree(root)
     return found
 
@@ -104,7 +109,7 @@ def test_every_crash_of_an_update(disk: Path, torn: bool, most: int) -> None:
     before = read_tree(disk / "made")
     traced = Traced(disk / "made")
     write_folder(out, NEW, disk=traced)
-    old, new = whole(OLD, **{"src/main.c": MINE}), whole(NEW, **{"src/main.c": MINE})
+    old, new = whole(OLD, **{"src/main.c": MINE}), renewed(NEW)
     assert below(out) == new
     committed = next(i for i, (what, _, to) in enumerate(traced.done) if what == "rename" and str(to).endswith(JOURNAL))
     model = Model(before, traced.done, torn=torn)
@@ -159,7 +164,7 @@ def crashed(disk: Path) -> list[Tree]:
 
 @MOST
 def test_every_crash_of_a_recovery(disk: Path, most: int) -> None:
-    new = whole(NEW, **{"src/main.c": MINE})
+    new = renewed(NEW)
     count = 0
     for tree in crashed(disk)[:: 1 if most > 1000 else 4]:
         make_tree(disk / "made", tree)
@@ -179,7 +184,7 @@ def test_every_crash_of_a_recovery(disk: Path, most: int) -> None:
 
 def test_what_the_user_changed_meanwhile_is_kept(disk: Path) -> None:
     """Edited, or made anew, between the crash and the next command: refused as ever, and overwritten with force."""
-    new = whole(NEW, **{"src/main.c": MINE})
+    new = renewed(NEW)
     for tree in crashed(disk):
         for name in ("lib/net.c", "lib/gone.c", "other/b.h"):
             make_tree(disk / "made", tree)
@@ -194,7 +199,7 @@ def test_what_the_user_changed_meanwhile_is_kept(disk: Path) -> None:
                 write_folder(out, THIRD, disk=Unsynced())
             if name in NEW:
                 write_folder(out, THIRD, force=True, disk=Unsynced())
-                assert below(out) == whole(THIRD, **{"src/main.c": MINE})
+                assert below(out) == renewed(THIRD)
             shutil.rmtree(disk / "made")
 
 
@@ -247,7 +252,7 @@ ERRORS = (OSError(errno.ENOSPC, "No space left"), OSError(errno.EIO, "Input/outp
 def test_every_failure(disk: Path, error: BaseException, start: Contents | None, ever: bool) -> None:
     """An operation fails, once or with all that follow: an error, and the old state, at once or by the next command."""
     old = whole(OLD, **{"src/main.c": MINE}) if start else None
-    new = whole(NEW, **{"src/main.c": MINE}) if start else {**NEW, MANIFEST: manifest(NEW)}
+    new = renewed(NEW) if start else {**NEW, MANIFEST: manifest(NEW)}
     for at in range(1, 1000):
         out = prepare(disk / "made", start)
         broken = Failing(at, error, ever=ever)

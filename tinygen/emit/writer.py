@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -21,12 +22,39 @@ IGNORED = {".pio", ".vscode", ".git", "__pycache__"}
 _MANY = 1000
 #: Written once, then the user's to change: an edited one is kept, with --force too.
 YOURS = {"src/main.c"}
+#: Ends the name of the file that shows what tinygen would write where the user has his own.
+NEW = ".new"
+_NEW = {name + NEW for name in YOURS}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a build did to the folder: names of files, sorted. `kept`: the user's own, as they were; `renewed`: those of
+    them that tinygen would write otherwise than at the build before, as NAME.new beside them shows."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    renewed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """A line for people."""
+        counts = [f"{len(getattr(self, w))} {w}" for w in ("added", "changed", "removed") if getattr(self, w)]
+        said = [f"Files: {', '.join(counts)}." if counts else "No file has changed."]
+        for name in self.kept:
+            more = f" (the generated one has changed: see {name}{NEW})" if name in self.renewed else ""
+            said.append(f"Kept your {name}{more}.")
+        return " ".join(said)
 
 
 def manifest(files: Mapping[str, bytes]) -> bytes:
     """The list of our files with their SHA-256, sorted."""
-    hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
-    return (json.dumps({"generator": "tinygen", "files": hashes}, indent=2) + "\n").encode()
+    return _manifest({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+
+
+def _manifest(hashes: Mapping[str, str]) -> bytes:
+    return (json.dumps({"generator": "tinygen", "files": dict(sorted(hashes.items()))}, indent=2) + "\n").encode()
 
 
 def check_output(out: Path, *, force: bool = False) -> None:
@@ -83,7 +111,7 @@ def check_generated(folder: Path) -> None:
                 "Give the --output of a build."
             )
         present = set(_walk(folder))
-        edited, gone = _edited(folder, present, known), sorted(known.keys() - present)
+        edited, gone = _edited(folder, present - _NEW, known), sorted(known.keys() - present - _NEW)
     except OSError as e:
         raise OutputError(f"cannot read {folder}: {e.strerror or e}. Build again into another --output.") from e
     for what, names in (("edited", edited), ("removed", gone)):
@@ -94,22 +122,25 @@ def check_generated(folder: Path) -> None:
             )
 
 
-def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False, disk: Disk = DISK) -> None:
+def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False, disk: Disk = DISK) -> Changes:
     """Write `files` and their manifest as the folder `out`: whole, or what was there before, at whatever instant we
     fail or die, or the power goes (docs/adr/0021).
 
     A folder that exists stays the same folder (a shell or a container's mount may stand in it), with what is IGNORED,
-    and files that do not change are not touched.
+    and files that do not change are not touched. What is YOURS and edited stays; where what we would write in its place
+    has changed since the build before, that is written beside it as NAME.new, for the user to compare and delete.
     """
     check_output(out, force=force)
     out = out.absolute()
-    complete = {**files, MANIFEST: manifest(files)}
     try:
-        if out.is_dir() or not create(out, complete, disk):
+        if out.is_dir() or not create(out, {**files, MANIFEST: manifest(files)}, disk):
             with locked(out):
                 finish(out, disk)  # another tinygen may have been faster, and died
                 _check(out, force)
-                update(out, _changes(out, complete), disk)
+                contents, changes = _changes(out, files)
+                update(out, contents, disk)
+                return changes
+        return Changes(added=tuple(sorted(files)))
     except OSError as e:
         raise OutputError(
             f"cannot write {out}: {e.strerror or e}. Nothing was changed there. Make room, or choose another --output."
@@ -125,12 +156,30 @@ def reading(folder: Path) -> Iterator[None]:
         yield
 
 
-def _changes(out: Path, files: Mapping[str, bytes]) -> dict[str, bytes | None]:
-    """What each file of ours becomes: those of before that are no more go, and the user's own stay."""
+def _changes(out: Path, files: Mapping[str, bytes]) -> tuple[dict[str, bytes | None], Changes]:
+    """What each file of ours becomes, the manifest too, and what that means for the user. Those of before that are no
+    more go, and the user's own stay."""
     known = _known(out) or {}
-    gone = (known.keys() & set(_walk(out))) - files.keys()
-    mine = {n for n in YOURS & known.keys() if sha256(out / n) not in (None, known[n])}
-    return {n: files.get(n) for n in {*files, *gone} - mine}
+    there = {n: sha256(out / n) for n in (known.keys() & set(_walk(out))) | files.keys()}
+    mine = {n for n in YOURS & known.keys() if there.get(n) not in (None, known[n])}
+    hashes = {n: hashlib.sha256(content).hexdigest() for n, content in files.items()}
+    renewed = {n for n in mine & files.keys() if hashes[n] not in (known[n], there[n])}
+    contents: dict[str, bytes | None] = dict.fromkeys(there) | dict(files)
+    for n in mine:
+        hashes.setdefault(n, known[n])  # or we would take it for somebody else's
+        del contents[n]
+        if n in renewed:
+            contents[n + NEW], hashes[n + NEW] = files[n], hashes[n]
+        elif n + NEW in there:  # not compared yet
+            contents[n + NEW], hashes[n + NEW] = (out / (n + NEW)).read_bytes(), known[n + NEW]
+    changes = Changes(
+        tuple(sorted(n for n in contents if there.get(n) is None)),
+        tuple(sorted(n for n in contents if there.get(n) is not None and hashes.get(n) not in (None, there[n]))),
+        tuple(sorted(n for n, content in contents.items() if content is None)),
+        tuple(sorted(mine)),
+        tuple(sorted(renewed)),
+    )
+    return contents | {MANIFEST: _manifest(hashes)}, changes
 
 
 def _exists(out: Path) -> bool:
