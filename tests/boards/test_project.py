@@ -17,7 +17,7 @@ from tinygen.build.qemu import find_emulator, run_qemu
 from tinygen.build.toolchain import compile_program, find_toolchain, write_linker_script
 from tinygen.emit.exports import render_exports
 from tinygen.emit.exports.platformio import qemu_env
-from tinygen.emit.programs import GoldenCase, ProjectView
+from tinygen.emit.programs import GoldenCase, ProjectView, golden_header, render_golden_header
 from tinygen.errors import ToolError
 from tinygen.targets.board import load_board
 
@@ -32,7 +32,7 @@ def view_of(board_id: str) -> ProjectView:
 
 
 def write_project(folder: Path, view: ProjectView) -> None:
-    for name, data in render_exports(view).items():
+    for name, data in {**render_exports(view), golden_header("kws"): render_golden_header(view)}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

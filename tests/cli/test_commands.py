@@ -132,9 +132,9 @@ def test_build_verified_on_every_core(place: Path, built: Path) -> None:
 
 def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) -> None:
     arguments = (place / "digits.onnx", "--board", "nucleo_f446re", "-o", "out", "--verify", "none")
-    ok("build", *arguments, cwd=tmp_path)
+    assert "added" not in ok("build", *arguments, cwd=tmp_path).out
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    ok("build", *arguments, cwd=tmp_path)
+    assert ok("build", *arguments, cwd=tmp_path).out.endswith("\nNo file has changed.\n")
     assert before == {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     edited = tmp_path / "out" / "platformio.ini"
     edited.write_text("; mine\n")
@@ -142,7 +142,9 @@ def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) 
     assert said.code == 6
     assert "platformio.ini" in said.err
     assert edited.read_text() == "; mine\n"
-    ok("build", *arguments, "--force", cwd=tmp_path)
+    (tmp_path / "out" / "src" / "main.c").write_text("mine\n")
+    said = ok("build", *arguments, "--force", cwd=tmp_path)
+    assert said.out.endswith("\nFiles: 1 changed. Kept your src/main.c.\n")
     assert edited.read_bytes() == before[edited]
 
 

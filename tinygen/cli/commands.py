@@ -110,6 +110,8 @@ def build(
         show(layers_report.tables(built.model.layers))
     show(build_report.tables(built))
     out.print(f"Wrote {folder}/ ({len(built.files)} files); the library is {folder}/lib/{built.plan.name}/src/")
+    if built.changes is not None and built.changes.rebuilt:
+        out.print(str(built.changes))
 
 
 @click.command()

@@ -123,6 +123,11 @@ def render_evaluator(model: ModelView) -> bytes:
     return render("evaluate/evaluate.c.j2", model=model).encode()
 
 
+def golden_header(model: str) -> str:
+    """Where the golden cases lie in the output folder, whatever is exported around the library."""
+    return f"include/{model}_golden.h"
+
+
 def render_golden_header(view: ProjectView) -> bytes:
     """<model>_golden.h: the golden cases as arrays."""
     return render("programs/golden.h.j2", view=view).encode()

@@ -38,6 +38,11 @@ class Changes:
     kept: tuple[str, ...] = ()
     renewed: tuple[str, ...] = ()
 
+    @property
+    def rebuilt(self) -> bool:
+        """Whether there was a build before."""
+        return not self.added or any((self.changed, self.removed, self.kept))
+
     def __str__(self) -> str:
         """A line for people."""
         counts = [f"{len(getattr(self, w))} {w}" for w in ("added", "changed", "removed") if getattr(self, w)]

@@ -9,7 +9,7 @@ from tinygen import simulate
 from tinygen.emit import summary
 from tinygen.emit.exports import render_exports
 from tinygen.emit.library import home, render_library
-from tinygen.emit.programs import GoldenCase, ProjectView
+from tinygen.emit.programs import GoldenCase, ProjectView, golden_header, render_golden_header
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError
 from tinygen.flow import certificate, verify
@@ -105,8 +105,7 @@ def build_folder(
     with clock.phase("judge"):
         found = judged(model, calibration.method, calibration.activations, terms, progress)
     built = build(found, calibration, target, proof, terms.gates, progress, clock)
-    write_folder(out, built.files, force=force)
-    return built
+    return replace(built, changes=write_folder(out, built.files, force=force))
 
 
 def _files(built: Built) -> dict[str, bytes]:
@@ -126,6 +125,7 @@ def _files(built: Built) -> dict[str, bytes]:
     )
     files[certificate.FILE] = certificate.render_certificate(built)
     view = ProjectView(model_view(plan), built.board, golden, stack_bytes=stack_bytes)
+    files[golden_header(plan.name)] = render_golden_header(view)
     return render_exports(view, taken=files) | files
 
 

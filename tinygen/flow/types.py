@@ -11,6 +11,7 @@ from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Data, Samples
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.emit.view import LibraryView
+from tinygen.emit.writer import Changes
 from tinygen.flow.check import NOT_CHECKED, ImportCheck
 from tinygen.flow.held import Held
 from tinygen.flow.verdict import LayerAccuracy, Verdict
@@ -130,7 +131,8 @@ class CoreResult:
 @dataclass(frozen=True, slots=True)
 class Built:
     """A finished build: the plan, every file, proof and figures. `inputs` and `expected`: integers that were run
-    through every core, and what numpy gives for them."""
+    through every core, and what numpy gives for them. `changes`: what writing it did to the folder, once it is written.
+    """
 
     model: Quantised
     calibration: Calibration
@@ -147,6 +149,7 @@ class Built:
     seconds: Mapping[str, float]
     verdict: Verdict | None = None
     judge_notes: tuple[str, ...] = ()
+    changes: Changes | None = None
 
     @property
     def board(self) -> Board:

@@ -11,6 +11,8 @@ from typing import Any
 
 from tinygen.build.toolchain import Piece
 from tinygen.emit import summary
+from tinygen.emit.library import home
+from tinygen.emit.programs import golden_header
 from tinygen.emit.stamp import plain
 from tinygen.emit.writer import reading
 from tinygen.errors import OutputError, TargetError, VerifyError
@@ -54,9 +56,9 @@ def _read(folder: Path) -> Build:
                 "Build again with this version."
             )
         name = str(plan["model"])
-        src = folder / "lib" / name / "src"
+        src = folder / home(name)
         files = {p.name: p.read_bytes() for p in sorted(src.iterdir()) if p.suffix in (".c", ".h", ".S")}
-        golden = (folder / "include" / f"{name}_golden.h").read_text(encoding="ascii")
+        golden = (folder / golden_header(name)).read_text(encoding="ascii")
         ports = {kind: _golden(golden, name, kind, plan[f"{kind}s"]) for kind in ("input", "output")}
     except FileNotFoundError as error:
         raise OutputError(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tinygen.build.platformio import pio_upload
 from tinygen.emit.env import render
-from tinygen.emit.programs import ModelView
+from tinygen.emit.library import home
+from tinygen.emit.programs import ModelView, golden_header
 from tinygen.emit.writer import write_folder
 from tinygen.errors import MissingToolError, TargetError, ToolError, VerifyError
 from tinygen.files import work_folder
@@ -53,11 +54,11 @@ def render_program(build: Build, board: Board) -> dict[str, bytes]:
     files = {
         "platformio.ini": render("profile/program.ini.j2", view=view).encode(),
         "src/main.cpp": render("profile/main.cpp.j2", view=view).encode(),
-        f"include/{name}_golden.h": (build.folder / "include" / f"{name}_golden.h").read_bytes(),
+        golden_header(name): (build.folder / golden_header(name)).read_bytes(),
         f"lib/{name}/library.json": render("exports/platformio/library.json.j2", view=view).encode(),
     }
-    files |= {f"lib/{name}/src/{n}": c for n, c in build.files.items()}
-    source = f"lib/{name}/src/{name}.c"
+    files |= {f"{home(name)}/{n}": c for n, c in build.files.items()}
+    source = f"{home(name)}/{name}.c"
     files[source] = add_marks(files[source].decode("ascii"), view.layers).encode()
     return files
 

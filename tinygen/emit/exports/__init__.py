@@ -6,7 +6,7 @@ they agree on its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from tinygen.emit.exports import platformio
 from tinygen.emit.exports.base import Export
@@ -16,16 +16,14 @@ from tinygen.emit.programs import ProjectView
 EXPORTS: tuple[Export, ...] = (platformio.EXPORT,)
 
 
-def render_exports(
-    view: ProjectView, exports: Sequence[Export] = EXPORTS, taken: Collection[str] = ()
-) -> dict[str, bytes]:
-    """Every file of `exports`, by path, sorted. `taken`: paths of the build's own files.
+def render_exports(view: ProjectView, taken: Collection[str] = ()) -> dict[str, bytes]:
+    """Every file of all exports, by path, sorted. `taken`: paths of the build's own files.
 
     ValueError, a fault in an export, for a file in the library, one that the build or another export has, and a path
     that leaves the folder.
     """
     files: dict[str, bytes] = {}
-    for export in exports:
+    for export in EXPORTS:
         for path, content in export.files(view).items():
             if path.startswith(f"{home(view.model.name)}/") or path in taken:
                 raise ValueError(f"the export {export.name} gives {path}, which is the build's own")

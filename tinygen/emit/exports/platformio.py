@@ -7,7 +7,7 @@ from string import Template
 
 from tinygen.emit.env import render
 from tinygen.emit.exports.base import Export
-from tinygen.emit.programs import ProjectView, render_example, render_golden_header, render_golden_test
+from tinygen.emit.programs import ProjectView, render_example, render_golden_test
 from tinygen.emit.resources import boards_dir, templates_dir
 from tinygen.targets.arch.base import Architecture
 from tinygen.targets.board import Board, load_board
@@ -31,7 +31,6 @@ def files(view: ProjectView) -> dict[str, bytes]:
     }
     found = {
         "src/main.c": render_example(view),
-        f"include/{name}_golden.h": render_golden_header(view),
         "test/test_golden/test_golden.c": render_golden_test(view),
         "test/test_custom_runner.py": (templates_dir() / TEMPLATES / "test_custom_runner.py").read_bytes(),
     }
