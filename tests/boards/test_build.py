@@ -171,6 +171,17 @@ def test_compiler_message_is_shown(tmp_path: Path, require_tool: Callable[[str],
         build(tmp_path, "native", "no_such_thing();", ("-Werror=implicit-function-declaration",))
 
 
+def test_linker_message_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not only the compiler's, that the linker failed."""
+    said = "ld: a.o: cannot relax\\nld: bad value\\ncollect2: error: ld returned 1 exit status"
+    cc = tmp_path / "cc"
+    cc.write_text(f'#!/bin/sh\ncase "$*" in *" -c "*) ;; *) printf "{said}\\n" >&2; exit 1;; esac\n')
+    cc.chmod(0o755)
+    monkeypatch.setenv("CC", str(cc))
+    with pytest.raises(ToolError, match=r"(?s)failed on harness\.elf.*cannot relax.*bad value.*Set CC to another"):
+        build(tmp_path, "native")
+
+
 @pytest.mark.usefixtures("tools")
 def test_too_large_a_program_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"harness\.elf does not fit: \d+ bytes too many for RAM"):

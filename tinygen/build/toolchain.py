@@ -144,7 +144,9 @@ def compile_program(
         link.append(f"-Wl,-Map={map_file}")
     _cc(toolchain, (*map(str, objects), *link, "-o", str(out_elf)), objects_dir, out_elf.name)
     if not out_elf.is_file():
-        raise ToolError(f"{toolchain.cc[0]} ended well, but made no {out_elf.name}: it is no C compiler. {_ADVICE}")
+        raise ToolError(
+            f"{toolchain.cc[0]} ended well, but made no {out_elf.name}: it is no C compiler. {_advice(toolchain)}"
+        )
     return Program(out_elf, map_file, objects)
 
 
@@ -153,7 +155,13 @@ def run_native(exe: Path, args: Sequence[str], cwd: Path, timeout: float = 60.0)
     return run((str(exe.absolute()), *args), cwd, timeout, doing="the network on this computer")
 
 
-_ADVICE = "Set CC to another compiler of this computer if it is at fault; --verify none generates the code without it."
+def _advice(toolchain: Toolchain) -> str:
+    variable = toolchain.arch.compiler.variable
+    return f"Set {variable} to another compiler if it is at fault; --verify none generates the code without it."
+
+
+#: Where a message says what is wrong. The compiler's own words on the linker come behind the linker's.
+_WRONG = re.compile(r"^(?!collect2: ).*(error|undefined reference)")
 
 
 def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, group: Group | None = None) -> None:
@@ -171,10 +179,10 @@ def _cc(toolchain: Toolchain, arguments: Sequence[str], cwd: Path, what: str, gr
     if os.strerror(errno.ENOSPC) in result.stderr:
         raise ToolError(f"{name}: no space left in {cwd} for {what}. Make room there, or set TMPDIR to another folder")
     lines = result.stderr.splitlines()
-    start = next((i for i, line in enumerate(lines) if "error" in line or "undefined reference" in line), 0)
+    start = next((i for i, line in enumerate(lines) if _WRONG.search(line)), 0)
     how = f"exit code {result.exit_code}" if result.exit_code > 0 else f"killed by signal {-result.exit_code}"
     said = lines[start : start + ERROR_LINES] or ["(it said nothing)"]
-    raise ToolError("\n".join([f"{toolchain.cc[0]} failed on {what} ({how}):", *said, _ADVICE]))
+    raise ToolError("\n".join([f"{toolchain.cc[0]} failed on {what} ({how}):", *said, _advice(toolchain)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def board_for(build: Build, board_id: str | None) -> Board:
     """The board to profile for: that of the build unless another is named, whose core must run the same kernels."""
     board = load_board(board_id or str(build.plan["board"]))
     core = get_core(str(build.plan["core"]))
-    if board.core.kernel_sets != core.kernel_sets or (board.core.machine is None) != (core.machine is None):
+    if (board.core.arch, board.core.kernel_sets) != (core.arch, core.kernel_sets):
         raise TargetError(
             f"{build.folder} was built for {build.plan['board']} ({core.name}); its kernels are not those for "
             f"{board.id} ({board.core.name}). Build it with --board {board.id} into another folder and profile that."

@@ -1,7 +1,7 @@
 """Profile on the real board: a PlatformIO program that times every layer, and the reader of what it prints.
 
 The program is built on the Arduino framework, which sets the clock and has a serial port on every board it knows; so it
-needs PlatformIO's registry. Times come from the core's cycle counter (DWT), on a Cortex-M0 or M0+ from micros().
+needs PlatformIO's registry. Times come from the core's cycle counter (DWT), from micros() where it has none.
 """
 
 from __future__ import annotations

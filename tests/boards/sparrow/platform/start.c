@@ -1,2 +1,0 @@
-/* Would make tg_target.h true. */
-#include "tg_target.h"
