@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.datasets import dataset_for
-from benchmarks.models import RESULTS, calibration_samples, feed_forward_models
+from benchmarks.models import calibration_samples, feed_forward_models
+from benchmarks.record import RESULTS
 from tinygen.calibrate.data import part
 from tinygen.flow.judge import Judge
 from tinygen.flow.quantised import quantised_file

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.models import RESULTS
+from benchmarks.record import RESULTS
 
 MODELS = (
     "hello_world_tf_tflite", "ecg_cnn_pt_legacy", "kws_dscnn_pt_legacy", "ic_resnet8_pt_legacy", "ad01_pt_legacy",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.datasets import dataset_for, score, shared_dir
+from benchmarks.record import RESULTS
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
@@ -30,7 +30,6 @@ MODELS = (
     "ecg_cnn_pt_legacy", "ecg_ae_pt_legacy", "seg_fcn_pt_legacy", "ad01_pt_legacy", "sww_str_ww_pt_legacy",
     "kws_dscnn_pt_legacy", "vww_mobilenetv1_025_pt_legacy",
 )  # fmt: skip
-RESULTS = Path(__file__).parent / "results"
 
 
 def main(names: list[str]) -> int:

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.datasets import dataset_for, score, shared_dir
+from benchmarks.record import RESULTS
 from tinygen import numerics, simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
@@ -48,7 +48,6 @@ CORE = "cortex-m0"
 #: Instructions of an output that tg_conv_s8_m0 and tg_dwconv_s8_m0 spend on the lower half of a multiplier: MOVS,
 #: MULS, ASRS, ADDS.
 LOWER_HALF = 4
-RESULTS = Path(__file__).parent / "results"
 
 
 @contextmanager

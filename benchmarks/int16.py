@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks.datasets import dataset_for, score, shared_dir
 from benchmarks.granularity import run_float
+from benchmarks.record import RESULTS
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import sqnr_db
@@ -30,7 +31,6 @@ MODELS = ("ad01_pt_legacy", "cifar_mbv3tiny_pt_legacy", "seg_fcn_pt_legacy", "fs
           "kws_dscnn_pt_legacy")  # fmt: skip
 BOARD = "nucleo_f446re"
 BITS = ("8", "16")
-RESULTS = Path(__file__).parent / "results"
 
 
 def measure(stem: str, bits: str) -> dict[str, Any]:

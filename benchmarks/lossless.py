@@ -21,8 +21,9 @@ from rich.table import Table
 
 from benchmarks.datasets import dataset_for
 from benchmarks.mlperf import measure
-from benchmarks.models import RESULTS, calibration_samples, feed_forward_models
+from benchmarks.models import calibration_samples, feed_forward_models
 from benchmarks.networks import Network
+from benchmarks.record import RESULTS
 from tinygen import simulate
 from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.flow.estimate import predict

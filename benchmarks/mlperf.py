@@ -2,8 +2,9 @@
 
     python -m benchmarks.mlperf [--networks kws ...] [--cores cortex-m4 ...]
 
-prints the tables and writes benchmarks/results/mlperf.json (only what was measured is renewed). On Cortex-M4 each
---optimize mode is measured, elsewhere "balanced". Every build is compared with numpy on random and extreme inputs by
+prints the tables and writes benchmarks/results/mlperf.json (only what was measured is renewed), with layers where the
+page has them (LAYERED); all layers of this run are in build/benchmarks/mlperf.json. On Cortex-M4 each --optimize mode
+is measured, elsewhere "balanced". Every build is compared with numpy on random and extreme inputs by
 tinygen's own verification, and on one real sample in the counted run itself.
 
 Instructions are exact and repeat on any machine; cycles are modelled for the Cortex-M4 with zero-wait memory (see
@@ -22,8 +23,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import record
 from benchmarks.datasets import shared_dir
-from benchmarks.models import RESULTS
 from benchmarks.networks import Network
 from tinygen.flow.library import make_library
 from tinygen.targets.cores import VERIFY_CORES
@@ -47,6 +48,8 @@ TARGETS = {
     "cortex-m3 balanced": {"ad": 0.6, "ic": 26.0, "kws": 6.0, "vww": 18.0, "sww": 2.0},
     "cortex-m55 balanced": {"ad": 0.12, "ic": 4.0, "kws": 1.2, "vww": 3.6, "sww": 0.33},
 }
+#: Builds of which the layers are kept.
+LAYERED = ("cortex-m4 speed", "cortex-m4 balanced")
 FIGURES = ("insns", "cycles", "arena_min", "stack_invoke", "flash", "flash_code")
 
 
@@ -82,6 +85,19 @@ def peer(baselines: Mapping[str, Any], core: str, short: str) -> dict[str, int]:
     builds = [nets[short] for key, nets in baselines.items() if key.split("-")[0] == CORES[core] and short in nets]
     found = {f: [b[f] for b in builds if b.get(f)] for f in FIGURES}
     return {f: min(values) for f, values in found.items() if values and (f != "cycles" or core == "cortex-m4")}
+
+
+def kept(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows, without the layers of all builds but those of LAYERED."""
+    return {
+        short: row | {
+            "builds": {
+                key: r if key in LAYERED else {k: v for k, v in r.items() if k != "layers"}
+                for key, r in row["builds"].items()
+            }
+        }
+        for short, row in rows.items()
+    }  # fmt: skip
 
 
 def show(rows: Mapping[str, Any], baselines: Mapping[str, Any]) -> Table:
@@ -128,7 +144,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--cores", nargs="+", default=list(CORES), choices=list(CORES))
     options = parser.parse_args(argv)
     baselines = json.loads((shared_dir() / "baselines.json").read_text(encoding="utf-8"))["tflm_cmsis_nn"]
-    target = RESULTS / "mlperf.json"
+    target = record.RESULTS / "mlperf.json"
     known = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
     rows: dict[str, Any] = {s: known[s] for s in NETWORKS if s in known and "builds" in known[s]}
     for short in options.networks:
@@ -143,8 +159,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"{short} {core} {mode}: {r['insns']:,} instructions, {r['code']:,} bytes of code",
                       file=sys.stderr, flush=True)  # fmt: skip
     Console(width=230).print(show({s: rows[s] for s in options.networks}, baselines))
-    RESULTS.mkdir(exist_ok=True)
-    target.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    record.write("mlperf", kept(rows), rows, depth=5)
     return 0
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.datasets import NOT_FEED_FORWARD, dataset_for, family, score, shared_dir
+from benchmarks.record import RESULTS
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import sqnr_db
 from tinygen.errors import TargetError, TinygenError
@@ -33,7 +34,6 @@ from tinygen.targets.cores import VERIFY_CORES
 
 BOARDS = ("nucleo_f446re", "disco_f407vg", "nucleo_l4r5zi")  # the first that the model fits
 MLPERF = ("ad01", "ic_resnet8", "kws_dscnn", "vww_mobilenetv1_025")
-RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
     "model", "board", "layers", "MACs", "flash", "constants", "arena", "in/out", "stack", "metric", "float", "int8",
     "ORT int8", "SQNR dB", "equal on",

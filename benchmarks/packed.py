@@ -3,20 +3,21 @@
     python -m benchmarks.packed [--cores cortex-m4 cortex-m0] [--only PART ...]
 
 Weights with few values or many zeros in typical layers, through every kernel that takes them, counted in emulation and
-compared with numpy. `int8` is the fastest kernel for the same weights as they are.
+compared with numpy. `int8` is the fastest kernel for the same weights as they are. For each layer, form and core
+benchmarks/results/packed.json has it and the smallest and the fastest of the others, build/benchmarks/packed.json all.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks import record
 from benchmarks.emulate import Case, count_cases
 from benchmarks.layers import Layer, conv, dense, pointwise
 from tinygen.numerics import Array
@@ -26,7 +27,6 @@ from tinygen.plan import cost
 from tinygen.plan.select import candidates
 from tinygen.targets.cores import get_core
 
-RESULTS = Path(__file__).parent / "results" / "packed.json"
 CORES = ("cortex-m4", "cortex-m0")
 LAYERS = (pointwise((25, 5), (64, 64)), conv((16, 16), (16, 32)), dense(784, 128), dense(256, 10))
 SPARSITIES = (0.5, 0.75, 0.9)
@@ -173,6 +173,31 @@ def measure(core: str, weights: Sequence[str], layers: Sequence[Layer] = LAYERS)
     return rows
 
 
+def picked(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, dict[str, Any]]]]]:
+    """Layer to weights to core to what was picked: int8, and where there are others the smallest (within 5 % of the
+    least the fastest) and the fastest, with kernel, bytes for each weight and cycles for each MAC."""
+    found: dict[str, dict[str, dict[str, list[Row]]]] = {}
+    for r in rows:
+        found.setdefault(r.layer, {}).setdefault(r.weights, {}).setdefault(r.core, []).append(r)
+    return {
+        layer: {form: {core: _picked(of_core) for core, of_core in cores.items()} for form, cores in forms.items()}
+        for layer, forms in found.items()
+    }
+
+
+def _picked(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    (plain,), forms = [r for r in rows if r.kernel == "int8"], [r for r in rows if r.kernel != "int8"]
+    taken = {"int8": plain}
+    if forms:
+        least = min(r.bytes_per_weight for r in forms)
+        small = [r for r in forms if r.bytes_per_weight <= 1.05 * least]
+        for way, rows_of_way in (("smallest", small), ("fastest", forms)):
+            taken[way] = min(rows_of_way, key=lambda r: r.cycles_per_mac)
+    return {
+        way: {"kernel": r.kernel, "bytes": r.bytes_per_weight, "cycles": r.cycles_per_mac} for way, r in taken.items()
+    }
+
+
 def table(rows: Sequence[Row]) -> str:
     lines = []
     for core in dict.fromkeys(r.core for r in rows):
@@ -197,7 +222,7 @@ def main(argv: Sequence[str]) -> int:
     rows = [row for core in options.cores for row in measure(core, weights)]
     print(table(rows))
     if not options.only:
-        RESULTS.write_text(json.dumps([vars(r) for r in rows], indent=1) + "\n", encoding="utf-8")
+        record.write("packed", picked(rows), [vars(r) for r in rows], depth=3)
     return 0
 
 

@@ -3,8 +3,9 @@
     python -m benchmarks.predict [--cores cortex-m4 ...] [NAME ...]
 
 predicts instructions of every layer (on Cortex-M4 cycles too), flash, and stack from the plan alone, as `tinygen
-inspect` does, counts the same layers in emulation, prints the table and writes benchmarks/results/predict.json (when no
-names are given). None of these networks was used to fit the model.
+inspect` does, counts the same layers in emulation, prints the table and, when no names are given, writes
+benchmarks/results/predict.json, and with every layer build/benchmarks/predict.json. None of these networks was used to
+fit the model.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import record
 from benchmarks.datasets import shared_dir
-from benchmarks.models import RESULTS, feed_forward_models
+from benchmarks.models import feed_forward_models
 from benchmarks.networks import Network
 from tinygen.errors import TinygenError
 from tinygen.flow.estimate import predict
@@ -86,6 +88,12 @@ def summary(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def whole(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The results without their layers."""
+    return {name: {core: {k: v for k, v in r.items() if k != "layers"} for core, r in row.items()}
+            for name, row in results.items()}  # fmt: skip
+
+
 def show(results: Mapping[str, Any], cores: Sequence[str]) -> Table:
     """Predicted, measured and error of whole networks."""
     table = Table(title="Predicted against measured")
@@ -135,8 +143,8 @@ def main(argv: Sequence[str]) -> int:
     Console(width=200).print(show(results, options.cores))
     print(json.dumps(summary(results), indent=1))
     if not options.names and not faults:
-        text = json.dumps({"summary": summary(results), "models": results}, indent=0)
-        (RESULTS / "predict.json").write_text(text + "\n", encoding="utf-8")
+        kept = {"summary": summary(results), "models": whole(results)}
+        record.write("predict", kept, kept | {"models": results}, depth=3)
     return 1 if faults else 0
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.models import RESULTS
+from benchmarks.record import RESULTS
 from benchmarks.structures import FORMS, STRUCTURES, quantised, there_is
 from tinygen import simulate
 from tinygen.calibrate.reading import Reading, Rounded

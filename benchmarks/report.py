@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compression import NETWORKS, TRAINING_SAMPLES
-from benchmarks.single_layers import best
+from benchmarks.record import RESULTS
+from benchmarks.single_layers import each
 
-RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs" / "BENCHMARKS.md"
 
 
@@ -85,8 +85,8 @@ def single_layers() -> str:
     cores = list(results)
     rows = []
     for name, row in results["cortex-m4"].items():
-        cells = [f"{best(results[core][name], 'insns'):.3f}" for core in cores]
-        rows.append([name, number(row["macs"]), *cells, f"{best(row, 'cycles'):.3f}"])
+        cells = [f"{each(results[core][name], 'insns'):.3f}" for core in cores]
+        rows.append([name, number(row["macs"]), *cells, f"{each(row, 'cycles'):.3f}"])
     return table(["layer", "MACs", *(c.removeprefix("cortex-") for c in cores), "m4 cycles"], rows)
 
 
@@ -169,23 +169,14 @@ def build_time() -> str:
 
 def packed() -> str:
     """Of each form of weights the smallest kernel that was measured and the fastest, beside int8."""
-    found: dict[tuple[str, str], dict[str, list[Any]]] = {}
-    for r in load("packed"):
-        found.setdefault((r["layer"], r["weights"]), {}).setdefault(r["core"], []).append(r)
-    rows = []
-    for (layer, weights), cores in found.items():
-        row = [layer, weights]
-        for core in ("cortex-m4", "cortex-m0"):
-            plain = next(r for r in cores[core] if r["kernel"] == "int8")
-            forms = [r for r in cores[core] if r is not plain]
-            least = min((r["bytes_per_weight"] for r in forms), default=0.0)
-            small = [r for r in forms if r["bytes_per_weight"] <= 1.05 * least]
-            picked = [min(rows, key=lambda r: r["cycles_per_mac"]) for rows in (small, forms)] if forms else []
-            for r in (plain, *picked):
-                row.append(f"{r['bytes_per_weight']:.2f} / {r['cycles_per_mac']:.2f}")
-            row += ["-"] * (2 - len(picked))
-        rows.append(row)
     ways = ("int8", "smallest", "fastest")
+    rows = []
+    for layer, forms in load("packed").items():
+        for weights, cores in forms.items():
+            cells = (cores[core].get(way) for core in ("cortex-m4", "cortex-m0") for way in ways)
+            rows.append(
+                [layer, weights, *("-" if c is None else f"{c['bytes']:.2f} / {c['cycles']:.2f}" for c in cells)]
+            )
     return table(["layer", "weights", *(f"{core}, {way}" for core in ("M4", "M0") for way in ways)], rows)
 
 
@@ -260,7 +251,8 @@ def page() -> str:
     return f"""# Benchmarks
 
 Written by `python -m benchmarks.report` from `benchmarks/results/*.json`; each section names the command that
-measured it. They need `../shared` (models, data, peers' figures, emulator plug-in), arm-none-eabi-gcc 12.2 and
+measured it. What is measured in more detail (every layer, every kernel) goes to build/benchmarks, which git does not
+keep. They need `../shared` (models, data, peers' figures, emulator plug-in), arm-none-eabi-gcc 12.2 and
 QEMU 7.2.
 
 ## MLPerf Tiny, beside TFLite Micro with CMSIS-NN

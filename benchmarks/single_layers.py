@@ -3,22 +3,22 @@
     python -m benchmarks.single_layers
 
 counts every kernel that could compute each layer, compares it with numpy, prints instructions per MAC (per element
-where there is no MAC), on Cortex-M4 cycles too, and writes benchmarks/results/single_layers.json. The first kernel of a
-layer is the one the planner takes when it knows nothing else.
+where there is no MAC), on Cortex-M4 cycles too, and writes the best of each layer to
+benchmarks/results/single_layers.json, every kernel to build/benchmarks/single_layers.json. The first kernel of a layer
+is the one the planner takes when it knows nothing else.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import record
 from benchmarks.emulate import count_cases
 from benchmarks.fit_costs import cases_of
 from benchmarks.layers import STUDY
-from benchmarks.models import RESULTS
 from tinygen.plan import cost
 from tinygen.targets.cores import VERIFY_CORES
 
@@ -38,10 +38,20 @@ def measure(core: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def best(row: dict[str, Any], figure: str) -> float | None:
-    """The smallest figure of any kernel for each MAC, or element."""
-    values = [k[figure] for k in row["kernels"].values() if figure in k]
-    return min(values) / (row["macs"] or row["elements"]) if values else None
+def best(row: dict[str, Any]) -> dict[str, Any]:
+    """Of a layer the work, and for each figure the least of any kernel, with the kernel's name."""
+    found = {k: v for k, v in row.items() if k != "kernels"}
+    for figure in ("insns", "cycles"):
+        known = {name: k[figure] for name, k in row["kernels"].items() if figure in k}
+        if known:
+            kernel = min(known, key=lambda name: known[name])
+            found |= {figure: known[kernel], f"{figure}_by": kernel}
+    return found
+
+
+def each(row: dict[str, Any], figure: str) -> float:
+    """The figure of what `best` gave, for each MAC or element."""
+    return float(row[figure] / (row["macs"] or row["elements"]))
 
 
 def show(results: dict[str, dict[str, Any]]) -> Table:
@@ -53,16 +63,16 @@ def show(results: dict[str, dict[str, Any]]) -> Table:
         table.add_column(core.removeprefix("cortex-"), justify="right")
     table.add_column("m4 cycles", justify="right")
     for name, row in results["cortex-m4"].items():
-        cells = [f"{best(results[core][name], 'insns'):.3f}" for core in results]
-        table.add_row(name, f"{row['macs']:,}", *cells, f"{best(row, 'cycles'):.3f}")
+        cells = [f"{each(results[core][name], 'insns'):.3f}" for core in results]
+        table.add_row(name, f"{row['macs']:,}", *cells, f"{each(row, 'cycles'):.3f}")
     return table
 
 
 def main() -> int:
-    results = {core: measure(core) for core in VERIFY_CORES}
+    every = {core: measure(core) for core in VERIFY_CORES}
+    results = {core: {name: best(row) for name, row in rows.items()} for core, rows in every.items()}
     Console(width=140).print(show(results))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "single_layers.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    record.write("single_layers", results, every, depth=2)
     return 0
 
 
