@@ -37,6 +37,7 @@ def read(text: str) -> Any:
 
 def problems(what: str, document: Any) -> list[str]:
     """Where and how a document breaks the schema `what`."""
+    assert what in schemas(), f"docs/schemas/{what}.json is missing: each document has a schema, see docs/SCHEMAS.md"
     found = Draft202012Validator(schemas()[what], registry=_registry()).iter_errors(document)
     return [f"{what}.json: {e.json_path}: {e.message[:300]}" for e in found]
 
@@ -55,4 +56,6 @@ def kind_of(command: str, document: Any) -> str:
         return "error"
     if command == "eval":
         return "eval-folder" if "folder" in document else "eval-model"
+    if command == "build" and "targets" in document:
+        return "build-project"
     return command

@@ -24,6 +24,7 @@ from tinygen.report import (
     folder,
     golden,
     profile,
+    project,
     quantisation,
     search,
 )
@@ -31,7 +32,8 @@ from tinygen.targets.board import all_boards
 
 #: The number that the writer of each document gives it.
 NUMBERS = {
-    "boards": boards.SCHEMA, "build": build.SCHEMA, "compress": compression.SCHEMA, "error": failures.SCHEMA,
+    "boards": boards.SCHEMA, "build": build.SCHEMA, "build-project": project.SCHEMA,
+    "compress": compression.SCHEMA, "error": failures.SCHEMA,
     "eval-folder": folder.SCHEMA, "eval-model": evaluation.SCHEMA, "fit": search.SCHEMA, "inspect": estimate.SCHEMA,
     "profile": profile.SCHEMA, "quantize": quantisation.SCHEMA, "verify": golden.SCHEMA,
     "certificate": certificate.SCHEMA, "plan": summary.FORMAT,
