@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.boards.fake_model import LEN, MODEL
 from tests.emit.nets import NETS
+from tinygen.build.process import run
 from tinygen.emit import exports
 from tinygen.emit.exports import EXPORTS, render_exports
 from tinygen.emit.exports.base import Export
@@ -20,6 +25,7 @@ from tinygen.flow.quantised import load
 from tinygen.flow.types import Built, Proof, Target
 from tinygen.targets.board import load_board
 
+ROOT = Path(__file__).resolve().parents[2]
 CASE = GoldenCase((tuple(range(LEN)),), (tuple(range(1, LEN + 1)),))
 VIEW = ProjectView(MODEL, load_board("native"), (CASE,))
 
@@ -80,3 +86,25 @@ def test_names_are_words_and_stand_once() -> None:
     names = [e.name for e in EXPORTS]
     assert len(set(names)) == len(names)
     assert all(e.name.isidentifier() and e.description for e in EXPORTS)
+
+
+def test_the_walk_through_works_to_the_letter(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """docs/ADDING_AN_EXPORT.md, followed in a copy: its files, its entry in the list, its test."""
+    require_tool("make")
+    require_tool("arm-none-eabi-gcc")
+    text = (ROOT / "docs" / "ADDING_AN_EXPORT.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(b) for b in re.findall(r"^   ```\w+\n(.*?)^   ```", text, re.MULTILINE | re.DOTALL)]
+    for name in ("tinygen", "templates_c", "boards", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "_data"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    new = ("templates_c/exports/make/library.mk.j2", "tinygen/emit/exports/make.py", "tests/boards/test_make.py")
+    for name, block in zip(new, blocks, strict=True):
+        assert str(Path(name).parent) in text or Path(name).name in text
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    listed = tmp_path / "tinygen/emit/exports/__init__.py"
+    entry = listed.read_text(encoding="utf-8").replace("(platformio.EXPORT,", "(platformio.EXPORT, make.EXPORT,")
+    listed.write_text(entry.replace("import platformio", "import make, platformio"), encoding="utf-8")
+    done = run((sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", new[2]), tmp_path, 120.0, merge=True)
+    assert done.exit_code == 0, done.stdout
+    assert "1 passed" in done.stdout
