@@ -19,8 +19,8 @@ from tinygen.compress.train.settings import Training
 from tinygen.ir.types import Graph
 from tinygen.progress import Progress
 
-#: What a technique works on. "structure": the graph; "forms": the values that weights may take; "training": all values;
-#: "scales": only how integers stand for values.
+#: What a technique works on. "structure": the graph or its weights, so that activations get other ranges; "forms": the
+#: values that weights may take; "training": all values; "scales": only how integers stand for values.
 Kind = Literal["structure", "forms", "training", "scales"]
 
 
