@@ -27,8 +27,8 @@ from tinygen.compress.finish import finish
 from tinygen.compress.forms.bits import set_bits, weight_bytes
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
 from tinygen.compress.repairs.adaround import learned_rounding, round_weights
+from tinygen.compress.repairs.against_float import Judge
 from tinygen.compress.repairs.equalise import equalise, pairs
-from tinygen.compress.repairs.judge import Judge
 from tinygen.compress.repairs.ladder import GAIN_DB, repair
 from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.split import split, take

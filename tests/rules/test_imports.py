@@ -46,7 +46,7 @@ EXTERNAL = {
 OPTIONAL = ("torch", "optuna", "sqlalchemy")  # an extra: imported inside the function that uses it
 # Training needs torch throughout; its package, its settings and its Technique can be imported without.
 WITH_TORCH = "compress/train/"
-WITHOUT_TORCH = tuple(f"compress/train/{name}.py" for name in ("__init__", "settings", "technique"))
+WITHOUT_TORCH = tuple(f"compress/train/{name}.py" for name in ("__init__", "settings", "fine_tuning"))
 PACKAGE_ROOT = ""  # tinygen/__init__.py: public names, from anywhere
 UNIT_OF_FILE = {"emit/__init__.py": "emit.resources", "__init__.py": PACKAGE_ROOT, "__main__.py": "cli"}
 

@@ -12,7 +12,7 @@ from tinygen.compress.forms import activations, bits, cluster, sparsity
 from tinygen.compress.repairs import ladder
 from tinygen.compress.structure import prune, rank, student
 from tinygen.compress.technique import Section, Technique
-from tinygen.compress.train import technique as training
+from tinygen.compress.train import fine_tuning
 
 TECHNIQUES: tuple[Technique[Any], ...] = (
     student.TECHNIQUE,  # the others work on the small network, not on the one that it takes the place of
@@ -22,7 +22,7 @@ TECHNIQUES: tuple[Technique[Any], ...] = (
     cluster.TECHNIQUE,  # its codebook has a place for those zeros
     bits.TECHNIQUE,  # for layers without a codebook
     activations.TECHNIQUE,  # training passes through them
-    training.TECHNIQUE,  # under all of these
+    fine_tuning.TECHNIQUE,  # under all of these
     ladder.TECHNIQUE,  # when nothing moves any more but roundings
 )
 

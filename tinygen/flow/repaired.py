@@ -8,7 +8,7 @@ from tinygen.calibrate.data import Data
 from tinygen.compress.finish import prove
 from tinygen.compress.pipeline import STATISTICS
 from tinygen.compress.precision import AtPrecision, Precision, at_precision
-from tinygen.compress.repairs.judge import Judge, Quality
+from tinygen.compress.repairs.against_float import Judge, Quality
 from tinygen.compress.split import some
 from tinygen.flow.source import SPLIT_SEED, Source, read_test
 from tinygen.frontend.onnx_writer import to_qdq

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tinygen.compress.precision import AtPrecision
-from tinygen.compress.repairs.judge import LayerQuality, Quality
+from tinygen.compress.repairs.against_float import LayerQuality, Quality
 from tinygen.report.table import Table, columns
 
 SCHEMA = 1

@@ -19,10 +19,10 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network
 from tinygen.compress.pinning import separated
 from tinygen.compress.repairs.adaround import learned_rounding
+from tinygen.compress.repairs.against_float import Judge, LayerQuality, Quality, layer_qualities
 from tinygen.compress.repairs.equalise import equalise
-from tinygen.compress.repairs.judge import Judge, LayerQuality, Quality, layer_qualities
 from tinygen.compress.repairs.steps import STEPS
-from tinygen.compress.repairs.wide import find_wide
+from tinygen.compress.repairs.widen import find_wide
 from tinygen.compress.split import split
 from tinygen.compress.technique import Option, Technique, Work
 from tinygen.errors import DataError

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinygen.compress.train.steps import step_of
+from tinygen.compress.train.operators import step_of
 from tinygen.ir.types import Const, Graph, Stage
 from tinygen.numerics import Array
 from tinygen.ops import (

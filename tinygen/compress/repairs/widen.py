@@ -9,7 +9,7 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.finish import prepared, settle
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
-from tinygen.compress.repairs.judge import Judge
+from tinygen.compress.repairs.against_float import Judge
 from tinygen.ir.types import Graph, Node
 from tinygen.passes.quantise import wide_tensors
 from tinygen.progress import Progress

@@ -22,8 +22,8 @@ from tinygen.compress.forms.bits import set_bits
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, snap, weights
 from tinygen.compress.repairs.adaround import learned_rounding, round_weights
+from tinygen.compress.repairs.against_float import Judge
 from tinygen.compress.repairs.equalise import equalise, pairs
-from tinygen.compress.repairs.judge import Judge
 from tinygen.compress.repairs.ladder import repair
 from tinygen.compress.statistics import gather
 from tinygen.errors import DataError, ModelError
