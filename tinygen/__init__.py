@@ -23,14 +23,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
-    from tinygen.api.board import boards
+    from tinygen.api.board import boards, operators
     from tinygen.api.built import Build, BuildFolder, Profile, Verification, open_build
     from tinygen.api.compressed import Compressed
     from tinygen.api.evaluation import Evaluation, FolderEvaluation
     from tinygen.api.fitted import Fitted, FittedPoint
     from tinygen.api.inspection import Inspection
     from tinygen.api.model import Model, load
-    from tinygen.api.quantised import Quantised
+    from tinygen.api.quantised import Quantised, Repairs
     from tinygen.compress.recipe import Recipe
     from tinygen.compress.train.settings import Training
     from tinygen.errors import (
@@ -54,18 +54,18 @@ if TYPE_CHECKING:
 
 #: Where each public name is; it is loaded when it is first used.
 _PLACES = {
-    "tinygen.api.board": ("boards",),
+    "tinygen.api.board": ("boards", "operators"),
     "tinygen.api.built": ("Build", "BuildFolder", "Profile", "Verification", "open_build"),
     "tinygen.api.compressed": ("Compressed",),
     "tinygen.api.evaluation": ("Evaluation", "FolderEvaluation"),
     "tinygen.api.fitted": ("Fitted", "FittedPoint"),
     "tinygen.api.inspection": ("Inspection",),
     "tinygen.api.model": ("Model", "load"),
-    "tinygen.api.quantised": ("Quantised",),
+    "tinygen.api.quantised": ("Quantised", "Repairs"),
     "tinygen.compress.recipe": ("Recipe",),
     "tinygen.errors": (
         "AccuracyError", "DataError", "MissingToolError", "ModelError", "OutputError", "RecipeError", "TargetError",
-        "TinygenError", "ToolError", "Training", "TrainingError", "UnsupportedError", "VerifyError",
+        "TinygenError", "ToolError", "TrainingError", "UnsupportedError", "VerifyError",
     ),
     "tinygen.compress.train.settings": ("Training",),
     "tinygen.fit.budget": ("Limits",),
@@ -78,9 +78,9 @@ _PLACE_OF = {name: module for module, names in _PLACES.items() for name in names
 __all__ = [
     "AccuracyError", "Board", "Build", "BuildFolder", "Compressed", "DataError", "Effort", "Evaluation", "Fitted",
     "FittedPoint", "FolderEvaluation", "Gates", "Inspection", "Limits", "MissingToolError", "Model", "ModelError",
-    "OutputError", "Profile", "Quantised", "Recipe", "RecipeError", "TargetError", "TinygenError", "ToolError",
-    "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError", "__version__", "boards",
-    "load", "open_build",
+    "OutputError", "Profile", "Quantised", "Recipe", "RecipeError", "Repairs", "TargetError", "TinygenError",
+    "ToolError", "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError", "__version__",
+    "boards", "load", "open_build", "operators",
 ]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""Boards by name."""
+"""Boards by name; what operators are taken."""
 
 from __future__ import annotations
 
+from tinygen.frontend.registry import SupportedOp, supported_ops
 from tinygen.targets.board import Board, all_boards, load_board
 
 
@@ -17,3 +18,8 @@ def boards() -> tuple[Board, ...]:
     []
     """
     return all_boards()
+
+
+def operators() -> tuple[SupportedOp, ...]:
+    """The ONNX operators that tinygen takes, with their limits."""
+    return tuple(supported_ops())

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinygen.api.result import Result, words
 from tinygen.compress.log import LayerChange
-from tinygen.compress.recipe import Recipe
+from tinygen.compress.recipe import Recipe, to_toml
 from tinygen.files import write_file
 from tinygen.flow.compress import Figures, Outcome
 from tinygen.report import compression
@@ -49,6 +49,10 @@ class Compressed(Result):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ONNX file."""
         write_file(Path(path), self.onnx)
+
+    def save_recipe(self, path: str | os.PathLike[str]) -> None:
+        """Write the recipe as TOML, every setting spelt out."""
+        write_file(Path(path), to_toml(self.recipe).encode())
 
     def tables(self) -> tuple[Table, ...]:
         return compression.tables(self._outcome)

@@ -99,7 +99,8 @@ class Fitted(Result):
                     f"no network within the budget was found for {names}. The nearest, and what stands in the way:",
                     *rows,
                     "Raise that budget, allow less accuracy, or search longer (--trials, --epochs).",
-                ])
+                ]),
+                self.to_dict(),
             )  # fmt: skip
 
     def tables(self) -> tuple[Table, ...]:

@@ -15,6 +15,7 @@ from tinygen.api.board import board_of
 from tinygen.api.built import Build
 from tinygen.api.compressed import Compressed
 from tinygen.api.data import Inputs, as_data, data_or_none
+from tinygen.api.defaults import DEFAULT_BOARD
 from tinygen.api.evaluation import Evaluation
 from tinygen.api.fitted import Fitted
 from tinygen.api.inspection import Inspection
@@ -30,7 +31,7 @@ from tinygen.errors import DataError, ModelError, RecipeError, did_you_mean
 from tinygen.files import write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits
-from tinygen.fit.run import Effort, Places, default_storage
+from tinygen.fit.run import Effort, Places, default_storage, work_of
 from tinygen.fit.run import fit as run_fit
 from tinygen.fit.search import Job, Watch
 from tinygen.flow import compress, quantised, repaired
@@ -51,9 +52,6 @@ from tinygen.targets.board import Board
 if TYPE_CHECKING:
     import torch
     from onnx import ModelProto
-
-#: The board whose figures are shown where none is asked for.
-DEFAULT_BOARD = "nucleo_f446re"
 
 #: Of each trial of a search, where nobody says more.
 _TRAINING = Training(epochs=1)
@@ -162,15 +160,13 @@ class Model:
         return words("Model", f"{self.name}:", " -> ".join(ends))
 
     def inspect(
-        self, board: str | Board | None = None, *, activations: str | int = 8, **calibration: Any
+        self, board: str | Board | None = None, *, activations: str | int = 8, calibration: str = DEFAULT_METHOD
     ) -> Inspection:
         """What it is made of, and what it would take of every board, or of `board` layer by layer. Nothing is compiled;
-        ranges are made up.
-
-        calibration: `method` and `samples`, as `quantize` has them.
-        """
+        ranges are made up."""
         wanted = None if board is None else board_of(board)
-        model = quantised.quantised(self._loaded, Calibration(activations=str(activations), **calibration))
+        asked = Calibration(method=calibration, activations=str(activations))
+        model = quantised.quantised(self._loaded, asked)
         return Inspection(model, estimate(model, wanted))
 
     def quantize(
@@ -346,14 +342,14 @@ class Model:
         used.
         """
         out = Path(output)
-        work = out.with_name(f"{out.name}.search")
+        work = work_of(out)
         model, data = self._on_disk(work, as_data(x, y))
         names = (boards,) if isinstance(boards, str) else tuple(dict.fromkeys(boards))
         shapes = {t.name: t.shape for t in self.inputs}
         wanted = tuple(space.default() if techniques is None else techniques)
         modes = MODES if optimize is None else (optimize,)
         job = Job(model, data, names, limits or Limits(), modes, wanted, training, seed, calibration, self.name, shapes)
-        places = Places(None if test is None else Path(test), storage or default_storage(work), work, out)
+        places = Places(None if test is None else Path(test), storage or default_storage(out), work, out)
         found = run_fit(
             job, effort or Effort(), places, search_report.files, command=command, resume=resume, force=force,
             progress=progress, watch=watch, tell=tell,

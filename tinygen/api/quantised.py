@@ -15,6 +15,7 @@ from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import Evaluation
 from tinygen.api.inspection import Inspection
 from tinygen.api.result import Result, words
+from tinygen.compress.repairs.ladder import Row
 from tinygen.errors import DataError, TargetError, did_you_mean
 from tinygen.flow import evaluate, types
 from tinygen.flow.build import build
@@ -31,6 +32,7 @@ from tinygen.ops.base import int_range
 from tinygen.plan.modes import MODES
 from tinygen.progress import Progress, no_progress
 from tinygen.report import layers as layers_report
+from tinygen.report import quantisation
 from tinygen.report import quantised as report
 from tinygen.report.table import Table
 from tinygen.targets.board import Board
@@ -66,9 +68,9 @@ class Quantised(Result):
         return self._model.layers
 
     @property
-    def repairs(self) -> Repaired | None:
+    def repairs(self) -> Repairs | None:
         """What each repair brought, where steps were asked for."""
-        return self._repaired
+        return None if self._repaired is None else Repairs(self._repaired, self.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -195,6 +197,32 @@ class Quantised(Result):
                 )
         target = Target(board_of(board), optimize, plain_stack, Library(arena == "static", tuple(sensors)))
         return target, Proof(_cores(verify))
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Repairs(Result):
+    """What each step of the repairs brought, and what the result is worth on the test samples."""
+
+    _done: Repaired
+    _notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Row, ...]:
+        """Each step with the quality before and after it, whether it was kept, and what it did."""
+        return self._done.done.repaired.rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
+
+    def tables(self) -> tuple[Table, ...]:
+        return quantisation.tables(self._done.done, self._done.test)
+
+    def to_dict(self) -> dict[str, Any]:
+        return quantisation.as_dict(self._done.name, self._done.done, self._done.test)
+
+    def __repr__(self) -> str:
+        return words("Repairs", f"{self._done.name}: {', '.join(r.step for r in self.steps if r.kept) or 'none kept'}")
 
 
 def _cores(verify: Verify | Sequence[str]) -> tuple[str, ...] | None:

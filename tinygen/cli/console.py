@@ -64,6 +64,11 @@ class Bars(AbstractContextManager["Bars"]):
         self._progress.update(self._tasks[phase], completed=done, total=total)
 
 
+def warn(what: str, advice: str) -> None:
+    """What nobody may overlook."""
+    err.print(Text(what, "bold red").append(f" {advice}", "not bold default"))
+
+
 def show(tables: Iterable[Table]) -> None:
     """Tables on standard output, an empty line behind each."""
     for table in tables:

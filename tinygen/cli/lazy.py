@@ -21,16 +21,16 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "boards": Entry("commands", "boards", "List the boards tinygen builds for."),
-    "build": Entry("commands", "build", "Generate, prove and measure the C library of MODEL for a board."),
+    "boards": Entry("lists", "boards", "List the boards tinygen builds for."),
+    "build": Entry("build", "build", "Generate, prove and measure the C library of MODEL for a board."),
     "compress": Entry("compress", "compress", "Make MODEL smaller by the techniques asked for."),
-    "eval": Entry("commands", "evaluate", "Judge MODEL, or the compiled C of a built FOLDER, by samples."),
-    "fit": Entry("compress", "fit", "Search for compressed networks that fit a board."),
-    "inspect": Entry("commands", "inspect", "Show what MODEL is made of; predict time, flash and RAM."),
-    "ops": Entry("commands", "ops", "List the ONNX operators tinygen takes, and their limits."),
-    "profile": Entry("commands", "profile", "Count instructions and cycles of a built FOLDER, by layer."),
+    "eval": Entry("evaluate", "evaluate", "Judge MODEL, or the compiled C of a built FOLDER, by samples."),
+    "fit": Entry("fit", "fit", "Search for compressed networks that fit a board."),
+    "inspect": Entry("inspect", "inspect", "Show what MODEL is made of; predict time, flash and RAM."),
+    "ops": Entry("lists", "ops", "List the ONNX operators tinygen takes, and their limits."),
+    "profile": Entry("profile", "profile", "Count instructions and cycles of a built FOLDER, by layer."),
     "quantize": Entry("quantize", "quantize", "Quantise MODEL, repair what that costs, write an ONNX file."),
-    "verify": Entry("commands", "verify", "Check a built FOLDER: no file edited, golden vectors equal."),
+    "verify": Entry("verify", "verify", "Check a built FOLDER: no file edited, golden vectors equal."),
 }
 
 

@@ -1,14 +1,15 @@
-"""The command that quantises with care: tinygen quantize."""
+"""tinygen quantize: with repairs, into an ONNX file"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+import tinygen
 from tinygen.cli.completion import DATA, MODEL
 from tinygen.cli.options import Choice, source_options
+from tinygen.cli.render import render, wrote
 from tinygen.compress.repairs.steps import STEPS
 from tinygen.errors import did_you_mean
 from tinygen.files import check_file, write_file
@@ -47,28 +48,17 @@ def quantize(
     max_loss: float, method: str, input_shapes: dict[str, tuple[int, ...]], name: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Quantise MODEL, repair what that costs, write an ONNX file. tinygen build takes it as it is."""
-    from tinygen.cli.console import Bars, notes, out, show
-    from tinygen.compress.precision import Precision
-    from tinygen.flow.repaired import repaired
-    from tinygen.flow.source import load_source
-    from tinygen.report import quantisation
+    from tinygen.cli.console import Bars
 
     check_file(output)
-    source = load_source(model, data, input_shapes=input_shapes, name=name)
-    if not as_json:
-        notes(list(source.imported.notes))
-    precision = Precision(
-        "mixed" if weights == "mixed" else int(weights),
-        "mixed" if activations == "mixed" else int(activations),
-        repairs, max_loss, method,
-    )  # fmt: skip
     with Bars() as bars:
-        found = repaired(source, precision, test, bars)
-    done, content, tested = found.done, found.content, found.test
+        found = tinygen.load(model, name=name, input_shapes=input_shapes).quantize(
+            data, weights="mixed" if weights == "mixed" else int(weights), activations=activations, repair=repairs,
+            max_loss_db=max_loss, calibration=method, test=test, accept_loss=True, progress=bars,
+        )  # fmt: skip
+    content = found.to_onnx()
+    assert found.repairs is not None
     write_file(output, content)
-    if as_json:
-        said = quantisation.as_dict(source.graph.name, done, tested)
-        click.echo(json.dumps({**said, "output": str(output)}, indent=2))
-        return
-    show(quantisation.tables(done, tested))
-    out.print(f"Wrote {output} ({len(content):,} bytes); tinygen build takes it without --data.")
+    render(found.repairs, as_json=as_json, output=str(output))
+    if not as_json:
+        wrote(output, f" ({len(content):,} bytes); tinygen build takes it without --data.")

@@ -58,8 +58,14 @@ class Places:
 Report = Callable[[FitResult], Mapping[str, bytes]]
 
 
-def default_storage(work: Path) -> str:
-    return f"sqlite:///{(work / 'study.db').absolute()}"
+def work_of(out: Path) -> Path:
+    """The folder of a search's state, beside its output."""
+    return out.with_name(f"{out.name}.search")
+
+
+def default_storage(out: Path) -> str:
+    """URL of the trials, where no other is named."""
+    return f"sqlite:///{(work_of(out) / 'study.db').absolute()}"
 
 
 def fit(

@@ -1,0 +1,26 @@
+"""tinygen inspect"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import tinygen
+from tinygen.cli.completion import BOARD, MODEL
+from tinygen.cli.options import model_options
+from tinygen.cli.render import render
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option("--board", type=BOARD, help="Predict the cost of every layer on this board; see `tinygen boards`.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@model_options
+def inspect(
+    model: Path, board: str | None, as_json: bool, name: str | None, method: str, samples: int,
+    input_shapes: dict[str, tuple[int, ...]], activations: str,
+) -> None:  # fmt: skip
+    """Show what MODEL is made of; predict time, flash and RAM. Operators, shapes, MACs, parameters; every board."""
+    loaded = tinygen.load(model, name=name, input_shapes=input_shapes)
+    render(loaded.inspect(board, activations=activations, calibration=method), as_json=as_json)
