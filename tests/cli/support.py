@@ -35,7 +35,7 @@ def tinygen(*arguments: str | Path, cwd: Path, **env: str) -> Said:
     command = [sys.executable, "-m", "tinygen", *map(str, arguments)]
     world = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TERM": "dumb", **env}
     done = subprocess.run(command, cwd=cwd, env=world, capture_output=True, text=True, check=False)
-    return Said(str(arguments[0]), done.returncode, done.stdout, done.stderr)
+    return Said(str(arguments[0]) if arguments else "", done.returncode, done.stdout, done.stderr)
 
 
 def ok(*arguments: str | Path, cwd: Path, **env: str) -> Said:
