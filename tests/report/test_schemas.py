@@ -26,6 +26,7 @@ from tinygen.report import (
     profile,
     project,
     quantisation,
+    quantised,
     search,
 )
 from tinygen.targets.board import all_boards
@@ -35,7 +36,7 @@ NUMBERS = {
     "boards": boards.SCHEMA, "build": build.SCHEMA, "build-project": project.SCHEMA,
     "compress": compression.SCHEMA, "error": failures.SCHEMA,
     "eval-folder": folder.SCHEMA, "eval-model": evaluation.SCHEMA, "fit": search.SCHEMA, "inspect": estimate.SCHEMA,
-    "profile": profile.SCHEMA, "quantize": quantisation.SCHEMA, "verify": golden.SCHEMA,
+    "profile": profile.SCHEMA, "quantize": quantisation.SCHEMA, "quantised": quantised.SCHEMA, "verify": golden.SCHEMA,
     "certificate": certificate.SCHEMA, "plan": summary.FORMAT,
 }  # fmt: skip
 

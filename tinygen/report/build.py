@@ -9,7 +9,7 @@ from tinygen.flow.types import Built
 from tinygen.flow.verdict import verdict_json
 from tinygen.report import layers, simplified
 from tinygen.report.table import Column, Table
-from tinygen.report.words import share, size
+from tinygen.report.words import nodes, share, size
 
 SCHEMA = 1
 
@@ -38,7 +38,7 @@ def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
             yield "", "", f"the damage begins at {verdict.damage}"
     worst = min(model.layers, key=lambda a: a.sqnr_db, default=None)
     if worst is not None and not model.synthetic:
-        yield "noisiest", f"{worst.sqnr_db:.1f} dB", f"{worst.title} ({', '.join(worst.origin)})"
+        yield "noisiest", f"{worst.sqnr_db:.1f} dB", f"{worst.title} ({nodes(worst.origin)})"
     yield "layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs"
     yield "simplified", *simplified.removed(model.before, model.after)
     flash = flash_bytes(built)

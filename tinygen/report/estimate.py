@@ -9,7 +9,7 @@ from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
 from tinygen.report import simplified
 from tinygen.report.table import Column, Table, columns
-from tinygen.report.words import milliseconds, shape, share
+from tinygen.report.words import milliseconds, nodes, shape, share
 from tinygen.targets.board import Board
 
 SCHEMA = 1
@@ -40,7 +40,7 @@ def _ports(model: Quantised) -> Table:
 def _operators(model: Quantised, e: Estimate) -> Table:
     """As tinygen reads them; what simplification removes from them stands below."""
     numbers = ("MACs", "parameters")
-    rows = [(r.title, ", ".join(r.origin), shape(r.shape), f"{r.macs:,}", f"{r.parameters:,}") for r in e.layers]
+    rows = [(r.title, nodes(r.origin), shape(r.shape), f"{r.macs:,}", f"{r.parameters:,}") for r in e.layers]
     caption = ""
     if model.before != model.after:
         caption = f"Of these {simplified.removed(model.before, model.after)[1]}."
@@ -66,8 +66,9 @@ def _boards(e: Estimate) -> Table:
         for f in asked or e.fits
     ]  # fmt: skip
     caption = ["Bytes, and their share of what the board has; ms of an inference, without flash wait states."]
-    if any(f.milliseconds is None for f in asked or e.fits):
-        caption.append("No ms where the cycles of a core are not modelled.")
+    untimed = dict.fromkeys(f.core for f in asked or e.fits if f.milliseconds is None)
+    if untimed:
+        caption.append(f"No time of {', '.join(untimed)}, whose cycles are not modelled.")
     if asked:
         caption.append("All boards: inspect without --board.")
     elif e.board is None:
@@ -80,20 +81,16 @@ def _boards(e: Estimate) -> Table:
 
 def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
     """Every layer's predicted cost."""
-    clock, timed, ms = board.f_cpu_hz, p.cycles is not None, p.milliseconds(board.f_cpu_hz)
-    numbers = ("MACs", "cycles" if timed else "instructions", "per MAC", "ms", "share")
-    whole = sum(r.cycles for r in p.layers) or 1.0
-    rows = [
-        (
-            r.name, f"{r.macs:,}", f"{r.cycles:,.0f}", f"{r.cycles / r.macs:.2f}" if r.macs else "",
-            f"{1000 * r.cycles / clock:.3f}" if timed else "", share(r.cycles, whole),
-        )
-        for r in p.layers
-    ]  # fmt: skip
-    total = (
-        "all", f"{e.macs:,}", f"{whole:,.0f}", f"{whole / e.macs:.2f}" if e.macs else "",
-        "" if ms is None else f"{ms:.3f}", "",
-    )  # fmt: skip
+    clock, timed = board.f_cpu_hz, p.cycles is not None
+    numbers = ("MACs", "cycles" if timed else "instructions", "per MAC", *(["ms"] if timed else []), "share")
+    costs = [r.cycles if timed else r.instructions for r in p.layers]
+    whole = sum(costs) or 1.0
+
+    def row(name: str, macs: int, cost: float) -> tuple[str, ...]:
+        ms = [f"{1000 * cost / clock:.3f}"] if timed else []
+        return name, f"{macs:,}", f"{cost:,.0f}", f"{cost / macs:.2f}" if macs else "", *ms, share(cost, whole)
+
+    rows = [row(r.name, r.macs, cost) for r, cost in zip(p.layers, costs, strict=True)]
     caption = (
         f"{p.instructions:,} instructions; flash {p.flash:,} bytes (code {p.code:,}, constants {p.constants:,}); "
         f"RAM {p.ram:,} bytes (arena {p.arena:,}, in/out {p.io:,}, stack {p.stack:,})"
@@ -102,7 +99,7 @@ def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
     )
     return Table(
         f"Layers on {board.id}: {p.core} at {clock // 1_000_000} MHz, flash without wait states",
-        (Column("layer", least=9), *columns(*numbers, right=numbers)), tuple(rows), caption, total
+        (Column("layer", least=9), *columns(*numbers, right=numbers)), tuple(rows), caption, row("all", e.macs, whole)
     )  # fmt: skip
 
 

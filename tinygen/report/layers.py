@@ -7,12 +7,13 @@ from typing import Any
 
 from tinygen.flow.verdict import LayerAccuracy
 from tinygen.report.table import Table, columns
+from tinygen.report.words import nodes
 
 
 def tables(layers: Iterable[LayerAccuracy]) -> tuple[Table, ...]:
     """A row for each layer."""
     heads = columns("layer", "ONNX", "SQNR dB", right=["SQNR dB"])
-    rows = ((a.title, ", ".join(a.origin), f"{a.sqnr_db:.1f}") for a in layers)
+    rows = ((a.title, nodes(a.origin), f"{a.sqnr_db:.1f}") for a in layers)
     return (Table("Signal to quantisation noise of every layer's output, against float", heads, tuple(rows)),)
 
 

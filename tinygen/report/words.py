@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def size(n: int) -> str:
@@ -18,6 +19,22 @@ def share(part: float, whole: float) -> str:
 
 def shape(dims: tuple[int, ...]) -> str:
     return "x".join(map(str, dims))
+
+
+#: Of names of ONNX nodes in a cell of a table: converters join those of all that they fused.
+_NAMES = 60
+
+
+def nodes(names: Sequence[str]) -> str:
+    """ONNX nodes, as many as a cell has room for; documents have all. Of a long name the end, which says most."""
+    shown: list[str] = []
+    for name in names:
+        short = name if len(name) <= _NAMES else f"...{name[3 - _NAMES :]}"
+        if shown and len(", ".join([*shown, short])) > _NAMES:
+            break
+        shown.append(short)
+    left = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
 def milliseconds(ms: float) -> str:
