@@ -267,6 +267,14 @@ def rename(source: Path, target: Path) -> None:
 #: Where the system and its programs are.
 ROOT = Path(os.environ.get("SYSTEMDRIVE", "C:") + "/" if WINDOWS else "/")
 
+#: What programs of this computer are compiled with: weak functions of Windows' object files are not found by others.
+HOST_CFLAGS = ("-Dweak=unused",) if WINDOWS else ()
+
+#: What makes a library that a program loads and that calls the program; None where it needs more than its own source.
+PLUGIN_FLAGS: tuple[str, ...] | None = (
+    None if WINDOWS else ("-bundle", "-Wl,-undefined,dynamic_lookup") if MACOS else ("-shared", "-fPIC")
+)
+
 #: The variables by which compilers find the folder for temporary files.
 TEMPORARY = ("TMP", "TEMP") if WINDOWS else ("TMPDIR",)
 

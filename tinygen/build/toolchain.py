@@ -15,6 +15,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from tinygen import system
 from tinygen.build import discover
 from tinygen.build.process import Group, RunResult, run, with_temporary
 from tinygen.emit.resources import boards_dir
@@ -62,7 +63,8 @@ def _find(arch: Architecture) -> Toolchain:
     command = discover.find(compiler)
     if command is None:
         raise MissingToolError(f"{discover.missing(compiler)}, so {_cannot_build(arch)}")
-    return Toolchain(arch, command, compiler.cflags, compiler.ldflags)
+    more = system.HOST_CFLAGS if arch is HOST else ()
+    return Toolchain(arch, command, (*compiler.cflags, *more), compiler.ldflags)
 
 
 def _cannot_build(arch: Architecture) -> str:

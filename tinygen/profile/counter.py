@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from tinygen import system
 from tinygen.build.elf import Image
 from tinygen.build.process import run, with_temporary
 from tinygen.build.qemu import qemu_command
@@ -63,6 +64,11 @@ def plugin() -> Path:
 
     It is kept in `files.cache_dir`. `ToolError` when it cannot be compiled.
     """
+    if system.PLUGIN_FLAGS is None:
+        raise ToolError(
+            "QEMU's plug-ins are made in another way on Windows, so instructions cannot be counted there. Profile the "
+            "folder in WSL or on another computer; build and verify work here"
+        )
     source = templates_dir() / "profile" / "counter.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     folder = cache_dir() / "counter"
@@ -72,7 +78,7 @@ def plugin() -> Path:
     compiler = find_host()
     with work_folder() as work:
         made = work / "counter.so"
-        command = (*compiler.cc, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(made), str(source))
+        command = (*compiler.cc, "-std=c99", "-O2", *system.PLUGIN_FLAGS, "-o", str(made), str(source))
         result = run(command, work, COMPILE_TIMEOUT_S, with_temporary(work), doing="compiling the counter")
         if result.exit_code != 0 or not made.is_file():
             said = "\n".join(result.stderr.splitlines()[:8]) or "(it said nothing)"

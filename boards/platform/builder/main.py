@@ -57,9 +57,11 @@ def build():
     cc = find_compiler()
     libraries = [flag.removeprefix("-l") for flag in target["ldflags"] if flag.startswith("-l")]
     env.Replace(CC=cc, LINK=cc, PROGNAME="program")
+    # The weak functions of Windows' own object files are not found by others.
+    coff = ["-Dweak=unused"] if os.name == "nt" and not target["linker_script"] else []
     env.Append(
         CPPPATH=[os.path.join(platform.get_dir(), "include")],
-        CCFLAGS=[*target["core_flags"], *target["cflags"]],
+        CCFLAGS=[*target["core_flags"], *target["cflags"], *coff],
         LINKFLAGS=[*target["core_flags"], *(flag for flag in target["ldflags"] if not flag.startswith("-l"))],
         LIBS=libraries,
     )
@@ -69,7 +71,7 @@ def build():
 
 def build_bare():
     """The same for a core without an operating system: other tools, a linker script, and what a board is given."""
-    prefix = env["CC"].removesuffix("gcc")
+    prefix = env["CC"].removesuffix(".exe").removesuffix("gcc")
     env.Replace(
         CXX=prefix + "g++", AS=prefix + "gcc", AR=prefix + "gcc-ar", RANLIB=prefix + "gcc-ranlib",
         OBJCOPY=prefix + "objcopy", SIZETOOL=prefix + "size",
