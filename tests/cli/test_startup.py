@@ -16,6 +16,8 @@ from tinygen.cli.lazy import COMMANDS
 
 #: What takes long to import, and is needed by what a command does, not by what it says of itself.
 HEAVY = {"numpy", "onnx", "onnxruntime", "jinja2", "rich", "elftools", "google", "torch", "optuna", "serial"}
+#: Their options are those of the techniques, which stand beside what the techniques do.
+WITH_TECHNIQUES = {"compress", "fit"}
 #: Seconds of CPU; 0.06 on the machine where it was set, where numpy alone takes 0.1. The least of several runs counts.
 ENOUGH_S = 0.25
 
@@ -70,17 +72,26 @@ def test_list_fits_80_columns(tmp_path: Path) -> None:
     [
         (["--help"], {}),
         (["--version"], {}),
-        (["build", "--help"], {}),
-        (["quantize", "--help"], {}),
         ([], {"_TINYGEN_COMPLETE": "bash_source"}),
         ([], {"_TINYGEN_COMPLETE": "bash_complete", "COMP_WORDS": "tinygen b", "COMP_CWORD": "1"}),
     ],
-    ids=["help", "version", "build", "quantize", "source", "commands"],
+    ids=["help", "version", "source", "commands"],
 )
 def test_nothing_heavy_is_imported(arguments: list[str], env: dict[str, str], tmp_path: Path) -> None:
     out, modules = imported(*arguments, cwd=tmp_path, **env)
     assert out
     assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - WITH_TECHNIQUES))
+def test_help_of_a_command_imports_nothing_heavy(name: str, tmp_path: Path) -> None:
+    out, modules = imported(name, "--help", cwd=tmp_path)
+    assert out.startswith(f"Usage: tinygen {name}")
+    assert modules & HEAVY == set()
+
+
+def test_boards_come_without_numpy(tmp_path: Path) -> None:
+    assert imported("boards", cwd=tmp_path)[1] & HEAVY == {"rich"}
 
 
 def test_help_is_quick(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tinygen.frontend.registry import SupportedOp, supported_ops
+from typing import TYPE_CHECKING
+
 from tinygen.targets.board import Board, all_boards, load_board
+
+if TYPE_CHECKING:
+    from tinygen.frontend.registry import SupportedOp
 
 
 def board_of(board: str | Board) -> Board:
@@ -22,4 +26,6 @@ def boards() -> tuple[Board, ...]:
 
 def operators() -> tuple[SupportedOp, ...]:
     """The ONNX operators that tinygen takes, with their limits."""
+    from tinygen.frontend.registry import supported_ops  # only now: boards need no ONNX
+
     return tuple(supported_ops())
