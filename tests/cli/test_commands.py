@@ -184,19 +184,19 @@ def test_inspect_for_a_board_shows_that_board(place: Path) -> None:
     said = ok("inspect", "digits.onnx", "--board", "nucleo_f446re", cwd=place, COLUMNS="80").out
     assert max(map(len, said.splitlines())) <= 80
     assert "Predicted use of nucleo_f446re" in said
-    assert "All boards: inspect without --board." in said
+    assert "All boards: inspect without a board." in said
     assert "Layers on nucleo_f446re: cortex-m4 at 180 MHz" in said
     assert "nucleo_f411re" not in said
     every = ok("inspect", "digits.onnx", cwd=place, COLUMNS="80").out
     assert max(map(len, every.splitlines())) <= 80
-    assert "Layer by layer: --board." in " ".join(every.split())
+    assert "Layer by layer: inspect for a board." in " ".join(every.split())
     fast = ("inspect", "digits.onnx", "--board", "nucleo_h743zi")  # a core without a cycle model
     layers = ok(*fast, cwd=place).out.partition("Layers on nucleo_h743zi")[2]
     assert "instructions  per MAC  share" in layers
     total = ok(*fast, "--json", cwd=place).json["prediction"]["instructions"]
     assert re.search(rf"^all +[\d,]+ +{total:,} ", layers, re.M)
     here = ok("inspect", "digits.onnx", "--board", "native", cwd=place).out
-    assert "Nothing is predicted for native." in here
+    assert "Nothing is predicted for native." in " ".join(here.split())
 
 
 def test_eval(place: Path) -> None:

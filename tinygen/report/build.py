@@ -30,7 +30,7 @@ def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
     board, verdict, model = built.board, built.verdict, built.model
     constants = f"{built.library.weight_bytes:,}"
     if verdict is None:
-        why = "no data: give --data with real samples" if model.synthetic else "not judged, see the notes"
+        why = "no data: give real samples" if model.synthetic else "not judged, see the notes"
         yield "accuracy", "unknown", why
     else:
         yield "accuracy", verdict.grade.name.lower(), str(verdict)

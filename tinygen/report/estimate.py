@@ -70,9 +70,9 @@ def _boards(e: Estimate) -> Table:
     if untimed:
         caption.append(f"No time of {', '.join(untimed)}, whose cycles are not modelled.")
     if asked:
-        caption.append("All boards: inspect without --board.")
+        caption.append("All boards: inspect without a board.")
     elif e.board is None:
-        caption.append("Layer by layer: --board.")
+        caption.append("Layer by layer: inspect for a board.")
     else:
         caption.append(f"Nothing is predicted for {e.board.id}.")
     title = f"Predicted use of {asked[0].board if asked else 'each board'}"
