@@ -148,6 +148,17 @@ def test_building_again_replaces_and_edits_stop_it(place: Path, tmp_path: Path) 
     assert edited.read_bytes() == before[edited]
 
 
+def test_a_private_build_is_called_model(place: Path, tmp_path: Path) -> None:
+    arguments = ("build", place / "digits.onnx", "--board", "native", "--verify", "none", "--private")
+    ok(*arguments, cwd=tmp_path)
+    assert (tmp_path / "build/model/lib/model/src/model.h").is_file()
+    for path in (tmp_path / "build" / "model").rglob("*"):
+        assert "digits" not in str(path.relative_to(tmp_path)), path
+        assert path.is_dir() or b"digits" not in path.read_bytes(), path
+    ok(*arguments, "--name", "mine", cwd=tmp_path)
+    assert (tmp_path / "build/mine/lib/mine/src/mine.h").is_file()
+
+
 def test_certificate(built: Path) -> None:
     found = valid("certificate", read((built / "certificate.json").read_text()))
     valid("plan", read((built / "plan.json").read_text()))

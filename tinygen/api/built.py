@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import FolderEvaluation
 from tinygen.api.result import Result, words
 from tinygen.build.platformio import PioTest, pio_test
-from tinygen.emit.writer import reading, write_folder
+from tinygen.emit.writer import Changes, reading, write_folder
 from tinygen.errors import OutputError, VerifyError
 from tinygen.files import work_folder, write_file
 from tinygen.flow.evaluate_folder import evaluate_folder
@@ -100,12 +100,16 @@ class Build(Result):
         """Whether ranges come from made-up inputs: no samples were given, and the file has no scales of its own."""
         return self._built.model.synthetic and not self._built.model.imported.quantised
 
+    @property
+    def changes(self) -> Changes | None:
+        """What writing did to `folder`: files added, changed, removed and kept; None where it was not written."""
+        return self._built.changes
+
     def save(self, folder: str | os.PathLike[str] | None = None, *, force: bool = False) -> BuildFolder:
         """Write the folder, all of it or nothing; build/NAME unless given. OutputError where that holds files that are
         not ours, or edited ones, which `force` overwrites."""
         path = Path("build") / self.name if folder is None else Path(folder)
-        write_folder(path, self.files, force=force)
-        return BuildFolder(path)
+        return BuildFolder(path, write_folder(path, self.files, force=force))
 
     def verify(self) -> Verification:
         """Run the golden vectors of the folder, as `BuildFolder.verify` does."""
@@ -150,6 +154,8 @@ class BuildFolder:
     """A build on disk. Each question reads it anew; OutputError when it is no build, or files in it were edited."""
 
     path: Path
+    #: What `Build.save` did there: files added, changed, removed and kept.
+    changes: Changes | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:

@@ -137,6 +137,7 @@ class Quantised(Result):
 
         max_flash, max_ram (bytes), max_ms: TargetError for a build that takes more.
         how: optimize="speed" | "balanced" | "size"; arena="caller" | "static"; plain_stack=True; sensors=["uint8/255"];
+        private=True, for C without names and hashes of the ONNX file;
         verify="board" | "all" | "none" or names of cores.
 
         VerifyError where the C and numpy differ, TargetError for a model that does not fit the board. Proof on a core
@@ -187,6 +188,7 @@ class Quantised(Result):
         arena: Literal["caller", "static"] = "caller",
         plain_stack: bool = False,
         sensors: Sequence[str] = (),
+        private: bool = False,
         verify: Verify | Sequence[str] = "board",
     ) -> tuple[Target, Proof]:
         """What `build` is asked for, checked: TargetError for a board, a way or a core that there is not."""
@@ -195,7 +197,7 @@ class Quantised(Result):
                 raise TargetError(
                     f'{what}: found "{word}", allowed: {", ".join(allowed)}.{did_you_mean(word, allowed)}'
                 )
-        target = Target(board_of(board), optimize, plain_stack, Library(arena == "static", tuple(sensors)))
+        target = Target(board_of(board), optimize, plain_stack, Library(arena == "static", tuple(sensors), private))
         return target, Proof(_cores(verify))
 
 

@@ -32,6 +32,9 @@ from tinygen.plan.modes import MODES
 @click.option("--sensor", "sensors", multiple=True, metavar="[NAME=]TYPE[/NUMBER]",
               help="Also a helper for a sensor's own integers: uint8, int8 or int16; TYPE/NUMBER or TYPE*NUMBER where "
                    "one step is not 1 to the model (uint8/255).")  # fmt: skip
+@click.option("--private", is_flag=True,
+              help="No names and hashes of the ONNX file and the data in what is written; the model is called `model` "
+                   "unless --name is given.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite generated files even where they were edited.")
 @click.option("--layers", is_flag=True, help="Show where accuracy goes, layer by layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -45,8 +48,8 @@ from tinygen.plan.modes import MODES
 @model_options
 def build(
     model: Path | None, board: str | None, project: Path | None, only: tuple[str, ...], data: Path | None,
-    output: Path | None, sensors: tuple[str, ...], force: bool, layers: bool, as_json: bool, test: Path | None,
-    repair: str, accept_loss: bool, arena: str, verify: str, optimize: str, plain_stack: bool,
+    output: Path | None, sensors: tuple[str, ...], private: bool, force: bool, layers: bool, as_json: bool,
+    test: Path | None, repair: str, accept_loss: bool, arena: str, verify: str, optimize: str, plain_stack: bool,
     name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
     **demands: Any,
 ) -> None:  # fmt: skip
@@ -54,7 +57,7 @@ def build(
 
     Without MODEL, all that tinygen.toml says is built.
     """
-    from tinygen.cli.console import Bars, warn
+    from tinygen.cli.console import Bars, out, warn
 
     if model is None:
         from tinygen.cli.project import build_all, only_of_project
@@ -68,12 +71,14 @@ def build(
         raise click.UsageError("--project and --only build what a project file says: leave out MODEL.")
     if test is not None and data is None:
         raise click.UsageError("--test judges a network that --data calibrates: give --data as well.")
+    name = name or ("model" if private else None)
     folder = output or Path("build") / model_name(name or model.stem)
     with Bars() as bars:
         built = tinygen.load(model, name=name, input_shapes=input_shapes).build(
             board, folder, data, test=test, activations=activations, calibration=method, samples=samples,
             repair=repair == "auto", accept_loss=accept_loss, gates=tinygen.Gates(**demands), force=force,
-            arena=arena, verify=verify, optimize=optimize, plain_stack=plain_stack, sensors=sensors, progress=bars,
+            arena=arena, verify=verify, optimize=optimize, plain_stack=plain_stack, sensors=sensors, private=private,
+            progress=bars,
         )  # fmt: skip
     stop.finish()  # nothing is left to clear away
     if not as_json and built.accuracy_unknown:
@@ -82,3 +87,5 @@ def build(
     render(built, as_json=as_json, first=built.layer_tables() if layers else (), output=str(folder))
     if not as_json:
         wrote(folder, f"/ ({len(built.files)} files); the library is {folder}/lib/{built.name}/src/")
+        if built.changes is not None and built.changes.rebuilt:
+            out.print(str(built.changes))

@@ -135,8 +135,7 @@ class LibraryView:
     abi: int
     numerics: int
     build_id: str
-    sha256: str
-    model_file: str
+    source: str
     core: str
     arena_len: int
     static_arena: bool
@@ -417,7 +416,8 @@ def library_view(
     trace: bool = False,
     sensors: Mapping[int, Sensor] = MappingProxyType({}),
 ) -> LibraryView:
-    """The words of one generated library. `sensors`: of the inputs that have a helper for a sensor's integers."""
+    """The words of one generated library. `sha256`: of the model's file; "": what it was made from is not said.
+    `sensors`: of the inputs that have a helper for a sensor's integers."""
     names, consts = _Names(plan), ConstTable(plan.name)
     prefix = plan.name.upper()
     steps = tuple(_step(i, s, names, consts) for i, s in enumerate(plan.steps))
@@ -436,8 +436,7 @@ def library_view(
         abi,
         numerics,
         build_id,
-        sha256,
-        comment_text(model_file),
+        comment_text(f"{model_file} (sha256 {sha256})" if sha256 else "private"),
         plan.core,
         plan.arena_len,
         static_arena,

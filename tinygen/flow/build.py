@@ -17,6 +17,7 @@ from tinygen.flow.fits import check_fit, check_gates
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.library import make_library, model_view, sensors_of
+from tinygen.flow.private import hidden
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Target
 from tinygen.plan.planner import plan
@@ -24,7 +25,7 @@ from tinygen.progress import Progress, no_progress
 from tinygen.targets.cores import get_core
 from tinygen.targets.flash import slow_loops
 
-#: Samples that the output folder brings along to test with.
+#: Samples that the output folder brings along to test with: of the data, or random ones of a private build.
 GOLDEN_SAMPLES = 2
 
 
@@ -44,6 +45,8 @@ def build(
     """
     clock, gates = clock or Clock(), gates or Gates()
     model, board = found.model, target.board
+    if target.library.private:
+        model, target = hidden(model, target)
     cores = None if proof is None else proof.cores
     if cores is None:
         cores = tuple(dict.fromkeys(("native", board.core.name)))
@@ -111,11 +114,12 @@ def build_folder(
 def _files(built: Built) -> dict[str, bytes]:
     """Everything in the output folder, by path."""
     plan, model = built.plan, built.model
+    first = len(built.inputs[0]) - verify.MADE_UP if built.target.library.private else 0
     golden = tuple(
         GoldenCase(
             *(tuple(tuple(int(v) for v in x[i].ravel()) for x in ends) for ends in (built.inputs, built.expected))
         )
-        for i in range(GOLDEN_SAMPLES)
+        for i in range(first, first + GOLDEN_SAMPLES)
     )
     stack_bytes = max(2048, _round_up((built.stack or 0) + 1024, 512))
     sources = render_library(built.library)

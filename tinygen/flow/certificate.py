@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from tinygen.flow import verify
+from tinygen.flow.private import hidden_verdict
 from tinygen.flow.types import Built
 from tinygen.flow.verdict import verdict_json
 from tinygen.passes import simplify
@@ -24,24 +25,33 @@ def render_certificate(built: Built) -> bytes:
 
 def certificate_of(built: Built) -> dict[str, Any]:
     """What was proved, on what, by what. No dates, no paths."""
-    m, asked, target = built.model, built.calibration, built.target
+    m, asked, target, verdict = built.model, built.calibration, built.target, built.verdict
+    private, activations = target.library.private, asked.activations
+    if private:
+        verdict = None if verdict is None else hidden_verdict(verdict, m.tidy)
+        activations = activations if activations in ("8", "16") else "mixed"
     return {
         "schema": SCHEMA,
         "tinygen": VERSION,
         "numerics": NUMERICS,
         "abi": ABI,
-        "model": {"name": m.imported.graph.name, "sha256": m.imported.sha256, "opset": m.imported.opset},
+        "model": {
+            "name": m.imported.graph.name,
+            "sha256": None if private else m.imported.sha256,
+            "opset": m.imported.opset,
+        },
         "options": {
             "board": built.board.id,
             "core": built.board.core.name,
             "calibration": "scales of the model" if m.imported.quantised else asked.method,
-            "activations": asked.activations,
-            "calibration_data_sha256": None if m.synthetic else m.samples.sha256,
+            "activations": activations,
+            "calibration_data_sha256": None if m.synthetic or private else m.samples.sha256,
             "calibration_samples": len(m.samples.inputs[0]),
             "arena": "static" if target.library.static_arena else "caller",
             "optimize": target.optimize,
             "plain_stack": target.plain_stack,
             "sensors": list(target.library.sensors),
+            "private": private,
         },
         "build_id": built.library.build_id,
         "inputs_sha256": hashlib.sha256(verify.sample_bytes(built.inputs)).hexdigest(),
@@ -53,7 +63,7 @@ def certificate_of(built: Built) -> dict[str, Any]:
         "import": m.checked.record(),
         # No partial sum of a layer can go beyond its figure, whatever the input and the order of the terms.
         "accumulators": {"below": 2**31, "layers": simplify.largest_sums(m.fixed)},
-        "accuracy": None if built.verdict is None else verdict_json(built.verdict),
+        "accuracy": None if verdict is None else verdict_json(verdict),
         "verified": bool(built.results),
         "not_verified": list(built.not_verified),
     }

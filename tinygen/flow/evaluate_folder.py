@@ -208,6 +208,11 @@ def _float(
     inputs: Sequence[Array], progress: Progress,
 ) -> tuple[Graph, list[Array]]:  # fmt: skip
     """The float network that was built, and its outputs."""
+    if certificate.get("options", {}).get("private"):
+        raise ModelError(
+            f"{model} cannot be compared: the build is private, so nothing in it says which model it was made from. "
+            "Leave --model out, or build without --private."
+        )
     imported = read_onnx(model, name=name, input_shapes={p.name: p.shape for p in ports[0]})
     built = certificate.get("model", {}).get("sha256")
     if built != imported.sha256:

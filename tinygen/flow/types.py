@@ -42,10 +42,12 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """How the C is to be: who owns the arena; `sensors`: [NAME=]TYPE[*NUMBER] (plan/sensor.py)."""
+    """How the C is to be: who owns the arena; `sensors`: [NAME=]TYPE[*NUMBER] (plan/sensor.py); `private`: without
+    names and hashes of the ONNX file, nor of the data (flow/private.py)."""
 
     static_arena: bool = False
     sensors: tuple[str, ...] = ()
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,12 @@ from tinygen.targets.cores import get_core
 #: Library files by name; True: with a trace of every layer.
 Render = Callable[[bool], Mapping[str, bytes]]
 RUN_TIMEOUT_S = 300.0
+#: Samples of each kind in `make_inputs`, and how many there are behind those of the data.
+COUNT = 4
+MADE_UP = COUNT + 3
 
 
-def make_inputs(graph: Graph, calibration: Sequence[Array], seed: int = 0, count: int = 4) -> tuple[Array, ...]:
+def make_inputs(graph: Graph, calibration: Sequence[Array], seed: int = 0, count: int = COUNT) -> tuple[Array, ...]:
     """Integer inputs to verify with, each (samples, *tensor shape): calibration samples, random values, extremes."""
     rng = np.random.default_rng(seed)
     parts: list[list[Array]] = []

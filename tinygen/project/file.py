@@ -139,6 +139,7 @@ _OF_TARGET: Mapping[str, Callable[[TomlTable, str], Any]] = MappingProxyType(
         "arena": lambda t, k: t.choice(k, ("caller", "static")),
         "plain_stack": TomlTable.flag,
         "sensors": TomlTable.texts,
+        "private": TomlTable.flag,
         "verify": lambda t, k: t.choice(k, ("board", "all", "none")),
     }
 )
@@ -293,7 +294,7 @@ def _model(
 
 def _target(model: str, board: str, of: _Of, output: Path) -> TargetSpec:
     o = of.options
-    library = Library(o.get("arena", "caller") == "static", o.get("sensors", ()))
+    library = Library(o.get("arena", "caller") == "static", o.get("sensors", ()), o.get("private", False))
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[o.get("verify", "board")]
     target = Target(load_board(board), o.get("optimize", "balanced"), o.get("plain_stack", False), library)
     gates = Gates(**{k: v for k, v in of.limits.items() if k in _USE})
