@@ -96,6 +96,11 @@ class Build(Result):
         return (*self._built.model.notes, *self._built.notes)
 
     @property
+    def changes(self) -> Changes | None:
+        """What writing it did to the folder that it was built in; None for one in memory."""
+        return self._built.changes
+
+    @property
     def accuracy_unknown(self) -> bool:
         """Whether ranges come from made-up inputs: no samples were given, and the file has no scales of its own."""
         return self._built.model.synthetic and not self._built.model.imported.quantised
