@@ -92,6 +92,11 @@ class Build(Result):
         return self._built.files
 
     @property
+    def changes(self) -> Changes | None:
+        """What writing it did to `folder`; None where it was not written."""
+        return self._built.changes
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return (*self._built.model.notes, *self._built.notes)
 
@@ -156,10 +161,10 @@ def open_build(folder: str | os.PathLike[str]) -> BuildFolder:
 
 @dataclass(frozen=True, slots=True)
 class BuildFolder:
-    """A build on disk. Each question reads it anew; OutputError when it is no build, or files in it were edited."""
+    """A build on disk. Each question reads it anew; OutputError when it is no build, or files in it were edited.
+    `changes`: what writing it did to the folder, where it was written just now."""
 
     path: Path
-    #: What `Build.save` did there: files added, changed, removed and kept.
     changes: Changes | None = field(default=None, compare=False)
 
     @property
