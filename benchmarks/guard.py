@@ -38,7 +38,7 @@ from tinygen.flow.types import Calibration
 from tinygen.ir.types import Graph
 from tinygen.plan.planner import plan
 from tinygen.profile import Counts, profile_plan
-from tinygen.targets.cores import VERIFY_CORES, get_core
+from tinygen.targets.cores import COUNTED_CORES, get_core
 from tinygen.version import ABI, NUMERICS
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ Rows = dict[str, Figures]
 
 def builds() -> list[tuple[str, str]]:
     """Core and --optimize mode."""
-    return [(core, mode) for core in VERIFY_CORES for mode in (MODES if core == "cortex-m4" else ("balanced",))]
+    return [(core, mode) for core in COUNTED_CORES for mode in (MODES if core == "cortex-m4" else ("balanced",))]
 
 
 def measure_layers(core: str) -> Rows:
@@ -163,7 +163,7 @@ def measure_all(names: Sequence[str]) -> Rows:
         network(name)
     rows: Rows = {}
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(measure_layers, core) for core in VERIFY_CORES]
+        jobs = [pool.submit(measure_layers, core) for core in COUNTED_CORES]
         jobs += [pool.submit(measure_network, n, core, mode) for n in names for core, mode in builds()]
         for job in jobs:
             rows |= job.result()

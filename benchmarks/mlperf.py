@@ -27,7 +27,7 @@ from benchmarks import record
 from benchmarks.datasets import shared_dir
 from benchmarks.networks import Network
 from tinygen.flow.library import make_library
-from tinygen.targets.cores import VERIFY_CORES
+from tinygen.targets.cores import COUNTED_CORES
 
 #: Name in baselines.json: the file of ../shared/models.
 NETWORKS = {
@@ -38,7 +38,7 @@ NETWORKS = {
     "sww": "sww_str_ww_tf_int8_qdq",
 }
 #: Short names of the cores, as in baselines.json.
-CORES = {core: core.removeprefix("cortex-") for core in VERIFY_CORES}
+CORES = {core: core.removeprefix("cortex-") for core in COUNTED_CORES}
 MODES = ("speed", "balanced", "size")
 #: What issue 3 asks for: modelled cycles on Cortex-M4 ("speed"; without Winograd 11.8M for ic), instructions elsewhere.
 TARGETS = {

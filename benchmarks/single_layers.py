@@ -20,7 +20,7 @@ from benchmarks.emulate import count_cases
 from benchmarks.fit_costs import cases_of
 from benchmarks.layers import STUDY
 from tinygen.plan import cost
-from tinygen.targets.cores import VERIFY_CORES
+from tinygen.targets.cores import COUNTED_CORES
 
 
 def measure(core: str) -> dict[str, dict[str, Any]]:
@@ -69,7 +69,7 @@ def show(results: dict[str, dict[str, Any]]) -> Table:
 
 
 def main() -> int:
-    every = {core: measure(core) for core in VERIFY_CORES}
+    every = {core: measure(core) for core in COUNTED_CORES}
     results = {core: {name: best(row) for name, row in rows.items()} for core, rows in every.items()}
     Console(width=140).print(show(results))
     record.write("single_layers", results, every, depth=2)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import guard
 from benchmarks.datasets import shared_dir
 from benchmarks.mlperf import NETWORKS
-from tinygen.targets.cores import VERIFY_CORES
+from tinygen.targets.cores import COUNTED_CORES
 
 Require = Callable[[str], None]
 
@@ -34,7 +34,7 @@ def hold(names: tuple[str, ...], core: str, found: guard.Rows) -> None:
     assert not problems, "\n".join([*problems, f"If that is meant to be: {guard.COMMAND}"])
 
 
-@pytest.mark.parametrize("core", VERIFY_CORES)
+@pytest.mark.parametrize("core", COUNTED_CORES)
 def test_single_layers(core: str) -> None:
     hold(tuple(layer.name for layer in guard.STUDY), core, guard.measure_layers(core))
 
@@ -48,7 +48,7 @@ def networks(names: tuple[str, ...], core: str) -> None:
     hold(names, core, found)
 
 
-@pytest.mark.parametrize("core", VERIFY_CORES)
+@pytest.mark.parametrize("core", COUNTED_CORES)
 def test_small_networks(core: str) -> None:
     networks(guard.SMALL_NETWORKS, core)
 
@@ -60,7 +60,7 @@ def test_mlperf_tiny(name: str) -> None:
         shared_dir()
     except FileNotFoundError as error:
         pytest.skip(f"{name}: {error}")
-    for core in VERIFY_CORES:
+    for core in COUNTED_CORES:
         networks((name,), core)
 
 

@@ -99,10 +99,10 @@ def test_harness_wants_whole_samples_and_a_file(core: str, tmp_path: Path) -> No
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize("core", VERIFY_CORES)
 def test_faults_are_reported(core: str, tmp_path: Path) -> None:
-    program = build(tmp_path / "udf", core, '__asm volatile("udf #0");')
+    program = build(tmp_path / "udf", core, "__builtin_trap();")
     result = execute(program, core, tmp_path / "udf")
     assert result.exit_code == 70
-    assert "FAULT exception 0x00000003" in result.stdout
+    assert "FAULT" in result.stdout
     assert result.fault is not None
     program = build(tmp_path / "deep", core, "output[0] = (int8_t)dive(1000U);")
     result = execute(program, core, tmp_path / "deep")

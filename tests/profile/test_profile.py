@@ -41,7 +41,7 @@ from tinygen.targets.arch.arm_m.thumb import decode
 from tinygen.targets.arch.arm_m.timing import M4
 from tinygen.targets.arch.timing import Kind, cycles
 from tinygen.targets.board import all_boards
-from tinygen.targets.cores import VERIFY_CORES, get_core
+from tinygen.targets.cores import COUNTED_CORES, get_core
 from tinygen.targets.flash import flash_of
 
 SHARED = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve()
@@ -68,7 +68,7 @@ def test_memory_is_that_of_the_build(built: Built, profile: Profile) -> None:
     assert (profile.arena, profile.io) == (built.plan.arena_len, built.io_bytes)
 
 
-@pytest.mark.parametrize("core", VERIFY_CORES)
+@pytest.mark.parametrize("core", COUNTED_CORES)
 def test_every_core(core: str, built: Built) -> None:
     """A core with a model has cycles; the trace of every layer's work is there; only instructions on the others."""
     p = plan(built.model.fixed, get_core(core))

@@ -13,6 +13,15 @@ CORES: tuple[Core, ...] = (
 )
 
 
+def get_core(name: str) -> Core:
+    """The core of that name; `TargetError` lists the names there are."""
+    for core in CORES:
+        if core.name == name:
+            return core
+    names = [core.name for core in CORES]
+    raise TargetError(f'no core "{name}"; tinygen has {", ".join(names)}.{did_you_mean(name, names)}')
+
+
 def _one_of_each_kind() -> tuple[str, ...]:
     """The first of those with the same kernels on the same machine."""
     found: dict[tuple[object, ...], str] = {}
@@ -25,11 +34,5 @@ def _one_of_each_kind() -> tuple[str, ...]:
 VERIFY_CORES = _one_of_each_kind()
 """Names of the cores to verify on for all that an emulator can show."""
 
-
-def get_core(name: str) -> Core:
-    """The core of that name; `TargetError` lists the names there are."""
-    for core in CORES:
-        if core.name == name:
-            return core
-    names = [core.name for core in CORES]
-    raise TargetError(f'no core "{name}"; tinygen has {", ".join(names)}.{did_you_mean(name, names)}')
+COUNTED_CORES = tuple(name for name in VERIFY_CORES if get_core(name).arch.decode is not None)
+"""Those of them whose runs can be counted (tinygen profile)."""
