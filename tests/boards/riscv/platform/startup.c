@@ -30,17 +30,17 @@ __attribute__((used)) static const uint32_t *stack_mark = &tg_stack_top;
 /* ---- semihosting ---- */
 
 /* A debugger knows the call by these three instructions of four bytes each, which lie in one page. */
-__attribute__((naked, noinline, aligned(16))) int32_t tg_semihost(uint32_t operation, const void *argument)
-{
-    __asm volatile(".option push\n"
-                   ".option norvc\n"
-                   "slli x0, x0, 0x1f\n"
-                   ".global tg_semihost_break\n"
-                   "tg_semihost_break: ebreak\n"
-                   "srai x0, x0, 7\n"
-                   "ret\n"
-                   ".option pop\n");
-}
+__asm(".section .text.tg_semihost, \"ax\"\n"
+      ".balign 16\n"
+      ".option push\n"
+      ".option norvc\n"
+      ".global tg_semihost, tg_semihost_break\n"
+      "tg_semihost: slli x0, x0, 0x1f\n"
+      "tg_semihost_break: ebreak\n"
+      "srai x0, x0, 7\n"
+      "ret\n"
+      ".option pop\n"
+      ".text\n");
 
 void tg_puts(const char *text)
 {
