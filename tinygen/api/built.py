@@ -101,19 +101,9 @@ class Build(Result):
         return (*self._built.model.notes, *self._built.notes)
 
     @property
-    def changes(self) -> Changes | None:
-        """What writing it did to the folder that it was built in; None for one in memory."""
-        return self._built.changes
-
-    @property
     def accuracy_unknown(self) -> bool:
         """Whether ranges come from made-up inputs: no samples were given, and the file has no scales of its own."""
         return self._built.model.synthetic and not self._built.model.imported.quantised
-
-    @property
-    def changes(self) -> Changes | None:
-        """What writing did to `folder`: files added, changed, removed and kept; None where it was not written."""
-        return self._built.changes
 
     def save(self, folder: str | os.PathLike[str] | None = None, *, force: bool = False) -> BuildFolder:
         """Write the folder, all of it or nothing; build/NAME unless given. OutputError where that holds files that are
