@@ -7,16 +7,17 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import click
 import numpy as np
 import optuna
 import pytest
 from click.testing import CliRunner
 
 from tests.compress.float_nets import CONV, HIDDEN, correlated, mixed
-from tinygen.cli import compress as cli
+from tinygen.cli import compress as cli_compress
+from tinygen.cli import fit as cli_fit
 from tinygen.compress import techniques
 from tinygen.compress.checks import within
 from tinygen.compress.network import Network, layers
@@ -84,10 +85,11 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def commands(listed: None) -> Iterator[ModuleType]:
+def commands(listed: None) -> Iterator[dict[str, click.Command]]:
     """The commands made anew with the list as it is."""
-    yield importlib.reload(cli)
-    importlib.reload(cli)
+    yield {"compress": importlib.reload(cli_compress).compress, "fit": importlib.reload(cli_fit).fit}
+    importlib.reload(cli_compress)
+    importlib.reload(cli_fit)
 
 
 def weight(graph: Graph, name: str) -> np.ndarray:
@@ -134,14 +136,14 @@ def test_the_search_draws_it() -> None:
     assert [r.describe() for r in recipes] == ["int8", "cluster 16", "shrink 0.5"]
 
 
-def test_the_commands_offer_it(commands: ModuleType, tmp_path: Path) -> None:
-    assert "Weights by this factor." in CliRunner().invoke(commands.compress, ["--help"]).output
-    fit_help = CliRunner().invoke(commands.fit, ["--help"]).output
+def test_the_commands_offer_it(commands: dict[str, click.Command], tmp_path: Path) -> None:
+    assert "Weights by this factor." in CliRunner().invoke(commands["compress"], ["--help"]).output
+    fit_help = CliRunner().invoke(commands["fit"], ["--help"]).output
     assert "student,prune,shrink,rank" in "".join(fit_help.split())
     recipe, out = tmp_path / "r.toml", tmp_path / "small.onnx"
     command = [str(DIGITS / "digits.onnx"), "--data", str(DIGITS / "digits_calib.npz"), "--shrink", "0.75",
                "-o", str(out), "--save-recipe", str(recipe)]  # fmt: skip
-    result = CliRunner().invoke(commands.compress, command, catch_exceptions=False)
+    result = CliRunner().invoke(commands["compress"], command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert read_recipe(recipe) == Recipe(Shrink(0.75))
     assert out.exists()
@@ -163,10 +165,32 @@ def test_options_change_what_a_recipe_says() -> None:
          "student width 0.25 separable, 2 epochs"),
         ({"student": {"depth": 0.5}, "training": {}}, {"student": "mine.onnx"}, "student mine.onnx, 10 epochs"),
         ({"repairs": {"steps": ["round"]}}, {"repair": ()}, "repairs round"),
+        ({"bits": {"weights": 3}}, {"bits": 4, "repair": "bias"}, "bits 4, repairs bias"),
+        ({"training": {}}, {"student": {"width": 0.5}, "repair": ["bias", "round"]},
+         "student width 0.5, 10 epochs, repairs bias round"),
     ],
 )  # fmt: skip
 def test_options_of_ours(before: dict[str, object], given: dict[str, object], after: str) -> None:
     assert with_options(from_dict(before), given).describe() == after
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"prune": "half"}, 'prune.amount: found "half", allowed: a number'),
+        ({"bits": 4.5}, "bits.weights: found 4.5, allowed: a whole number"),
+        ({"cluster": [16]}, "cluster.entries: found [16], allowed: a whole number"),
+        ({"repair": "tape"}, 'repairs.steps: found "tape", allowed: "all"'),
+        ({"student": {"wide": 2}}, "student.wide: no such key"),
+        ({"student": 0.5, "epochs": 1}, "student: found 0.5"),
+        ({"seed": "x"}, 'seed: found "x", allowed: a whole number'),
+    ],
+)
+def test_options_of_other_types(given: dict[str, object], said: str) -> None:
+    """From Python they may be anything."""
+    with pytest.raises(RecipeError) as e:
+        with_options(Recipe(), given)
+    assert said in str(e.value)
 
 
 def test_options_that_are_none() -> None:
@@ -190,7 +214,7 @@ def test_nothing_has_two_meanings() -> None:
     assert len(set(flags)) == len(flags)
     for given in (techniques.names(), tuple(t.settings for t in EVERY)):
         assert len(set(given)) == len(EVERY)
-    own = {p.name for p in cli.compress.params} - {o.name for t in EVERY for o in t.options}
+    own = {p.name for p in cli_compress.compress.params} - {o.name for t in EVERY for o in t.options}
     assert not own & {o.name for t in EVERY for o in t.options}
     parameters = [name for t in EVERY if t.suggest is not None for name in t.suggest.off]
     assert len(set(parameters)) == len(parameters)

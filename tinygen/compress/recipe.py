@@ -173,7 +173,7 @@ def with_options(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
     known("", given, ("seed", *options))
     for name, (technique, option) in options.items():
         value = given.get(name)
-        if value is None or value == ():
+        if value is None or (option.several and not value):
             continue
         section = {**data.get(technique.name, {}), **option.values(value)}
         data[technique.name] = {key: v for key, v in section.items() if v is not None}

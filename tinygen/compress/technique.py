@@ -55,6 +55,9 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
     def values(self, given: Any) -> Mapping[str, Any]:
+        """What it says: given on the command line, or from Python, where several need not be a tuple."""
+        if self.several and isinstance(given, str):
+            given = (given,)
         return {self.sets: given} if isinstance(self.sets, str) else self.sets(given)
 
 

@@ -241,8 +241,8 @@ def _apply(work: Work, network: Network, settings: Bits | None) -> Network:
     return network
 
 
-def _option(text: str) -> dict[str, Any]:
-    return {"weights": int(text) if text.isdecimal() else text}
+def _option(given: str | int) -> dict[str, Any]:
+    return {"weights": int(given) if isinstance(given, str) and given.isdecimal() else given}
 
 
 TECHNIQUE = Technique(

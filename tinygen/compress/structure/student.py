@@ -6,7 +6,7 @@ A student starts with what it can inherit of the network's weights, and is meant
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -357,9 +357,13 @@ def _apply(work: Work, network: Network, settings: Student | None) -> Network:
     return work.train(network, "student", quantise=False) if more else network
 
 
-def _option(text: str) -> dict[str, Any]:
-    """width=0.5,depth=0.5,separable, or the name of an ONNX file."""
+def _option(text: str | Mapping[str, Any]) -> dict[str, Any]:
+    """width=0.5,depth=0.5,separable, or the name of an ONNX file; from Python also {"width": 0.5}."""
     found: dict[str, Any] = dict.fromkeys(("width", "depth", "separable", "inherit", "model"))
+    if isinstance(text, Mapping):
+        return found | dict(text)
+    if not isinstance(text, str):
+        raise RecipeError(f"student: found {text!r}, allowed is a text or a table of width, depth, separable, model.")
     if text.endswith(".onnx"):
         return found | {"model": text}
     for part in text.split(","):
