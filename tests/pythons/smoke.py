@@ -33,6 +33,13 @@ COMMANDS = (
     "verify out",
     "profile out",
 )
+#: What a user does in a notebook.
+PROGRAM = f"""
+import tinygen
+network = tinygen.load("digits.onnx").quantize("digits_calib.npz")
+built = network.build("{BOARD}", verify="native")
+built.save("api")
+"""
 #: Folders that PlatformIO makes in a built folder.
 LEFT_OUT = {".pio", "__pycache__"}
 LIBRARIES = ("numpy", "onnx", "onnxruntime")
@@ -102,12 +109,13 @@ def smoke(python: Path, wheel: Path, work: Path) -> Result:
     for words in COMMANDS:
         _run([inner / "tinygen", *words.split()], work)
     _run([inner / "python", "-m", "tinygen", "--version"], work)
+    _run([inner / "python", "-c", PROGRAM], work)
     libraries = _run([inner / "python", "-m", "pip", "list", "--format", "json"], work)
     versions = {row["name"]: row["version"] for row in json.loads(libraries)}
     return Result(
         _run([inner / "python", "-c", "import platform; print(platform.python_version())"], work).strip(),
         {name: versions[name] for name in LIBRARIES},
-        digest(work / "out", work / "small"),
+        digest(work / "out", work / "small", work / "api"),
         round(time.monotonic() - begun, 1),
     )
 
