@@ -92,6 +92,11 @@ class Build(Result):
         return self._built.files
 
     @property
+    def changes(self) -> Changes | None:
+        """What writing it did to `folder`; None where it was not written."""
+        return self._built.changes
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return (*self._built.model.notes, *self._built.notes)
 
