@@ -57,7 +57,8 @@ def build(
 
     Without MODEL, all that tinygen.toml says is built.
     """
-    from tinygen.cli.console import Bars, out, warn
+    from tinygen.cli.bars import Bars
+    from tinygen.cli.console import out, warn
 
     if model is None:
         from tinygen.cli.project import build_all, only_of_project

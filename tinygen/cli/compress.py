@@ -54,7 +54,7 @@ def compress(
     method: str, input_shapes: dict[str, tuple[int, ...]], **options: Any,
 ) -> None:  # fmt: skip
     """Make MODEL smaller by the techniques asked for. Writes an ONNX file that tinygen build takes."""
-    from tinygen.cli.console import Bars
+    from tinygen.cli.bars import Bars
 
     for path in (output, save_recipe):
         check_file(path)

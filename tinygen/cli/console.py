@@ -1,17 +1,13 @@
-"""What the commands print with: plain text on two consoles, notes, and progress bars."""
+"""What the commands print with: plain text on two consoles, tables, notes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.text import Text
 
-from tinygen import stop
 from tinygen.report.table import Table, to_rich
 
 
@@ -34,34 +30,6 @@ class PlainConsole(Console):
 
 out = PlainConsole()
 err = PlainConsole(stderr=True)
-
-
-class Bars(AbstractContextManager["Bars"]):
-    """Progress bars on standard error, one for each phase; silent when that is not a terminal."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description:12s}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-        self._tasks: dict[str, TaskID] = {}
-        self._shown = ExitStack()
-
-    def __enter__(self) -> Bars:
-        self._shown.enter_context(stop.clearing(self._progress.stop))
-        self._shown.enter_context(self._progress)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        self._shown.close()
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        if phase not in self._tasks:
-            self._tasks[phase] = self._progress.add_task(phase, total=total)
-        self._progress.update(self._tasks[phase], completed=done, total=total)
 
 
 def warn(what: str, advice: str) -> None:

@@ -42,7 +42,8 @@ def evaluate(
     A MODEL is judged as a build would make it. With labels: accuracy, or what suits the network; without, agreement
     with the float network and SQNR.
     """
-    from tinygen.cli.console import Bars, notes
+    from tinygen.cli.bars import Bars
+    from tinygen.cli.console import notes
 
     found: tinygen.Evaluation | tinygen.FolderEvaluation
     with Bars() as bars:

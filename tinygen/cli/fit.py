@@ -25,7 +25,7 @@ from tinygen.plan.modes import MODES
 from tinygen.targets.board import load_board
 
 if TYPE_CHECKING:
-    from tinygen.cli.console import Bars
+    from tinygen.cli.bars import Bars
 
 
 @click.command()
@@ -71,7 +71,8 @@ def fit(
     input_shapes: dict[str, tuple[int, ...]],
 ) -> None:  # fmt: skip
     """Search for compressed networks that fit a board. Builds and proves what it finds, and writes a report."""
-    from tinygen.cli.console import Bars, notes
+    from tinygen.cli.bars import Bars
+    from tinygen.cli.console import notes
 
     limits = tinygen.Limits(
         None if flash is None else parse_size("--flash", flash),

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from tinygen import stop
-from tinygen.cli.console import Bars, err, notes, out, show
+from tinygen.cli.bars import Bars
+from tinygen.cli.console import err, notes, out, show
 from tinygen.project.file import FILE, Project, find_project, read_project
 from tinygen.project.make import Attempt, FailedError, build_project
 from tinygen.report import project as report

@@ -48,7 +48,7 @@ def quantize(
     max_loss: float, method: str, input_shapes: dict[str, tuple[int, ...]], name: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Quantise MODEL, repair what that costs, write an ONNX file. tinygen build takes it as it is."""
-    from tinygen.cli.console import Bars
+    from tinygen.cli.bars import Bars
 
     check_file(output)
     with Bars() as bars:
