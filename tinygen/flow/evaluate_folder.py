@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygen.build.process import RunResult
-from tinygen.build.qemu import run_qemu
-from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
+from tinygen.build.run import run_program
+from tinygen.build.toolchain import Program, compile_program, find_toolchain
 from tinygen.calibrate.data import Data, read_data
 from tinygen.calibrate.graph import run_float
 from tinygen.emit.programs import ModelView, render_evaluator
@@ -121,7 +120,7 @@ def run_library(
             place = folder / f"batch{start}"
             place.mkdir()
             (place / "in.bin").write_bytes(batch.tobytes())
-            _run(program, core, place)
+            run_program(core, program.elf, place, RUN_TIMEOUT_S)
             values = np.fromfile(place / "out.bin", "<f4")
             if values.size != len(batch) * width:
                 raise VerifyError(f"{core.name}: {values.size} numbers came out of {len(batch)} samples of {width}")
@@ -145,18 +144,6 @@ def _compile(folder: Path, core: Core, files: Mapping[str, bytes], view: ModelVi
     for name, content in {**files, "evaluate.c": render_evaluator(view)}.items():
         (src / name).write_bytes(content)
     return compile_program(find_toolchain(core), core, sorted(src.glob("*.c")), [src], folder / "evaluate.elf")
-
-
-def _run(program: Program, core: Core, place: Path) -> None:
-    if core.machine is None:
-        ran, problem = run_native(program.elf, (), place, RUN_TIMEOUT_S), None
-    else:
-        emulator = run_qemu(core.machine, program.elf, place, RUN_TIMEOUT_S)
-        ran, problem = RunResult(emulator.exit_code, emulator.stdout, emulator.stderr), emulator.fault
-    if ran.exit_code != 0:
-        said = "\n".join((ran.stdout + ran.stderr).splitlines()[:12])
-        why = f", {problem}" if problem else ""
-        raise VerifyError(f"{core.name}: the program ended with code {ran.exit_code}{why}\n{said}")
 
 
 def _core(build: Build, wanted: str) -> Core:

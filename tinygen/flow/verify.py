@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import simulate
-from tinygen.build.process import RunResult
-from tinygen.build.qemu import run_qemu
-from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure, run_native
+from tinygen.build.run import run_program
+from tinygen.build.toolchain import Sizes, compile_program, find_toolchain, measure
 from tinygen.emit.library import render_library
 from tinygen.emit.programs import ModelView, render_harness
 from tinygen.errors import VerifyError
@@ -111,21 +110,8 @@ def _run(
     program = compile_program(
         find_toolchain(core), core, sources, [src], folder / "verify.elf", extra_flags=extra_flags, link_map=emulated
     )
-    if core.machine is not None:
-        emulator = run_qemu(core.machine, program.elf, folder, RUN_TIMEOUT_S)
-        ran = RunResult(emulator.exit_code, emulator.stdout, emulator.stderr)
-        problem = emulator.fault
-    else:
-        ran = run_native(program.elf, (), folder, RUN_TIMEOUT_S)
-        problem = None
-    if ran.exit_code != 0:
-        said = "\n".join((ran.stdout + ran.stderr).splitlines()[:12])
-        raise VerifyError(
-            f"{core.name}: the program ended with code {ran.exit_code}"
-            + (f", {problem}" if problem else "")
-            + f"\n{said}"
-        )
-    words = dict(line.split(" ", 1) for line in ran.stdout.splitlines() if " " in line)
+    said = run_program(core, program.elf, folder, RUN_TIMEOUT_S)
+    words = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
     sizes = None
     if program.map_file is not None:
         own = {f"{name}.o" for name in files}
