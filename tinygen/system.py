@@ -82,6 +82,9 @@ def left_out() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it lets SIGINT through again where it is started; Windows has none
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -237,12 +240,21 @@ def sync(path: Path) -> None:
         return
     number = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
     try:
-        os.fsync(number)
+        _flush(number)
     except OSError as e:
         if e.errno not in _NOT_HERE:
             raise
     finally:
         os.close(number)
+
+
+def _flush(number: int) -> None:
+    full = getattr(_fcntl, "F_FULLFSYNC", None)
+    if full is not None:  # macOS, whose fsync leaves it in the drive's own cache
+        with suppress(OSError):  # a file system that knows only fsync
+            _fcntl.fcntl(number, full)
+            return
+    os.fsync(number)
 
 
 def rename(source: Path, target: Path) -> None:

@@ -339,7 +339,9 @@ def test_files_that_do_not_change_are_not_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "out/old").exists()
 
 
-@pytest.mark.parametrize("where", ["../victim", "/tmp/victim", "link/victim", "", "a/../../victim"])
+@pytest.mark.parametrize(
+    "where", ["../victim", "/tmp/victim", "link/victim", "", "a/../../victim", "..\\victim", "C:victim"]
+)
 def test_a_journal_of_others_moves_nothing_outside(tmp_path: Path, where: str) -> None:
     (tmp_path / "victim").write_text("mine")
     out = tmp_path / "out"

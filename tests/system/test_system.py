@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,25 @@ def test_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = 1000
     with pytest.raises(PermissionError):
         system.rename(tmp_path / "moved", tmp_path / "again")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_on_a_mac_the_drive_is_asked_to_sync_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    asked: list[int] = []
+
+    def control(number: int, command: int) -> None:
+        asked.append(command)
+        if refused:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    synced: list[int] = []
+    monkeypatch.setattr(system, "_fcntl", types.SimpleNamespace(F_FULLFSYNC=51, fcntl=control))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    system.sync(tmp_path)
+    assert asked == [51]
+    assert len(synced) == refused
 
 
 def test_lines_end_in_one_character(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

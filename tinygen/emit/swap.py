@@ -287,5 +287,7 @@ def _journal(out: Path, staging: Path) -> list[Move] | None:
 def _inside(out: Path, name: str) -> bool:
     """Whether a name from a journal stays in the folder, by whoever it was written."""
     path = PurePosixPath(name)
-    plain = bool(path.name) and not path.is_absolute()
+    plain = (
+        bool(path.name) and not path.is_absolute() and not any(c in name for c in "\\:")
+    )  # which lead out on Windows
     return plain and ".." not in path.parts and not any((out / p).is_symlink() for p in path.parents[:-1])

@@ -19,7 +19,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -512,7 +511,6 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_process, args=(job, url, trials, deadline), daemon=True) for _ in range(jobs)]
     shown = len(found.results())
-    resource_tracker.ensure_running()  # which lets SIGINT through again where it is started
     with contextlib.ExitStack() as stack:
         with stop.hold(), system.left_out(), _threads(max(1, (os.cpu_count() or 1) // jobs)):
             stack.enter_context(stop.clearing(lambda: _end(workers)))
