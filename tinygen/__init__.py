@@ -30,15 +30,18 @@ if TYPE_CHECKING:
     from tinygen.api.fitted import Fitted, FittedPoint
     from tinygen.api.inspection import Inspection
     from tinygen.api.model import Model, load
+    from tinygen.api.project import Project, ProjectBuild, ProjectCheck, open_project
     from tinygen.api.quantised import Quantised, Repairs
     from tinygen.compress.recipe import Recipe
     from tinygen.compress.train.settings import Training
     from tinygen.errors import (
         AccuracyError,
+        CheckError,
         DataError,
         MissingToolError,
         ModelError,
         OutputError,
+        ProjectError,
         RecipeError,
         TargetError,
         TinygenError,
@@ -61,11 +64,12 @@ _PLACES = {
     "tinygen.api.fitted": ("Fitted", "FittedPoint"),
     "tinygen.api.inspection": ("Inspection",),
     "tinygen.api.model": ("Model", "load"),
+    "tinygen.api.project": ("Project", "ProjectBuild", "ProjectCheck", "open_project"),
     "tinygen.api.quantised": ("Quantised", "Repairs"),
     "tinygen.compress.recipe": ("Recipe",),
     "tinygen.errors": (
-        "AccuracyError", "DataError", "MissingToolError", "ModelError", "OutputError", "RecipeError", "TargetError",
-        "TinygenError", "ToolError", "TrainingError", "UnsupportedError", "VerifyError",
+        "AccuracyError", "CheckError", "DataError", "MissingToolError", "ModelError", "OutputError", "ProjectError",
+        "RecipeError", "TargetError", "TinygenError", "ToolError", "TrainingError", "UnsupportedError", "VerifyError",
     ),
     "tinygen.compress.train.settings": ("Training",),
     "tinygen.fit.budget": ("Limits",),
@@ -76,11 +80,12 @@ _PLACES = {
 _PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "AccuracyError", "Board", "Build", "BuildFolder", "Compressed", "DataError", "Effort", "Evaluation", "Fitted",
-    "FittedPoint", "FolderEvaluation", "Gates", "Inspection", "Limits", "MissingToolError", "Model", "ModelError",
-    "OutputError", "Profile", "Quantised", "Recipe", "RecipeError", "Repairs", "TargetError", "TinygenError",
-    "ToolError", "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError", "__version__",
-    "boards", "load", "open_build", "operators",
+    "AccuracyError", "Board", "Build", "BuildFolder", "CheckError", "Compressed", "DataError", "Effort",
+    "Evaluation", "Fitted", "FittedPoint", "FolderEvaluation", "Gates", "Inspection", "Limits",
+    "MissingToolError", "Model", "ModelError", "OutputError", "Profile", "Project", "ProjectBuild",
+    "ProjectCheck", "ProjectError", "Quantised", "Recipe", "RecipeError", "Repairs", "TargetError",
+    "TinygenError", "ToolError", "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError",
+    "__version__", "boards", "load", "open_build", "open_project", "operators",
 ]  # fmt: skip
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import chdir
 from pathlib import Path
+from unittest.mock import patch
 
-from tests.cli.support import ROOT
+from tests.cli.support import ROOT, Said
+from tests.errors.cases import run
 
 #: Two networks on two boards; no compiler is asked.
 TWO = """\
@@ -36,3 +40,17 @@ def place(folder: Path, text: str = TWO) -> Path:
     file = folder / "tinygen.toml"
     file.write_text(text, encoding="utf-8")
     return file
+
+
+def tinygen(*arguments: str | Path, cwd: Path, **env: str) -> Said:
+    """`tinygen ...` in `cwd`, in this process: it is started a hundred times."""
+    with chdir(cwd), patch.dict(os.environ, env):
+        done = run(tuple(map(str, arguments)))
+    return Said(str(arguments[0]), done.code, done.stdout, done.stderr)
+
+
+def ok(*arguments: str | Path, cwd: Path, **env: str) -> Said:
+    """The same, and it must succeed."""
+    said = tinygen(*arguments, cwd=cwd, **env)
+    assert said.code == 0, said.out + said.err
+    return said

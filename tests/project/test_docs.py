@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 from tests.cli.support import ROOT
+from tinygen.project.compare import State
 from tinygen.project.file import Project, read_project
+from tinygen.project.lock import ModelFigures, TargetFigures
 
 TEXT = (ROOT / "docs" / "PROJECT.md").read_text(encoding="utf-8")
 DIGITS = ROOT / "examples" / "digits"
@@ -40,3 +43,16 @@ def test_the_example(tmp_path: Path) -> None:
     assert [t for t in found if t.startswith("wake/")] == ["wake/nrf52840_dk"]
     for target in re.findall(r"`build/(\w+/\w+)`|--only (\w+/\w+)", TEXT):
         assert "".join(target) in found
+
+
+def test_states_are_all_there() -> None:
+    table = TEXT.split("| state | when | |")[1].split("\n\n")[0]
+    named = {name for line in table.splitlines()[2:] for name in line.split("|")[1].replace(",", " , ").split(" , ")}
+    assert {n.strip() for n in named} == {s.value for s in State}
+
+
+def test_recorded_figures_are_all_there() -> None:
+    table = TEXT.split("| recorded | of | |")[1].split("\n\n")[0]
+    kinds = (*fields(TargetFigures), *fields(ModelFigures))
+    missing = {f.name for f in kinds} - set(re.findall(r"`(\w+)`", table)) - {"error", "samples", "targets"}
+    assert not missing

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ok, tinygen
-from tests.project.support import TWO, place
+from tests.project.support import TWO, ok, place, tinygen
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -58,7 +57,11 @@ def test_only_and_force(tmp_path: Path) -> None:
     said = tinygen("build", "--only", "sine", cwd=tmp_path)
     assert said.code == 6, "before any work"
     assert "[1/2]" not in said.err
-    ok("build", "--project", "tinygen.toml", "--only", "sine", "--force", cwd=tmp_path)
+    (folder / "src" / "main.c").write_text("mine")
+    said = ok("build", "--project", "tinygen.toml", "--only", "sine", "--force", cwd=tmp_path)
+    assert "sine/nucleo_f446re: RAM" in said.err
+    assert "Files: 1 changed. Kept your src/main.c" in said.err
+    assert (folder / "src" / "main.c").read_text() == "mine"
     assert (folder / "plan.json").read_text() != "edited"
 
 

@@ -17,6 +17,7 @@ from tinygen.flow import certificate
 from tinygen.report import (
     boards,
     build,
+    check,
     compression,
     estimate,
     evaluation,
@@ -33,7 +34,7 @@ from tinygen.targets.board import all_boards
 
 #: The number that the writer of each document gives it.
 NUMBERS = {
-    "boards": boards.SCHEMA, "build": build.SCHEMA, "build-project": project.SCHEMA,
+    "boards": boards.SCHEMA, "build": build.SCHEMA, "build-project": project.SCHEMA, "check": check.SCHEMA,
     "compress": compression.SCHEMA, "error": failures.SCHEMA,
     "eval-folder": folder.SCHEMA, "eval-model": evaluation.SCHEMA, "fit": search.SCHEMA, "inspect": estimate.SCHEMA,
     "profile": profile.SCHEMA, "quantize": quantisation.SCHEMA, "quantised": quantised.SCHEMA, "verify": golden.SCHEMA,

@@ -14,6 +14,7 @@ from tinygen import report
 from tinygen.cli.app import cli
 from tinygen.emit import summary
 from tinygen.flow import certificate
+from tinygen.project import lock
 from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import CORES
 from tinygen.targets.kernel_sizes import sizes_file
@@ -51,6 +52,7 @@ def test_versions_are_those_of_the_code() -> None:
         "`ABI`": str(ABI),
         "`format` of plan.json": str(summary.FORMAT),
         "`schema` of certificate.json": str(certificate.SCHEMA),
+        "`format` of tinygen.lock": str(lock.FORMAT),
         "`schema` of each `--json` document": ", ".join(map(str, sorted(documents))),
     }
     assert f"#if KWS_ABI != {ABI}\n" in text

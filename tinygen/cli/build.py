@@ -11,7 +11,7 @@ import tinygen
 from tinygen import stop
 from tinygen.cli.completion import BOARD, DATA, MODEL
 from tinygen.cli.options import Choice, gate_options, model_options, project_options, tool_options
-from tinygen.cli.render import render, wrote
+from tinygen.cli.render import document, render, wrote
 from tinygen.names import model_name
 from tinygen.plan.modes import MODES
 
@@ -61,10 +61,8 @@ def build(
     from tinygen.cli.console import out, warn
 
     if model is None:
-        from tinygen.cli.project import build_all, only_of_project
-
-        only_of_project("project", "only", "force", "as_json", "tool_timeout")
-        build_all(project, only, force=force, as_json=as_json)
+        _only("project", "only", "force", "as_json", "tool_timeout")
+        _build_project(project, only, force=force, as_json=as_json)
         return
     if board is None:
         raise click.UsageError("missing option '--board': which board is MODEL built for? See `tinygen boards`.")
@@ -90,3 +88,33 @@ def build(
         wrote(folder, f"/ ({len(built.files)} files); the library is {folder}/lib/{built.name}/src/")
         if built.changes is not None and built.changes.rebuilt:
             out.print(str(built.changes))
+
+
+def _build_project(path: Path | None, only: tuple[str, ...], *, force: bool, as_json: bool) -> None:
+    """`tinygen build` without a MODEL."""
+    from tinygen.cli.bars import Bars
+    from tinygen.cli.console import line
+
+    project = tinygen.open_project(path)
+    with Bars() as bars:
+        found = project.build(only, force=force, watch=line, progress=bars)
+    stop.finish()  # nothing is left to clear away
+    if not as_json:
+        render(found, as_json=False)
+    found.check()
+    if as_json:
+        document(found.to_dict())
+    else:
+        wrote(project.output, f"/: {len(found.builds)} folders")
+
+
+def _only(*allowed: str) -> None:
+    """A usage error for an option that goes with a MODEL, as the project file says all that."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        if given and name not in allowed:
+            raise click.UsageError(
+                f"{parameter.opts[0]} goes with a MODEL: give one, or leave it out to build what tinygen.toml says."
+            )

@@ -43,6 +43,11 @@ def show(tables: Iterable[Table]) -> None:
         out.print(to_rich(table), "")
 
 
+def line(text: str) -> None:
+    """A line on standard error, as it is."""
+    err.print(text, highlight=False, soft_wrap=True)
+
+
 def notes(texts: list[str]) -> None:
     for text in texts:
         say("note:", "yellow", text)

@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "boards": Entry("lists", "boards", "List the boards tinygen builds for."),
     "build": Entry("build", "build", "Generate, prove and measure the C library of MODEL for a board."),
+    "check": Entry("check", "check", "Build all of a project, and compare it with tinygen.lock."),
     "compress": Entry("compress", "compress", "Make MODEL smaller by the techniques asked for."),
     "eval": Entry("evaluate", "evaluate", "Judge MODEL, or the compiled C of a built FOLDER, by samples."),
     "fit": Entry("fit", "fit", "Search for compressed networks that fit a board."),

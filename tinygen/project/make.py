@@ -75,14 +75,15 @@ def build_project(
         check_output(target.folder, force=force)
     done = []
     for model in project.models:
-        for outcome in make(model, progress):
-            if outcome.built is not None:
+        for attempt in make(model, progress):
+            if attempt.built is not None:
                 try:
-                    write_folder(outcome.target.folder, outcome.built.files, force=force)
+                    changes = write_folder(attempt.target.folder, attempt.built.files, force=force)
+                    attempt = replace(attempt, built=replace(attempt.built, changes=changes))
                 except TinygenError as e:
-                    outcome = replace(outcome, built=None, error=e)
-            watch(outcome)
-            done.append(outcome)
+                    attempt = replace(attempt, built=None, error=e)
+            watch(attempt)
+            done.append(attempt)
     return tuple(done)
 
 

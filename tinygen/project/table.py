@@ -137,6 +137,10 @@ class TomlTable:
         """A number above 0."""
         return self._number(key, "a number above 0", lambda v: v > 0.0)
 
+    def number(self, key: str) -> float | None:
+        """A number, also one without end."""
+        return float(self._get(key, (int, float), "a number")) if key in self else None
+
     def decibel(self, key: str) -> float | None:
         return self._number(key, "decibels, a number", lambda v: v == v)
 

@@ -35,12 +35,27 @@ def _row(o: Attempt) -> tuple[str, ...]:
 
 
 def line(o: Attempt) -> str:
-    """One target, as soon as it is done."""
+    """One target, as soon as it is done, with what a rebuild did to its folder."""
     if o.built is None:
         return f"{o.target.name}: failed"
     flash = build.flash_bytes(o.built)
     size = "" if flash is None else f"flash {flash:,} bytes, "
-    return f"{o.target.name}: {size}RAM {ram_bytes(o.built):,} bytes"
+    changes = o.built.changes
+    again = f". {changes}" if changes is not None and changes.rebuilt else ""
+    return f"{o.target.name}: {size}RAM {ram_bytes(o.built):,} bytes{again}"
+
+
+def notes(done: Sequence[Attempt]) -> tuple[str, ...]:
+    """What builds have to say: of a model once, whatever the board."""
+    found: list[str] = []
+    for a in done:
+        if a.built is None:
+            continue
+        found += [f"{a.target.model}: {n}" for n in a.built.model.notes]
+        found += [f"{a.target.name}: {n}" for n in a.built.notes]
+        if a.built.model.synthetic and not a.built.model.imported.quantised:
+            found.append(f"{a.target.model}: no data, so ranges are those of made-up inputs and accuracy is unknown")
+    return tuple(dict.fromkeys(found))
 
 
 def ram_bytes(built: Built) -> int:

@@ -87,7 +87,7 @@ def to_text(table: Table, width: int = 100) -> str:
     console = Console(file=StringIO(), width=width, no_color=True, markup=False, emoji=False, highlight=False)
     with console.capture() as shown:
         console.print(to_rich(table))
-    return "\n".join(_plain(line).rstrip() for line in shown.get().splitlines()) + "\n"
+    return "\n".join(printable(line).rstrip() for line in shown.get().splitlines()) + "\n"
 
 
 # -- in a notebook ---------------------------------------------------------------------------------------------------
@@ -132,10 +132,10 @@ def _cell(tag: str, c: Column, text: str, style: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(_plain(text)).replace("\n", "<br>")
+    return html.escape(printable(text)).replace("\n", "<br>")
 
 
-def _plain(text: str) -> str:
+def printable(text: str) -> str:
     """Without what moves a cursor or is no text: names in a model can hold anything."""
     return "".join("?" if "\ud800" <= c <= "\udfff" else c for c in text if c == "\n" or _shown(c))
 
@@ -170,4 +170,4 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _marked(text: str) -> str:
-    return _MARKUP.sub(r"\\\1", " ".join(_plain(text).split()))
+    return _MARKUP.sub(r"\\\1", " ".join(printable(text).split()))
