@@ -84,14 +84,14 @@ def _qemu(script: str) -> Callable[[Place], Command]:
 
 def _page_is_folder(p: Place) -> Command:
     p.built()
-    p.patch.setattr("tinygen.profile.folder.profile_folder", lambda folder, board: None)
+    p.patch.setattr("tinygen.api.built.profile_folder", lambda folder, board: None)
     p.patch.setattr("tinygen.report.profile_page.render_page", lambda result: b"")
     return ["profile", str(p.out), "--html", str(p.folder)]
 
 
 CASES = [
-    Case("profile_missing", lambda p: ["profile", str(p.folder / "no")], OUTPUT, "no", "no such folder", "of a build"),
-    Case("profile_model", lambda p: ["profile", str(p.model())], OUTPUT, "net.onnx", "not a folder made", "of a build"),
+    Case("profile_missing", lambda p: ["profile", str(p.folder / "no")], OUTPUT, "no", "is no folder", "has built"),
+    Case("profile_model", lambda p: ["profile", str(p.model())], OUTPUT, "net.onnx", "is no folder", "has built"),
     Case("profile_foreign", lambda p: ["profile", str(p.folder)], OUTPUT, "test_", "no MANIFEST.json", "of a build"),
     Case("profile_edited", _edited, OUTPUT, "out", "net.c", "Build again"),
     Case("profile_older", _older, OUTPUT, "out", "plan.json is missing", "Build again"),
@@ -109,7 +109,7 @@ CASES = [
         TARGET,
         "native",
         "no emulator",
-        "board with a Cortex-M",
+        "board with another core",
     ),
     Case("profile_no_arm_gcc", _without("gcc", "sh"), TOOL, "arm-none-eabi-gcc", "not on PATH", "apt install"),
     Case(
