@@ -8,12 +8,10 @@ the tests run on; the other branches are tested with the names taken away, and w
 from __future__ import annotations
 
 import errno
-import hashlib
 import importlib
 import io
 import math
 import os
-import random
 import signal
 import sys
 import threading
@@ -180,10 +178,9 @@ class Lock:
         found = path.stat()
         if _msvcrt is not None and found.st_ino:
             with suppress(OSError, RuntimeError):  # no cache, no locks
-                name = hashlib.sha256(f"{found.st_dev} {found.st_ino}".encode()).hexdigest()[:32]
                 folder = cache_home() / "tinygen" / "locks"
                 folder.mkdir(parents=True, exist_ok=True)
-                self._name = folder / name
+                self._name = folder / f"{found.st_dev:x}-{found.st_ino:x}"
                 self._number = os.open(self._name, os.O_RDWR | os.O_CREAT)
 
     def take(self, *, shared: bool = False, wait: bool = False) -> bool | None:
@@ -206,8 +203,7 @@ class Lock:
         return True
 
     def _take_bytes(self, shared: bool) -> bool:
-        slots = random.sample(range(_SLOTS), _SLOTS)
-        for start, count in [(slot, 1) for slot in slots] if shared else [(0, _SLOTS)]:
+        for start, count in [(slot, 1) for slot in range(_SLOTS)] if shared else [(0, _SLOTS)]:
             with suppress(OSError):  # somebody else's
                 self._bytes(_msvcrt.LK_NBLCK, start, count)
                 self._mine = start, count
