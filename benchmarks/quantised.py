@@ -26,7 +26,8 @@ from rich.table import Table
 from benchmarks.record import RESULTS
 from benchmarks.structures import FORMS, STRUCTURES, quantised, there_is
 from tinygen import simulate
-from tinygen.calibrate.reading import Reading, Rounded
+from tinygen.calibrate.reading.file import Reading
+from tinygen.calibrate.reading.values import Rounded
 from tinygen.calibrate.runtime import with_outputs
 from tinygen.errors import UnsupportedError
 from tinygen.flow import check, verify

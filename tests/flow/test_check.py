@@ -18,7 +18,7 @@ from tests.random.generator import generate
 from tinygen import simulate
 from tinygen.calibrate import runtime
 from tinygen.calibrate.data import Samples
-from tinygen.calibrate.reading import Reading
+from tinygen.calibrate.reading.file import Reading
 from tinygen.errors import VerifyError
 from tinygen.flow import check, layerwise, verify
 from tinygen.flow.quantised import quantised_file

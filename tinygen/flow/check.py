@@ -1,7 +1,7 @@
 """Is what was imported what the file says? Checked in every build, before anything is emitted.
 
 A float model: its network before and after tidying, in onnxruntime. A pre-quantised model: the integers of the FIXED
-graph against an independent reading of the file (calibrate/reading.py) and against onnxruntime with its optimisations
+graph against an independent reading of the file (calibrate/reading/) and against onnxruntime with its optimisations
 off, layer by layer: each layer gets the file's own integers, so what one rounds otherwise does not reach the next, and
 a layer that is right differs only where the number before rounding is a tie, to within the error of its multiplier.
 """
@@ -18,7 +18,8 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.perturb import perturbed
-from tinygen.calibrate.reading import Reading, Rounded, Run, Unreadable
+from tinygen.calibrate.reading.file import Reading, Run
+from tinygen.calibrate.reading.values import Rounded, Unreadable
 from tinygen.calibrate.runtime import sums_are_exact, with_outputs
 from tinygen.errors import ModelError, VerifyError
 from tinygen.flow.layerwise import MAY_DIFFER, Comparison, Layer

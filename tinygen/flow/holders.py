@@ -14,7 +14,8 @@ from itertools import permutations
 
 import numpy as np
 
-from tinygen.calibrate.reading import Behind, Point, Reading
+from tinygen.calibrate.reading.file import Behind, Reading
+from tinygen.calibrate.reading.values import Point
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import MULTIPLIER_STEP, Array
 from tinygen.ops import (

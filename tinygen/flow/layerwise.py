@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinygen import simulate
-from tinygen.calibrate.reading import Point, Reading, Rounded, Run, limits
+from tinygen.calibrate.reading.file import Reading, Run
+from tinygen.calibrate.reading.values import Point, Rounded, limits
 from tinygen.flow.holders import ZONE, Holders, is_moved
 from tinygen.flow.spread import spread
 from tinygen.ir.types import Graph, Port
