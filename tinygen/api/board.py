@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tinygen.errors import TargetError
 from tinygen.targets.board import Board, all_boards, load_board
 
 if TYPE_CHECKING:
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
 
 def board_of(board: str | Board) -> Board:
     """The board of that id; TargetError names those that are near."""
-    return board if isinstance(board, Board) else load_board(board)
+    if isinstance(board, Board):
+        return board
+    if not isinstance(board, str):
+        raise TargetError(f"board: found {type(board).__name__}, allowed is the id of a board or one of boards().")
+    return load_board(board)
 
 
 def boards() -> tuple[Board, ...]:

@@ -121,10 +121,20 @@ class Build(Result):
         with work_folder() as place:
             return self.save(place / self.name).profile(board)
 
-    def evaluate(self, x: Inputs, y: Array | None = None, **how: Any) -> FolderEvaluation:
+    def evaluate(
+        self,
+        x: Inputs,
+        y: Array | None = None,
+        *,
+        core: str = "native",
+        model: str | os.PathLike[str] | None = None,
+        limit: int | None = None,
+        progress: Progress = no_progress,
+    ) -> FolderEvaluation:
         """The compiled C over a data set, as `BuildFolder.evaluate` runs it."""
         with work_folder() as place:
-            return self.save(place / self.name).evaluate(x, y, **how)
+            folder = self.save(place / self.name)
+            return folder.evaluate(x, y, core=core, model=model, limit=limit, progress=progress)
 
     def layer_tables(self) -> tuple[Table, ...]:
         """Where accuracy goes, layer by layer."""
@@ -146,16 +156,20 @@ def open_build(folder: str | os.PathLike[str]) -> BuildFolder:
     path = Path(folder)
     if not path.is_dir():
         raise OutputError(f"{path} is no folder. Give one that tinygen has built.")
+    read_build(path)
     return BuildFolder(path)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BuildFolder:
     """A build on disk. Each question reads it anew; OutputError when it is no build, or files in it were edited.
     `changes`: what writing it did to the folder, where it was written just now."""
 
     path: Path
     changes: Changes | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return words("BuildFolder", str(self.path))
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygen.api.result import Result, words
+from tinygen.errors import AccuracyError
 from tinygen.files import write_file
 from tinygen.flow import evaluate, evaluate_folder
 from tinygen.flow.confusion import Confusion
@@ -37,9 +38,10 @@ class Evaluation(Result):
     def notes(self) -> tuple[str, ...]:
         return self._found.notes
 
-    def check(self, gates: Gates) -> tuple[list[str], list[str]]:
-        """(what `gates` demand and it fails, what it misses only within the statistical error)."""
-        return check_accuracy(gates, self.verdict)
+    def check(self, gates: Gates) -> list[str]:
+        """AccuracyError unless it is what `gates` demand; gives back what it misses only within the statistical
+        error."""
+        return _check(gates, self._found.name, self)
 
     def layer_tables(self) -> tuple[Table, ...]:
         """Where accuracy goes."""
@@ -74,9 +76,10 @@ class FolderEvaluation(Result):
     def notes(self) -> tuple[str, ...]:
         return self._found.notes
 
-    def check(self, gates: Gates) -> tuple[list[str], list[str]]:
-        """(what `gates` demand and it fails, what it misses only within the statistical error)."""
-        return check_accuracy(gates, self.verdict)
+    def check(self, gates: Gates) -> list[str]:
+        """AccuracyError unless it is what `gates` demand; gives back what it misses only within the statistical
+        error."""
+        return _check(gates, str(self._found.folder), self)
 
     def save_page(self, path: str | Path) -> None:
         """Write the HTML page."""
@@ -90,3 +93,11 @@ class FolderEvaluation(Result):
 
     def __repr__(self) -> str:
         return words("FolderEvaluation", f"{self._found.model} on {self._found.core}: {self.verdict}")
+
+
+def _check(gates: Gates, what: str, found: Evaluation | FolderEvaluation) -> list[str]:
+    failed, warned = check_accuracy(gates, found.verdict)
+    if failed:
+        lines = [f"{what}, {found.verdict.source}:", *(f"  {f}" for f in failed)]
+        raise AccuracyError("\n".join(lines), found.to_dict())
+    return warned

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,12 +19,12 @@ from tinygen.api.defaults import DEFAULT_BOARD
 from tinygen.api.evaluation import Evaluation
 from tinygen.api.fitted import Fitted
 from tinygen.api.inspection import Inspection
-from tinygen.api.quantised import Quantised
+from tinygen.api.quantised import Quantised, target_of
 from tinygen.api.result import words
 from tinygen.calibrate.data import Data, part
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.compress.precision import Precision
-from tinygen.compress.recipe import Recipe, read_recipe, with_options
+from tinygen.compress.recipe import Recipe, from_dict, read_recipe, with_options
 from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, RecipeError, did_you_mean
@@ -65,7 +65,8 @@ def _untold(notes: list[str]) -> None:
     """Nobody listens."""
 
 
-Repair = Literal["auto", "off", "all", "none"]
+#: Bits, "mixed", or the names of those in 16 bits: in one text with commas between, or several.
+Activations: TypeAlias = int | str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,13 @@ def load(
     >>> tinygen.load("examples/digits/digits.onnx")
     <Model digits: image (1, 1, 8, 8) -> logits (1, 10)>
     """
-    shapes = {k: tuple(int(d) for d in v) for k, v in (input_shapes or {}).items()}
+    shapes = _shapes(input_shapes or {})
     if isinstance(model, str | os.PathLike):
         path = Path(model)
         return Model(quantised.load(path, name=name, input_shapes=shapes), path)
     given: Any = model
-    if isinstance(given, bytes):
-        content = given
+    if isinstance(given, bytes | bytearray | memoryview):
+        content = bytes(given)
     elif hasattr(given, "SerializeToString"):
         content = given.SerializeToString()
     elif hasattr(given, "state_dict"):
@@ -160,12 +161,12 @@ class Model:
         return words("Model", f"{self.name}:", " -> ".join(ends))
 
     def inspect(
-        self, board: str | Board | None = None, *, activations: str | int = 8, calibration: str = DEFAULT_METHOD
+        self, board: str | Board | None = None, *, activations: Activations = 8, calibration: str = DEFAULT_METHOD
     ) -> Inspection:
         """What it is made of, and what it would take of every board, or of `board` layer by layer. Nothing is compiled;
         ranges are made up."""
         wanted = None if board is None else board_of(board)
-        asked = Calibration(method=calibration, activations=str(activations))
+        asked = Calibration(method=calibration, activations=_named(activations))
         model = quantised.quantised(self._loaded, asked)
         return Inspection(model, estimate(model, wanted))
 
@@ -174,9 +175,9 @@ class Model:
         x: Inputs | None = None,
         y: Array | None = None,
         *,
-        weights: int | Literal["mixed"] = 8,
-        activations: int | str = 8,
-        repair: Repair | Sequence[str] = "auto",
+        weights: int | str = 8,
+        activations: Activations = 8,
+        repair: str | Sequence[str] = "auto",
         max_loss_db: float = 1.0,
         calibration: str = DEFAULT_METHOD,
         samples: int = CALIBRATION_SAMPLES,
@@ -193,9 +194,9 @@ class Model:
 
         x: a file, a folder, an array (n, *shape), one for each input in a tuple, or arrays by input name.
         weights: bits, 2 to 8, or "mixed": for each layer the fewest that it bears within `max_loss_db`.
-        activations: bits, 8 or 16; "mixed"; or names of ONNX nodes, inputs and outputs in 16 bits, with commas between.
+        activations: bits, 8 or 16; "mixed"; or names of ONNX nodes, inputs and outputs in 16 bits.
         repair: "auto" repairs only a network that integers destroy, "off" not even that; "all" or names of steps
-            (equalise, bias, round, wide) are each kept where they help, as the command `tinygen quantize` does.
+            (equalise, bias, round, wide) are each kept where they help; "none" decides every scale without any.
         calibration: how ranges are estimated: minmax, percentile, mse, entropy; samples: on how many, at most.
         accept_loss: give it back although integers have destroyed it; else that is an AccuracyError, as is missing
             `min_accuracy` (a share), `max_loss` (a share) or `min_sqnr` (dB).
@@ -205,17 +206,20 @@ class Model:
             raise DataError("test judges a network that samples calibrate: give those as well.")
         terms = Terms(repair != "off", accept_loss, Gates(min_accuracy, max_loss, min_sqnr))
         steps = _steps(repair)
-        if steps is None and weights == 8 and activations != "mixed":
-            asked = Calibration(data, calibration, samples, str(activations), judges, hold_back=True)
+        bits: Any = int(weights) if str(weights).isdecimal() else weights
+        if steps is None and bits == 8 and activations != "mixed":
+            asked = Calibration(data, calibration, samples, _named(activations), judges, hold_back=True)
             model = quantised.quantised(self._loaded, asked, progress=progress)
             return Quantised(judged(model, asked.method, asked.activations, terms, progress), asked)
         if data is None:
             raise DataError("to choose bits or repairs by, samples are needed: give x.")
         source = source_of(self._loaded, data)
-        precision = Precision(weights, _bits(activations), STEPS if steps is None else steps, max_loss_db, calibration)
+        precision = Precision(bits, _bits(activations), STEPS if steps is None else steps, max_loss_db, calibration)
         done = repaired.repaired(source, precision, judges, progress)
         again = quantised.load(Path(f"{self.name}.onnx"), name=self.name, content=done.content)
-        asked = Calibration(part(source.fit, slice(0, samples)), calibration, samples, test=judges or source.validation)
+        fit = part(source.fit, slice(0, max(1, samples)))
+        kind = "held back" if judges is None else "for testing"
+        asked = Calibration(fit, calibration, samples, test=judges or source.validation, kind=kind)
         model = quantised.quantised(again, asked, progress=progress)
         return Quantised(judged(model, asked.method, "8", terms, progress, self._loaded), asked, done)
 
@@ -226,14 +230,15 @@ class Model:
         *,
         calibrate: Inputs | None = None,
         limit: int | None = None,
-        activations: int | str = 8,
+        activations: Activations = 8,
         calibration: str = DEFAULT_METHOD,
         samples: int = CALIBRATION_SAMPLES,
         progress: Progress = no_progress,
     ) -> Evaluation:
         """What integers are worth against the float network, on samples `x` with labels `y`: as a build would make
-        them, calibrated on the samples `calibrate`, else on some of `x`, which then do not judge."""
-        asked = Calibration(data_or_none(calibrate), calibration, samples, str(activations))
+        them, calibrated on the samples `calibrate`, else on some of `x`, which then do not judge. limit: so many judge,
+        at most."""
+        asked = Calibration(data_or_none(calibrate), calibration, samples, _named(activations))
         return Evaluation(evaluate(self._loaded, as_data(x, y), asked, progress, limit=limit))
 
     def build(
@@ -245,24 +250,40 @@ class Model:
         *,
         test: Inputs | None = None,
         test_y: Array | None = None,
-        activations: int | str = 8,
+        activations: Activations = 8,
         calibration: str = DEFAULT_METHOD,
         samples: int = CALIBRATION_SAMPLES,
-        repair: bool = True,
+        repair: str = "auto",
         accept_loss: bool = False,
         gates: Gates | None = None,
+        optimize: str = "balanced",
+        arena: str = "caller",
+        plain_stack: bool = False,
+        sensors: str | Sequence[str] = (),
+        private: bool = False,
+        verify: str | Sequence[str] = "board",
         force: bool = False,
         progress: Progress = no_progress,
-        **how: Any,
     ) -> Build:
         """`quantize`, `Quantised.build` and `Build.save` in one: all that is wrong with the output folder or the board
         is said before there is work, and the folder appears only when all went well.
 
-        how: what `Quantised.build` takes besides. gates: what the build must not exceed or fall short of.
+        gates: what the build must not exceed or fall short of. The rest is as there; for more of repairs and few bits,
+        `quantize` by itself.
         """
-        target, proof = Quantised.target(board, **how)
-        asked = Calibration(data_or_none(x, y), calibration, samples, str(activations), data_or_none(test, test_y))
-        terms = Terms(repair, accept_loss, gates or Gates())
+        target, proof = target_of(
+            board,
+            optimize=optimize,
+            arena=arena,
+            plain_stack=plain_stack,
+            sensors=sensors,
+            private=private,
+            verify=verify,
+        )
+        if repair not in ("auto", "off"):
+            raise RecipeError(f"repair: found {repair!r}, allowed: auto, off; `quantize` has more.")
+        asked = Calibration(data_or_none(x, y), calibration, samples, _named(activations), data_or_none(test, test_y))
+        terms = Terms(repair == "auto", accept_loss, gates or Gates())
         folder = Path(output)
         built = build_folder(
             self._loaded, folder, target, asked, terms=terms, proof=proof, progress=progress, force=force
@@ -274,7 +295,7 @@ class Model:
         x: Inputs,
         y: Array | None = None,
         *,
-        recipe: Recipe | str | os.PathLike[str] | None = None,
+        recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
         test: Inputs | None = None,
         test_y: Array | None = None,
         all_data: bool = False,
@@ -285,17 +306,16 @@ class Model:
         progress: Progress = no_progress,
         **techniques: Any,
     ) -> Compressed:
-        """Smaller, by the techniques of a recipe (a `Recipe`, or the path of a TOML file) and those named: `prune=0.5`,
-        `bits=4`, `cluster=16`, `epochs=10`, as the options of `tinygen compress` are called.
+        """Smaller, by the techniques of a recipe (a `Recipe`, the path of a TOML file, or what would stand in it:
+        {"prune": {"amount": 0.5}}) and those named: `prune=0.5`, `bits=4`, `cluster=16`, `epochs=10`, as the options of
+        `tinygen compress` are called.
 
         x, y: samples to compress with; a fifth is held back to judge by unless there are `test` samples. all_data: hold
             nothing back. board, optimize: whose flash, RAM and time the figures are. checkpoints: a folder for the
             state of training, from which the same call goes on.
         """
         target = board_of(board)
-        if not isinstance(recipe, Recipe):
-            recipe = Recipe() if recipe is None else read_recipe(Path(recipe))
-        recipe = with_options(recipe, techniques)
+        recipe = with_options(_recipe(recipe), techniques)
         if not recipe.techniques and not recipe.layers:
             raise RecipeError("nothing to do: found no technique; give a recipe, or techniques such as prune=0.5.")
         judges = data_or_none(test, test_y)
@@ -373,25 +393,46 @@ class Model:
         return model, file
 
 
-def _steps(repair: Repair | Sequence[str]) -> tuple[str, ...] | None:
+def _recipe(given: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None) -> Recipe:
+    if isinstance(given, Recipe):
+        return given
+    if given is None or isinstance(given, Mapping):
+        return from_dict(given or {})
+    return read_recipe(Path(given))
+
+
+def _steps(repair: str | Sequence[str]) -> tuple[str, ...] | None:
     """Steps of the ladder; None where only a destroyed network is repaired."""
     if repair in ("auto", "off"):
         return None
-    steps = STEPS if repair == "all" else () if repair == "none" else repair
-    steps = (steps,) if isinstance(steps, str) else tuple(steps)
+    asked: Any = STEPS if repair == "all" else () if repair == "none" else repair
+    steps = tuple(asked) if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
     for step in steps:
         if step not in STEPS:
             known = ("auto", "off", "all", "none", *STEPS)
-            raise RecipeError(f'no repair "{step}"; allowed are {", ".join(known)}.{did_you_mean(step, known)}')
+            raise RecipeError(f'no repair "{step}"; allowed are {", ".join(known)}.{did_you_mean(str(step), known)}')
     return steps
 
 
-def _bits(activations: int | str) -> int | Literal["mixed"]:
+def _shapes(given: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes by input name, of whole numbers."""
+    for name, shape in given.items():
+        if isinstance(shape, str) or not all(isinstance(d, int | np.integer) for d in np.atleast_1d(shape)):
+            raise ModelError(f'input_shapes: found {shape!r} for "{name}", allowed are whole numbers: (1, 3, 32, 32).')
+    return {name: tuple(int(d) for d in shape) for name, shape in given.items()}
+
+
+def _named(activations: Activations) -> str:
+    """In one text."""
+    return str(activations) if isinstance(activations, int | str) else ",".join(activations)
+
+
+def _bits(activations: Activations) -> int | Literal["mixed"]:
     if activations == "mixed":
         return "mixed"
-    if str(activations) not in ("8", "16"):
+    named = _named(activations)
+    if named not in ("8", "16"):
         raise RecipeError(
-            f'activations: found "{activations}" together with repairs or bits of the weights; allowed are 8, 16 and '
-            '"mixed".'
+            f'activations: found "{named}" together with repairs or bits of the weights; allowed are 8, 16 and "mixed".'
         )
-    return int(activations)
+    return int(named)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import Evaluation
 from tinygen.api.inspection import Inspection
 from tinygen.api.result import Result, words
+from tinygen.calibrate.data import check_limit
 from tinygen.compress.repairs.ladder import Row
 from tinygen.errors import DataError, TargetError, did_you_mean
 from tinygen.flow import evaluate, types
@@ -37,8 +38,6 @@ from tinygen.report import quantised as report
 from tinygen.report.table import Table
 from tinygen.targets.board import Board
 from tinygen.targets.cores import CORES, VERIFY_CORES
-
-Verify = Literal["board", "all", "none"]
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -77,13 +76,20 @@ class Quantised(Result):
         return (*self._model.notes, *self._judged.notes)
 
     def run(self, x: Inputs) -> Array | tuple[Array, ...]:
-        """Outputs as real numbers, each (n, *shape of the ONNX output), for samples `x`; a tuple where there are
-        several. They are exactly what <model>_quantize_input, <model>_run and <model>_dequantize_output give on the
-        chip."""
+        """Outputs as real numbers, each float32 (n, *shape of the ONNX output without its batch of 1), for samples
+        `x`; a tuple where there are several. They are exactly what <model>_quantize_input, <model>_run and
+        <model>_dequantize_output give on the chip.
+
+        >>> model = tinygen.load("examples/sine/sine.onnx")
+        >>> x = np.linspace(0, 2 * np.pi, 200, dtype=np.float32).reshape(-1, 1)
+        >>> y = model.quantize(x).run(x)
+        >>> y.shape, bool(np.abs(y - np.sin(x)).max() < 0.15)
+        ((200, 1), True)
+        """
         fixed = self._model.fixed
         samples = read_samples(as_data(x), self._loaded, None)
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
-        return _one(tuple(y.astype(np.float32) for y in simulate.dequantise_outputs(fixed, outputs)))
+        return _one([_batch(y.astype(np.float32)) for y in simulate.dequantise_outputs(fixed, outputs)])
 
     def run_integers(self, *inputs: Array) -> Array | tuple[Array, ...]:
         """Outputs as the integers of <model>_run's buffers, each (n, *shape in the buffer), for integer inputs of that
@@ -112,10 +118,11 @@ class Quantised(Result):
     def evaluate(
         self, x: Inputs, y: Array | None = None, *, limit: int | None = None, progress: Progress = no_progress
     ) -> Evaluation:
-        """What the integers are worth on samples `x` with labels `y`, those that calibrated left out."""
+        """What the integers are worth on samples `x` with labels `y`, those that calibrated left out; of the rest, on
+        the first `limit`."""
+        check_limit(limit)
         model = self._model
-        samples = read_samples(as_data(x, y), self._loaded, limit)
-        held = unseen(samples, model.samples, "given")
+        held = unseen(read_samples(as_data(x, y), self._loaded, None), model.samples, "given", limit)
         verdict = Judge(model.imported, model.tidy, held, progress).verdict(model.fixed, model.layers)
         return Evaluation(evaluate.Evaluation(self.name, verdict, model.layers, held.notes))
 
@@ -127,23 +134,40 @@ class Quantised(Result):
         self,
         board: str | Board,
         *,
+        optimize: str = "balanced",
+        arena: str = "caller",
+        plain_stack: bool = False,
+        sensors: str | Sequence[str] = (),
+        private: bool = False,
+        verify: str | Sequence[str] = "board",
         max_flash: int | None = None,
         max_ram: int | None = None,
         max_ms: float | None = None,
         progress: Progress = no_progress,
-        **how: Any,
     ) -> Build:
         """The C library for a board, proved and measured, in memory; `Build.save` writes it.
 
+        optimize: "speed", "balanced" or "size"; all give the same bits.
+        arena: who owns the working memory: the "caller", by a context, or the library ("static").
+        plain_stack: no kernel that uses the stack pointer as a pointer to data.
+        sensors: also helpers for a sensor's own integers: "uint8", "uint8/255", "imu=int16*0.061".
+        verify: where the C is proved: on this computer and the board's core ("board"), on "all" cores, on "none", or
+            names of cores.
         max_flash, max_ram (bytes), max_ms: TargetError for a build that takes more.
-        how: optimize="speed" | "balanced" | "size"; arena="caller" | "static"; plain_stack=True; sensors=["uint8/255"];
-        private=True, for C without names and hashes of the ONNX file;
-        verify="board" | "all" | "none" or names of cores.
+        private: C without names and hashes of the ONNX file.
 
         VerifyError where the C and numpy differ, TargetError for a model that does not fit the board. Proof on a core
         whose tools are missing is left out, and `Build.notes` say so.
         """
-        target, proof = self.target(board, **how)
+        target, proof = target_of(
+            board,
+            optimize=optimize,
+            arena=arena,
+            plain_stack=plain_stack,
+            sensors=sensors,
+            private=private,
+            verify=verify,
+        )
         gates = Gates(max_flash=max_flash, max_ram=max_ram, max_ms=max_ms)
         return Build(build(self._judged, self._asked, target, proof, gates, progress))
 
@@ -180,26 +204,6 @@ class Quantised(Result):
     def _loaded(self) -> Loaded:
         return Loaded(self._model.imported, self._model.tidy)
 
-    @staticmethod
-    def target(
-        board: str | Board,
-        *,
-        optimize: str = "balanced",
-        arena: Literal["caller", "static"] = "caller",
-        plain_stack: bool = False,
-        sensors: Sequence[str] = (),
-        private: bool = False,
-        verify: Verify | Sequence[str] = "board",
-    ) -> tuple[Target, Proof]:
-        """What `build` is asked for, checked: TargetError for a board, a way or a core that there is not."""
-        for what, word, allowed in (("optimize", optimize, MODES), ("arena", arena, ("caller", "static"))):
-            if word not in allowed:
-                raise TargetError(
-                    f'{what}: found "{word}", allowed: {", ".join(allowed)}.{did_you_mean(word, allowed)}'
-                )
-        target = Target(board_of(board), optimize, plain_stack, Library(arena == "static", tuple(sensors), private))
-        return target, Proof(_cores(verify))
-
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Repairs(Result):
@@ -227,20 +231,47 @@ class Repairs(Result):
         return words("Repairs", f"{self._done.name}: {', '.join(r.step for r in self.steps if r.kept) or 'none kept'}")
 
 
-def _cores(verify: Verify | Sequence[str]) -> tuple[str, ...] | None:
+def target_of(
+    board: str | Board,
+    *,
+    optimize: str,
+    arena: str,
+    plain_stack: bool,
+    sensors: str | Sequence[str],
+    private: bool,
+    verify: str | Sequence[str],
+) -> tuple[Target, Proof]:
+    """What `Quantised.build` is asked for, checked: TargetError for a board, a way or a core that there is not."""
+    for what, word, allowed in (("optimize", optimize, MODES), ("arena", arena, ("caller", "static"))):
+        if word not in allowed:
+            raise TargetError(
+                f'{what}: found "{word}", allowed: {", ".join(allowed)}.{did_you_mean(str(word), allowed)}'
+            )
+    sensors = (sensors,) if isinstance(sensors, str) else tuple(sensors)
+    library = Library(arena == "static", sensors, private)
+    return Target(board_of(board), optimize, plain_stack, library), Proof(_cores(verify))
+
+
+def _cores(verify: str | Sequence[str]) -> tuple[str, ...] | None:
     if isinstance(verify, str):
         named: dict[str, tuple[str, ...] | None] = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}
         if verify in named:
             return named[verify]
         verify = (verify,)
     known = [c.name for c in CORES]
-    for name in verify:
+    asked: Any = verify
+    for name in asked if isinstance(asked, Iterable) else (asked,):
         if name not in known:
             raise TargetError(
                 f'verify: found "{name}"; allowed are board, all, none, or cores: {", ".join(known)}.'
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(str(name), known)}"
             )
     return tuple(verify)
+
+
+def _batch(y: Array) -> Array:
+    """(n, 1, *rest) as (n, *rest): the 1 is the model's own batch."""
+    return y.reshape(len(y), *y.shape[2:]) if y.ndim > 1 and y.shape[1] == 1 else y
 
 
 def _one(arrays: Sequence[Array]) -> Array | tuple[Array, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,7 @@ def read_data(
     quants: Sequence[Quant | None] | None = None,
 ) -> Samples:
     """Samples from wherever they are, as `load_data` reads files; samples that were read already as they are."""
+    check_limit(limit)
     if isinstance(data, Samples):
         return data
     if isinstance(data, Arrays):
@@ -83,8 +84,7 @@ def load_data(
     samples are used and checked.
     """
     file = Path(path)
-    if limit is not None and limit < 1:
-        raise DataError(f"limit on the number of samples: found {limit}, allowed 1 or more.")
+    check_limit(limit)
     try:
         is_folder, exists = file.is_dir(), file.exists()
     except (OSError, ValueError) as error:
@@ -128,7 +128,16 @@ def _of_arrays(
         found = {name: np.asarray(x) for name, x in zip(wanted, given, strict=True)}
     raw: Raw = [[Given(found[name], f'array "{name}"')] for name in wanted]
     labels = None if data.labels is None else Given(np.asarray(data.labels), "labels")
-    return _gathered(raw, labels, ports, "arrays", limit, input_types, quants, whole=True)
+    samples = _gathered(raw, labels, ports, "arrays", limit, input_types, quants, whole=True)
+
+    def own(x: Array, given: Array) -> Array:
+        """What the user writes into an array later changes nothing here."""
+        return x.copy() if np.may_share_memory(x, given) else x
+
+    kept = None if labels is None or samples.labels is None else own(samples.labels, labels.values)
+    return replace(
+        samples, inputs=tuple(own(x, found[n]) for x, n in zip(samples.inputs, wanted, strict=True)), labels=kept
+    )
 
 
 def _gathered(
@@ -198,6 +207,11 @@ def samples_of(arrays: Sequence[Array], labels: Array | None, source: str) -> Sa
         digest.update(f"{a.dtype.str}{a.shape}".encode())
         digest.update(np.ascontiguousarray(a).tobytes())
     return Samples(tuple(arrays), labels, digest.hexdigest(), source)
+
+
+def check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise DataError(f"limit on the number of samples: found {limit}, allowed 1 or more.")
 
 
 # -- checking ---------------------------------------------------------------------------------------------------------

@@ -75,9 +75,8 @@ def build(
     with Bars() as bars:
         built = tinygen.load(model, name=name, input_shapes=input_shapes).build(
             board, folder, data, test=test, activations=activations, calibration=method, samples=samples,
-            repair=repair == "auto", accept_loss=accept_loss, gates=tinygen.Gates(**demands), force=force,
-            arena=arena, verify=verify, optimize=optimize, plain_stack=plain_stack, sensors=sensors, private=private,
-            progress=bars,
+            repair=repair, accept_loss=accept_loss, gates=tinygen.Gates(**demands), force=force, arena=arena,
+            verify=verify, optimize=optimize, plain_stack=plain_stack, sensors=sensors, private=private, progress=bars,
         )  # fmt: skip
     stop.finish()  # nothing is left to clear away
     if not as_json and built.accuracy_unknown:

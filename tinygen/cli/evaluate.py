@@ -59,16 +59,21 @@ def evaluate(
                 data, calibrate=calib, limit=limit, activations=activations, calibration=method, samples=samples,
                 progress=bars,
             )  # fmt: skip
-    failed, warned = found.check(tinygen.Gates(**demands))
-    if not (as_json and failed):
-        first = found.layer_tables() if isinstance(found, tinygen.Evaluation) and layers else ()
-        render(found, as_json=as_json, first=first, **({"notes": [*found.notes, *warned]} if as_json else {}))
+    missed: AccuracyError | None = None
+    warned: list[str] = []
+    try:
+        warned = found.check(tinygen.Gates(**demands))
+    except AccuracyError as e:  # behind the figures; with --json they stand in the error
+        if as_json:
+            raise
+        missed = e
+    first = found.layer_tables() if isinstance(found, tinygen.Evaluation) and layers else ()
+    render(found, as_json=as_json, first=first, **({"notes": [*found.notes, *warned]} if as_json else {}))
+    if missed is not None:
+        wrote(html)
+        raise missed
     if not as_json:
         wrote(html)
-    if failed:
-        lines = [f"{target}, {found.verdict.source}:", *(f"  {f}" for f in failed)]
-        raise AccuracyError("\n".join(lines), found.to_dict())
-    if not as_json:
         notes(warned)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tinygen.calibrate.data import Samples
-from tinygen.compress.forms.bits import mixed_bits, set_bits, weight_bytes
+from tinygen.compress.checks import one_of
+from tinygen.compress.forms.bits import BITS, mixed_bits, set_bits, weight_bytes
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
 from tinygen.compress.repairs.ladder import Repaired, repair
 from tinygen.compress.repairs.steps import STEPS
-from tinygen.errors import ModelError
+from tinygen.errors import ModelError, RecipeError
 from tinygen.ir.types import Graph
 from tinygen.progress import Progress
 
@@ -29,6 +30,14 @@ class Precision:
     repairs: tuple[str, ...] = STEPS
     max_loss_db: float = 1.0
     method: str = "mse"
+
+    def __post_init__(self) -> None:
+        if self.weights != "mixed":
+            one_of("weights", self.weights, (*BITS, "mixed"))
+        if self.activations != "mixed":
+            one_of("activations", self.activations, (8, 16, "mixed"))
+        if not self.max_loss_db > 0.0:
+            raise RecipeError(f"max_loss_db: found {self.max_loss_db:g}, allowed are decibels above 0.")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ class Recipe:
     def __hash__(self) -> int:
         return hash(self.key)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy, which cannot take the proxies."""
+        return from_dict, (to_dict(self),)
+
     @property
     def key(self) -> str:
         """Equal for recipes that do the same: 16 hexadecimal digits."""

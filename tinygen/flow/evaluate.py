@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tinygen.calibrate.data import Data
+from tinygen.calibrate.data import Data, check_limit
 from tinygen.flow.judge import Judge
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Calibration, Loaded
@@ -36,6 +36,7 @@ def evaluate(
 ) -> Evaluation:
     """The verdict on a network that is not built. It is calibrated with `calibration.data`; without, with some of
     `data`, which then do not judge, and a note says so. `limit`: samples that judge, at most."""
+    check_limit(limit)
     most = replace(calibration, judges=limit or EVERY)
     asked = replace(most, test=data) if calibration.data is not None else replace(most, data=data, hold_back=True)
     model = quantised(loaded, asked, None, progress)

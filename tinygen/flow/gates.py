@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tinygen.errors import DataError
+from tinygen.errors import DataError, RecipeError
 from tinygen.flow.measures import BELIEVED, decibels, share
 from tinygen.flow.verdict import Verdict
 
@@ -19,6 +19,16 @@ class Gates:
     max_flash: int | None = None
     max_ram: int | None = None
     max_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        """RecipeError for what no network could keep to, or miss."""
+        for name, found in (("min_accuracy", self.min_accuracy), ("max_loss", self.max_loss)):
+            if found is not None and not 0.0 <= found <= 1.0:
+                raise RecipeError(f"{name}: found {found:g}, allowed is a share from 0 to 1 (0.9 is 90 %).")
+        for name, found in (("max_flash", self.max_flash), ("max_ram", self.max_ram), ("max_ms", self.max_ms)):
+            if found is not None and not found > 0:
+                unit = "milliseconds" if name == "max_ms" else "bytes"
+                raise RecipeError(f"{name}: found {found:g}, allowed are {unit} above 0.")
 
     @property
     def of_accuracy(self) -> bool:

@@ -58,8 +58,9 @@ def all_judge(samples: Samples, calibrate: int, judges: int) -> tuple[Samples, H
     return part(samples, slice(0, calibrate)), Held(held, f"{held.count} samples")
 
 
-def unseen(judges: Samples, calibration: Samples, kind: str) -> Held:
-    """`judges` without those that calibrate as well; where none is left, all of them, and that is said."""
+def unseen(judges: Samples, calibration: Samples, kind: str, limit: int | None = None) -> Held:
+    """`judges` without those that calibrate as well, at most the first `limit`; where none is left, all of them, and
+    that is said."""
     new = _new(judges, calibration)
     same = judges.count - int(new.sum())
     if same == judges.count:
@@ -69,6 +70,7 @@ def unseen(judges: Samples, calibration: Samples, kind: str) -> Held:
     if same:
         notes.append(f"{same} of the {judges.count} samples {kind} also calibrate: they are left out of the verdict.")
         judges = part(judges, np.flatnonzero(new))
+    judges = judges if limit is None else part(judges, slice(0, limit))
     classes = _classes(judges)
     if classes is not None and len(classes) == 1 and judges.count > 1:
         notes.append(

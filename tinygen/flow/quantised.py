@@ -97,7 +97,7 @@ def _samples(loaded: Loaded, asked: Calibration) -> tuple[Samples, bool, Held | 
     else:
         samples = read_samples(data, loaded, count)
     if asked.test is not None:
-        judging = held.unseen(read_samples(asked.test, loaded, asked.judges), samples, "of --test")
+        judging = held.unseen(read_samples(asked.test, loaded, asked.judges), samples, asked.kind)
     return samples, data is None, judging
 
 

@@ -12,6 +12,7 @@ from tinygen.calibrate.data import Data, Samples
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.emit.view import LibraryView
 from tinygen.emit.writer import Changes
+from tinygen.errors import DataError
 from tinygen.flow.check import NOT_CHECKED, ImportCheck
 from tinygen.flow.held import Held
 from tinygen.flow.verdict import LayerAccuracy, Verdict
@@ -29,7 +30,8 @@ from tinygen.targets.board import Board
 class Calibration:
     """Where the ranges of activations come from, and who judges. `data`: None makes samples up; `samples`: so many
     calibrate, at most; `activations`: "16", or names of those in int16 (passes/widths.py); `test`: who judges, else
-    some of `data` where `hold_back` says so; `judges`: so many at most, None: what suits the network's size."""
+    some of `data` where `hold_back` says so; `judges`: so many at most, None: what suits the network's size; `kind`:
+    what is said of those in `test`."""
 
     data: Data | None = None
     method: str = DEFAULT_METHOD
@@ -38,6 +40,11 @@ class Calibration:
     test: Data | None = None
     hold_back: bool = False
     judges: int | None = None
+    kind: str = "for testing"
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise DataError(f"number of samples to calibrate with: found {self.samples}, allowed 1 or more.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -258,6 +258,11 @@ class Graph:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy, which cannot take the proxy."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Graph, tuple({**given, "tensors": dict(self.tensors)}.values())
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

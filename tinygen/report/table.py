@@ -25,7 +25,7 @@ class Column:
     least: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Table:
     """Rows of texts, one for each column; without names of columns there is no head. `caption` stands below; `total`: a
     last row, set apart."""
@@ -44,6 +44,15 @@ class Table:
     @property
     def head(self) -> bool:
         return any(c.name for c in self.columns)
+
+    def __str__(self) -> str:
+        return to_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Table {self.title!r}: {len(self.rows)} rows>"
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
 
 
 def columns(*names: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> tuple[Column, ...]:

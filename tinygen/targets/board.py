@@ -18,7 +18,7 @@ from tinygen.targets.arch.base import Core, Emulator, Machine
 from tinygen.targets.cores import get_core
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Board:
     """One board. Sizes in bytes; `flash_*` and `ram_*` are what a program may use, after any boot loader.
 
@@ -44,6 +44,12 @@ class Board:
     openocd_board: str | None
     notes: str
     manifest: Path
+
+    def __repr__(self) -> str:
+        if self.stand_in is None:
+            return f"<Board {self.id}: this computer>"
+        memory = f"{self.flash_bytes // 1024:,} KiB of flash, {self.ram_bytes // 1024:,} KiB of RAM"
+        return f"<Board {self.id}: {self.core.name} at {self.f_cpu_hz / 1e6:g} MHz, {memory}>"
 
     @property
     def relink(self) -> bool:
