@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tinygen.flow.gates import Terms
 from tinygen.flow.private import hidden_verdict, renamed
 from tinygen.flow.quantised import load
 from tinygen.flow.types import Built, Calibration, Library, Proof, Target
+from tinygen.flow.verdict import Damage, verdict_json
 from tinygen.ir.invariants import check
 from tinygen.targets.board import load_board
 
@@ -145,12 +147,21 @@ def test_options_that_name_layers_and_inputs(tmp_path: Path) -> None:
 
 def test_a_verdict_tells_no_names(tmp_path: Path) -> None:
     built = build(tmp_path, telling(NETS["several"]()), Library())
-    verdict = built.verdict
-    assert verdict is not None
+    assert built.verdict is not None
+    part = replace(built.verdict.main, name=f'explained variance of the part of "{TOLD}" from "{TOLD} "quoted" \n"')
+    verdict = replace(
+        built.verdict,
+        figures=(*built.verdict.figures, part),
+        damage=Damage("conv 3x3", (TOLD,), None, 3.0),
+        repairs=(f"widen: {TOLD} in int16",),
+    )
+    hidden = hidden_verdict(verdict, built.model.tidy)
     assert TOLD in str(verdict.figures)
-    quoted = tuple(f for f in verdict.figures)
-    assert TOLD not in str(hidden_verdict(verdict, built.model.tidy))
-    assert len(hidden_verdict(verdict, built.model.tidy).figures) == len(quoted)
+    assert TOLD not in json.dumps(verdict_json(hidden))
+    names = [f.name for f in hidden.figures]
+    assert names[-1] == "explained variance of the part of a layer"
+    assert len(set(names)) == len(names)
+    assert (hidden.repairs, str(hidden.damage)) == (("widen",), "conv 3x3: 3.0 dB leave")
 
 
 def test_every_name_goes_and_the_graph_stays(tmp_path: Path) -> None:
