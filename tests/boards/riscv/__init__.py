@@ -23,7 +23,11 @@ QEMU = Emulator(
         "macos": "brew install qemu",
         "windows": "winget install SoftwareFreedomConservancy.QEMU",
     },
-    places={},
+    places={
+        "linux": ("opt/xpack-qemu-riscv*/bin",),
+        "macos": ("opt/homebrew/bin", "usr/local/bin"),
+        "windows": ("Program Files/qemu",),
+    },
     options=(
         *("-display", "none", "-monitor", "none", "-serial", "null"),
         *("-chardev", "stdio,id=sh", "-semihosting-config", "enable=on,target=native,chardev=sh"),
@@ -41,7 +45,11 @@ GCC = Compiler(
         "debian": "apt install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
         **dict.fromkeys(("fedora", "arch", "macos", "windows"), "a bare-metal GCC for RISC-V with picolibc"),
     },
-    places={},
+    places={
+        "linux": ("opt/riscv/bin",),
+        "macos": ("opt/homebrew/bin", "usr/local/bin"),
+        "windows": ("SysGCC/risc-v/bin",),
+    },
     cflags=("-std=c99", "-O2", "-g", "-Wall", "-ffunction-sections", "-fdata-sections", "--specs=picolibc.specs"),
     ldflags=("-nostartfiles", "--specs=picolibc.specs", "-Wl,--gc-sections", "-lm"),
 )
