@@ -26,6 +26,7 @@ from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.compress.precision import Precision
 from tinygen.compress.recipe import Recipe, from_dict, read_recipe, with_options
 from tinygen.compress.repairs.steps import STEPS
+from tinygen.compress.techniques import first_options
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, RecipeError, did_you_mean
 from tinygen.files import write_file
@@ -315,15 +316,22 @@ class Model:
             state of training, from which the same call goes on.
         """
         target = board_of(board)
-        recipe = with_options(_recipe(recipe), techniques)
-        if not recipe.techniques and not recipe.layers:
-            raise RecipeError("nothing to do: found no technique; give a recipe, or techniques such as prune=0.5.")
+        asked = with_options(_recipe(recipe), techniques)
+        if recipe is None and not asked.techniques:
+            known = ", ".join(o.flag for o in first_options())
+            raise RecipeError(
+                f"nothing to do: found no technique; allowed are {known} (in Python prune=0.5), or a recipe with "
+                "any of them."
+            )
         judges = data_or_none(test, test_y)
         if all_data and judges is None:
-            raise DataError("all_data: found no test samples; without them nothing is left to judge the result by.")
+            raise DataError(
+                "all_data (--all-data): found no test samples (no --test); without them nothing is left to judge the "
+                "result by. Give both."
+            )
         source = source_of(self._loaded, as_data(x, y), hold_back=not all_data)
         done = compress.compress(
-            source, recipe, target, optimize, test=judges, method=calibration, progress=progress,
+            source, asked, target, optimize, test=judges, method=calibration, progress=progress,
             workdir=None if checkpoints is None else Path(checkpoints),
         )  # fmt: skip
         return Compressed(done)

@@ -11,7 +11,7 @@ from typing import Any
 from tinygen.compress.forms import activations, bits, cluster, sparsity
 from tinygen.compress.repairs import ladder
 from tinygen.compress.structure import prune, rank, student
-from tinygen.compress.technique import Section, Technique
+from tinygen.compress.technique import Option, Section, Technique
 from tinygen.compress.train import fine_tuning
 
 TECHNIQUES: tuple[Technique[Any], ...] = (
@@ -30,6 +30,11 @@ TECHNIQUES: tuple[Technique[Any], ...] = (
 def names() -> tuple[str, ...]:
     """Of the sections of a recipe."""
     return tuple(t.name for t in TECHNIQUES)
+
+
+def first_options() -> tuple[Option, ...]:
+    """The options that ask for a technique, one each."""
+    return tuple(t.options[0] for t in TECHNIQUES if t.options)
 
 
 def of(section: Section) -> Technique[Any]:
