@@ -17,8 +17,12 @@ import pytest
 
 from tests.unit.test_process import dead, wait_for
 from tinygen import system
-from tinygen.build import process
+from tinygen.build import discover, process
+from tinygen.build.toolchain import find_host, find_toolchain
+from tinygen.errors import ToolError
 from tinygen.files import work_folder
+from tinygen.profile.counter import plugin
+from tinygen.targets.cores import get_core
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -326,6 +330,20 @@ def test_what_a_pipe_cannot_encode(monkeypatch: pytest.MonkeyPatch) -> None:
     system.show_what_cannot_be_encoded()
     print("±ネ", flush=True)
     assert raw.getvalue() == b"\xb1\\u30cd\n"
+
+
+def test_programs_for_windows_have_no_weak_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The linker would not find them; firmware keeps its own."""
+    monkeypatch.setattr(system, "HOST_CFLAGS", ("-Dweak=unused",))
+    monkeypatch.setattr(discover, "find", lambda tool: ("cc",))
+    assert find_host().cflags[-1] == "-Dweak=unused"
+    assert "-Dweak=unused" not in find_toolchain(get_core("cortex-m4")).cflags
+
+
+def test_counting_on_windows_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "PLUGIN_FLAGS", None)
+    with pytest.raises(ToolError, match=r"instructions cannot be counted there\. Profile the folder in WSL"):
+        plugin()
 
 
 def test_a_thread_that_reads_a_pipe_ends_with_it(tmp_path: Path) -> None:

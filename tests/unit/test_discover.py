@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tinygen.build.discover import Computer, advice, find, missing, path_with
+from tinygen.build.discover import Computer, advice, environment, find, missing
 from tinygen.errors import ToolError
 from tinygen.targets.arch.arm_m.cores import GCC as ARM_GCC
 from tinygen.targets.arch.arm_m.cores import QEMU as QEMU_ARM
@@ -177,10 +177,16 @@ def test_path_for_programs_that_look_for_themselves(tmp_path: Path) -> None:
     """PlatformIO's build script starts the compiler by its name."""
     here = computer(tmp_path)
     before = here.environment["PATH"]
-    assert path_with(ARM_GCC, QEMU_ARM, computer=here) == before
+    assert environment(ARM_GCC, QEMU_ARM, computer=here) == here.environment
     usual = install(here, "opt/arm-gnu-toolchain-14/bin", "arm-none-eabi-gcc")
-    assert path_with(ARM_GCC, QEMU_ARM, computer=here) == os.pathsep.join((os.path.dirname(usual), before))
+    more = environment(ARM_GCC, QEMU_ARM, computer=here)
+    assert more["PATH"] == os.pathsep.join((os.path.dirname(usual), before))
     install(here, "bin", "arm-none-eabi-gcc")
-    assert path_with(ARM_GCC, QEMU_ARM, computer=here) == before
-    chosen = computer(tmp_path, TINYGEN_ARM_GCC=usual)
-    assert path_with(ARM_GCC, computer=chosen) == os.pathsep.join((os.path.dirname(usual), before))
+    assert environment(ARM_GCC, QEMU_ARM, computer=here)["PATH"] == before
+    own = install(here, "my tools", "arm-none-eabi-gcc")
+    chosen = environment(ARM_GCC, computer=computer(tmp_path, TINYGEN_ARM_GCC=own))
+    assert chosen["PATH"] == os.pathsep.join((os.path.dirname(own), before))
+    assert "TINYGEN_ARM_GCC" not in chosen
+    install(here, "bin", "ccache")
+    launched = computer(tmp_path, TINYGEN_ARM_GCC="ccache arm-none-eabi-gcc")
+    assert environment(ARM_GCC, computer=launched) == launched.environment

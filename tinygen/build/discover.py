@@ -85,15 +85,20 @@ def advice(tool: Tool, computer: Computer | None = None) -> str:
     return f"Install it ({_FAMILIES[family]}: {tool.install[family]}) or set {tool.variable} to it"
 
 
-def path_with(*tools: Tool, computer: Computer | None = None) -> str:
-    """PATH for programs that look for `tools` by their names: with the folders of those that `find` finds elsewhere."""
+def environment(*tools: Tool, computer: Computer | None = None) -> dict[str, str]:
+    """For programs that look for `tools` by their names: PATH with the folders of what `find` finds elsewhere, but
+    no variables that name what is found so: they may hold spaces, which not everybody can read."""
     here = computer or HERE
-    path = here.environment.get("PATH", os.defpath)
+    found = dict(here.environment)
+    path = found.get("PATH", os.defpath)
     for tool in tools:
         program = Path((find(tool, here) or ("",))[0])
-        if program.stem in tool.programs and here.on_path(program.stem) != str(program):
+        if program.stem not in tool.programs:
+            continue
+        found.pop(tool.variable, None)
+        if here.on_path(program.stem) != str(program):
             path = os.pathsep.join((str(program.parent), path))
-    return path
+    return found | {"PATH": path}
 
 
 def _named(tool: Tool, wanted: str, here: Computer) -> tuple[str, ...]:

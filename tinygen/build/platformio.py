@@ -109,8 +109,7 @@ def core_dir() -> Path:
 def _environment(temporary: Path) -> Mapping[str, str]:
     pairs = [(core.arch.compiler, core.machine.emulator) for core in CORES if core.machine is not None]
     tools = dict.fromkeys(tool for pair in pairs for tool in pair)
-    return with_temporary(temporary) | {
-        "PATH": discover.path_with(*tools),
+    return with_temporary(temporary, discover.environment(*tools)) | {
         "PLATFORMIO_CORE_DIR": str(core_dir()),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",

@@ -46,9 +46,9 @@ class RunResult:
     stderr: str
 
 
-def with_temporary(folder: Path) -> dict[str, str]:
-    """The environment, with `folder` for temporary files: a compiler that is killed leaves some."""
-    return {**os.environ, **dict.fromkeys(system.TEMPORARY, str(folder))}
+def with_temporary(folder: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """An environment, with `folder` for temporary files: a compiler that is killed leaves some."""
+    return {**environment, **dict.fromkeys(system.TEMPORARY, str(folder))}
 
 
 class Group:
