@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tinygen.api.board import boards, operators
     from tinygen.api.built import Build, BuildFolder, Profile, Verification, open_build
     from tinygen.api.compressed import Compressed
+    from tinygen.api.diff import BuildDiff, LockDiff, diff
     from tinygen.api.evaluation import Evaluation, FolderEvaluation
     from tinygen.api.fitted import Fitted, FittedPoint
     from tinygen.api.inspection import Inspection
@@ -60,6 +61,7 @@ _PLACES = {
     "tinygen.api.board": ("boards", "operators"),
     "tinygen.api.built": ("Build", "BuildFolder", "Profile", "Verification", "open_build"),
     "tinygen.api.compressed": ("Compressed",),
+    "tinygen.api.diff": ("BuildDiff", "LockDiff", "diff"),
     "tinygen.api.evaluation": ("Evaluation", "FolderEvaluation"),
     "tinygen.api.fitted": ("Fitted", "FittedPoint"),
     "tinygen.api.inspection": ("Inspection",),
@@ -80,12 +82,12 @@ _PLACES = {
 _PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "AccuracyError", "Board", "Build", "BuildFolder", "CheckError", "Compressed", "DataError", "Effort",
-    "Evaluation", "Fitted", "FittedPoint", "FolderEvaluation", "Gates", "Inspection", "Limits",
-    "MissingToolError", "Model", "ModelError", "OutputError", "Profile", "Project", "ProjectBuild",
+    "AccuracyError", "Board", "Build", "BuildDiff", "BuildFolder", "CheckError", "Compressed", "DataError",
+    "Effort", "Evaluation", "Fitted", "FittedPoint", "FolderEvaluation", "Gates", "Inspection", "Limits",
+    "LockDiff", "MissingToolError", "Model", "ModelError", "OutputError", "Profile", "Project", "ProjectBuild",
     "ProjectCheck", "ProjectError", "Quantised", "Recipe", "RecipeError", "Repairs", "TargetError",
     "TinygenError", "ToolError", "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError",
-    "__version__", "boards", "load", "open_build", "open_project", "operators",
+    "__version__", "boards", "diff", "load", "open_build", "open_project", "operators",
 ]  # fmt: skip
 
 

@@ -8,30 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from tests.cli.support import Said
-from tests.emit.nets import Net
+from tests.project.nets import SMALL, write_net
 from tests.project.support import ok, place, tinygen
 from tinygen.project.lock import read_lock
-
-SMALL = """\
-boards = ["nucleo_f446re", "nucleo_g071rb"]
-[options]
-verify = "none"
-[models.net]
-path = "net.onnx"
-data = "net.npz"
-"""
-
-
-def write_net(folder: Path, hidden: int = 48) -> None:
-    """A dense network, and samples for it."""
-    net = Net()
-    y = net.dense(net.op("Relu", net.dense(net.input("x", 1, 16), 16, hidden)), hidden, 4)
-    (folder / "net.onnx").write_bytes(net.model(y).SerializeToString())
-    np.savez(folder / "net.npz", x=np.random.default_rng(0).normal(size=(80, 16)).astype(np.float32))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tinygen.report import (
     build,
     check,
     compression,
+    diff,
     estimate,
     evaluation,
     failures,
@@ -35,7 +36,7 @@ from tinygen.targets.board import all_boards
 #: The number that the writer of each document gives it.
 NUMBERS = {
     "boards": boards.SCHEMA, "build": build.SCHEMA, "build-project": project.SCHEMA, "check": check.SCHEMA,
-    "compress": compression.SCHEMA, "error": failures.SCHEMA,
+    "diff": diff.SCHEMA, "compress": compression.SCHEMA, "error": failures.SCHEMA,
     "eval-folder": folder.SCHEMA, "eval-model": evaluation.SCHEMA, "fit": search.SCHEMA, "inspect": estimate.SCHEMA,
     "profile": profile.SCHEMA, "quantize": quantisation.SCHEMA, "quantised": quantised.SCHEMA, "verify": golden.SCHEMA,
     "certificate": certificate.SCHEMA, "plan": summary.FORMAT,

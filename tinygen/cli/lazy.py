@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Entry] = {
     "build": Entry("build", "build", "Generate, prove and measure the C library of MODEL for a board."),
     "check": Entry("check", "check", "Build all of a project, and compare it with tinygen.lock."),
     "compress": Entry("compress", "compress", "Make MODEL smaller by the techniques asked for."),
+    "diff": Entry("diff", "diff", "Show two built folders A and B side by side, layer by layer."),
     "eval": Entry("evaluate", "evaluate", "Judge MODEL, or the compiled C of a built FOLDER, by samples."),
     "fit": Entry("fit", "fit", "Search for compressed networks that fit a board."),
     "inspect": Entry("inspect", "inspect", "Show what MODEL is made of; predict time, flash and RAM."),

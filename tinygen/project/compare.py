@@ -165,10 +165,11 @@ def _of_model(was: ModelFigures | None, now: ModelFigures, missed: str) -> Itera
         return {f"{what} sha256": v for what, v in found.items() if v is not None}
 
     yield from _texts(hashes(was), hashes(now))
-    yield _quality(was, now, missed)
+    yield compare_quality(was, now, missed)
 
 
-def _quality(was: ModelFigures | None, now: ModelFigures, missed: str) -> Row:
+def compare_quality(was: ModelFigures | None, now: ModelFigures, missed: str = "") -> Row:
+    """How accuracy, or what else is the measure, stands. `missed`: the limit that it misses."""
     measure = now.measure or (was.measure if was is not None else None) or "accuracy"
     unit = "dB" if measure.startswith("SQNR") else "share"
     before = None if was is None else was.quality
@@ -244,13 +245,13 @@ def _of_target(
     ):
         a, b = None if was is None else getattr(was, what.lower()), getattr(now, what.lower())
         if a is not None or b is not None or limit is not None:
-            state, why = _figure(a, b, obstacle, limit, new=was is None)
+            state, why = compare_size(a, b, obstacle, limit, new=was is None)
             yield Row(what, unit, a, b, state, why, by)
     if limits.max_ms is not None:
         yield _time(was, now, limits.max_ms, clock)
 
 
-def _figure(was: int | None, now: int | None, obstacle: str, limit: int | None, *, new: bool) -> tuple[State, str]:
+def compare_size(was: int | None, now: int | None, obstacle: str, limit: int | None, *, new: bool) -> tuple[State, str]:
     """How a figure stands that is better when it is less, and why."""
     if limit is not None and (now is None or now > limit):
         return State.LIMIT, f"at most {limit:,}" + ("" if now is not None else ", and nothing is known")

@@ -227,11 +227,11 @@ def as_dict(c: Checked, *, passed: bool) -> dict[str, Any]:
 
 def comparison(c: Comparison) -> dict[str, Any]:
     """The figures of a comparison, by target."""
-    groups = [{"name": g.name, "state": g.state.value, "figures": [_figure(r) for r in g.rows]} for g in c.groups]
+    groups = [{"name": g.name, "state": g.state.value, "figures": [figure(r) for r in g.rows]} for g in c.groups]
     return {"groups": groups}
 
 
-def _figure(r: Row) -> dict[str, Any]:
+def figure(r: Row) -> dict[str, Any]:
     def value(x: int | float | str | None) -> int | float | str | None:
         return finite(x) if isinstance(x, float) else x
 
