@@ -90,8 +90,15 @@ def _page_is_folder(p: Place) -> Command:
 
 
 CASES = [
-    Case("profile_missing", lambda p: ["profile", str(p.folder / "no")], OUTPUT, "no", "is no folder", "has built"),
-    Case("profile_model", lambda p: ["profile", str(p.model())], OUTPUT, "net.onnx", "is no folder", "has built"),
+    Case("profile_missing", lambda p: ["profile", str(p.folder / "no")], OUTPUT, "no", "no such folder", "of a build"),
+    Case(
+        "profile_model",
+        lambda p: ["profile", str(p.model())],
+        OUTPUT,
+        "net.onnx",
+        "not a folder made by tinygen",
+        "of a build",
+    ),
     Case("profile_foreign", lambda p: ["profile", str(p.folder)], OUTPUT, "test_", "no MANIFEST.json", "of a build"),
     Case("profile_edited", _edited, OUTPUT, "out", "net.c", "Build again"),
     Case("profile_older", _older, OUTPUT, "out", "plan.json is missing", "Build again"),

@@ -14,7 +14,7 @@ from tinygen.api.evaluation import FolderEvaluation
 from tinygen.api.result import Result, words
 from tinygen.build.platformio import PioTest, pio_test
 from tinygen.emit.writer import Changes, reading, write_folder
-from tinygen.errors import OutputError, VerifyError
+from tinygen.errors import VerifyError
 from tinygen.files import work_folder, write_file
 from tinygen.flow.evaluate_folder import evaluate_folder
 from tinygen.flow.types import Built, CoreResult
@@ -154,8 +154,6 @@ class Build(Result):
 def open_build(folder: str | os.PathLike[str]) -> BuildFolder:
     """A folder that tinygen built. OutputError when it is none, or files in it were edited."""
     path = Path(folder)
-    if not path.is_dir():
-        raise OutputError(f"{path} is no folder. Give one that tinygen has built.")
     read_build(path)
     return BuildFolder(path)
 

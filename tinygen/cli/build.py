@@ -65,7 +65,7 @@ def build(
         _build_project(project, only, force=force, as_json=as_json)
         return
     if board is None:
-        raise click.UsageError("missing option '--board': which board is MODEL built for? See `tinygen boards`.")
+        raise click.UsageError("Missing option '--board': which board is MODEL built for? See `tinygen boards`.")
     if project is not None or only:
         raise click.UsageError("--project and --only build what a project file says: leave out MODEL.")
     if test is not None and data is None:
