@@ -88,6 +88,10 @@ class UnsupportedError(ModelError):
                 break
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: exceptions are made again from their text otherwise."""
+        return UnsupportedError, (self.heading, self.problems), {"report": self.report}
+
     def _lines(self) -> list[str]:
         table = [self.COLUMNS, *self.rows]
         widths = [max(len(row[i]) for row in table) for i in range(3)]

@@ -91,23 +91,28 @@ class Quantised(Result):
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
         return _one([_batch(y.astype(np.float32)) for y in simulate.dequantise_outputs(fixed, outputs)])
 
-    def run_integers(self, *inputs: Array) -> Array | tuple[Array, ...]:
+    def run_integers(self, x: Array | Sequence[Array]) -> Array | tuple[Array, ...]:
         """Outputs as the integers of <model>_run's buffers, each (n, *shape in the buffer), for integer inputs of that
-        form, one array for each input."""
+        form, as `quantize_input` makes them; a tuple of one for each where there are several."""
         fixed = self._model.fixed
+        inputs = (x,) if len(fixed.inputs) == 1 and not isinstance(x, tuple) else tuple(x)
         if len(inputs) != len(fixed.inputs):
             raise DataError(f"run_integers: found {len(inputs)} arrays, the model has {len(fixed.inputs)} inputs.")
         taken = []
-        for name, port, x in zip(fixed.inputs, fixed.in_ports, inputs, strict=True):
+        for name, port, given in zip(fixed.inputs, fixed.in_ports, inputs, strict=True):
             t = fixed.tensors[name]
             dtype, (low, high) = t.dtype.value, int_range(t)
-            x = np.asarray(x)
+            x = np.asarray(given)
             if x.shape[1:] != t.shape or x.dtype.kind not in "iu" or len(x) == 0 or x.min() < low or x.max() > high:
                 raise DataError(
                     f'run_integers: input "{port.name}" is (n, {", ".join(map(str, t.shape))}) of integers from {low} '
                     f"to {high}, as the buffer of <model>_run has them; found {x.dtype} {x.shape}."
                 )
             taken.append(x.astype(dtype))
+        if len({len(x) for x in taken}) > 1:
+            raise DataError(
+                f"run_integers: found {[len(x) for x in taken]} samples; every input needs the same number."
+            )
         return _one(simulate.run(fixed, taken))
 
     def quantize_input(self, x: Inputs) -> Array | tuple[Array, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,10 @@ class Network:
         names = {n.name for n in layers(self.graph)}
         object.__setattr__(self, "forms", MappingProxyType({k: v for k, v in self.forms.items() if k in names}))
         object.__setattr__(self, "wide", self.wide & self.graph.tensors.keys())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy, which cannot take the proxy."""
+        return Network, (self.graph, dict(self.forms), self.wide)
 
     def form(self, node: str) -> WeightForm:
         return self.forms.get(node, PLAIN)
