@@ -103,7 +103,7 @@ class UnsupportedError(ModelError):
     def more(self) -> str:
         """What is said of the rows that are not shown; nothing when all are."""
         kinds = dict.fromkeys(p.operator for p in self.left_out)
-        return f"... and {len(self.left_out)} more ({self._names(kinds)}); --json has all." if kinds else ""
+        return f"... and {len(self.left_out)} more ({self._names(kinds)}); `problems` has all." if kinds else ""
 
     def _names(self, names: Iterable[str]) -> str:
         names = [_cut(n, 50) for n in dict.fromkeys(names)]

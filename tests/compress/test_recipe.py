@@ -86,7 +86,7 @@ def test_defaults_of_training_come_from_its_own_class() -> None:
         ('[bits]\nweights = "low"', "bits.weights", '"low"', "a whole number"),
         ("[bits]\ncandidates = []", "bits.candidates", "none", "at least one"),
         ("[activations]\nbits = 32", "activations.bits", "found 32", "8, 16"),
-        ("[student]\nwidth = 0.5", "student", "without training", "--epochs"),
+        ("[student]\nwidth = 0.5", "student", "without training", "`epochs=N`"),
         ('[student]\nwidth = 0.5\nmodel = "s.onnx"\n[training]', "student", "s.onnx", "either"),
         ("[training]\nepochs = 0", "epochs", "0", "allowed 1"),
         ("[training]\nseed = 3", "training.seed", "no such key", "epochs"),
@@ -94,7 +94,7 @@ def test_defaults_of_training_come_from_its_own_class() -> None:
         ("[layers.conv]\nprune = true", 'layers."conv".prune', "true", "false"),
         ("[layers.conv]\ncluster = 3", 'layers."conv".cluster', "found 3", "16"),
         ("seed = -1", "seed", "found -1", "0 to"),
-        ("seed = [", "is not TOML", "recipe", "--save-recipe"),
+        ("seed = [", "is not TOML", "recipe", "`save_recipe`"),
     ],
 )
 def test_errors_name_key_found_and_allowed(tmp_path: Path, text: str, key: str, found: str, allowed: str) -> None:

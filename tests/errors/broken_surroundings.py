@@ -197,21 +197,19 @@ def _read_only(p: Place) -> Command:
 
 
 FOLDERS = [
-    Case("output_is_file", _file_as_output, OUTPUT, "out", "is a file", "--output names the folder"),
-    Case("output_below_file", _below_a_file, OUTPUT, "notes.txt", "is a file", "Choose another --output"),
-    Case("output_foreign", _foreign, OUTPUT, "out", "thesis.tex", "Choose another --output"),
-    Case("output_foreign_forced", _foreign_forced, OUTPUT, "out", "thesis.tex", "Choose another --output"),
+    Case("output_is_file", _file_as_output, OUTPUT, "out", "is a file", "The output is a folder"),
+    Case("output_below_file", _below_a_file, OUTPUT, "notes.txt", "is a file", "Choose another folder"),
+    Case("output_foreign", _foreign, OUTPUT, "out", "thesis.tex", "Choose another folder"),
+    Case("output_foreign_forced", _foreign_forced, OUTPUT, "out", "thesis.tex", "Choose another folder"),
     Case("output_added_to", _added_to_ours(), OUTPUT, "out", "src/sensor.c", "Move them, or choose another"),
     Case("output_added_to_forced", _added_to_ours("--force"), OUTPUT, "out", "src/sensor.c", "Move them"),
     Case("output_edited", _edited, OUTPUT, "out", "platformio.ini", "overwrite them with --force"),
     Case("output_edited_board", _edited_then_other_board, OUTPUT, "out", "net.c", "--force"),
-    Case("output_manifest_of_others", _manifest_of_others, OUTPUT, "out", "data.txt", "Choose another --output"),
-    Case(
-        "output_manifest_damaged", _manifest_damaged, OUTPUT, "out", "no MANIFEST.json of tinygen", "another --output"
-    ),
-    Case("output_name_too_long", _name_too_long, OUTPUT, "ooo", "File name too long", "Choose another --output"),
+    Case("output_manifest_of_others", _manifest_of_others, OUTPUT, "out", "data.txt", "Choose another folder"),
+    Case("output_manifest_damaged", _manifest_damaged, OUTPUT, "out", "no MANIFEST.json of tinygen", "another folder"),
+    Case("output_name_too_long", _name_too_long, OUTPUT, "ooo", "File name too long", "Choose another folder"),
     Case("output_link_to_itself", _loop, OUTPUT, "out", "symbolic link that leads nowhere", "choose another"),
-    Case("output_read_only", _read_only, OUTPUT, "locked", "no permission", "Choose another --output"),
+    Case("output_read_only", _read_only, OUTPUT, "locked", "no permission", "Choose another folder"),
     Case("disk_full_at_first", _disk_full(1), OUTPUT, "deep/out", "No space left", "Nothing was changed"),
     Case("disk_full_at_last", _disk_full(30), OUTPUT, "deep/out", "No space left", "Nothing was changed"),
     Case("disk_full_over_old", _disk_full_over_old, OUTPUT, "out", "No space left", "Nothing was changed"),
@@ -222,9 +220,9 @@ FOLDERS = [
         OUTPUT,
         "/proc",
         "cannot",
-        "another --output",
+        "another folder",
     ),
-    Case("output_empty_name", _options("--output", ""), OUTPUT, "net.onnx", ". holds a file", "another --output"),
+    Case("output_empty_name", _options("--output", ""), OUTPUT, "net.onnx", ". holds a file", "another folder"),
 ]
 
 
@@ -315,7 +313,7 @@ TOOLS = [
         OUTPUT,
         "no",
         "no such folder",
-        "--output of a build",
+        "folder that tinygen built",
     ),
     Case(
         "verify_file",
@@ -323,7 +321,7 @@ TOOLS = [
         OUTPUT,
         "net.onnx",
         "not a folder made by tinygen",
-        "--output of a build",
+        "folder that tinygen built",
     ),
     Case(
         "verify_foreign",
@@ -331,7 +329,7 @@ TOOLS = [
         OUTPUT,
         "test_",
         "no MANIFEST.json",
-        "--output of a build",
+        "folder that tinygen built",
     ),
     Case("verify_edited", _verify_edited, OUTPUT, "out", "net_weights.c", "Build again"),
     Case("verify_incomplete", _verify_missing_file, OUTPUT, "out", "net.h", "Build again"),

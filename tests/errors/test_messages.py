@@ -140,7 +140,7 @@ def test_a_table_fits_the_screen() -> None:
     e = _many(300, kinds=100)
     assert SCREEN_LINES - 2 <= _lines(e) <= SCREEN_LINES
     assert f"... and {100 - len(e.rows)} more (Op{len(e.rows)}, Op{len(e.rows) + 1}, " in str(e)
-    assert str(e).endswith("; --json has all.")
+    assert str(e).endswith("; `problems` has all.")
 
 
 def test_long_names_and_long_help() -> None:

@@ -67,11 +67,15 @@ def test_a_board_cannot_have_more_than_it_has() -> None:
     [
         (Limits(flash=500), "nucleo_f446re", "--flash on nucleo_f446re: found 500 bytes.*take 895"),
         (Limits(ram=100), "nucleo_f446re", r"--ram on nucleo_f446re: found 100 bytes; input and output \(74 bytes\)"),
-        (Limits(quality=1.5), "nucleo_f446re", "--min-accuracy: found 1.5, allowed"),
-        (Limits(quality=0.0), "nucleo_f446re", "--min-accuracy: found 0, allowed"),
-        (Limits(milliseconds=0.0), "nucleo_f446re", "--ms: found 0, allowed"),
-        (Limits(milliseconds=5.0), "nucleo_h743zi", "--ms on nucleo_h743zi: its core cortex-m7 has no cycle model"),
-        (Limits(), "native", "--board native: found this computer"),
+        (Limits(quality=1.5), "nucleo_f446re", "`quality`: found 1.5, allowed"),
+        (Limits(quality=0.0), "nucleo_f446re", "`quality`: found 0, allowed"),
+        (Limits(milliseconds=0.0), "nucleo_f446re", "`milliseconds`: found 0, allowed"),
+        (
+            Limits(milliseconds=5.0),
+            "nucleo_h743zi",
+            "`milliseconds` on nucleo_h743zi: its core cortex-m7 has no cycle model",
+        ),
+        (Limits(), "native", "`boards` native: found this computer"),
     ],
 )
 def test_budgets_that_cannot_be(limits: Limits, board: str, said: str) -> None:

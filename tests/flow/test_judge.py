@@ -81,11 +81,11 @@ def test_duplicates_across_the_split_are_left_out() -> None:
 def test_equal_sums_are_no_duplicates() -> None:
     a = samples(np.array([[[1.0, 2.0]], [[3.0, 4.0]]]))
     b = samples(np.array([[[2.0, 1.0]], [[3.0, 4.0]]]))
-    assert unseen(b, a, "of --test").samples.inputs[0].tolist() == [[[2.0, 1.0]]]
+    assert unseen(b, a, "for testing").samples.inputs[0].tolist() == [[[2.0, 1.0]]]
 
 
 def test_a_test_set_that_calibrates_is_said_to_flatter() -> None:
-    held = unseen(numbered(20), numbered(20), "of --test")
+    held = unseen(numbered(20), numbered(20), "for testing")
     assert held.samples.count == 20
     assert not held.unseen
     assert "flatter" in held.notes[0]
@@ -256,7 +256,7 @@ def test_gates_of_accuracy() -> None:
     assert failed == []
     assert all("within the statistical error of ±1.0 points" in w for w in warned)
     assert len(warned) == 2
-    with pytest.raises(DataError, match="give --data"):
+    with pytest.raises(DataError, match="give `x`"):
         check_accuracy(Gates(min_accuracy=0.5), None)
 
 
@@ -264,7 +264,7 @@ def test_gates_of_use() -> None:
     use = Use(1000, 500, True, None, "kernels never measured: tg_x")
     assert check_use(Gates(), use) == []
     failed = check_use(Gates(max_flash=999, max_ram=500, max_ms=1.0), use)
-    assert failed[0] == "flash 1,000 bytes, predicted, --max-flash allows 999."
+    assert failed[0] == "flash 1,000 bytes, predicted, `max_flash` allows 999."
     assert "tg_x" in failed[1]
     assert len(failed) == 2
 

@@ -223,7 +223,7 @@ BROKEN: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     "integer": (integer_input, "is int64; tinygen takes float, int8"),
     "sequence": (sequence_input, "sequence"),
     "no_shape": (no_shape, "has no shape"),
-    "open": (open_dimension, "--input-shape x0=1,N"),
+    "open": (open_dimension, "`input_shapes` x0=1,N"),
     "empty_input": (empty_input, "is empty"),
     "bad_node": (bad_node, "not valid ONNX"),
     "attribute": (unknown_attribute, "colour"),

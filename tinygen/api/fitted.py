@@ -98,7 +98,7 @@ class Fitted(Result):
                 "\n".join([
                     f"no network within the budget was found for {names}. The nearest, and what stands in the way:",
                     *rows,
-                    "Raise that budget, allow less accuracy, or search longer (--trials, --epochs).",
+                    "Raise that budget, allow less accuracy, or search longer (`trials`, `epochs`).",
                 ]),
                 self.to_dict(),
             )  # fmt: skip

@@ -152,10 +152,10 @@ class _Listener:
             if ended is None and now > self._limit:
                 raise ToolError(
                     f"{self._name} did not end within {self._limit:g} s{self._doing}{self._last_words()}\n"
-                    "Give it more time with --tool-timeout SECONDS, or TINYGEN_TOOL_TIMEOUT in the environment."
+                    "TINYGEN_TOOL_TIMEOUT=SECONDS in the environment gives it more time (of commands: --tool-timeout)."
                 )
             if ended is None and now > speak:
-                of = f"of at most {self._limit:g} (--tool-timeout)"
+                of = f"of at most {self._limit:g} (TINYGEN_TOOL_TIMEOUT or --tool-timeout)"
                 SETTINGS.tell(f"{self._name}{self._doing} runs for {now:.0f} s now, {of}.")
                 speak *= 2
             seconds = max(0.0, min(self._limit - now, speak - now, _GRACE_S / 4))

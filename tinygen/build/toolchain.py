@@ -159,7 +159,7 @@ def run_native(exe: Path, args: Sequence[str], cwd: Path, timeout: float = 60.0)
 
 def _advice(toolchain: Toolchain) -> str:
     variable = toolchain.arch.compiler.variable
-    return f"Set {variable} to another compiler if it is at fault; --verify none generates the code without it."
+    return f'Set {variable} to another compiler if it is at fault; `verify="none"` generates the code without it.'
 
 
 #: Where a message says what is wrong. The compiler's own words on the linker come behind the linker's.

@@ -89,7 +89,7 @@ class Stored:
         if count * max(self.dtype.itemsize, 4) > MAX_BYTES:
             raise DataError(
                 f"{self.where}: {show(shape)} are {count * max(self.dtype.itemsize, 4):,} bytes in memory, more than "
-                f"{MAX_BYTES >> 20} MiB. Use fewer samples: --samples or --limit, or a smaller file."
+                f"{MAX_BYTES >> 20} MiB. Use fewer samples: `samples` or `limit`, or a smaller file."
             )
         with self._open() as (stream, _):
             self._header(stream)

@@ -15,6 +15,7 @@ from click.shell_completion import add_completion_class
 from tinygen import system
 from tinygen.cli.completion import Bash
 from tinygen.cli.lazy import Commands
+from tinygen.cli.words import in_document, in_table
 from tinygen.errors import EXIT_FAULT, EXIT_USAGE, OutputError, TinygenError, UnsupportedError
 from tinygen.report import failures
 from tinygen.version import VERSION
@@ -44,7 +45,7 @@ def _as_json(kind: str, code: int, message: str, e: TinygenError | None = None) 
     """With --json the error goes to standard output too, as an object, and nothing else does."""
     if "--json" not in sys.argv[1:]:
         return
-    click.echo(json.dumps(failures.as_dict(kind, code, message, e), indent=2))
+    click.echo(json.dumps(in_document(failures.as_dict(kind, code, message, e)), indent=2))
 
 
 def _say(word: str, text: str) -> None:
@@ -60,7 +61,7 @@ def _explain(e: TinygenError) -> None:
         from tinygen.report.table import to_rich
 
         _say("error:", e.heading)
-        err.print(*map(to_rich, failures.tables(e)))
+        err.print(*(to_rich(in_table(t)) for t in failures.tables(e)))
     else:
         _say("error:", str(e))
 

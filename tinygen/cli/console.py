@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from tinygen.cli.words import in_table, options
 from tinygen.report.table import Table, to_rich
 
 
@@ -40,7 +41,7 @@ def warn(what: str, advice: str) -> None:
 def show(tables: Iterable[Table]) -> None:
     """Tables on standard output, an empty line behind each."""
     for table in tables:
-        out.print(to_rich(table), "")
+        out.print(to_rich(in_table(table)), "")
 
 
 def line(text: str) -> None:
@@ -55,4 +56,4 @@ def notes(texts: list[str]) -> None:
 
 def say(word: str, style: str, text: str) -> None:
     """A message on standard error: wrapped at words on a terminal, as it is in a file."""
-    err.print(Text.assemble((word, style), f" {text}"), highlight=False, soft_wrap=not err.is_terminal)
+    err.print(Text.assemble((word, style), f" {options(text)}"), highlight=False, soft_wrap=not err.is_terminal)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tinygen.cli.words import in_document
+
 if TYPE_CHECKING:
     from tinygen.api.result import Result
     from tinygen.report.table import Table
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 def document(said: dict[str, Any]) -> None:
     """A JSON object on standard output."""
-    click.echo(json.dumps(said, indent=2))
+    click.echo(json.dumps(in_document(said), indent=2))
 
 
 def render(result: Result, *, as_json: bool, first: Sequence[Table] = (), **more: Any) -> None:

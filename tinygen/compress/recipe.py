@@ -128,7 +128,7 @@ def read_recipe(path: Path) -> Recipe:
     except RecursionError as e:
         raise RecipeError(f"recipe {path}: brackets within brackets, deeper than any recipe. It is damaged.") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise RecipeError(f"recipe {path} is not TOML: {e}. --save-recipe writes one to start from.") from e
+        raise RecipeError(f"recipe {path} is not TOML: {e}. `save_recipe` writes one to start from.") from e
     try:
         return from_dict(data)
     except RecipeError as e:

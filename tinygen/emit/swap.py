@@ -43,7 +43,7 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
             if time.monotonic() > end:
                 raise OutputError(
                     f"{folder} is in use by another tinygen, which reads or writes it. Wait until that has ended, or "
-                    "choose another --output."
+                    "choose another folder."
                 )
             time.sleep(0.05)
         yield
@@ -279,7 +279,7 @@ def _journal(out: Path, staging: Path) -> list[Move] | None:
     except (ValueError, KeyError, TypeError) as e:
         raise OutputError(
             f"{staging / JOURNAL} is damaged, and was not by tinygen: it is complete before it has that name. "
-            f"{staging} holds files of an interrupted build; remove it, then build again into another --output."
+            f"{staging} holds files of an interrupted build; remove it, then build again into another folder."
         ) from e
     return moves
 

@@ -80,23 +80,23 @@ def _check(out: Path, force: bool) -> None:
         present = set(_walk(out)) if known else set(islice(_walk(out), _MANY))
         edited = _edited(out, present, known)
     except OSError as e:
-        raise OutputError(f"cannot use {out}: {e.strerror or e}. Choose another --output.") from e
+        raise OutputError(f"cannot use {out}: {e.strerror or e}. Choose another folder.") from e
     if present and not known:
         first = min(present - {MANIFEST}, default=MANIFEST)
         count = "a file" if len(present) == 1 else f"{len(present)} files" + " or more" * (len(present) == _MANY)
         raise OutputError(
             f"{out} holds {count} and no {MANIFEST} of tinygen, the first being {first}. "
-            "tinygen writes into a new or empty folder, or one it made itself. Choose another --output."
+            "tinygen writes into a new or empty folder, or one it made itself. Choose another folder."
         )
     foreign = sorted(present - known.keys() - {MANIFEST})
     if foreign:
         raise OutputError(
-            f"{out} holds files that tinygen did not make: {_some(foreign)}. Move them, or choose another --output."
+            f"{out} holds files that tinygen did not make: {_some(foreign)}. Move them, or choose another folder."
         )
     if edited and not force:
         raise OutputError(
             f"{out} holds generated files that were edited since: {_some(edited)}. "
-            "Move your changes away, choose another --output, or overwrite them with --force."
+            "Move your changes away, choose another folder, or overwrite them with `force=True`."
         )
 
 
@@ -108,22 +108,22 @@ def check_generated(folder: Path) -> None:
     recover(folder)
     try:
         if not folder.exists():
-            raise OutputError(f"{folder}: no such folder. Give the --output of a build.")
+            raise OutputError(f"{folder}: no such folder. Give a folder that tinygen built.")
         known = _known(folder)
         if known is None:
             raise OutputError(
                 f"{folder} is not a folder made by tinygen: it has no {MANIFEST} of tinygen. "
-                "Give the --output of a build."
+                "Give a folder that tinygen built."
             )
         present = set(_walk(folder))
         edited, gone = _edited(folder, present - _NEW, known), sorted(known.keys() - present - _NEW)
     except OSError as e:
-        raise OutputError(f"cannot read {folder}: {e.strerror or e}. Build again into another --output.") from e
+        raise OutputError(f"cannot read {folder}: {e.strerror or e}. Build again into another folder.") from e
     for what, names in (("edited", edited), ("removed", gone)):
         if names:
             raise OutputError(
                 f"{folder}: generated files were {what} since they were proved: {_some(names)}. "
-                "Build again (with --force where files were edited) and verify that."
+                "Build again (with `force=True` where files were edited) and verify that."
             )
 
 
@@ -148,7 +148,7 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, force: bool = False, 
         return Changes(added=tuple(sorted(files)))
     except OSError as e:
         raise OutputError(
-            f"cannot write {out}: {e.strerror or e}. Nothing was changed there. Make room, or choose another --output."
+            f"cannot write {out}: {e.strerror or e}. Nothing was changed there. Make room, or choose another folder."
         ) from e
 
 
@@ -192,12 +192,12 @@ def _exists(out: Path) -> bool:
     place = out if out.exists() else next(p for p in out.absolute().parents if p.exists())
     lost = next((p for p in (out, *out.parents) if p.is_symlink() and not p.exists()), None)
     if lost is not None:
-        raise OutputError(f"{lost} is a symbolic link that leads nowhere. Remove it, or choose another --output.")
+        raise OutputError(f"{lost} is a symbolic link that leads nowhere. Remove it, or choose another folder.")
     if not place.is_dir():
         what = f"cannot create {out}: {place}" if place is not out else f"{out}"
-        raise OutputError(f"{what} is a file. --output names the folder to create. Choose another --output.")
+        raise OutputError(f"{what} is a file. The output is a folder to create. Choose another folder.")
     if not os.access(place, os.W_OK):
-        raise OutputError(f"cannot write {out}: no permission to write in {place}. Choose another --output.")
+        raise OutputError(f"cannot write {out}: no permission to write in {place}. Choose another folder.")
     return place is out
 
 

@@ -79,20 +79,20 @@ class Limits:
 def check_limits(limits: Limits, boards: Mapping[str, Board], source: Source) -> None:
     """RecipeError for a budget that no network can meet, before anything is searched."""
     if limits.quality is not None and not 0.0 < limits.quality <= 1.0:
-        raise RecipeError(f"--min-accuracy: found {limits.quality:g}, allowed is a share, above 0 to 1.")
+        raise RecipeError(f"`quality`: found {limits.quality:g}, allowed is a share, above 0 to 1.")
     if limits.milliseconds is not None and not limits.milliseconds > 0.0:
-        raise RecipeError(f"--ms: found {limits.milliseconds:g}, allowed is a time above 0 milliseconds.")
+        raise RecipeError(f"`milliseconds`: found {limits.milliseconds:g}, allowed is a time above 0 milliseconds.")
     for board in boards.values():
         if board.core.machine is None:
             raise RecipeError(
-                f"--board {board.id}: found this computer; a search needs a microcontroller's flash, RAM and time. "
+                f"`boards` {board.id}: found this computer; a search needs a microcontroller's flash, RAM and time. "
                 "List the boards: tinygen boards"
             )
         if limits.milliseconds is not None and board.core.timing is None:
             timed = ", ".join(core.name for core in CORES if core.timing is not None)
             raise RecipeError(
-                f"--ms on {board.id}: its core {board.core.name} has no cycle model; allowed are boards with "
-                f"{timed}. Leave out --ms, or search for a board with one of these cores."
+                f"`milliseconds` on {board.id}: its core {board.core.name} has no cycle model; allowed are boards with "
+                f"{timed}. Leave out `milliseconds`, or search for a board with one of these cores."
             )
         budget = limits.on(board)
         ports = source.graph

@@ -120,7 +120,7 @@ def _above_float(source: Source, wanted: float | None) -> list[str]:
     if judge.float_quality >= wanted:
         return []
     return [
-        f"--min-accuracy {wanted:g} is more than the float network has: {judge.measure} {judge.float_quality:.4f} on "
+        f"`quality` {wanted:g} is more than the float network has: {judge.measure} {judge.float_quality:.4f} on "
         "the validation part."
     ]
 
@@ -128,7 +128,7 @@ def _above_float(source: Source, wanted: float | None) -> list[str]:
 def _untrained(job: Job) -> Job:
     techniques = tuple(t for t in job.techniques if t not in need_training())
     if not techniques:
-        raise RecipeError(f"--techniques: found only {', '.join(job.techniques)}, which need training (--epochs).")
+        raise RecipeError(f"`techniques`: found only {', '.join(job.techniques)}, which need training (`epochs`).")
     return replace(job, training=None, techniques=techniques)
 
 
@@ -139,7 +139,7 @@ def _check_storage(job: Job, source: Source, places: Places, *, resume: bool) ->
         places.work.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise OutputError(
-            f"cannot create {places.work} for the state of the search: {e.strerror or e}. Choose another --output."
+            f"cannot create {places.work} for the state of the search: {e.strerror or e}. Choose another folder."
         ) from e
     try:
         done = Search(job, source, places.storage).done()
@@ -150,7 +150,7 @@ def _check_storage(job: Job, source: Source, places: Places, *, resume: bool) ->
     if done and not resume:
         raise OutputError(
             f"a search for this model, data, boards and budget is on {places.storage} with {done} trials. Go on with "
-            "it: --resume; or begin another with another --seed or --storage."
+            "it: `resume=True`; or begin another with another `seed` or `storage`."
         )
 
 
@@ -162,7 +162,7 @@ def _conclude(
     if not records:
         why = f" The last one: {failures[-1].why}" if failures else ""
         raise RecipeError(
-            f"the search found no network in {found.done()} trials.{why} Give it more --trials or --time."
+            f"the search found no network in {found.done()} trials.{why} Give it more `trials` or `seconds`."
         )
     prover = Prover(source, test, job.method, places.work, effort.epochs)
     results = []

@@ -141,7 +141,7 @@ def storage_errors(url: str) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as e:
         why = str(e).splitlines()[0][:200]
         raise OutputError(
-            f"storage {without_password(url)}: {why}. Give --storage sqlite:///FILE in a folder that exists, or the "
+            f"storage {without_password(url)}: {why}. Give `storage` sqlite:///FILE in a folder that exists, or the "
             "URL of a database that this computer reaches (its driver installed)."
         ) from e
 
@@ -529,5 +529,5 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
         codes = ", ".join(str(w.exitcode) for w in workers)
         raise OutputError(
             f"the worker processes ended early (exit codes {codes}) after {found.done()} of {trials} trials; what they "
-            "found is kept. Go on with --resume, with fewer --jobs where memory was short."
+            "found is kept. Go on with `resume=True`, with fewer `jobs` where memory was short."
         )

@@ -36,7 +36,7 @@ def check_techniques(names: Sequence[str]) -> None:
     for name in names:
         if name not in offered():
             near = did_you_mean(name, offered())
-            raise RecipeError(f"--techniques: found {name}, allowed: {listed(tuple(offered()))}.{near}")
+            raise RecipeError(f"`techniques`: found {name}, allowed: {listed(tuple(offered()))}.{near}")
 
 
 def suggest(trial: Trial, techniques: Sequence[str], training: Training | None, seed: int) -> Recipe:

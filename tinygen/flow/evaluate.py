@@ -46,7 +46,7 @@ def evaluate(
     notes = held.notes
     if calibration.data is None and held.unseen and range_tensors(model.tidy):
         notes = (
-            f"no --calibrate: {model.samples.count} of these samples calibrated the network, and only {held.source} "
+            f"no `calibrate`: {model.samples.count} of these samples calibrated the network, and only {held.source} "
             "judge it.",
             *notes,
         )

@@ -85,7 +85,7 @@ def evaluate_folder(
         if not shown:
             raise DataError(
                 f"{samples.source}: no labels, so there is nothing to judge the integers by. Add an array y, or "
-                "give --model with the ONNX file that was built: then the float network is what they are compared "
+                "give `model` with the ONNX file that was built: then the float network is what they are compared "
                 "with."
             )
     judged = certificate.get("accuracy") or {}
@@ -198,7 +198,7 @@ def _float(
     if certificate.get("options", {}).get("private"):
         raise ModelError(
             f"{model} cannot be compared: the build is private, so nothing in it says which model it was made from. "
-            "Leave --model out, or build without --private."
+            "Leave `model` out, or build without `private`."
         )
     imported = read_onnx(model, name=name, input_shapes={p.name: p.shape for p in ports[0]})
     built = certificate.get("model", {}).get("sha256")

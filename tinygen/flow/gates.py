@@ -50,7 +50,7 @@ def check_accuracy(gates: Gates, verdict: Verdict | None) -> tuple[list[str], li
     if not gates.of_accuracy:
         return [], []
     if verdict is None:
-        raise DataError("--min-accuracy, --max-loss and --min-sqnr judge on samples: give --data.")
+        raise DataError("`min_accuracy`, `max_loss` and `min_sqnr` judge on samples: give `x`.")
     failed: list[str] = []
     warned: list[str] = []
     main, of = verdict.main, f" on {verdict.source}"
@@ -62,19 +62,19 @@ def check_accuracy(gates: Gates, verdict: Verdict | None) -> tuple[list[str], li
             warned.append(f"{text}, but within the statistical error of ±{100 * BELIEVED * error:.1f} points.")
 
     if main.decibel and (gates.min_accuracy is not None or gates.max_loss is not None):
-        raise DataError(f"--min-accuracy and --max-loss: this network is judged by {main.name}; use --min-sqnr.")
+        raise DataError(f"`min_accuracy` and `max_loss`: this network is judged by {main.name}; use `min_sqnr`.")
     if not verdict.reference and (gates.max_loss is not None or gates.min_sqnr is not None):
-        raise DataError("--max-loss and --min-sqnr compare with the float network: give its ONNX file with --model.")
+        raise DataError("`max_loss` and `min_sqnr` compare with the float network: give its ONNX file with `model`.")
     if gates.min_accuracy is not None:
-        found = f"{share(main.integer)} % {main.name}{of}, --min-accuracy asks for {share(gates.min_accuracy)} %"
+        found = f"{share(main.integer)} % {main.name}{of}, `min_accuracy` asks for {share(gates.min_accuracy)} %"
         judge(found, gates.min_accuracy - main.integer, main.own_error)
     if gates.max_loss is not None:
-        found = f"a fall of {100 * main.fall:.2f} points of {main.name}{of}, --max-loss allows {100 * gates.max_loss:g}"
+        found = f"a fall of {100 * main.fall:.2f} points of {main.name}{of}, `max_loss` allows {100 * gates.max_loss:g}"
         judge(found, main.fall - gates.max_loss, main.error)
     if gates.min_sqnr is not None:
         least = min((f for f in verdict.figures if f.decibel), key=lambda f: f.integer)
         if least.integer < gates.min_sqnr:
-            failed.append(f"{least.name} {decibels(least.integer)}{of}, --min-sqnr asks for {gates.min_sqnr:g} dB.")
+            failed.append(f"{least.name} {decibels(least.integer)}{of}, `min_sqnr` asks for {gates.min_sqnr:g} dB.")
     return failed, warned
 
 
@@ -96,13 +96,13 @@ def check_use(gates: Gates, use: Use) -> list[str]:
     """What fails."""
     how = ", predicted" if use.predicted else ""
     failed = [
-        f"{what} {found:,} bytes{how}, --max-{what.lower()} allows {allowed:,}."
+        f"{what} {found:,} bytes{how}, `max_{what.lower()}` allows {allowed:,}."
         for what, found, allowed in (("flash", use.flash, gates.max_flash), ("RAM", use.ram, gates.max_ram))
         if allowed is not None and found > allowed
     ]
     if gates.max_ms is not None:
         if use.milliseconds is None:
-            failed.append(f"the time of an inference is not known ({use.unknown}), so --max-ms cannot be checked.")
+            failed.append(f"the time of an inference is not known ({use.unknown}), so `max_ms` cannot be checked.")
         elif use.milliseconds > gates.max_ms:
-            failed.append(f"{use.milliseconds:.3f} ms an inference, predicted; --max-ms allows {gates.max_ms:g}.")
+            failed.append(f"{use.milliseconds:.3f} ms an inference, predicted; `max_ms` allows {gates.max_ms:g}.")
     return failed

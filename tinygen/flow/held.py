@@ -64,7 +64,7 @@ def unseen(judges: Samples, calibration: Samples, kind: str, limit: int | None =
     new = _new(judges, calibration)
     same = judges.count - int(new.sum())
     if same == judges.count:
-        why = f"every one of the {same} samples {kind} also calibrates: the figures flatter. Give others with --test."
+        why = f"every one of the {same} samples {kind} also calibrates: the figures flatter. Give others with `test`."
         return Held(judges, f"{same} samples that also calibrate", False, (why,))
     notes: list[str] = []
     if same:
@@ -75,7 +75,7 @@ def unseen(judges: Samples, calibration: Samples, kind: str, limit: int | None =
     if classes is not None and len(classes) == 1 and judges.count > 1:
         notes.append(
             f"the {judges.count} samples {kind} all have the label {classes[0]:g}: they say nothing of other classes. "
-            "Shuffle the file, or give --test."
+            "Shuffle the file, or give `test`."
         )
     return Held(judges, f"{judges.count} samples {kind}", True, tuple(notes))
 

@@ -173,6 +173,6 @@ def _of_made_up(model: Quantised) -> tuple[str, ...]:
         return ()
     begins = damage(model.tidy, model.layers)
     return (
-        f"on made-up inputs the outputs keep only {worst.sqnr_db:.1f} dB; the damage begins at {begins}. Give --data "
+        f"on made-up inputs the outputs keep only {worst.sqnr_db:.1f} dB; the damage begins at {begins}. Give `x` "
         "to know what that means for real ones.",
     )

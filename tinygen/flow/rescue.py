@@ -75,13 +75,13 @@ def refusal(model: Quantised, verdict: Verdict, tried: str, wide: Verdict | None
     if wide is not None and not wide.ruined:
         noisy = [a for a in sorted(model.layers, key=lambda a: a.sqnr_db) if a.origin and math.isfinite(a.sqnr_db)][:3]
         names = ",".join(a.origin[-1] for a in noisy)
-        advice.append(f"--activations 16 ({wide.main}), or only the noisiest layers: --activations {names}")
+        advice.append(f'`activations=16` ({wide.main}), or only the noisiest layers: `activations="{names}"`')
     if (calibration := model.samples.count) < _FEW_SAMPLES:
         advice.append(f"more calibration samples than {calibration}")
     if verdict.reference == "float":
         advice.append("inputs whose channels have similar ranges")
     else:
         advice.append("a new quantisation from the float model")
-    advice.append("--accept-loss builds it all the same")
+    advice.append("`accept_loss=True` builds it all the same")
     lines.append("  What may help: " + "; ".join(advice) + ".")
     return AccuracyError("\n".join(lines))

@@ -64,7 +64,7 @@ def read_test(source: Source, test: Data) -> Samples:
     samples = read_samples(test, source.loaded, None)
     check_labels(source.graph, samples)
     if samples.sha256 == source.sha256:
-        raise DataError(f"{samples.source}: the samples to test with are those of --data. Give others, unseen so far.")
+        raise DataError(f"{samples.source}: the samples to test with are those of `x`. Give others, unseen so far.")
     return replace(samples, source=f"{samples.source}, test")
 
 

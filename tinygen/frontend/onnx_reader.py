@@ -143,7 +143,7 @@ def _static(name: str, dims: list[int | str] | None, batch: int) -> tuple[list[i
     """The shape of an input nobody gave, notes, and at most one problem."""
     where, notes = f'input "{name}"', []
     if dims is None:
-        help_ = f"Give it: --input-shape {name}=1,..."
+        help_ = f"Give it: `input_shapes` {name}=1,..."
         return [], [], [Problem(where, "shape", "has no shape; memory is planned offline", help_)]
     shape: list[int] = []
     open_ = []
@@ -156,7 +156,7 @@ def _static(name: str, dims: list[int | str] | None, batch: int) -> tuple[list[i
         else:
             open_.append(str(i))
             shape.append(_ASSUMED)
-    option = f"--input-shape {name}=" + ",".join("N" if isinstance(d, str) and i != batch else str(shape[i])
+    option = f"`input_shapes` {name}=" + ",".join("N" if isinstance(d, str) and i != batch else str(shape[i])
                                                  for i, d in enumerate(dims))  # fmt: skip
     problem = None
     if open_:
@@ -169,7 +169,7 @@ def _static(name: str, dims: list[int | str] | None, batch: int) -> tuple[list[i
     elif len(shape) > batch and shape[batch] != 1:
         what = f"{shape}: a batch of {shape[batch]}; the C runs one sample at a time"
         fixed = [1 if i == batch else d for i, d in enumerate(shape)]
-        option = f"--input-shape {name}="
+        option = f"`input_shapes` {name}="
         help_ = f"Take one: {option}{_commas(fixed)}; where it is no batch: {option}{_commas(shape)}"
         problem = Problem(where, "shape", what, help_)
     return shape, notes, [] if problem is None else [problem]

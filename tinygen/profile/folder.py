@@ -94,7 +94,7 @@ def board_for(build: Build, board_id: str | None) -> Board:
     if (board.core.arch, board.core.kernel_sets) != (core.arch, core.kernel_sets):
         raise TargetError(
             f"{build.folder} was built for {build.plan['board']} ({core.name}); its kernels are not those for "
-            f"{board.id} ({board.core.name}). Build it with --board {board.id} into another folder and profile that."
+            f'{board.id} ({board.core.name}). Build it with `board="{board.id}"` into another folder and profile that.'
         )
     if core.machine is None:
         raise TargetError(

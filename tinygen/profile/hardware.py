@@ -46,7 +46,7 @@ def render_program(build: Build, board: Board) -> dict[str, bytes]:
     if board.registry_platform is None or board.registry_board is None:
         raise TargetError(
             f"{board.id} is not in PlatformIO's registry, so no program can be made for it that prints on a "
-            "serial port. Profile it in the emulator: leave --port out."
+            "serial port. Profile it in the emulator: leave `port` out."
         )
     name = build.name
     ports = (port_sizes(build.plan[kind]) for kind in ("inputs", "outputs"))
@@ -105,7 +105,7 @@ class Reader:
         if words[1:3] != [str(PROTOCOL), self._model] or len(words) != 4:
             raise ToolError(
                 f'the board runs another program: it says "{lines[0]}", expected model {self._model} by protocol '
-                f"{PROTOCOL}. Leave --no-upload out, or upload the right one."
+                f"{PROTOCOL}. Let it be uploaded, or upload the right one."
             )
         values = dict(line.rsplit(" ", 1) for line in lines[1:] if " " in line)
         try:
@@ -114,7 +114,7 @@ class Reader:
             return BoardTimes(words[3], int(values["clock"]), values["unit"], overhead, times, values["output"] == "ok")
         except (KeyError, ValueError) as error:
             raise ToolError(
-                f"the board's report lacks {error}: it runs a program of another build. Leave --no-upload out."
+                f"the board's report lacks {error}: it runs a program of another build. Let the right one be uploaded."
             ) from error
 
 
@@ -140,7 +140,7 @@ def read_report(
         if report.build_id != wanted:
             raise ToolError(
                 f"the board runs build {report.build_id} of {build.name}, the folder holds {wanted}. "
-                "Leave --no-upload out, or upload the right one."
+                "Let it be uploaded, or upload the right one."
             )
         if not report.same:
             raise VerifyError(

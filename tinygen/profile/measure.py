@@ -115,7 +115,7 @@ def profile_library(
     if core.arch.decode is None:
         raise TargetError(
             f"{core.name}: tinygen cannot tell the instructions of a {core.arch.title} apart, so it cannot count them. "
-            "Profile on the board itself (--port), or on a core of another architecture."
+            "Profile on the board itself (`port`), or on a core of another architecture."
         )
     if sample is None:
         sample = default_sample(sum(p.nbytes for p in model.inputs))

@@ -32,7 +32,7 @@ def _changes(o: Outcome) -> Table:
     ]
     if left:
         count = len({c.layer for c in left})
-        caption.append(f"Left alone: {count} layers by one technique or another; --json says why.")
+        caption.append(f"Left alone: {count} layers by one technique or another; `to_dict` says why.")
     heads = columns("technique", "layer", "what", *numbers, right=numbers, whole=["technique"])
     return Table(f"{o.name}: {o.recipe.describe()}", heads, tuple(rows), " ".join(caption))
 
@@ -47,7 +47,7 @@ def _figures(o: Outcome) -> Table:
     caption = f"{o.measure[:1].upper()}{o.measure[1:]} on {o.judged_on}; flash, RAM and time are predicted."
     if unknown:
         caption += f" Without time and code of {', '.join(unknown)}, which were never measured on this core."
-    title = f"{o.name} on {cost.board}, --optimize {cost.optimize}"
+    title = f"{o.name} on {cost.board}, optimize {cost.optimize}"
     return Table(title, columns("", *numbers, right=numbers), tuple(rows), caption)
 
 

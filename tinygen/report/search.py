@@ -28,7 +28,7 @@ def _board(result: FitResult, board: BoardResult) -> Table:
         ms = p.predicted.milliseconds if p.milliseconds is None else p.milliseconds
         rows.append((
             p.name,
-            f"{p.recipe.describe()}; --optimize {p.optimize}",
+            f"{p.recipe.describe()}; optimize {p.optimize}",
             f"{p.quality:.4f}",
             f"{p.predicted.flash if p.flash is None else p.flash:,}",
             f"{p.predicted.ram if p.ram is None else p.ram:,}",

@@ -211,7 +211,7 @@ def _row(p: Point, timed: bool) -> Row:
     if timed:
         cells.append("" if p.predicted.milliseconds is None else f"{p.predicted.milliseconds:.3f} ms")
     cells.append("yes" if p.fits else "no")
-    return Row(p.name, _anchor(p.name), f"{p.recipe.describe()}; --optimize {p.optimize}", tuple(cells), p.fits)
+    return Row(p.name, _anchor(p.name), f"{p.recipe.describe()}; optimize {p.optimize}", tuple(cells), p.fits)
 
 
 def _point(p: Point, r: FitResult, before: Sequence[str]) -> PointView:
@@ -278,11 +278,11 @@ def _plot(b: BoardResult, title: str, axis: str, column: int, scale: float, most
     for c in sorted(b.candidates, key=lambda c: id(c) in best):
         style = "front" if id(c) in best else "within" if c.fits else "over"
         value = c.row[column] / scale
-        text = f"{c.record.recipe.describe()}; --optimize {c.cost.optimize}: {c.record.quality:.4f}, {value:.4g} {axis}"
+        text = f"{c.record.recipe.describe()}; optimize {c.cost.optimize}: {c.record.quality:.4f}, {value:.4g} {axis}"
         dots.append(Dot(_n(x(value)), _n(y(c.record.quality)), style, text, ""))
     for group in _together([(x(points[id(p)][0]), y(points[id(p)][1]), p) for p in b.points]):
         text = "\n".join(
-            f"{p.name}: {p.recipe.describe()}; --optimize {p.optimize}: {p.validation:.4f}, "
+            f"{p.name}: {p.recipe.describe()}; optimize {p.optimize}: {p.validation:.4f}, "
             f"{points[id(p)][0]:.4g} {axis}, built"
             for _, _, p in group
         )

@@ -327,12 +327,12 @@ def _requires(settings: Prune, used: Collection[str]) -> None:
     if settings.criterion == "taylor":
         raise RecipeError(
             'prune.criterion: found "taylor" without training, whose loss it asks. Add a [training] section '
-            "(--epochs N), or take activation or magnitude."
+            "(`epochs=N`), or take activation or magnitude."
         )
     if settings.steps > 1:
         raise RecipeError(
             f"prune.steps: found {settings.steps} without training; allowed is 1, as there is nothing to do "
-            "between the steps. Add a [training] section (--epochs N)."
+            "between the steps. Add a [training] section (`epochs=N`)."
         )
 
 

@@ -335,7 +335,7 @@ def _requires(_: Student, used: Collection[str]) -> None:
     if "training" not in used:
         raise RecipeError(
             "student: found without training; a student has to learn from the network. Add a [training] section "
-            "(--epochs N)."
+            "(`epochs=N`)."
         )
 
 
