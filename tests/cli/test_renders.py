@@ -39,8 +39,8 @@ class Canned(Result):
     def to_dict(self) -> dict[str, Any]:
         return {"schema": 1, "it": "says", "notes": list(self.notes)}
 
-    def check(self, gates: object = None) -> tuple[list[str], list[str]]:
-        return [], []
+    def check(self, gates: object = None) -> list[str]:
+        return []
 
     def to_onnx(self) -> bytes:
         return self.onnx

@@ -107,5 +107,5 @@ CASES = [
          "unable to open", "in a folder that exists"),
     Case("fit_storage_unreachable", _fit("--storage", "nosuch://me:pass@127.0.0.1/x"), OUTPUT, "127.0.0.1",
          "storage", "that this computer reaches"),
-    Case("fit_output_below_a_file", _below_a_file, OUTPUT, "net.onnx", "is a file", "--output"),
+    Case("fit_output_below_a_file", _below_a_file, OUTPUT, "net.onnx", "is a file", "another folder"),
 ]  # fmt: skip

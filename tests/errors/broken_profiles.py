@@ -90,16 +90,18 @@ def _page_is_folder(p: Place) -> Command:
 
 
 CASES = [
-    Case("profile_missing", lambda p: ["profile", str(p.folder / "no")], OUTPUT, "no", "no such folder", "of a build"),
+    Case(
+        "profile_missing", lambda p: ["profile", str(p.folder / "no")], OUTPUT, "no", "no such folder", "tinygen built"
+    ),
     Case(
         "profile_model",
         lambda p: ["profile", str(p.model())],
         OUTPUT,
         "net.onnx",
         "not a folder made by tinygen",
-        "of a build",
+        "tinygen built",
     ),
-    Case("profile_foreign", lambda p: ["profile", str(p.folder)], OUTPUT, "test_", "no MANIFEST.json", "of a build"),
+    Case("profile_foreign", lambda p: ["profile", str(p.folder)], OUTPUT, "test_", "no MANIFEST.json", "tinygen built"),
     Case("profile_edited", _edited, OUTPUT, "out", "net.c", "Build again"),
     Case("profile_older", _older, OUTPUT, "out", "plan.json is missing", "Build again"),
     Case("profile_newer", _newer, OUTPUT, "plan.json", "format 99", "Build again"),

@@ -37,7 +37,7 @@ OPTIONS = [
     Case("board_far_off", _on("commodore64"), TARGET, '"commodore64"', "no board", "tinygen boards"),
     Case("board_empty", _on(""), TARGET, 'no board ""', "among the", "tinygen boards"),
     Case("board_path", _on("../boards/nucleo_f446re"), TARGET, "../boards/nucleo_f446re", "no board", "tinygen boards"),
-    Case("board_left_out", lambda p: ["build", str(p.model())], USAGE, "--board", "Missing option", "--help"),
+    Case("board_left_out", lambda p: ["build", str(p.model())], USAGE, "--board", "issing option", "--help"),
     Case(
         "too_large_for_flash",
         lambda p: p.build(p.model(m.dense(dims=(1, 2048), w=m.weights("w", 2048, 512), b=512)), board="nucleo_f446re"),

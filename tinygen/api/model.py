@@ -318,16 +318,15 @@ class Model:
         target = board_of(board)
         asked = with_options(_recipe(recipe), techniques)
         if recipe is None and not asked.techniques:
-            known = ", ".join(o.flag for o in first_options())
+            known = ", ".join(f"`{o.name}`" for o in first_options())
             raise RecipeError(
-                f"nothing to do: found no technique; allowed are {known} (in Python prune=0.5), or a recipe with "
-                "any of them."
+                f"nothing to do: found no technique; allowed are {known}, or a `recipe` with any of them."
             )
         judges = data_or_none(test, test_y)
         if all_data and judges is None:
             raise DataError(
-                "all_data (--all-data): found no test samples (no --test); without them nothing is left to judge the "
-                "result by. Give both."
+                "`all_data=True`: found no `test` samples; without them nothing is left to judge the result by. "
+                "Give both."
             )
         source = source_of(self._loaded, as_data(x, y), hold_back=not all_data)
         done = compress.compress(
