@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tinygen.api.fitted import Fitted, FittedPoint
     from tinygen.api.inspection import Inspection
     from tinygen.api.model import Model, load
-    from tinygen.api.project import Project, ProjectBuild, ProjectCheck, open_project
+    from tinygen.api.project import Project, ProjectBuild, ProjectCheck, new_project, open_project
     from tinygen.api.quantised import Quantised, Repairs
     from tinygen.compress.recipe import Recipe
     from tinygen.compress.train.settings import Training
@@ -66,7 +66,7 @@ _PLACES = {
     "tinygen.api.fitted": ("Fitted", "FittedPoint"),
     "tinygen.api.inspection": ("Inspection",),
     "tinygen.api.model": ("Model", "load"),
-    "tinygen.api.project": ("Project", "ProjectBuild", "ProjectCheck", "open_project"),
+    "tinygen.api.project": ("Project", "ProjectBuild", "ProjectCheck", "new_project", "open_project"),
     "tinygen.api.quantised": ("Quantised", "Repairs"),
     "tinygen.compress.recipe": ("Recipe",),
     "tinygen.errors": (
@@ -87,7 +87,7 @@ __all__ = [
     "LockDiff", "MissingToolError", "Model", "ModelError", "OutputError", "Profile", "Project", "ProjectBuild",
     "ProjectCheck", "ProjectError", "Quantised", "Recipe", "RecipeError", "Repairs", "TargetError",
     "TinygenError", "ToolError", "Training", "TrainingError", "UnsupportedError", "Verification", "VerifyError",
-    "__version__", "boards", "diff", "load", "open_build", "open_project", "operators",
+    "__version__", "boards", "diff", "load", "new_project", "open_build", "open_project", "operators",
 ]  # fmt: skip
 
 

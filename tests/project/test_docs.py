@@ -8,10 +8,13 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+import yaml
+
 from tests.cli.support import ROOT
 from tinygen.project.compare import State
 from tinygen.project.file import Project, read_project
 from tinygen.project.lock import ModelFigures, TargetFigures
+from tinygen.version import VERSION
 
 TEXT = (ROOT / "docs" / "PROJECT.md").read_text(encoding="utf-8")
 DIGITS = ROOT / "examples" / "digits"
@@ -56,3 +59,19 @@ def test_recorded_figures_are_all_there() -> None:
     kinds = (*fields(TargetFigures), *fields(ModelFigures))
     missing = {f.name for f in kinds} - set(re.findall(r"`(\w+)`", table)) - {"error", "samples", "targets"}
     assert not missing
+
+
+def test_ci_as_it_is_written() -> None:
+    """Inputs of the action and the name of the hook."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    table = TEXT.split("| input | unless given | |")[1].split("\n\n")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, re.M)) == {
+        name: str(of["default"]) for name, of in action["inputs"].items()
+    }
+    workflow, config = (yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", TEXT, re.S))
+    (step,) = [s for s in workflow["jobs"]["models"]["steps"] if "tinygen" in s["uses"]]
+    assert set(step["with"]) <= set(action["inputs"])
+    assert config["repos"][0]["hooks"][0]["id"] == hook["id"]
+    assert step["uses"].endswith(f"@v{VERSION}")
+    assert config["repos"][0]["rev"] == f"v{VERSION}"

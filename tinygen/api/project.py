@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinygen.api.board import board_of
 from tinygen.api.built import Build
 from tinygen.api.result import Result, words
 from tinygen.errors import CheckError
 from tinygen.files import check_file, write_file
+from tinygen.names import model_name
 from tinygen.progress import Progress, no_progress
 from tinygen.project import check as checking
 from tinygen.project import file, make
 from tinygen.project.compare import Comparison, State
 from tinygen.project.lock import Lock
 from tinygen.project.make import Attempt, FailedError
+from tinygen.project.new import DEFAULT_BOARD
+from tinygen.project.new import new_project as make_project
 from tinygen.report import check as check_report
 from tinygen.report import project as report
 from tinygen.report.table import Table
+from tinygen.targets.board import Board
 
 #: Called with a line about each target as it is done.
 Watch = Callable[[str], None]
@@ -34,6 +39,21 @@ def open_project(path: str | os.PathLike[str] | None = None) -> Project:
     """The project of a file or folder; without one, of the nearest tinygen.toml, here or above. ProjectError for what
     makes no sense in it."""
     return Project(file.read_project(file.find_project(Path()) if path is None else Path(path)))
+
+
+def new_project(
+    model: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None, boards: Sequence[str | Board] = (), *,
+    data: str | os.PathLike[str] | None = None, test: str | os.PathLike[str] | None = None, name: str | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Project:  # fmt: skip
+    """A new folder with a tinygen.toml to edit, the model, and where data goes; named as the model unless given.
+    OutputError for a folder that holds anything."""
+    path = Path(model)
+    place = Path(model_name(name or path.stem) if folder is None else folder)
+    found = [board_of(b) for b in boards or (DEFAULT_BOARD,)]
+    samples, judges = (None if x is None else Path(x) for x in (data, test))
+    make_project(path, place, found, data=samples, test=judges, name=name, input_shapes=input_shapes)
+    return open_project(place)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

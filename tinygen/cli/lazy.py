@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Entry] = {
     "eval": Entry("evaluate", "evaluate", "Judge MODEL, or the compiled C of a built FOLDER, by samples."),
     "fit": Entry("fit", "fit", "Search for compressed networks that fit a board."),
     "inspect": Entry("inspect", "inspect", "Show what MODEL is made of; predict time, flash and RAM."),
+    "new": Entry("new", "new", "Make a project folder from MODEL."),
     "ops": Entry("lists", "ops", "List the ONNX operators tinygen takes, and their limits."),
     "profile": Entry("profile", "profile", "Count instructions and cycles of a built FOLDER, by layer."),
     "quantize": Entry("quantize", "quantize", "Quantise MODEL, repair what that costs, write an ONNX file."),
