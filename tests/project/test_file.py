@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.project.support import TWO, place
+from tinygen.emit.programs import Package
 from tinygen.errors import ProjectError
 from tinygen.flow.gates import Gates
-from tinygen.project.file import Package, find_project, read_project
+from tinygen.project.file import find_project, read_project
 
 MODEL = '[models.digits]\npath = "models/digits.onnx"\n'
 BOARD = 'boards = ["nucleo_f446re"]\n'

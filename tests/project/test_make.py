@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,32 @@ def test_a_recipe_compresses_first(tmp_path: Path) -> None:
     place(tmp_path, TWO)
     ok("build", "--only", "digits/nucleo_f446re", cwd=tmp_path)
     assert made.read_bytes() != (tmp_path / "q" / weights).read_bytes()
+
+
+def test_whose_it_is(tmp_path: Path) -> None:
+    """[package] stands in what PlatformIO shows of a library, and in the README; without one nothing does."""
+    package = """[package]
+name = "door \\"bell\\" <&>"
+version = "1.4.0"
+vendor = "Example GmbH"
+maintainer = "M."
+url = "https://example.com"
+licence = "LicenseRef-Example"
+"""
+    only = ("build", "--only", "sine/nucleo_f446re")
+    place(tmp_path, TWO.replace("[options]", package + "[options]"))
+    ok(*only, cwd=tmp_path)
+    folder = tmp_path / "build" / "sine" / "nucleo_f446re"
+    library = json.loads((folder / "lib" / "sine" / "library.json").read_text())
+    assert library["version"] == "1.4.0"
+    assert library["authors"] == [{"name": "Example GmbH"}, {"name": "M.", "maintainer": True}]
+    assert (library["license"], library["homepage"]) == ("LicenseRef-Example", "https://example.com")
+    assert library["description"].endswith('for door "bell" <&>')
+    said = 'door "bell" <&> 1.4.0, Example GmbH, https://example.com, licence LicenseRef-Example.'
+    assert said in (folder / "README.md").read_text()
+    sources = files(folder / "lib" / "sine" / "src")
+    place(tmp_path, TWO)
+    assert "Files: 2 changed" in ok(*only, cwd=tmp_path).err
+    assert files(folder / "lib" / "sine" / "src") == sources
+    library = json.loads((folder / "lib" / "sine" / "library.json").read_text())
+    assert not {"authors", "license", "homepage"} & set(library)

@@ -78,13 +78,43 @@ class GoldenCase:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """Whose model it is, for what stands around it; "" where nobody said. `licence`: the model's, as SPDX writes it."""
+
+    name: str = ""
+    version: str = ""
+    vendor: str = ""
+    author: str = ""
+    maintainer: str = ""
+    url: str = ""
+    licence: str = ""
+
+    @property
+    def title(self) -> str:
+        """doorbell 1.4.0"""
+        return " ".join(filter(None, (self.name, self.version)))
+
+    @property
+    def authors(self) -> tuple[dict[str, str | bool], ...]:
+        """As PlatformIO has them: the author, or the vendor, and who maintains it."""
+        found: list[dict[str, str | bool]] = []
+        if self.author or self.vendor:
+            found.append({"name": self.author or self.vendor})
+        if self.maintainer:
+            found.append({"name": self.maintainer, "maintainer": True})
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectView:
-    """What an export is made from: the model, the board, golden cases (at least one), bytes of stack for programs."""
+    """What an export is made from: the model, the board, golden cases (at least one), bytes of stack for programs, and
+    whose it is."""
 
     model: ModelView
     board: Board
     golden: tuple[GoldenCase, ...]
     stack_bytes: int = 2048
+    package: Package = Package()
 
     def __post_init__(self) -> None:
         if not self.golden:

@@ -128,7 +128,7 @@ def _files(built: Built) -> dict[str, bytes]:
         plan, built.board.id, model.before, model.after, tuple(sources), model.imported.input_types
     )
     files[certificate.FILE] = certificate.render_certificate(built)
-    view = ProjectView(model_view(plan), built.board, golden, stack_bytes=stack_bytes)
+    view = ProjectView(model_view(plan), built.board, golden, stack_bytes, built.target.package)
     files[golden_header(plan.name)] = render_golden_header(view)
     return render_exports(view, taken=files) | files
 

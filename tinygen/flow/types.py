@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tinygen.build.toolchain import Sizes
 from tinygen.calibrate.data import Data, Samples
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
+from tinygen.emit.programs import Package
 from tinygen.emit.view import LibraryView
 from tinygen.emit.writer import Changes
 from tinygen.errors import DataError
@@ -59,12 +60,13 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is built for: a board, the way kernels are chosen (plan/choose.py), and how the C is to be."""
+    """What is built for: a board, the way kernels are chosen (plan/choose.py), how the C is to be, and whose it is."""
 
     board: Board
     optimize: str = "balanced"
     plain_stack: bool = False
     library: Library = field(default_factory=Library)
+    package: Package = field(default_factory=Package)
 
 
 @dataclass(frozen=True, slots=True)

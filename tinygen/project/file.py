@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD, METHODS
+from tinygen.emit.programs import Package
 from tinygen.errors import ProjectError, TargetError, did_you_mean
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.types import Calibration, Library, Proof, Target
@@ -25,19 +26,6 @@ from tinygen.targets.cores import VERIFY_CORES
 FILE, LOCK = "tinygen.toml", "tinygen.lock"
 #: Where builds go unless the file says otherwise: a folder for each model, in it one for each board.
 OUTPUT = "build"
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """Whose models these are, for what is made around them. `licence`: of the models, as SPDX writes it."""
-
-    name: str = ""
-    version: str = ""
-    vendor: str = ""
-    author: str = ""
-    maintainer: str = ""
-    url: str = ""
-    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +195,12 @@ def read_project(path: Path) -> Project:
         _read(top.table("options", (*_OF_MODEL, *_OF_TARGET)), {**_OF_MODEL, **_OF_TARGET}),
         _read(top.table("limits", _LIMITS), {**_ACCURACY, **_USE}),
     )
-    boards, on = _boards(top, "boards"), _of_boards(top.table("on"))
     output = path.parent / (top.text("output") or OUTPUT)
+    common = _Common(_boards(top, "boards"), every, _of_boards(top.table("on")), output, package)
     models = top.table("models")
     if not list(models):
         top.fault("models", "no model. Add a table for each: [models.NAME] with path and data.")
-    found = tuple(
-        _model(models.table(key, (*_MODEL, *_OF_MODEL, *_OF_TARGET)), key, boards, every, on, output) for key in models
-    )
+    found = tuple(_model(models.table(key, (*_MODEL, *_OF_MODEL, *_OF_TARGET)), key, common) for key in models)
     used = {t.board.id for m in found for t in m.targets}
     _only_used(top.table("on"), used, "no model is built for it")
     return Project(path, package, output, found)
@@ -253,12 +239,21 @@ def _only_used(table: TomlTable, used: Iterable[str], why: str) -> None:
             table.fault(board, f"{why}; allowed: {', '.join(sorted(used))}.{did_you_mean(board, used)}")
 
 
-def _model(
-    table: TomlTable, key: str, boards: tuple[str, ...] | None, every: _Of, on: Mapping[str, _Of], output: Path
-) -> ModelSpec:
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the file says outside of its models: of all, and of boards."""
+
+    boards: tuple[str, ...] | None
+    every: _Of
+    on: Mapping[str, _Of]
+    output: Path
+    package: Package
+
+
+def _model(table: TomlTable, key: str, common: _Common) -> ModelSpec:
     if not key.isascii() or not key.replace("_", "").replace("-", "").isalnum():
         table.fault("", "cannot be the name of a folder; allowed are letters, digits, _ and -.")
-    boards = _boards(table, "boards") or boards
+    boards = _boards(table, "boards") or common.boards
     if boards is None:
         table.fault("boards", 'missing. Say which boards: boards = ["nucleo_f446re"], here or at the top.')
     table.need("path", "Say where the ONNX file lies.")
@@ -272,7 +267,7 @@ def _model(
     of_model = _of_model(table)
     own = _of_boards(table.table("on"))
     _only_used(table.table("on"), boards, f"{key} is not built for it")
-    whole = of_model.before(every)
+    whole = of_model.before(common.every)
     gates = Gates(**{k: v for k, v in whole.limits.items() if k in _ACCURACY})
     if gates.of_accuracy and data is None:
         table.fault("data", "missing, and its limits of accuracy need it to judge by. Say which samples: data = FILE.")
@@ -281,8 +276,9 @@ def _model(
         data, o.get("calibration", DEFAULT_METHOD), o.get("samples", CALIBRATION_SAMPLES), o.get("activations", "8"),
         test, hold_back=True,
     )  # fmt: skip
+    none = _Of()
     targets = tuple(
-        _target(key, b, own.get(b, _Of()).before(of_model).before(on.get(b, _Of())).before(every), output)
+        _target(key, b, own.get(b, none).before(of_model).before(common.on.get(b, none)).before(common.every), common)
         for b in boards
     )
     return ModelSpec(
@@ -292,13 +288,14 @@ def _model(
     )  # fmt: skip
 
 
-def _target(model: str, board: str, of: _Of, output: Path) -> TargetSpec:
+def _target(model: str, board: str, of: _Of, common: _Common) -> TargetSpec:
     o = of.options
     library = Library(o.get("arena", "caller") == "static", o.get("sensors", ()), o.get("private", False))
     cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[o.get("verify", "board")]
-    target = Target(load_board(board), o.get("optimize", "balanced"), o.get("plain_stack", False), library)
+    optimize, plain_stack = o.get("optimize", "balanced"), o.get("plain_stack", False)
+    target = Target(load_board(board), optimize, plain_stack, library, common.package)
     gates = Gates(**{k: v for k, v in of.limits.items() if k in _USE})
-    return TargetSpec(model, target, Proof(cores), gates, output / model / board)
+    return TargetSpec(model, target, Proof(cores), gates, common.output / model / board)
 
 
 def _name(table: TomlTable, key: str) -> str:
