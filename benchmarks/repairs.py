@@ -27,7 +27,7 @@ from tinygen.compress.finish import finish
 from tinygen.compress.forms.bits import set_bits, weight_bytes
 from tinygen.compress.network import Network, WeightForm, layers, snap, weights
 from tinygen.compress.repairs.adaround import learned_rounding, round_weights
-from tinygen.compress.repairs.against_float import Judge
+from tinygen.compress.repairs.against_float import AgainstFloat
 from tinygen.compress.repairs.equalise import equalise, pairs
 from tinygen.compress.repairs.ladder import GAIN_DB, repair
 from tinygen.compress.repairs.steps import STEPS
@@ -128,7 +128,7 @@ CASES = (
 
 
 def ladder(case: Case, graph: Graph, fit: Samples, test: Samples) -> list[Step]:
-    judge = Judge(graph, test)
+    judge = AgainstFloat(graph, test)
     network = case.make(graph)
 
     def step(name: str, kept: bool, finished: Graph, what: str) -> Step:
@@ -145,7 +145,7 @@ def ladder(case: Case, graph: Graph, fit: Samples, test: Samples) -> list[Step]:
 def _per_tensor_ladder(network: Network, fit: Samples, step: Callable[[str, bool, Graph, str], Step]) -> list[Step]:
     """Scales of weights stay one for each layer until the last step, which gives every channel its own."""
     part, held = split(fit, 0)
-    judge = Judge(network.graph, held)
+    judge = AgainstFloat(network.graph, held)
     rows: list[Step] = []
     best = -math.inf
 
@@ -244,7 +244,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = [c for c in CASES if not options.cases or any(k in c.name for k in options.cases)]
     for model, cases in itertools.groupby(chosen, lambda c: c.model):
         graph, fit, test = load(model)
-        real = Judge(graph, test).float_accuracy
+        real = AgainstFloat(graph, test).float_accuracy
         for case in cases:
             start = time.perf_counter()
             steps = ladder(case, graph, fit, test)

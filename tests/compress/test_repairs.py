@@ -22,7 +22,7 @@ from tinygen.compress.forms.bits import set_bits
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, layers, pin_weights, snap, weights
 from tinygen.compress.repairs.adaround import learned_rounding, round_weights
-from tinygen.compress.repairs.against_float import Judge
+from tinygen.compress.repairs.against_float import AgainstFloat
 from tinygen.compress.repairs.equalise import equalise, pairs
 from tinygen.compress.repairs.ladder import repair
 from tinygen.compress.statistics import gather
@@ -76,7 +76,7 @@ def test_equalise_keeps_the_function_and_brings_channels_to_one_size() -> None:
     before = {k: s.mean for k, s in gather(bad, SAMPLES, [DEPTHWISE]).items()}
     spread = [float(np.log2(m[DEPTHWISE].max() / m[DEPTHWISE][m[DEPTHWISE] > 0].min())) for m in (before, means)]
     assert spread[1] < spread[0] - 4.0
-    judge = Judge(GRAPH, SAMPLES)
+    judge = AgainstFloat(GRAPH, SAMPLES)
     assert judge.quality(finish(done, SAMPLES)).sqnr_db > judge.quality(finish(Network(bad), SAMPLES)).sqnr_db + 6.0
 
 
@@ -185,7 +185,7 @@ def test_learned_rounding_of_a_network() -> None:
     assert [c.layer for c in log] == ALL
     # The weights are where they will be: pinning them changes nothing.
     assert pin_weights(done).tensors == done.graph.tensors
-    judge = Judge(GRAPH, correlated((1, 6, 6, 4), 60))
+    judge = AgainstFloat(GRAPH, correlated((1, 6, 6, 4), 60))
     plain, rounded = (judge.quality(finish(n, SAMPLES)).sqnr_db for n in (network, done))
     assert rounded > plain + 2.0
     again = learned_rounding(network, SAMPLES)

@@ -19,7 +19,7 @@ from tinygen.errors import DataError, ModelError
 from tinygen.flow.build import build_folder
 from tinygen.flow.gates import Gates, Use, check_accuracy, check_use
 from tinygen.flow.held import hold_back, unseen
-from tinygen.flow.measures import Figure, Grade, Limits, figures, parts_of
+from tinygen.flow.measures import Figure, Grade, Grading, figures, parts_of
 from tinygen.flow.quantised import load
 from tinygen.flow.types import Built, Calibration, Proof, Target
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage
@@ -123,7 +123,7 @@ def test_accuracy_has_the_paired_binomial_error() -> None:
 
 
 def test_a_fall_within_its_error_only_costs() -> None:
-    limits = Limits(0.01, 0.03, 0.2)
+    limits = Grading(0.01, 0.03, 0.2)
     assert Figure("accuracy", 1.0, 0.9, error=0.06, limits=limits).grade is Grade.COSTS
     assert Figure("accuracy", 1.0, 0.9, error=0.04, limits=limits).grade is Grade.DAMAGES
     assert Figure("accuracy", 1.0, 0.5, error=0.04, limits=limits).grade is Grade.DESTROYS
@@ -236,7 +236,7 @@ def test_damage_begins_at_the_first_layer_that_is_lost() -> None:
 
 
 def verdict(real: float, integer: float, error: float) -> Verdict:
-    figure = Figure("accuracy", real, integer, error, error, Limits(0.01, 0.03, 0.2))
+    figure = Figure("accuracy", real, integer, error, error, Grading(0.01, 0.03, 0.2))
     db = Figure("SQNR", None, 30.0, decibel=True)
     return Verdict("int8", "float", (figure, db), 100, "100 samples held back", True, "")
 

@@ -17,7 +17,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import DType, Graph, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Case, Conv, ConvTranspose, Dense, PRelu, Unary
-from tinygen.passes.intervals import Range, largest_sum, reach
+from tinygen.passes.intervals import Interval, largest_sum, reach
 
 CASE_IDS = [name for name, _ in CASES]
 WEIGHTED = [(name, case) for name, case in CASES if isinstance(case.op, Conv | ConvTranspose | Dense)]
@@ -74,7 +74,7 @@ def test_no_partial_sum_is_larger(zp: int) -> None:
     """Against all orders that matter: first everything positive, or everything negative."""
     rng = np.random.default_rng(zp + 200)
     w, b = rng.integers(-127, 128, (5, 7)).astype(np.int8), rng.integers(-(2**20), 2**20, 5).astype(np.int32)
-    x = Range(np.full(7, -20), rng.integers(0, 100, 7))
+    x = Interval(np.full(7, -20), rng.integers(0, 100, 7))
     ins = (
         Tensor("x", (1, 7), DType.INT8, Quant.per_tensor(0.1, zp)),
         Tensor.constant("w", w, Quant((0.1,) * 5, 0, 0)),

@@ -25,7 +25,7 @@ from tinygen.flow.gates import Gates
 from tinygen.flow.held import unseen
 from tinygen.flow.judge import Judge
 from tinygen.flow.quantised import read_samples
-from tinygen.flow.repaired import Repaired
+from tinygen.flow.repaired import RepairedFile
 from tinygen.flow.types import Calibration, Judged, Library, Loaded, Proof, Target
 from tinygen.flow.verdict import LayerAccuracy, Verdict
 from tinygen.numerics import Array
@@ -46,7 +46,7 @@ class Quantised(Result):
 
     _judged: Judged
     _asked: Calibration
-    _repaired: Repaired | None = None
+    _repaired: RepairedFile | None = None
 
     @property
     def _model(self) -> types.Quantised:
@@ -214,7 +214,7 @@ class Quantised(Result):
 class Repairs(Result):
     """What each step of the repairs brought, and what the result is worth on the test samples."""
 
-    _done: Repaired
+    _done: RepairedFile
     _notes: tuple[str, ...] = ()
 
     @property

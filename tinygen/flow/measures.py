@@ -45,7 +45,7 @@ BELIEVED = 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Grading:
     """A fall beyond each of these costs, damages, destroys; of a figure in dB, a value below each."""
 
     costs: float
@@ -57,20 +57,20 @@ class Limits:
 
 
 #: Found by measurement: docs/ACCURACY.md. The names are those that reports use.
-LIMITS: Mapping[str, Limits] = {
-    "accuracy": Limits(0.01, 0.03, 0.20),
-    "AUC of the reconstruction error": Limits(0.01, 0.03, 0.20),
-    "intersection over union": Limits(0.02, 0.05, 0.30),
-    "mean intersection over union": Limits(0.02, 0.05, 0.30),
-    "explained variance": Limits(0.02, 0.05, 0.30),
-    "explained variance of the input": Limits(0.02, 0.05, 0.30),
-    "agreement with float": Limits(0.04, 0.10, 0.40),
-    "explained variance of float": Limits(0.10, 0.25, 0.60),
+LIMITS: Mapping[str, Grading] = {
+    "accuracy": Grading(0.01, 0.03, 0.20),
+    "AUC of the reconstruction error": Grading(0.01, 0.03, 0.20),
+    "intersection over union": Grading(0.02, 0.05, 0.30),
+    "mean intersection over union": Grading(0.02, 0.05, 0.30),
+    "explained variance": Grading(0.02, 0.05, 0.30),
+    "explained variance of the input": Grading(0.02, 0.05, 0.30),
+    "agreement with float": Grading(0.04, 0.10, 0.40),
+    "explained variance of float": Grading(0.10, 0.25, 0.60),
 }
 #: SQNR of an output, in dB: below 20 it costs, and so on.
-SQNR_LIMITS = Limits(-20.0, -15.0, -5.0)
+SQNR_LIMITS = Grading(-20.0, -15.0, -5.0)
 #: Of the least part of an output that has a range of its own.
-PART_LIMITS = Limits(0.10, 0.50, 0.90)
+PART_LIMITS = Grading(0.10, 0.50, 0.90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Figure:
     integer: float
     error: float = 0.0
     own_error: float = 0.0
-    limits: Limits | None = None
+    limits: Grading | None = None
     decibel: bool = False
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ def chooses(graph: Graph, output: int = 0) -> bool:
     return sum(d > 1 for d in graph.out_ports[output].shape) == 1 and not (output == 0 and rebuilds(graph))
 
 
-def _shares(name: str, real: Ratios | None, integer: Ratios, limits: Limits | None = None) -> Figure:
+def _shares(name: str, real: Ratios | None, integer: Ratios, limits: Grading | None = None) -> Figure:
     """A figure from what each sample adds to it; errors by leaving out one at a time, paired."""
     left = integer.without_each()
     fall = (0.0 if real is None else real.without_each()) - left

@@ -17,7 +17,7 @@ from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 
 #: (outputs, outputs of the float network, samples), all in ONNX layout, to a number.
-Quality = Callable[[Array, Array, Samples], float]
+Measure = Callable[[Array, Array, Samples], float]
 
 
 def _explained(found: Array, wanted: Array) -> float:
@@ -33,7 +33,7 @@ def _labels(s: Samples) -> Array:
     return s.labels
 
 
-MEASURES: dict[str, Quality] = {
+MEASURES: dict[str, Measure] = {
     "accuracy": lambda y, _, s: accuracy(y, _labels(s)),
     "AUC of the reconstruction": lambda y, _, s: auc(sample_mse(y, s.inputs[0]), _labels(s)),
     "intersection over union": lambda y, _, s: iou(y, _labels(s)),

@@ -43,7 +43,7 @@ from tinygen.passes.draft import Draft
 
 
 @dataclass(frozen=True)
-class Range:
+class Interval:
     """Lowest and highest integer of each channel (int64, both included)."""
 
     lo: Array
@@ -55,35 +55,35 @@ class Range:
         found: Array = self.lo == self.hi
         return found
 
-    def at(self, index: Array) -> Range:
+    def at(self, index: Array) -> Interval:
         """Channels by index."""
-        return Range(self.lo[index], self.hi[index])
+        return Interval(self.lo[index], self.hi[index])
 
-    def minus(self, value: int) -> Range:
-        return Range(self.lo - value, self.hi - value)
+    def minus(self, value: int) -> Interval:
+        return Interval(self.lo - value, self.hi - value)
 
-    def whole(self, channels: int) -> Range:
+    def whole(self, channels: int) -> Interval:
         """The range of all channels together, for each of `channels`."""
-        return Range(np.full(channels, self.lo.min()), np.full(channels, self.hi.max()))
+        return Interval(np.full(channels, self.lo.min()), np.full(channels, self.hi.max()))
 
 
-def hull(ranges: Sequence[Range]) -> Range:
+def hull(ranges: Sequence[Interval]) -> Interval:
     """The smallest range that holds all of them, channel by channel."""
-    return Range(np.min([r.lo for r in ranges], axis=0), np.max([r.hi for r in ranges], axis=0))
+    return Interval(np.min([r.lo for r in ranges], axis=0), np.max([r.hi for r in ranges], axis=0))
 
 
-def full(t: Tensor) -> Range:
+def full(t: Tensor) -> Interval:
     """Every value of the tensor's type."""
     limits = np.iinfo(t.dtype.value)
-    return Range(np.full(width(t), limits.min, np.int64), np.full(width(t), limits.max, np.int64))
+    return Interval(np.full(width(t), limits.min, np.int64), np.full(width(t), limits.max, np.int64))
 
 
-def _constant(t: Tensor) -> Range:
+def _constant(t: Tensor) -> Interval:
     rows = t.array.reshape(-1, width(t)).astype(np.int64)
-    return Range(rows.min(axis=0), rows.max(axis=0))
+    return Interval(rows.min(axis=0), rows.max(axis=0))
 
 
-def reach(graph: Graph) -> dict[str, Range]:
+def reach(graph: Graph) -> dict[str, Interval]:
     """The range of every activation, from inputs that may be anything."""
     found = {n: full(graph.tensors[n]) for n in graph.inputs}
     for node in graph.nodes:
@@ -97,7 +97,7 @@ def all_int8(graph: Graph | Draft, node: Node) -> bool:
     return all(t.dtype is DType.INT8 for t in (*graph.ins(node), *graph.outs(node)) if t.const is None)
 
 
-def output_range(graph: Graph, node: Node, known: Mapping[str, Range]) -> Range:
+def output_range(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval:
     """The range of a node's output from those of its inputs."""
     ins, out = graph.ins(node), graph.outs(node)[0]
     if len(node.outputs) > 1:
@@ -112,8 +112,8 @@ def output_range(graph: Graph, node: Node, known: Mapping[str, Range]) -> Range:
 # -- layers with weights ---------------------------------------------------------------------------------------------
 
 
-def sums(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], out: Tensor, x: Range) -> Range:
-    """Range of the accumulators b + sum w * (x - zp) of each output channel, over all positions."""
+def sums(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], out: Tensor, x: Interval) -> Interval:
+    """Interval of the accumulators b + sum w * (x - zp) of each output channel, over all positions."""
     w, bias = ins[1].array, ins[2].array.astype(np.int64)
     d = x.minus(need_quant(ins[0])[1])
     count = groups(op)
@@ -128,7 +128,7 @@ def sums(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], out: Tensor, x
 
     valid = taps_inside(op, ins[0], out)
     least, most = (total(a, b) @ valid.T for a, b in ((lo, hi), (hi, lo)))
-    return Range(bias + least.min(axis=1).astype(np.int64), bias + most.max(axis=1).astype(np.int64))
+    return Interval(bias + least.min(axis=1).astype(np.int64), bias + most.max(axis=1).astype(np.int64))
 
 
 def taps_inside(op: Op, x: Tensor, out: Tensor) -> Array:
@@ -157,20 +157,20 @@ def _inside(win: Window, axis: int, length: int, outputs: int, *, transposed: bo
     return np.unique(inside, axis=0).astype(np.float64)
 
 
-def layer_range(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], out: Tensor, acc: Range) -> Range:
-    """Range of a layer's output from that of its accumulators."""
+def layer_range(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], out: Tensor, acc: Interval) -> Interval:
+    """Interval of a layer's output from that of its accumulators."""
     assert op.epilogue is not None
     end = op.epilogue
     return _requant(acc, ins[3].array, end.shift, need_quant(out)[1], end.lo, end.hi)
 
 
-def _requant(acc: Range, m: Array | int, shift: int, zp: int, lo: int, hi: int) -> Range:
+def _requant(acc: Interval, m: Array | int, shift: int, zp: int, lo: int, hi: int) -> Interval:
     """Requantisation is monotone: upwards, or downwards where m is negative."""
     ends = [np.clip(requant(v, m, shift) + zp, lo, hi) for v in (acc.lo, acc.hi)]
-    return Range(np.minimum(*ends), np.maximum(*ends))
+    return Interval(np.minimum(*ends), np.maximum(*ends))
 
 
-def largest_sum(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], x: Range) -> int:
+def largest_sum(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], x: Interval) -> int:
     """No partial sum of any accumulator, whatever the order of its terms, is beyond +- this.
 
     As C sums: from b' = b - zp * sum w upwards by w * x, taps outside the image reading zp.
@@ -191,7 +191,7 @@ def largest_sum(op: Conv | ConvTranspose | Dense, ins: Sequence[Tensor], x: Rang
 # -- operators without weights ---------------------------------------------------------------------------------------
 
 
-def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Range]) -> Range | None:
+def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Interval]) -> Interval | None:
     """Operators that compute; None for another."""
     x, m = ranges[0], width(out)
     if isinstance(op, Add | Mul | Extreme):
@@ -204,7 +204,7 @@ def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Ran
     if isinstance(op, MaxPool):
         # A window wholly outside gives the least integer.
         lowest = np.minimum(x.lo, -128) if (taps_inside(op, ins[0], out).sum(axis=1) == 0).any() else x.lo
-        return Range(lowest, np.maximum(x.hi, lowest))
+        return Interval(lowest, np.maximum(x.hi, lowest))
     if isinstance(op, AvgPool):
         d = x.minus(need_quant(ins[0])[1])
         counts = np.unique(taps_inside(op, ins[0], out).sum(axis=1)).astype(int)
@@ -213,23 +213,23 @@ def _arithmetic(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Ran
         for n in counts:
             multiplier = np.array(op.m[0] if op.uniform else op.m[n - 1])
             divisor = np.array(taps if op.uniform else n)
-            ends.append(Range(*(op.mean(e * n, multiplier, divisor, out).astype(np.int64) for e in (d.lo, d.hi))))
+            ends.append(Interval(*(op.mean(e * n, multiplier, divisor, out).astype(np.int64) for e in (d.lo, d.hi))))
         return hull(ends)
     if isinstance(op, ReduceSum):
         d = x.minus(need_quant(ins[0])[1])
         _, n, _ = op.outer_n_inner(ins[0])
         if len(ins[0].shape) - 1 in op.axes:
             each = n // width(ins[0])
-            d = Range(np.full(m, d.lo.sum() * each), np.full(m, d.hi.sum() * each))
+            d = Interval(np.full(m, d.lo.sum() * each), np.full(m, d.hi.sum() * each))
         else:
-            d = Range(d.lo * n, d.hi * n)
-        return Range(*(op.rounded(e, n, out).astype(np.int64) for e in (d.lo, d.hi)))
+            d = Interval(d.lo * n, d.hi * n)
+        return Interval(*(op.rounded(e, n, out).astype(np.int64) for e in (d.lo, d.hi)))
     if isinstance(op, ArgMax):
-        return Range(np.full(m, -128), np.full(m, width(ins[0]) - 129))
+        return Interval(np.full(m, -128), np.full(m, width(ins[0]) - 129))
     return None
 
 
-def _pair(op: Add | Mul | Extreme, ins: Sequence[Tensor], out: Tensor, a: Range, b: Range) -> Range:
+def _pair(op: Add | Mul | Extreme, ins: Sequence[Tensor], out: Tensor, a: Interval, b: Interval) -> Interval:
     """Each result is monotone in each operand where the other is fixed: extremes lie at the corners."""
     corners = []
     for p in (a.lo, a.hi):
@@ -246,26 +246,26 @@ def _pair(op: Add | Mul | Extreme, ins: Sequence[Tensor], out: Tensor, a: Range,
             else:
                 y = np.maximum(p, q) if op.largest else np.minimum(p, q)
             corners.append(y)
-    return Range(np.min(corners, axis=0), np.max(corners, axis=0))
+    return Interval(np.min(corners, axis=0), np.max(corners, axis=0))
 
 
-def _table(x: Range, table: Array) -> Range:
+def _table(x: Interval, table: Array) -> Interval:
     pairs, index = np.unique(np.stack([x.lo, x.hi]), axis=1, return_inverse=True)
     cuts = [table[lo + 128 : hi + 129] for lo, hi in pairs.T]
-    found = Range(np.array([c.min() for c in cuts]), np.array([c.max() for c in cuts]))
+    found = Interval(np.array([c.min() for c in cuts]), np.array([c.max() for c in cuts]))
     return found.at(index.reshape(-1))
 
 
-def _prelu(op: PRelu, d: Range, slope: Array, zp: int) -> Range:
+def _prelu(op: PRelu, d: Interval, slope: Array, zp: int) -> Interval:
     """Monotone below zero, and from zero upwards."""
     ends = []
     for v in (d.lo, np.clip(-1, d.lo, d.hi), np.clip(0, d.lo, d.hi), d.hi):
         m = np.where(v < 0, slope, op.mp)
         ends.append(np.clip(requant(v, m, op.shift) + zp, -128, 127))
-    return Range(np.min(ends, axis=0), np.max(ends, axis=0))
+    return Interval(np.min(ends, axis=0), np.max(ends, axis=0))
 
 
-def _moved(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Range]) -> Range:
+def _moved(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Interval]) -> Interval:
     """Operators that hand values on, or mix neighbours of a channel; everything for any other."""
     x, n, m = ranges[0], width(ins[0]), width(out)
     last = len(ins[0].shape) - 1
@@ -283,7 +283,7 @@ def _moved(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Range]) 
         return x.at(np.array(op.indices)) if op.axis == last else x
     if isinstance(op, Concat):
         if joins_channels(op, out):
-            return Range(np.concatenate([r.lo for r in ranges]), np.concatenate([r.hi for r in ranges]))
+            return Interval(np.concatenate([r.lo for r in ranges]), np.concatenate([r.hi for r in ranges]))
         return hull(ranges)
     if isinstance(op, Pad):
         return _padded(op, x, last, op.fill(out))
@@ -291,14 +291,14 @@ def _moved(op: Op, ins: Sequence[Tensor], out: Tensor, ranges: Sequence[Range]) 
         return x if n == m else x.whole(m)
     if isinstance(op, ReduceExtreme) and last in op.axes:
         pick = np.max if op.largest else np.min
-        return Range(np.full(m, pick(x.lo)), np.full(m, pick(x.hi)))
+        return Interval(np.full(m, pick(x.lo)), np.full(m, pick(x.hi)))
     if isinstance(op, Resize | ReduceExtreme):  # linear: weights add up to one, so nothing leaves the range
         return x
     return full(out)
 
 
-def _padded(op: Pad, x: Range, last: int, fill: int) -> Range:
+def _padded(op: Pad, x: Interval, last: int, fill: int) -> Interval:
     around = any(p for i, p in enumerate(op.pads) if i % (last + 1) != last)
     lo, hi = (np.minimum(x.lo, fill), np.maximum(x.hi, fill)) if around else (x.lo, x.hi)
     ends = op.pads[last], op.pads[-1]
-    return Range(np.pad(lo, ends, constant_values=fill), np.pad(hi, ends, constant_values=fill))
+    return Interval(np.pad(lo, ends, constant_values=fill), np.pad(hi, ends, constant_values=fill))

@@ -25,7 +25,7 @@ from tinygen.ops.base import int_range, need_quant
 from tinygen.passes.base import Pass, Promise, drop_dead
 from tinygen.passes.channels import Channels, couple, groups, is_depthwise, joins_channels, keep, width
 from tinygen.passes.draft import Draft
-from tinygen.passes.intervals import Range, all_int8, largest_sum, layer_range, reach, sums, taps_inside
+from tinygen.passes.intervals import Interval, all_int8, largest_sum, layer_range, reach, sums, taps_inside
 
 #: Multiplier of a cleared channel: a multiple of 768 that can be halved 28 times, so that every kernel takes it.
 STEADY_MULTIPLIER = 768 << 20
@@ -87,7 +87,7 @@ def _step(graph: Graph) -> Graph | None:
 # -- layers with weights ---------------------------------------------------------------------------------------------
 
 
-def _settle(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+def _settle(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
     """Every layer with weights: constant inputs into the bias, constant outputs without weights, idle clamps."""
     nodes: list[Node] = []
     changed: dict[str, Tensor] = {}
@@ -102,7 +102,7 @@ def _settle(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
     return graph.with_(nodes=nodes, tensors=changed.values())
 
 
-def _settle_layer(graph: Graph, node: Node, x: Range, reads: Mapping[str, int]) -> tuple[Node, tuple[Tensor, ...]]:
+def _settle_layer(graph: Graph, node: Node, x: Interval, reads: Mapping[str, int]) -> tuple[Node, tuple[Tensor, ...]]:
     op, ins, out = node.op, graph.ins(node), graph.outs(node)[0]
     assert isinstance(op, Conv | ConvTranspose | Dense)
     assert op.epilogue is not None
@@ -139,7 +139,7 @@ def _own_name(graph: Graph, name: str) -> str:
     return f"{name}_{k}"
 
 
-def fold_inputs(w: Array, b: Array, x: Range, zp: int, count: int, *, padded: bool) -> tuple[Array, Array]:
+def fold_inputs(w: Array, b: Array, x: Interval, zp: int, count: int, *, padded: bool) -> tuple[Array, Array]:
     """Weights (output, ..., input of a group) and bias with constant inputs moved into the bias.
 
     A tap outside the image reads the zero point. So where a window may reach outside, only a constant that is the zero
@@ -168,7 +168,7 @@ def _steady_constants(
 # -- whole nodes -----------------------------------------------------------------------------------------------------
 
 
-def _without_effect(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+def _without_effect(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
     """Remove the nodes whose output is their input."""
     draft, found = Draft(graph), False
     for name in graph.by_name:
@@ -180,7 +180,7 @@ def _without_effect(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
     return draft.freeze() if found else None
 
 
-def _same_as(graph: Draft, node: Node, ranges: Mapping[str, Range]) -> Tensor | None:
+def _same_as(graph: Draft, node: Node, ranges: Mapping[str, Interval]) -> Tensor | None:
     """The input that the node only hands on, whatever the other is."""
     ins, out, op = graph.ins(node), graph.outs(node)[0], node.op
     x = ins[0]
@@ -202,14 +202,14 @@ def _same_as(graph: Draft, node: Node, ranges: Mapping[str, Range]) -> Tensor | 
     return None
 
 
-def _range(t: Tensor, ranges: Mapping[str, Range]) -> Range:
+def _range(t: Tensor, ranges: Mapping[str, Interval]) -> Interval:
     if t.const is None:
         return ranges[t.name]
     rows = t.array.reshape(-1, width(t)).astype(np.int64)
-    return Range(rows.min(axis=0), rows.max(axis=0))
+    return Interval(rows.min(axis=0), rows.max(axis=0))
 
 
-def _constant_operand(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+def _constant_operand(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
     """Give element-wise nodes a constant for an operand that is one: what made it may then go."""
     draft, found = Draft(graph), False
     for node in graph.nodes:
@@ -240,7 +240,7 @@ def _constant_name(graph: Draft, stem: str) -> str:
 # -- channels --------------------------------------------------------------------------------------------------------
 
 
-def _unread(graph: Graph, ranges: Mapping[str, Range]) -> Graph | None:
+def _unread(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
     """Remove the channels that nobody reads."""
     channels = couple(graph)
     needed = _needed(graph, channels)

@@ -23,7 +23,7 @@ FINER = 4.0
 #: Elements of an output that is looked through; no board has memory for one larger.
 _LARGEST = 2**24
 
-Range = tuple[float, float]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Split:
     mixed: Mapping[str, tuple[int, tuple[str, ...]]]
 
 
-def find(graph: Graph, ranges: Mapping[str, Range] | None = None, wide: Collection[str] = ()) -> tuple[Split, ...]:
+def find(graph: Graph, ranges: Mapping[str, Span] | None = None, wide: Collection[str] = ()) -> tuple[Split, ...]:
     """Every output that is better split. Without `ranges` only those whose parts are pinned: these are split where the
     pins differ."""
     found = (_split(graph, name, ranges, wide) for name in dict.fromkeys(graph.outputs))
     return tuple(s for s in found if s is not None)
 
 
-def _split(graph: Graph, output: str, ranges: Mapping[str, Range] | None, wide: Collection[str]) -> Split | None:
+def _split(graph: Graph, output: str, ranges: Mapping[str, Span] | None, wide: Collection[str]) -> Split | None:
     moves = _moves(graph, output)
     if not any(isinstance(n.op, Concat) for n in moves):
         return None
@@ -127,7 +127,7 @@ def _moves(graph: Graph, output: str) -> list[Node]:
     return list(reversed(found.values()))
 
 
-def _range(graph: Graph, name: str, ranges: Mapping[str, Range] | None) -> Range | None:
+def _range(graph: Graph, name: str, ranges: Mapping[str, Span] | None) -> Span | None:
     """What a part can say, or holds."""
     q = graph.tensors[name].quant
     node = graph.producer.get(name)
@@ -139,7 +139,7 @@ def _range(graph: Graph, name: str, ranges: Mapping[str, Range] | None) -> Range
     return None if ranges is None else ranges.get(name)
 
 
-def _width(spans: list[Range | None]) -> float:
+def _width(spans: list[Span | None]) -> float:
     lows, highs = [0.0], [0.0]
     for s in spans:
         assert s is not None

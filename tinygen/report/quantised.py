@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygen.flow.repaired import Repaired
+from tinygen.flow.repaired import RepairedFile
 from tinygen.flow.types import Judged
 from tinygen.flow.verdict import precision, verdict_json
 from tinygen.report import layers, quantisation, simplified, verdict
@@ -13,7 +13,7 @@ from tinygen.report.table import Table, columns
 SCHEMA = 1
 
 
-def tables(judged: Judged, repaired: Repaired | None = None) -> tuple[Table, ...]:
+def tables(judged: Judged, repaired: RepairedFile | None = None) -> tuple[Table, ...]:
     """The verdict, after the repairs where steps were asked for."""
     model, v = judged.model, judged.verdict
     name = model.imported.graph.name
@@ -26,7 +26,7 @@ def tables(judged: Judged, repaired: Repaired | None = None) -> tuple[Table, ...
     return (*(() if repaired is None else quantisation.tables(repaired.done, repaired.test)), shown)
 
 
-def as_dict(judged: Judged, repaired: Repaired | None = None) -> dict[str, Any]:
+def as_dict(judged: Judged, repaired: RepairedFile | None = None) -> dict[str, Any]:
     """The same as a document, `Quantised.to_dict()`."""
     model = judged.model
     name = model.imported.graph.name

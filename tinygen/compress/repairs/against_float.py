@@ -38,7 +38,7 @@ class LayerQuality:
     sqnr_db: float
 
 
-class Judge:
+class AgainstFloat:
     """The float network on samples, and how close a finished one comes. `reference`: tidied FLOAT graph."""
 
     def __init__(self, reference: Graph, samples: Samples) -> None:

@@ -19,7 +19,7 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network
 from tinygen.compress.pinning import separated
 from tinygen.compress.repairs.adaround import learned_rounding
-from tinygen.compress.repairs.against_float import Judge, LayerQuality, Quality, layer_qualities
+from tinygen.compress.repairs.against_float import AgainstFloat, LayerQuality, Quality, layer_qualities
 from tinygen.compress.repairs.equalise import equalise
 from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.repairs.widen import find_wide
@@ -106,7 +106,7 @@ def repair(
         samples, held_out = split(samples, seed)
     if held_out.count < 1:
         raise DataError("to judge repairs by, at least 1 sample is needed; found none")
-    judge = Judge(network.graph, _first(held_out, JUDGES))
+    judge = AgainstFloat(network.graph, _first(held_out, JUDGES))
     few = _first(held_out, FEW)
 
     def finished(candidate: Network, bias: bool) -> Graph:
@@ -134,7 +134,7 @@ def repair(
             continue
         else:
             tried, text = find_wide(
-                network, unrounded, samples, method, bias, Judge(judge.reference, few), changes, progress
+                network, unrounded, samples, method, bias, AgainstFloat(judge.reference, few), changes, progress
             )
         candidate = finished(tried, tried_bias)
         after = judge.quality(candidate)

@@ -9,7 +9,7 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.finish import prepared, settle
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, layers
-from tinygen.compress.repairs.against_float import Judge
+from tinygen.compress.repairs.against_float import AgainstFloat
 from tinygen.ir.types import Graph, Node
 from tinygen.passes.quantise import wide_tensors
 from tinygen.progress import Progress
@@ -26,7 +26,7 @@ def find_wide(
     samples: Samples,
     method: str,
     bias: bool,
-    judge: Judge,
+    judge: AgainstFloat,
     changes: list[LayerChange],
     progress: Progress,
 ) -> tuple[Network, str]:

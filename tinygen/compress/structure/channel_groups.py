@@ -17,7 +17,7 @@ MEASURES = ("macs", "weights", "channels")
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class GroupCost:
     """What one layer costs: `unit` for each pair of an input and an output channel; `inputs` is 1 for a depthwise
     layer, whose cost grows with its outputs alone."""
 
@@ -29,7 +29,7 @@ class Cost:
     def total(self) -> int:
         return self.unit * self.inputs * self.outputs
 
-    def less(self, inputs: int, outputs: int) -> Cost:
+    def less(self, inputs: int, outputs: int) -> GroupCost:
         return replace(self, inputs=self.inputs - inputs, outputs=self.outputs - outputs)
 
 
@@ -77,7 +77,7 @@ def _count(counts: dict[int, dict[str, int]], c: int, layer: str) -> None:
     row[layer] = row.get(layer, 0) + 1
 
 
-def layer_costs(graph: Graph, measure: str) -> dict[str, Cost]:
+def layer_costs(graph: Graph, measure: str) -> dict[str, GroupCost]:
     """The cost of every layer with weights."""
     found = {}
     for node in weighted(graph):
@@ -89,7 +89,7 @@ def layer_costs(graph: Graph, measure: str) -> dict[str, Cost]:
             unit = w.size // (inputs * outputs)
         else:
             unit, inputs = 1, 1
-        found[node.name] = Cost(unit, inputs, outputs)
+        found[node.name] = GroupCost(unit, inputs, outputs)
     return found
 
 
@@ -162,7 +162,7 @@ class Pruning:
     graph: Graph
     channels: Channels
     groups: tuple[Group, ...]
-    costs: dict[str, Cost]
+    costs: dict[str, GroupCost]
     readers: dict[str, Reader]
     kept: Array  # by class
     fixed: Array | None  # scores by class that do not change, or None: what the readers lose
@@ -204,7 +204,7 @@ class Pruning:
             if name in scope
         )
 
-    def _after(self, group: Group, name: str, count: int) -> Cost:
+    def _after(self, group: Group, name: str, count: int) -> GroupCost:
         cost = self.costs[name]
         # A depthwise layer, and any layer where channels are counted, has one input for each output.
         inputs = group.reads.get(name, 0) if cost.inputs > 1 else 0
