@@ -249,7 +249,7 @@ def test_errors() -> None:
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(quantize, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def test_quantize_and_build(tmp_path: Path) -> None:
