@@ -93,7 +93,7 @@ def test_a_limit_of_accuracy(project: Path) -> None:
     assert said.code == 11
     assert states(said) == {"net": {"limit"}}
     (figure,) = [f for g in said.json["groups"] if g["name"] == "net" for f in g["figures"] if f["state"] == "limit"]
-    assert "--min-sqnr asks for 90 dB" in figure["why"]
+    assert "`min_sqnr` asks for 90 dB" in figure["why"]
 
 
 def test_a_target_that_cannot_be_built(project: Path) -> None:

@@ -113,7 +113,7 @@ def test_the_nearest_project_file(tmp_path: Path) -> None:
     place(tmp_path)
     (tmp_path / "src" / "app").mkdir(parents=True)
     assert find_project(tmp_path / "src" / "app") == tmp_path / "tinygen.toml"
-    with pytest.raises(ProjectError, match=r"no tinygen.toml in .*tinygen new MODEL"):
+    with pytest.raises(ProjectError, match=r"no tinygen.toml in .*tinygen new MODEL.*say which it is"):
         find_project(Path("/proc/self"))
 
 

@@ -46,12 +46,12 @@ def check(
         found.save_markdown(markdown)
     if not as_json:
         render(found, as_json=False)
+        wrote(junit)
+        wrote(markdown)
     found.check()
     if as_json:
         document(found.to_dict())
         return
     click.echo(f"{found.summary}.")
-    wrote(junit)
-    wrote(markdown)
     if renew:
         wrote(opened.lock, ": read what changed, and commit it.")

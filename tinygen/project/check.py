@@ -90,7 +90,7 @@ def renew(checked: Checked, was: Lock | None, *, whole: bool = True) -> None:
         if other:
             raise CheckError(
                 f"nothing was recorded: other versions of {', '.join(other)} made the figures that are not renewed. "
-                "Renew all of them: leave out --only."
+                "Renew all of them: leave out `only`."
             )
         lock = was.with_models(checked.found)
     write_file(checked.project.lock, render_lock(lock))

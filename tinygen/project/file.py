@@ -103,8 +103,8 @@ def find_project(start: Path) -> Path:
         if (folder / FILE).is_file():
             return folder / FILE
     raise ProjectError(
-        f"no {FILE} in {start.absolute()} or a folder above it. Make one with tinygen new MODEL, or name one with "
-        "--project FILE."
+        f"no {FILE} in {start.absolute()} or a folder above it. Make one (tinygen new MODEL), or say which it is "
+        "(`project`)."
     )
 
 

@@ -15,7 +15,7 @@ from tinygen.report.words import finite, milliseconds
 
 SCHEMA = 1
 #: So many characters of a hash are told apart by people.
-_HASH = 12
+_HASH = 8
 #: A reason that stands in a cell; longer ones stand below the table.
 _SHORT = 24
 #: Of the figures that fail so many are named.
@@ -152,6 +152,7 @@ def differences(c: Comparison, title: str = "Not as recorded") -> Table | None:
     names = ("target", "figure", "recorded", "now", "change", "state")
     found = tuple(cells for _, cells in sorted(rows, key=lambda row: row[0]))
     named = columns(*names, right=("recorded", "now", "change"), whole=("target",))
+    named = tuple(replace(c, least=12) if c.name == "figure" else c for c in named)
     return Table(title, named, found, caption="\n".join(why)) if found else None
 
 
@@ -174,15 +175,16 @@ def tools(c: Comparison) -> Table | None:
 
 def _obstacles(c: Comparison) -> list[str]:
     """Why figures cannot be compared: once for all targets that have the same reason."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for g in c.groups:
-        for why in dict.fromkeys(r.why for r in g.rows if r.state is State.NOT_COMPARABLE):
-            whats = ", ".join(r.what for r in g.rows if r.state is State.NOT_COMPARABLE and r.why == why)
-            found.setdefault((whats, why), []).append(g.name)
-    return [
-        f"Not comparable: {whats} of {names[0] if len(names) == 1 else f'{len(names)} targets'}: {why}."
-        for (whats, why), names in found.items()
-    ]
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for g, r in c.rows:
+        if r.state is State.NOT_COMPARABLE:
+            whats, names = found.setdefault(r.why, ({}, {}))
+            whats[r.what] = names[g.name] = None
+    said = []
+    for why, (whats, names) in found.items():
+        where = next(iter(names)) if len(names) == 1 else f"{len(names)} targets"
+        said.append(f"Not comparable: {', '.join(whats)} of {where}: {why}.")
+    return said
 
 
 def _sources(c: Comparison) -> str:
