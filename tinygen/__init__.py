@@ -6,7 +6,7 @@
 'KEEPS'
 >>> built = small.build("nucleo_f446re", verify="native")
 >>> built.arena
-2048
+1552
 """
 
 import os

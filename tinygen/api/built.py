@@ -12,11 +12,12 @@ from tinygen.api.board import board_of
 from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import FolderEvaluation
 from tinygen.api.result import Result, words
+from tinygen.api.tensors import one, without_batch
 from tinygen.build.platformio import PioTest, pio_test
 from tinygen.emit.writer import Changes, reading, write_folder
 from tinygen.errors import VerifyError
 from tinygen.files import work_folder, write_file
-from tinygen.flow.evaluate_folder import evaluate_folder
+from tinygen.flow.evaluate_folder import evaluate_folder, run_folder
 from tinygen.flow.types import Built, CoreResult
 from tinygen.flow.verdict import Verdict
 from tinygen.numerics import Array
@@ -45,6 +46,7 @@ class Build(Result):
 
     @property
     def board(self) -> Board:
+        """The board it was built for."""
         return self._built.board
 
     @property
@@ -79,6 +81,7 @@ class Build(Result):
 
     @property
     def macs(self) -> int:
+        """Multiply-accumulates of an inference."""
         return self._built.plan.macs
 
     @property
@@ -207,6 +210,11 @@ class BuildFolder:
             found = replace(found, measured=measured)
         return Profile(found)
 
+    def run(self, x: Inputs, *, core: str = "native", progress: Progress = no_progress) -> Array | tuple[Array, ...]:
+        """What the compiled C gives for samples `x`, on this computer or an emulated `core`: real numbers, in the form
+        of `Quantised.run`, and equal to it."""
+        return one([without_batch(y) for y in run_folder(self.path, as_data(x), core=core, progress=progress)])
+
     def evaluate(
         self,
         x: Inputs,
@@ -233,6 +241,7 @@ class Verification(Result):
 
     @property
     def ok(self) -> bool:
+        """Whether every vector passed, everywhere."""
         return self._test.ok
 
     def check(self) -> None:
@@ -260,14 +269,17 @@ class Profile(Result):
 
     @property
     def layers(self) -> tuple[types.LayerProfile, ...]:
+        """Instructions, cycles, waits and bytes touched by each layer."""
         return self._found.layers
 
     @property
     def board(self) -> Board:
+        """The board whose clock and memory the figures are for."""
         return self._found.board
 
     @property
     def instructions(self) -> int:
+        """Counted in the emulator."""
         return self._found.total.instructions
 
     @property
@@ -283,10 +295,12 @@ class Profile(Result):
 
     @property
     def flash(self) -> int:
+        """Bytes of flash: constants, kernels, libraries."""
         return self._found.flash_use.total
 
     @property
     def ram(self) -> int:
+        """Bytes of RAM: arena, input and output buffers, stack."""
         return self._found.ram
 
     @property

@@ -39,6 +39,7 @@ class Compressed(Result):
 
     @property
     def after(self) -> Figures:
+        """The same of what compression made."""
         return self._outcome.after
 
     @property

@@ -65,6 +65,7 @@ class FolderEvaluation(Result):
 
     @property
     def verdict(self) -> Verdict:
+        """Figures of the C, beside those of the float network where its model was given."""
         return self._found.verdict
 
     @property

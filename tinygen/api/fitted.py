@@ -25,14 +25,17 @@ class FittedPoint:
 
     @property
     def board(self) -> str:
+        """Id of the board."""
         return self._point.board
 
     @property
     def recipe(self) -> Recipe:
+        """What was done to the network."""
         return self._point.recipe
 
     @property
     def optimize(self) -> str:
+        """How kernels were chosen: speed, balanced or size."""
         return self._point.optimize
 
     @property
@@ -47,18 +50,22 @@ class FittedPoint:
 
     @property
     def flash(self) -> int | None:
+        """Bytes of flash."""
         return self._point.flash
 
     @property
     def ram(self) -> int | None:
+        """Bytes of RAM."""
         return self._point.ram
 
     @property
     def milliseconds(self) -> float | None:
+        """Of an inference; None on a core without a cycle model."""
         return self._point.milliseconds
 
     @property
     def fits(self) -> bool:
+        """Whether it is within the budget."""
         return self._point.fits
 
     @property

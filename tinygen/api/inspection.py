@@ -23,22 +23,27 @@ class Inspection(Result):
 
     @property
     def macs(self) -> int:
+        """Multiply-accumulates of an inference."""
         return self._estimate.macs
 
     @property
     def parameters(self) -> int:
+        """Weights and biases."""
         return self._estimate.parameters
 
     @property
     def layers(self) -> tuple[LayerCost, ...]:
+        """Operators with their ONNX nodes, output shapes, MACs and parameters."""
         return self._estimate.layers
 
     @property
     def boards(self) -> tuple[Fit, ...]:
+        """Predicted flash, RAM and time for each board, or the one asked for."""
         return self._estimate.fits
 
     @property
     def detail(self) -> Prediction | None:
+        """Cycles of every layer on the board asked for."""
         return self._estimate.detail
 
     @property

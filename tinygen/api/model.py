@@ -21,6 +21,7 @@ from tinygen.api.fitted import Fitted
 from tinygen.api.inspection import Inspection
 from tinygen.api.quantised import Quantised, target_of
 from tinygen.api.result import words
+from tinygen.api.tensors import TensorInfo, inputs_of, outputs_of
 from tinygen.calibrate.data import Data, part
 from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD
 from tinygen.compress.precision import Precision
@@ -70,15 +71,6 @@ def _untold(notes: list[str]) -> None:
 Activations: TypeAlias = int | str | Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """An input or output of a model as ONNX has it: a name, a shape with a batch of 1, the type of its elements."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
 def load(
     model: str | os.PathLike[str] | bytes | ModelProto | torch.nn.Module,
     *,
@@ -87,7 +79,7 @@ def load(
     example: Any = None,
 ) -> Model:
     """Read a model: the path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` with an `example`
-    input (a tensor, or a tuple of them, with a batch of 1).
+    input (a tensor or array, or a tuple of them, with a batch in front).
 
     name: what it is called in C; the file's name unless given.
     input_shapes: of inputs that the model leaves open, by name.
@@ -135,17 +127,18 @@ class Model:
 
     @property
     def sha256(self) -> str:
+        """Of the file, with its external data."""
         return self._loaded.imported.sha256
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
-        m = self._loaded.imported
-        return tuple(TensorInfo(p.name, p.shape, t) for p, t in zip(m.graph.in_ports, m.input_types, strict=True))
+        """Name, shape with a batch of 1, and element type of each ONNX input."""
+        return inputs_of(self._loaded.imported)
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
-        m = self._loaded.imported
-        return tuple(TensorInfo(p.name, p.shape, t) for p, t in zip(m.graph.out_ports, m.output_types, strict=True))
+        """The same of each ONNX output."""
+        return outputs_of(self._loaded.imported)
 
     @property
     def quantised(self) -> bool:
@@ -269,8 +262,9 @@ class Model:
         """`quantize`, `Quantised.build` and `Build.save` in one: all that is wrong with the output folder or the board
         is said before there is work, and the folder appears only when all went well.
 
-        gates: what the build must not exceed or fall short of. The rest is as there; for more of repairs and few bits,
-        `quantize` by itself.
+        gates: what the build must not exceed or fall short of.
+        repair: "auto" or "off"; for more repairs, and weights of few bits, call `quantize` and build what it gives.
+        The rest is as there.
         """
         target, proof = target_of(
             board,
@@ -311,9 +305,10 @@ class Model:
         {"prune": {"amount": 0.5}}) and those named: `prune=0.5`, `bits=4`, `cluster=16`, `epochs=10`, as the options of
         `tinygen compress` are called.
 
-        x, y: samples to compress with; a fifth is held back to judge by unless there are `test` samples. all_data: hold
-            nothing back. board, optimize: whose flash, RAM and time the figures are. checkpoints: a folder for the
-            state of training, from which the same call goes on.
+        x, y: samples to compress with; a fifth is held back to judge by unless there are `test` samples.
+        all_data: hold nothing back, as `test` judges.
+        board, optimize: whose flash, RAM and time the figures are.
+        checkpoints: a folder for the state of training, from which the same call goes on.
         """
         target = board_of(board)
         asked = with_options(_recipe(recipe), techniques)
@@ -361,9 +356,14 @@ class Model:
         """Search the combinations of `techniques` for networks within `limits` of the boards; build and prove the best,
         and write them with a report into the folder `output`.
 
-        x, y: samples to compress with. test: a file of samples that judge the reported networks, once. training: of
-        each trial; None: without. storage: URL of a database for the trials, a file beside `output` unless given;
-        `resume` goes on with a search that is there. watch: called after every trial.
+        x, y: samples to compress with.
+        limits: Limits(flash=, ram=, milliseconds=, quality=); what is not given is the board's own, or free.
+        effort: Effort(trials=, seconds=, jobs=): how much is done.
+        techniques: names of what may be combined; all that suit unless given. training: of each trial; None: without.
+        test: a file of samples that judge the reported networks, once.
+        storage: URL of a database for the trials, a file beside `output` unless given; `resume` goes on with a search
+            that is there.
+        watch: called after every trial; tell: with notes as they come; command: what the report says made it.
 
         RecipeError for budgets or techniques that make no sense; OutputError for a folder or storage that cannot be
         used.

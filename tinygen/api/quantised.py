@@ -15,6 +15,7 @@ from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import Evaluation
 from tinygen.api.inspection import Inspection
 from tinygen.api.result import Result, words
+from tinygen.api.tensors import TensorInfo, inputs_of, one, outputs_of, without_batch
 from tinygen.calibrate.data import check_limit
 from tinygen.compress.repairs.ladder import Row
 from tinygen.errors import DataError, TargetError, did_you_mean
@@ -54,7 +55,18 @@ class Quantised(Result):
 
     @property
     def name(self) -> str:
+        """What the model is called in C."""
         return self._model.imported.graph.name
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Name, shape with a batch of 1, and element type of each ONNX input."""
+        return inputs_of(self._model.imported)
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The same of each ONNX output."""
+        return outputs_of(self._model.imported)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -89,7 +101,7 @@ class Quantised(Result):
         fixed = self._model.fixed
         samples = read_samples(as_data(x), self._loaded, None)
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
-        return _one([_batch(y.astype(np.float32)) for y in simulate.dequantise_outputs(fixed, outputs)])
+        return one([without_batch(y.astype(np.float32)) for y in simulate.dequantise_outputs(fixed, outputs)])
 
     def run_integers(self, x: Array | Sequence[Array]) -> Array | tuple[Array, ...]:
         """Outputs as the integers of <model>_run's buffers, each (n, *shape in the buffer), for integer inputs of that
@@ -113,12 +125,12 @@ class Quantised(Result):
             raise DataError(
                 f"run_integers: found {[len(x) for x in taken]} samples; every input needs the same number."
             )
-        return _one(simulate.run(fixed, taken))
+        return one(simulate.run(fixed, taken))
 
     def quantize_input(self, x: Inputs) -> Array | tuple[Array, ...]:
         """Samples as the integers that `run_integers` takes: what <model>_quantize_input does."""
         samples = read_samples(as_data(x), self._loaded, None)
-        return _one(simulate.quantise_inputs(self._model.fixed, samples.inputs))
+        return one(simulate.quantise_inputs(self._model.fixed, samples.inputs))
 
     def evaluate(
         self, x: Inputs, y: Array | None = None, *, limit: int | None = None, progress: Progress = no_progress
@@ -158,8 +170,8 @@ class Quantised(Result):
         sensors: also helpers for a sensor's own integers: "uint8", "uint8/255", "imu=int16*0.061".
         verify: where the C is proved: on this computer and the board's core ("board"), on "all" cores, on "none", or
             names of cores.
-        max_flash, max_ram (bytes), max_ms: TargetError for a build that takes more.
         private: C without names and hashes of the ONNX file.
+        max_flash, max_ram, max_ms: bytes and milliseconds; TargetError for a build that takes more.
 
         VerifyError where the C and numpy differ, TargetError for a model that does not fit the board. Proof on a core
         whose tools are missing is left out, and `Build.notes` say so.
@@ -272,12 +284,3 @@ def _cores(verify: str | Sequence[str]) -> tuple[str, ...] | None:
                 f"{did_you_mean(str(name), known)}"
             )
     return tuple(verify)
-
-
-def _batch(y: Array) -> Array:
-    """(n, 1, *rest) as (n, *rest): the 1 is the model's own batch."""
-    return y.reshape(len(y), *y.shape[2:]) if y.ndim > 1 and y.shape[1] == 1 else y
-
-
-def _one(arrays: Sequence[Array]) -> Array | tuple[Array, ...]:
-    return arrays[0] if len(arrays) == 1 else tuple(arrays)

@@ -102,6 +102,13 @@ def load_data(
     )
 
 
+def _array(name: str, x: object) -> Array:
+    try:
+        return np.asarray(x)
+    except (ValueError, TypeError, RuntimeError) as e:
+        raise DataError(f'array "{name}": found {type(x).__name__}, which numpy makes no array of: {e}.') from e
+
+
 def _of_arrays(
     data: Arrays,
     ports: Sequence[Port],
@@ -112,7 +119,7 @@ def _of_arrays(
     """Samples of arrays in memory, held to the same rules as those of files."""
     wanted = [p.name for p in ports]
     if isinstance(data.inputs, Mapping):
-        found = {name: np.asarray(x) for name, x in data.inputs.items()}
+        found = {name: _array(name, x) for name, x in data.inputs.items()}
         missing = [name for name in wanted if name not in found]
         strange = [name for name in found if name not in wanted]
         if missing or strange:
@@ -125,7 +132,7 @@ def _of_arrays(
                 f"arrays: found {len(given)}, but the model has {len(ports)} inputs: {names(wanted)}. "
                 "Give one for each, in a tuple or by name."
             )
-        found = {name: np.asarray(x) for name, x in zip(wanted, given, strict=True)}
+        found = {name: _array(name, x) for name, x in zip(wanted, given, strict=True)}
     raw: Raw = [[Given(found[name], f'array "{name}"')] for name in wanted]
     labels = None if data.labels is None else Given(np.asarray(data.labels), "labels")
     samples = _gathered(raw, labels, ports, "arrays", limit, input_types, quants, whole=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygen.build.run import run_program
 from tinygen.build.toolchain import Program, compile_program, find_toolchain
-from tinygen.calibrate.data import Data, read_data
+from tinygen.calibrate.data import Data, Samples, read_data
 from tinygen.calibrate.graph import run_float
 from tinygen.emit.programs import ModelView, render_evaluator
 from tinygen.errors import DataError, ModelError, TargetError, VerifyError
@@ -66,13 +66,9 @@ def evaluate_folder(
     have no labels to judge by; ToolError for what the compiler or emulator says.
     """
     build = read_build(folder)
-    target = _core(build, core)
-    ports = [_port(p) for p in build.plan["inputs"]], [_port(p) for p in build.plan["outputs"]]
-    types = [str(p.get("type", "float32")) for p in build.plan["inputs"]]
-    quants = [_quant(p) for p in build.plan["inputs"]]
-    samples = read_data(data, ports[0], limit=limit, input_types=types, quants=quants)
-    view = model_view(build.name, *(port_sizes(build.plan[kind]) for kind in ("inputs", "outputs")))
-    found = run_library(build.files, view, ports[1], target, samples.inputs, progress)
+    target, ports = _core(build, core), _ports(build)
+    samples = _samples(build, data, limit)
+    found = _run(build, target, samples, progress)
     certificate = _certificate(folder)
     if model is None:
         graph, real, reference = _shell(build.name, ports), found, ""
@@ -96,6 +92,27 @@ def evaluate_folder(
         notes.append("these samples calibrated the network: the figures flatter.")
     confusion = None if samples.labels is None else confusion_of(graph, found[0], samples)
     return FolderEvaluation(build.name, folder, target.name, verdict, confusion, judged.get("said"), tuple(notes))
+
+
+def run_folder(folder: Path, data: Data, *, core: str = "native", progress: Progress = no_progress) -> list[Array]:
+    """Real outputs (n, *ONNX shape) of the C of the build in `folder` for the samples of `data`; errors as above."""
+    build = read_build(folder)
+    return _run(build, _core(build, core), _samples(build, data, None), progress)
+
+
+def _ports(build: Build) -> tuple[list[Port], list[Port]]:
+    return [_port(p) for p in build.plan["inputs"]], [_port(p) for p in build.plan["outputs"]]
+
+
+def _samples(build: Build, data: Data, limit: int | None) -> Samples:
+    types = [str(p.get("type", "float32")) for p in build.plan["inputs"]]
+    quants = [_quant(p) for p in build.plan["inputs"]]
+    return read_data(data, _ports(build)[0], limit=limit, input_types=types, quants=quants)
+
+
+def _run(build: Build, core: Core, samples: Samples, progress: Progress) -> list[Array]:
+    view = model_view(build.name, *(port_sizes(build.plan[kind]) for kind in ("inputs", "outputs")))
+    return run_library(build.files, view, _ports(build)[1], core, samples.inputs, progress)
 
 
 def run_library(
