@@ -17,7 +17,9 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Compression and search": (
         "Compressed", "Recipe", "Training", "Fitted", "FittedPoint", "Limits", "Effort",
     ),
-    "Projects": ("open_project", "Project", "ProjectBuild", "ProjectCheck", "diff", "BuildDiff", "LockDiff"),
+    "Projects": (
+        "open_project", "new_project", "Project", "ProjectBuild", "ProjectCheck", "diff", "BuildDiff", "LockDiff",
+    ),
     "Boards and operators": ("boards", "Board", "operators"),
     "Errors": (
         "TinygenError", "ModelError", "UnsupportedError", "DataError", "TargetError", "ToolError", "MissingToolError",
@@ -28,8 +30,8 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 COMMON = {"tables", "to_dict", "to_markdown", "notes"}
 HEAD = """# The Python API, name by name
 
-Made from docstrings by `python -m tests.api.reference`; [API](API.md) is the guide. Every result also has `tables()` (plain data
-that `str`, notebooks and Markdown show), `to_markdown()`, `to_dict()` ([SCHEMAS](SCHEMAS.md)) and `notes`.
+Made from docstrings by `python -m tests.api.reference`; [API](API.md) is the guide. Every result also has `tables()`
+(plain data that `str`, notebooks and Markdown show), `to_markdown()`, `to_dict()` ([SCHEMAS](SCHEMAS.md)) and `notes`.
 """
 
 

@@ -39,7 +39,8 @@ class Inspection(Result):
     @property
     def boards(self) -> tuple[Fit, ...]:
         """Predicted flash, RAM and time for each board, or the one asked for."""
-        return self._estimate.fits
+        asked = self._estimate.board
+        return tuple(f for f in self._estimate.fits if asked is None or f.board == asked.id)
 
     @property
     def detail(self) -> Prediction | None:
