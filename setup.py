@@ -1,6 +1,6 @@
 """What pyproject.toml cannot say: `templates_c/` and `boards/` travel in the wheel as `tinygen/_data/`.
 
-An editable install copies nothing: there `tinygen.emit.resources` finds both folders in the checkout.
+An editable install copies nothing: there `tinygen.resources` finds both folders in the checkout.
 """
 
 from __future__ import annotations

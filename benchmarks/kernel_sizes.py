@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 
 from tinygen.build.toolchain import find_toolchain
 from tinygen.emit.library import kernel_files
-from tinygen.emit.resources import templates_dir
+from tinygen.resources import templates_dir
 from tinygen.targets.cores import CORES
 from tinygen.targets.kernel_sizes import sizes_file
 

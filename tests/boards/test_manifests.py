@@ -10,8 +10,8 @@ import pytest
 
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import compile_program, find_toolchain, write_linker_script
-from tinygen.emit.resources import boards_dir
 from tinygen.errors import TargetError
+from tinygen.resources import boards_dir
 from tinygen.targets.arch.arm_m import TRAP_UNALIGNED
 from tinygen.targets.arch.arm_m.cores import ARM_M
 from tinygen.targets.arch.base import Machine

@@ -13,8 +13,8 @@ from tests.emit.library import STRICT, fails, known_library, run, templates_of
 from tinygen.emit import kernel_sets
 from tinygen.emit.kernel_sets import folders, sets_of
 from tinygen.emit.library import render_library
-from tinygen.emit.resources import templates_dir
 from tinygen.plan.variants import VARIANTS
+from tinygen.resources import templates_dir
 from tinygen.targets.cores import CORES, get_core
 
 

@@ -17,8 +17,8 @@ from tests.emit.library import Library, known_library, run, templates_of
 from tests.emit.test_generated_c import kernel_counts, link_for_core, pair, two_models_program
 from tinygen.build.qemu import run_qemu
 from tinygen.emit import library, stamp
-from tinygen.emit.resources import templates_dir
 from tinygen.emit.stamp import Stamps, plain, stamped
+from tinygen.resources import templates_dir
 from tinygen.targets.cores import get_core
 
 Need = Callable[[str], None]

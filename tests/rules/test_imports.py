@@ -12,10 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 # A module may import its own package, the rows above, and what stands to its left in its row.
-# `emit.resources` only finds files and needs nothing, so it stands with the foundations, and with it the
-# `__init__` of its package, which Python runs first.
 ROWS = (
-    ("version", "errors", "system", "stop", "files", "progress", "names", "emit.resources", "numerics", "ir", "ops"),
+    ("version", "errors", "system", "stop", "files", "progress", "names", "resources", "numerics", "ir", "ops"),
     ("frontend", "calibrate"),
     ("simulate", "passes", "targets", "plan"),
     ("compress",),
@@ -48,7 +46,7 @@ OPTIONAL = ("torch", "optuna", "sqlalchemy")  # an extra: imported inside the fu
 WITH_TORCH = "compress/train/"
 WITHOUT_TORCH = tuple(f"compress/train/{name}.py" for name in ("__init__", "settings", "fine_tuning"))
 PACKAGE_ROOT = ""  # tinygen/__init__.py: public names, from anywhere
-UNIT_OF_FILE = {"emit/__init__.py": "emit.resources", "__init__.py": PACKAGE_ROOT, "__main__.py": "cli"}
+UNIT_OF_FILE = {"__init__.py": PACKAGE_ROOT, "__main__.py": "cli"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,8 @@ class Import:
 
 
 def unit_of_module(module: str) -> str:
-    """`tinygen.emit.resources` to `emit.resources`, `tinygen.ops.dense` to `ops`."""
-    inner = module.removeprefix("tinygen").removeprefix(".")
-    if inner == "emit.resources" or inner.startswith("emit.resources."):
-        return "emit.resources"
-    return inner.split(".")[0]
+    """`tinygen.ops.dense` to `ops`."""
+    return module.removeprefix("tinygen").removeprefix(".").split(".")[0]
 
 
 def unit_of_file(path: str) -> str:
@@ -177,7 +172,7 @@ def test_every_file_keeps_to_the_table() -> None:
 
 
 # The test above must be able to fail.
-STUBS = {"emit/resources.py": "", "emit/__init__.py": "", "plan/memory.py": "", "ops/dense.py": "", "errors.py": ""}
+STUBS = {"resources.py": "", "emit/__init__.py": "", "plan/memory.py": "", "ops/dense.py": "", "errors.py": ""}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +184,6 @@ STUBS = {"emit/resources.py": "", "emit/__init__.py": "", "plan/memory.py": "", 
         pytest.param("passes/fuse.py", "def f():\n    from tinygen.emit import writer", id="inside a function"),
         pytest.param("plan/memory.py", "from tinygen import emit", id="package as a name"),
         pytest.param("plan/memory.py", "from tinygen import __version__", id="public names"),
-        pytest.param("emit/__init__.py", "from tinygen.plan import memory", id="package of resources"),
         pytest.param("ops/conv.py", "import onnx.helper", id="onnx"),
         pytest.param("ops/conv.py", "import importlib\nimportlib.import_module('onnx')", id="import_module"),
         pytest.param("profile/x.py", "import subprocess", id="subprocess"),
@@ -212,9 +206,9 @@ def test_violation_is_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        pytest.param("targets/board.py", "from tinygen.emit.resources import boards", id="resources"),
-        pytest.param("targets/board.py", "from tinygen.emit import resources", id="resources as a name"),
-        pytest.param("emit/writer.py", "from tinygen.emit import resources\nfrom . import env", id="own package"),
+        pytest.param("targets/board.py", "from tinygen.resources import boards", id="resources"),
+        pytest.param("targets/board.py", "from tinygen import resources", id="resources as a name"),
+        pytest.param("emit/writer.py", "from . import env", id="own package"),
         pytest.param("plan/select.py", "import numpy as np\nfrom tinygen.targets import cores", id="to the left"),
         pytest.param("compress/tune.py", "def f():\n    import torch", id="torch where used"),
         pytest.param("compress/train/loop.py", "import torch", id="training needs torch"),

@@ -77,7 +77,7 @@ def test_installed_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path)
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import tinygen; print(tinygen.__version__, tinygen.__file__)\n"
-        "from tinygen.emit import resources\n"
+        "from tinygen import resources\n"
         "print(resources.boards_dir())\n"
         "print(resources.templates_dir())\n"
     )

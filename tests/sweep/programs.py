@@ -19,7 +19,6 @@ from tinygen.build.qemu import QemuResult, qemu_command
 from tinygen.build.toolchain import compile_program, find_host, find_toolchain
 from tinygen.emit.library import kernel_files
 from tinygen.emit.programs import render_harness
-from tinygen.emit.resources import templates_dir
 from tinygen.emit.stamp import plain
 from tinygen.numerics import Array
 from tinygen.ops import Operator
@@ -28,6 +27,7 @@ from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.variants import limits
 from tinygen.profile.measure import model_view
+from tinygen.resources import templates_dir
 from tinygen.targets.arch.arm_m import TRAP_UNALIGNED
 from tinygen.targets.arch.base import KIB, MIB, Core
 from tinygen.targets.cores import get_core

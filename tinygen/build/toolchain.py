@@ -18,8 +18,8 @@ from elftools.elf.elffile import ELFFile
 from tinygen import system
 from tinygen.build import discover
 from tinygen.build.process import Group, RunResult, run, with_temporary
-from tinygen.emit.resources import boards_dir
 from tinygen.errors import MissingToolError, ToolError
+from tinygen.resources import boards_dir
 from tinygen.targets.arch.base import KIB, Architecture, Core, Machine
 from tinygen.targets.arch.host import HOST
 from tinygen.targets.cores import CORES

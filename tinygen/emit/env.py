@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import jinja2
 
-from tinygen.emit.resources import templates_dir
+from tinygen.resources import templates_dir
 
 LINE_WIDTH = 100
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.emit.resources import templates_dir
+from tinygen.resources import templates_dir
 
 FILE = "set.toml"
 

@@ -14,9 +14,9 @@ from tinygen.build.elf import Image
 from tinygen.build.process import run, with_temporary
 from tinygen.build.qemu import qemu_command
 from tinygen.build.toolchain import find_host
-from tinygen.emit.resources import templates_dir
 from tinygen.errors import ToolError
 from tinygen.files import cache_dir, replace_file, work_folder
+from tinygen.resources import templates_dir
 from tinygen.targets.arch.base import Decode, Machine
 from tinygen.targets.arch.timing import Kind, Timing, cycles, taken_cycles
 from tinygen.targets.flash import Flash

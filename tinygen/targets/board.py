@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tinygen.emit.resources import boards_dir
 from tinygen.errors import TargetError, did_you_mean
+from tinygen.resources import boards_dir
 from tinygen.targets.arch.base import Core, Emulator, Machine
 from tinygen.targets.cores import get_core
 

@@ -8,7 +8,7 @@ from string import Template
 from tinygen.emit.env import render
 from tinygen.emit.exports.base import Export
 from tinygen.emit.programs import ProjectView, render_example, render_golden_test
-from tinygen.emit.resources import boards_dir, templates_dir
+from tinygen.resources import boards_dir, templates_dir
 from tinygen.targets.arch.base import Architecture
 from tinygen.targets.board import Board, load_board
 
