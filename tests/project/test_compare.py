@@ -10,22 +10,22 @@ import pytest
 
 from tinygen.errors import ProjectError
 from tinygen.flow.gates import Gates
-from tinygen.project.compare import Comparison, Demands, Row, State, compare
-from tinygen.project.lock import PREDICTED, Lock, ModelFigures, TargetFigures, read_lock, render_lock
+from tinygen.project.compare import Demands, Standing, Standings, State, compare
+from tinygen.project.lock import PREDICTED, LockFile, ModelFigures, TargetFigures, read_lock, render_lock
 
 GCC, QEMU = "arm-none-eabi-gcc", "qemu-system-arm"
 TARGET = TargetFigures(1000, GCC, 20000, 1500, 400, QEMU, 100_000)
 MODEL = ModelFigures("a" * 64, "b" * 64, None, "accuracy", 0.95, 0.01, 400, "c" * 64, {"pico": TARGET})
-LOCK = Lock({"tinygen": "0.1.0", GCC: "12.2", QEMU: "7.2"}, {"kws": MODEL})
+LOCK = LockFile({"tinygen": "0.1.0", GCC: "12.2", QEMU: "7.2"}, {"kws": MODEL})
 
 
-def lock(target: TargetFigures | None = None, tools: dict[str, str] | None = None, **model: object) -> Lock:
+def lock(target: TargetFigures | None = None, tools: dict[str, str] | None = None, **model: object) -> LockFile:
     """LOCK with other figures."""
     targets = {} if target is None else {"targets": {"pico": target}}
-    return Lock({**LOCK.tools, **(tools or {})}, {"kws": replace(MODEL, **targets, **model)})  # type: ignore[arg-type]
+    return LockFile({**LOCK.tools, **(tools or {})}, {"kws": replace(MODEL, **targets, **model)})  # type: ignore[arg-type]
 
 
-def row(c: Comparison, what: str) -> Row:
+def row(c: Standings, what: str) -> Standing:
     (found,) = [r for _, r in c.rows if r.what == what]
     return found
 
@@ -130,7 +130,7 @@ def test_predicted_is_not_measured() -> None:
 )
 def test_limits_hold_whatever_is_recorded(gates: Gates, what: str, why: str) -> None:
     demands = Demands({"kws/pico": gates}, {"kws/pico": 100_000_000})
-    for before in (LOCK, Lock({}, {}), lock(tools={GCC: "1"})):
+    for before in (LOCK, LockFile({}, {}), lock(tools={GCC: "1"})):
         ((_, failing),) = compare(before, LOCK, demands).failing()
         assert (failing.what, failing.state, failing.why) == (what, State.LIMIT, why)
     loose = Gates(max_flash=20_000, max_ram=1_500, max_ms=1.0)
@@ -151,7 +151,7 @@ def test_limits_of_what_is_not_known() -> None:
 
 def test_new_gone_and_failed() -> None:
     two = lock()
-    two = Lock(two.tools, {"kws": replace(MODEL, targets={"pico": TARGET, "zero": TARGET}), "vww": MODEL})
+    two = LockFile(two.tools, {"kws": replace(MODEL, targets={"pico": TARGET, "zero": TARGET}), "vww": MODEL})
     grown = compare(LOCK, two)
     assert {g.name: g.state for g in grown.groups if g.state is not State.SAME} == {
         "kws/zero": State.NEW,
@@ -183,11 +183,11 @@ def test_hashes_are_told_and_fail_nothing() -> None:
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
     odd = ModelFigures("a" * 64, "b" * 64, "c" * 64, 'SQNR of "y"', math.inf, 0.0, 3, "d" * 64, {"pico": TARGET})
     bare = ModelFigures("a" * 64, "b" * 64, targets={"native": TargetFigures(10)})
-    written = Lock({"tinygen": '0.1 "x"', GCC: "12"}, {"z": odd, "a-b": bare, "kws": MODEL})
+    written = LockFile({"tinygen": '0.1 "x"', GCC: "12"}, {"z": odd, "a-b": bare, "kws": MODEL})
     file = tmp_path / "tinygen.lock"
     file.write_bytes(render_lock(written))
     assert read_lock(file) == written
-    backwards = Lock(dict(reversed(written.tools.items())), dict(reversed(written.models.items())))
+    backwards = LockFile(dict(reversed(written.tools.items())), dict(reversed(written.models.items())))
     assert render_lock(backwards) == file.read_bytes(), "the same figures are the same text"
 
 

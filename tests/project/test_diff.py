@@ -12,15 +12,15 @@ import pytest
 import tinygen as api
 from tests.project.nets import write_net
 from tests.project.support import ok, tinygen
-from tinygen.project.diff import Layer, pair
+from tinygen.project.diff import BuiltLayer, pair
 
 
-def layer(name: str, operator: str = "dense", **more: object) -> Layer:
+def layer(name: str, operator: str = "dense", **more: object) -> BuiltLayer:
     made = {"shape": (1, 4), "kernels": ("k",), "macs": 1, "constants": 4, "arrays": ("1, 2",), **more}
-    return Layer(name, operator, (name,), **made)  # type: ignore[arg-type]
+    return BuiltLayer(name, operator, (name,), **made)  # type: ignore[arg-type]
 
 
-def pairs(a: list[Layer], b: list[Layer]) -> list[tuple[str | None, str | None, tuple[str, ...]]]:
+def pairs(a: list[BuiltLayer], b: list[BuiltLayer]) -> list[tuple[str | None, str | None, tuple[str, ...]]]:
     names = [(None if p.before is None else p.before.name, None if p.after is None else p.after.name, p.what)
              for p in pair(a, b)]  # fmt: skip
     assert [n for n, _, _ in names if n] == [x.name for x in a], "each once"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.project.support import TWO, ok, place, tinygen
+from tinygen.compress.structure.student import Student
+from tinygen.project.make import recipe_of
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -124,3 +126,23 @@ licence = "LicenseRef-Example"
     assert files(folder / "lib" / "sine" / "src") == sources
     library = json.loads((folder / "lib" / "sine" / "library.json").read_text())
     assert not {"authors", "license", "homepage"} & set(library)
+
+
+def test_a_recipe_speaks_of_files_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text('[student]\nmodel = "small.onnx"\n[training]\nepochs = 1\n')
+    student = recipe_of(file).get(Student)
+    assert student is not None
+    assert student.model == str(tmp_path / "small.onnx")
+    file.write_text("[bits]\nweights = 4\n")
+    assert recipe_of(file).get(Student) is None
+
+
+def test_a_project_file_that_makes_no_sense(tmp_path: Path) -> None:
+    place(tmp_path, TWO.replace("verify", "verfy"))
+    for command in ("build", "check"):
+        said = tinygen(command, "--json", cwd=tmp_path)
+        assert said.code == 8
+        assert (said.json["error"]["kind"], said.json["error"]["exit_code"]) == ("project", 8)
+        assert "options.verfy: no such key" in said.err
+        assert "Did you mean verify?" in said.err

@@ -11,7 +11,7 @@ from tinygen.api.result import Result, words
 from tinygen.errors import OutputError
 from tinygen.files import write_file
 from tinygen.project import diff as comparing
-from tinygen.project.compare import Comparison, compare
+from tinygen.project.compare import Standings, compare
 from tinygen.project.lock import read_lock
 from tinygen.report import check as check_report
 from tinygen.report import diff as report
@@ -73,7 +73,7 @@ class LockDiff(Result):
 
     a: Path
     b: Path
-    comparison: Comparison
+    comparison: Standings
 
     def tables(self) -> tuple[Table, ...]:
         return check_report.tables(self.comparison, "Figures that differ")

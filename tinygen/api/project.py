@@ -17,8 +17,8 @@ from tinygen.names import model_name
 from tinygen.progress import Progress, no_progress
 from tinygen.project import check as checking
 from tinygen.project import file, make
-from tinygen.project.compare import Comparison, State
-from tinygen.project.lock import Lock
+from tinygen.project.compare import Standings, State
+from tinygen.project.lock import LockFile
 from tinygen.project.make import Attempt, FailedError
 from tinygen.project.new import DEFAULT_BOARD
 from tinygen.project.new import new_project as make_project
@@ -102,7 +102,7 @@ class Project:
         project = self._project.only(only)
         check_file(project.lock if renew else None)
         first = renew and not project.lock.exists()
-        was = Lock({}, {}) if first else checking.recorded(project)
+        was = LockFile({}, {}) if first else checking.recorded(project)
         say = _Count(len(project.targets), watch)
         found = checking.check_project(
             project, was, whole=not only, watch=lambda name, how: say(f"{name}: {how}"), progress=progress
@@ -172,7 +172,7 @@ class ProjectCheck(Result):
     renewed: bool
 
     @property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> Standings:
         """Every figure, and how it stands."""
         return self._found.comparison
 

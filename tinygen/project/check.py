@@ -18,9 +18,9 @@ from tinygen.flow.types import Built
 from tinygen.flow.verify import sample_bytes
 from tinygen.profile.folder import profile_folder
 from tinygen.progress import Progress, no_progress
-from tinygen.project.compare import TOOLS, Comparison, Demands, State, compare
+from tinygen.project.compare import TOOLS, Demands, Standings, State, compare
 from tinygen.project.file import ModelSpec, Project
-from tinygen.project.lock import PREDICTED, Lock, ModelFigures, TargetFigures, read_lock, render_lock
+from tinygen.project.lock import PREDICTED, LockFile, ModelFigures, TargetFigures, read_lock, render_lock
 from tinygen.project.make import Prepared, build_target, prepare
 from tinygen.version import ABI, NUMERICS, VERSION
 
@@ -35,8 +35,8 @@ class Checked:
     """A check: the figures of today, how they stand to those recorded, and what builds had to say."""
 
     project: Project
-    found: Lock
-    comparison: Comparison
+    found: LockFile
+    comparison: Standings
     notes: tuple[str, ...]
 
 
@@ -44,7 +44,7 @@ class Checked:
 Watch = Callable[[str, str], None]
 
 
-def recorded(project: Project) -> Lock:
+def recorded(project: Project) -> LockFile:
     """What the project's lock holds. CheckError where there is none."""
     if not project.lock.exists():
         raise CheckError(
@@ -56,7 +56,7 @@ def recorded(project: Project) -> Lock:
 
 def check_project(
     project: Project,
-    was: Lock,
+    was: LockFile,
     *,
     whole: bool = True,
     watch: Watch = lambda _name, _how: None,
@@ -68,10 +68,10 @@ def check_project(
     with work_folder() as folder:
         models = {m.key: run.model(m, folder) for m in project.models}
     measured = {key: m for key, m in models.items() if m is not None}
-    found = Lock(_tools(project, measured), measured)
+    found = LockFile(_tools(project, measured), measured)
     if not whole:
         here = {t.name for t in project.targets}
-        was = Lock(was.tools, {k: _narrowed(k, m, here) for k, m in was.models.items() if k in models})
+        was = LockFile(was.tools, {k: _narrowed(k, m, here) for k, m in was.models.items() if k in models})
     demands = Demands(
         {t.name: t.gates for t in project.targets}, {t.name: t.board.f_cpu_hz for t in project.targets},
         run.failed, run.missed, run.seconds,
@@ -79,7 +79,7 @@ def check_project(
     return Checked(project, found, compare(was, found, demands), tuple(dict.fromkeys(run.notes)))
 
 
-def renew(checked: Checked, was: Lock | None, *, whole: bool = True) -> None:
+def renew(checked: Checked, was: LockFile | None, *, whole: bool = True) -> None:
     """Record the figures of a check; of a project that was narrowed only those: CheckError, with nothing written, where
     other tools made the rest."""
     lock = checked.found

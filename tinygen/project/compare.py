@@ -8,7 +8,7 @@ from enum import Enum
 
 from tinygen.flow.gates import Gates
 from tinygen.flow.measures import BELIEVED
-from tinygen.project.lock import PREDICTED, Lock, ModelFigures, TargetFigures
+from tinygen.project.lock import PREDICTED, LockFile, ModelFigures, TargetFigures
 
 #: What a figure may be worse by, as a share of what is recorded.
 SLACK = 0.01
@@ -47,7 +47,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Standing:
     """A figure: as recorded, as found, and how that stands. `unit`: "bytes", "cycles", "instructions", "ms", "share",
     "dB", or "" for a text. `why`: more about the state, where there is more to say. `by`: who says what is now: a
     compiler, an emulator, or "predicted"."""
@@ -69,11 +69,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Subject:
     """The figures of a model ("kws"), of a target ("kws/nucleo_f446re"), or of the tools."""
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[Standing, ...]
     seconds: float = 0.0
 
     @property
@@ -83,20 +83,20 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Standings:
     """All figures."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[Subject, ...]
 
     @property
-    def rows(self) -> tuple[tuple[Group, Row], ...]:
+    def rows(self) -> tuple[tuple[Subject, Standing], ...]:
         return tuple((g, r) for g in self.groups for r in g.rows)
 
     @property
     def state(self) -> State:
         return min((g.state for g in self.groups), key=lambda s: s.rank, default=State.SAME)
 
-    def failing(self, *, strict: bool = False) -> tuple[tuple[Group, Row], ...]:
+    def failing(self, *, strict: bool = False) -> tuple[tuple[Subject, Standing], ...]:
         """The figures that fail a check."""
         return tuple((g, r) for g, r in self.rows if (r.state.fails_strictly if strict else r.state.fails))
 
@@ -116,41 +116,41 @@ class Demands:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def compare(was: Lock, now: Lock, demands: Demands | None = None) -> Comparison:
+def compare(was: LockFile, now: LockFile, demands: Demands | None = None) -> Standings:
     """Every figure of both, by model and board in the order of `now`; what only `was` has stands at the end."""
-    return Comparison(tuple(_groups(was, now, demands or Demands())))
+    return Standings(tuple(_groups(was, now, demands or Demands())))
 
 
-def _groups(was: Lock, now: Lock, d: Demands) -> Iterator[Group]:
-    yield Group(TOOLS, tuple(_texts(was.tools, now.tools)))
+def _groups(was: LockFile, now: LockFile, d: Demands) -> Iterator[Subject]:
+    yield Subject(TOOLS, tuple(_texts(was.tools, now.tools)))
     failed = dict(d.failed)
     for key in dict.fromkeys((*now.models, *(name.split("/")[0] for name in failed))):
         before, after = was.models.get(key), now.models.get(key)
         if after is not None:
-            yield Group(key, tuple(_of_model(before, after, d.missed.get(key, ""))))
+            yield Subject(key, tuple(_of_model(before, after, d.missed.get(key, ""))))
         recorded = {} if before is None else before.targets
         found = {} if after is None else after.targets
         for board in dict.fromkeys((*found, *(n.split("/")[1] for n in failed if n.startswith(f"{key}/")))):
             name = f"{key}/{board}"
             if name in failed:
-                rows: tuple[Row, ...] = (Row("build", "", None, None, State.FAILED, failed[name]),)
+                rows: tuple[Standing, ...] = (Standing("build", "", None, None, State.FAILED, failed[name]),)
             else:
                 same = _comparable(was, now, recorded.get(board), found[board])
                 limits = d.gates.get(name, Gates())
                 rows = tuple(_of_target(recorded.get(board), found[board], same, limits, d.clocks.get(name)))
-            yield Group(name, rows, d.seconds.get(name, 0.0))
+            yield Subject(name, rows, d.seconds.get(name, 0.0))
     for key, m in was.models.items():
         for board in m.targets:
             name = f"{key}/{board}"
             if name not in failed and (key not in now.models or board not in now.models[key].targets):
-                yield Group(name, (Row("target", "", "recorded", None, State.GONE),))
+                yield Subject(name, (Standing("target", "", "recorded", None, State.GONE),))
 
 
-def _texts(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Row]:
+def _texts(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Standing]:
     for name in dict.fromkeys((*now, *was)):
         a, b = was.get(name), now.get(name)
         state = State.SAME if a == b else State.NEW if a is None else State.GONE if b is None else State.CHANGED
-        yield Row(name, "", a, b, state)
+        yield Standing(name, "", a, b, state)
 
 
 # -- a model ---------------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def _texts(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Row]:
 _HASHES = (("model", ""), ("compressed model", "compressed_"), ("outputs", "outputs_"), ("samples", "samples_"))
 
 
-def _of_model(was: ModelFigures | None, now: ModelFigures, missed: str) -> Iterator[Row]:
+def _of_model(was: ModelFigures | None, now: ModelFigures, missed: str) -> Iterator[Standing]:
     def hashes(m: ModelFigures | None) -> dict[str, str]:
         found = {} if m is None else {what: getattr(m, f"{key}sha256") for what, key in _HASHES}
         return {f"{what} sha256": v for what, v in found.items() if v is not None}
@@ -168,14 +168,14 @@ def _of_model(was: ModelFigures | None, now: ModelFigures, missed: str) -> Itera
     yield compare_quality(was, now, missed)
 
 
-def compare_quality(was: ModelFigures | None, now: ModelFigures, missed: str = "") -> Row:
+def compare_quality(was: ModelFigures | None, now: ModelFigures, missed: str = "") -> Standing:
     """How accuracy, or what else is the measure, stands. `missed`: the limit that it misses."""
     measure = now.measure or (was.measure if was is not None else None) or "accuracy"
     unit = "dB" if measure.startswith("SQNR") else "share"
     before = None if was is None else was.quality
 
-    def row(state: State, why: str = "") -> Row:
-        return Row(measure, unit, before, now.quality, state, why)
+    def row(state: State, why: str = "") -> Standing:
+        return Standing(measure, unit, before, now.quality, state, why)
 
     if missed:
         return row(State.LIMIT, missed)
@@ -215,7 +215,7 @@ class _Same:
     time: str
 
 
-def _comparable(was: Lock, now: Lock, a: TargetFigures | None, b: TargetFigures) -> _Same:
+def _comparable(was: LockFile, now: LockFile, a: TargetFigures | None, b: TargetFigures) -> _Same:
     if a is None:
         return _Same("", "")
 
@@ -234,7 +234,7 @@ def _comparable(was: Lock, now: Lock, a: TargetFigures | None, b: TargetFigures)
 
 def _of_target(
     was: TargetFigures | None, now: TargetFigures, same: _Same, limits: Gates, clock: int | None
-) -> Iterator[Row]:
+) -> Iterator[Standing]:
     for what, unit, by, obstacle, limit in (
         ("flash", "bytes", now.sizes_by, same.sizes, limits.max_flash),
         ("RAM", "bytes", now.sizes_by, same.sizes, limits.max_ram),
@@ -246,7 +246,7 @@ def _of_target(
         a, b = None if was is None else getattr(was, what.lower()), getattr(now, what.lower())
         if a is not None or b is not None or limit is not None:
             state, why = compare_size(a, b, obstacle, limit, new=was is None)
-            yield Row(what, unit, a, b, state, why, by)
+            yield Standing(what, unit, a, b, state, why, by)
     if limits.max_ms is not None:
         yield _time(was, now, limits.max_ms, clock)
 
@@ -264,7 +264,7 @@ def compare_size(was: int | None, now: int | None, obstacle: str, limit: int | N
     return State.WORSE if now > (1.0 + SLACK) * was else State.SLIGHTLY, ""
 
 
-def _time(was: TargetFigures | None, now: TargetFigures, limit: float, clock: int | None) -> Row:
+def _time(was: TargetFigures | None, now: TargetFigures, limit: float, clock: int | None) -> Standing:
     """Milliseconds, where there is a limit of them: else cycles say the same."""
 
     def ms(f: TargetFigures | None) -> float | None:
@@ -273,7 +273,7 @@ def _time(was: TargetFigures | None, now: TargetFigures, limit: float, clock: in
     before, after = ms(was), ms(now)
     if after is None:
         why = f"at most {limit:g}, and cycles of this core are not modelled"
-        return Row("time", "ms", before, after, State.LIMIT, why)
+        return Standing("time", "ms", before, after, State.LIMIT, why)
     if after > limit:
-        return Row("time", "ms", before, after, State.LIMIT, f"at most {limit:g}")
-    return Row("time", "ms", before, after, State.SAME, f"at most {limit:g}")
+        return Standing("time", "ms", before, after, State.LIMIT, f"at most {limit:g}")
+    return Standing("time", "ms", before, after, State.SAME, f"at most {limit:g}")

@@ -16,7 +16,7 @@ from tinygen.flow import certificate
 from tinygen.profile.counter import Counts
 from tinygen.profile.folder import Build, profile_folder, read_build
 from tinygen.profile.types import Profile
-from tinygen.project.compare import Row, State, compare_quality, compare_size
+from tinygen.project.compare import Standing, State, compare_quality, compare_size
 from tinygen.project.lock import ModelFigures
 
 #: Measures that count samples: their error is that of so many throws of a coin.
@@ -24,7 +24,7 @@ _COUNTED = ("accuracy", "agreement with float")
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class BuiltLayer:
     """A layer of a build. `constants`: bytes; `arrays`: their initialisers, in order; time where it was counted."""
 
     name: str
@@ -48,7 +48,7 @@ class Side:
     folder: Path
     model: str
     board: str
-    layers: tuple[Layer, ...]
+    layers: tuple[BuiltLayer, ...]
     facts: Mapping[str, str]
     quality: ModelFigures
     proof: tuple[str, str]
@@ -70,8 +70,8 @@ class Side:
 class LayerPair:
     """A layer in both builds, or in one of them; `what` differs, in words, nothing where it is the same."""
 
-    before: Layer | None
-    after: Layer | None
+    before: BuiltLayer | None
+    after: BuiltLayer | None
     what: tuple[str, ...]
 
     @property
@@ -88,8 +88,8 @@ class BuildDiff:
 
     before: Side
     after: Side
-    facts: tuple[Row, ...]
-    figures: tuple[Row, ...]
+    facts: tuple[Standing, ...]
+    figures: tuple[Standing, ...]
     layers: tuple[LayerPair, ...]
     same_integers: bool | None
     notes: tuple[str, ...]
@@ -131,7 +131,7 @@ def _read(build: Build, proved: Mapping[str, Any]) -> Side:
     plan, options = build.plan, proved["options"]
     arrays = _arrays(build.files[f"{build.name}_weights.c"].decode("ascii"))
     layers = tuple(
-        Layer(
+        BuiltLayer(
             str(x["name"]), str(x["operator"]), tuple(x["onnx"]), tuple(x["shape"]),
             tuple(plain(c["kernel"]) for c in x["calls"]), int(x["macs"]), sum(x["constants"].values()),
             tuple(arrays[name] for name in x["constants"]),
@@ -192,13 +192,13 @@ def _counted(side: Side, p: Profile) -> Side:
 # -- both ------------------------------------------------------------------------------------------------------------
 
 
-def _facts(a: Side, b: Side) -> Iterator[Row]:
+def _facts(a: Side, b: Side) -> Iterator[Standing]:
     for name in dict.fromkeys((*b.facts, *a.facts)):
         was, now = a.facts.get(name), b.facts.get(name)
-        yield Row(name, "", was, now, State.SAME if was == now else State.CHANGED)
+        yield Standing(name, "", was, now, State.SAME if was == now else State.CHANGED)
 
 
-def _figures(a: Side, b: Side) -> Iterator[Row]:
+def _figures(a: Side, b: Side) -> Iterator[Standing]:
     other = f"{a.facts['core']} and {b.facts['core']}" if a.facts["core"] != b.facts["core"] else ""
     rows = [("MACs", "", "macs"), *((n, "bytes", n.lower()) for n in ("flash", "constants", "RAM", "arena", "stack"))]
     for what, unit, key in (*rows, ("cycles", "cycles", "cycles"), ("instructions", "instructions", "instructions")):
@@ -206,11 +206,11 @@ def _figures(a: Side, b: Side) -> Iterator[Row]:
         if was is not None or now is not None:
             time = other if unit in ("cycles", "instructions") else ""
             state, why = compare_size(was, now, time, None, new=False)
-            yield Row(what, unit, was, now, state, why)
+            yield Standing(what, unit, was, now, state, why)
     yield compare_quality(a.quality, b.quality)
 
 
-def pair(a: Sequence[Layer], b: Sequence[Layer]) -> Iterator[LayerPair]:
+def pair(a: Sequence[BuiltLayer], b: Sequence[BuiltLayer]) -> Iterator[LayerPair]:
     """Layers of both in order: those of one name belong together; between such, those of one operator."""
     for old, new in _matched(a, b, lambda x: x.name):
         if old and new and old[0].name == new[0].name:
@@ -225,15 +225,15 @@ def pair(a: Sequence[Layer], b: Sequence[Layer]) -> Iterator[LayerPair]:
 
 
 def _matched(
-    a: Sequence[Layer], b: Sequence[Layer], key: Callable[[Layer], str]
-) -> Iterator[tuple[Sequence[Layer], Sequence[Layer]]]:
+    a: Sequence[BuiltLayer], b: Sequence[BuiltLayer], key: Callable[[BuiltLayer], str]
+) -> Iterator[tuple[Sequence[BuiltLayer], Sequence[BuiltLayer]]]:
     """Runs of both: those with equal keys side by side, and what stands between."""
     matcher = SequenceMatcher(None, [key(x) for x in a], [key(x) for x in b], autojunk=False)
     for _, i, j, k, m in matcher.get_opcodes():
         yield a[i:j], b[k:m]
 
 
-def _what(a: Layer, b: Layer) -> tuple[str, ...]:
+def _what(a: BuiltLayer, b: BuiltLayer) -> tuple[str, ...]:
     """What differs, in words."""
     found = []
     if a.operator != b.operator:
@@ -248,5 +248,5 @@ def _what(a: Layer, b: Layer) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _shape(layer: Layer) -> str:
+def _shape(layer: BuiltLayer) -> str:
     return "x".join(map(str, layer.shape))

@@ -57,19 +57,19 @@ class ModelFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
+class LockFile:
     """Figures by model and board, and the versions of what they were measured with, by name."""
 
     tools: Mapping[str, str]
     models: Mapping[str, ModelFigures]
 
-    def with_models(self, newer: Lock) -> Lock:
+    def with_models(self, newer: LockFile) -> LockFile:
         """This, with the models and targets of another in the place of its own."""
         models = dict(self.models)
         for key, m in newer.models.items():
             before = models[key].targets if key in models else {}
             models[key] = _replaced(m, {**before, **m.targets})
-        return Lock({**self.tools, **newer.tools}, models)
+        return LockFile({**self.tools, **newer.tools}, models)
 
 
 def _replaced(m: ModelFigures, targets: Mapping[str, TargetFigures]) -> ModelFigures:
@@ -79,7 +79,7 @@ def _replaced(m: ModelFigures, targets: Mapping[str, TargetFigures]) -> ModelFig
 # -- text ------------------------------------------------------------------------------------------------------------
 
 
-def render_lock(lock: Lock) -> bytes:
+def render_lock(lock: LockFile) -> bytes:
     """The file's content, the same for the same figures."""
     lines = [_HEAD, f"format = {FORMAT}", "", "[tools]"]
     lines += [f"{_key(name)} = {_value(version)}" for name, version in sorted(lock.tools.items())]
@@ -106,7 +106,7 @@ def _value(value: str | int | float) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def read_lock(path: Path) -> Lock:
+def read_lock(path: Path) -> LockFile:
     """The figures in a lock; ProjectError names file, key, what was found and what is allowed."""
     data = read_toml(path, "a lock (tinygen.lock)", "Was it merged? `tinygen check --renew` writes it anew.")
     top = TomlTable(path, "", data)
@@ -117,7 +117,7 @@ def read_lock(path: Path) -> Lock:
         )
     top = TomlTable(path, "", data, ("format", "tools", "models"))
     tools, models = top.table("tools"), top.table("models")
-    return Lock(
+    return LockFile(
         {name: tools.text(name) or "" for name in tools},
         {key: _model(models.table(key, (*_names(ModelFigures), "on"))) for key in models},
     )

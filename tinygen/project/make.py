@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from tinygen.compress.recipe import read_recipe
+from tinygen.compress.recipe import Recipe, read_recipe
+from tinygen.compress.structure.student import Student
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import AccuracyError, TinygenError
 from tinygen.flow.build import build
@@ -139,5 +141,14 @@ def _compressed(model: ModelSpec, loaded: Loaded, progress: Progress) -> bytes:
     data = model.calibration.data
     assert model.recipe is not None
     assert data is not None
-    source = source_of(loaded, data)
-    return compressed_file(source, read_recipe(model.recipe), method=model.calibration.method, progress=progress)[0]
+    recipe = recipe_of(model.recipe)
+    return compressed_file(source_of(loaded, data), recipe, method=model.calibration.method, progress=progress)[0]
+
+
+def recipe_of(path: Path) -> Recipe:
+    """A recipe, with the student's model where the recipe lies, wherever we stand."""
+    recipe = read_recipe(path)
+    student = recipe.get(Student)
+    if student is None or student.model is None:
+        return recipe
+    return recipe.with_(replace(student, model=str(path.parent / student.model)))

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tinygen.project.check import Checked
-from tinygen.project.compare import TOOLS, Comparison, Group, Row, State
+from tinygen.project.compare import TOOLS, Standing, Standings, State, Subject
 from tinygen.project.lock import PREDICTED
 from tinygen.report.table import Table, columns, printable, to_markdown
 from tinygen.report.words import finite, milliseconds
@@ -22,7 +22,7 @@ _SHORT = 24
 _MOST = 12
 
 
-def tables(c: Comparison, title: str = "Not as recorded") -> tuple[Table, ...]:
+def tables(c: Standings, title: str = "Not as recorded") -> tuple[Table, ...]:
     """A row a target, the worst first; then every figure that is not as recorded, under `title`; then tools."""
     return tuple(filter(None, (overview(c), differences(c, title), tools(c))))
 
@@ -43,7 +43,7 @@ def amount(value: int | float | str | None, unit: str, digits: int = 2) -> str:
     return f"{milliseconds(value)} ms" if unit == "ms" else f"{value:,}"
 
 
-def change(row: Row) -> str:
+def change(row: Standing) -> str:
     """By how much: points of a share, percent of all else; nothing where it is not to be compared."""
     if row.state is State.NOT_COMPARABLE:
         return ""
@@ -56,26 +56,26 @@ def change(row: Row) -> str:
     return f"{100 * share:+.1f} %" if abs(share) >= 0.0005 else f"{100 * share:+.2g} %"
 
 
-def stands(row: Row) -> str:
+def stands(row: Standing) -> str:
     """The state, and why."""
     return f"{row.state.value}: {row.why}" if row.why else row.state.value
 
 
-def summary(c: Comparison) -> str:
+def summary(c: Standings) -> str:
     """One sentence: how many figures stand how."""
     said = [f"{c.count(s)} {s.value}" for s in State if c.count(s)]
     targets = sum("/" in g.name for g in c.groups)
     return f"{targets} target{'s' if targets != 1 else ''}; figures: {', '.join(said)}"
 
 
-def failing(c: Checked, *, strict: bool, renewed: bool) -> tuple[tuple[Group, Row], ...]:
+def failing(c: Checked, *, strict: bool, renewed: bool) -> tuple[tuple[Subject, Standing], ...]:
     """The figures that fail. Of a check that recorded them: limits alone, and what kept it from recording."""
     if renewed:
         return tuple((g, r) for g, r in c.comparison.failing() if r.state is not State.WORSE)
     return c.comparison.failing(strict=strict)
 
 
-def why(c: Checked, failing: Sequence[tuple[Group, Row]], *, renewed: bool) -> str:
+def why(c: Checked, failing: Sequence[tuple[Subject, Standing]], *, renewed: bool) -> str:
     """What fails, and what to do."""
     n, project = len(failing), c.project
     lines = [f"{n} figure{'s fail' if n != 1 else ' fails'} the check of {project.file}:"]
@@ -90,7 +90,7 @@ def why(c: Checked, failing: Sequence[tuple[Group, Row]], *, renewed: bool) -> s
     return "\n".join(lines)
 
 
-def line(group: str, row: Row) -> str:
+def line(group: str, row: Standing) -> str:
     """A figure as a sentence: kws/pico: flash 200, +100.0 % (recorded 100): worse."""
     was = "" if row.was is None else f" (recorded {amount(row.was, row.unit)})"
     by = f", {change(row)}" if change(row) else ""
@@ -100,7 +100,7 @@ def line(group: str, row: Row) -> str:
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
-def overview(c: Comparison, *, changes: bool = False) -> Table | None:
+def overview(c: Standings, *, changes: bool = False) -> Table | None:
     """A row a target, the worst first; with `changes` each figure with its own."""
     groups = {g.name: g for g in c.groups}
     rows = []
@@ -118,11 +118,11 @@ def overview(c: Comparison, *, changes: bool = False) -> Table | None:
     return Table("", named, cells, caption="\n".join(filter(None, (_sources(c), *_obstacles(c))))) if cells else None
 
 
-def _first(rows: Sequence[Row], *whats: str) -> Row | None:
+def _first(rows: Sequence[Standing], *whats: str) -> Standing | None:
     return next((r for r in rows if r.what in whats), None)
 
 
-def _cell(row: Row | None, changes: bool) -> str:
+def _cell(row: Standing | None, changes: bool) -> str:
     """A figure, with its change; that it counts instructions is said."""
     if row is None or row.now is None:
         return ""
@@ -130,7 +130,7 @@ def _cell(row: Row | None, changes: bool) -> str:
     return f"{amount(row.now, row.unit)}{' instr.' if row.unit == 'instructions' else ''}{by}"
 
 
-def differences(c: Comparison, title: str = "Not as recorded") -> Table | None:
+def differences(c: Standings, title: str = "Not as recorded") -> Table | None:
     """Every figure that is not as it was, the worst first; None where all are, or all are new. A target that is new is
     named, not listed; what cannot be compared is `overview`'s to say."""
     if all(r.state is State.NEW for _, r in c.rows):
@@ -156,13 +156,13 @@ def differences(c: Comparison, title: str = "Not as recorded") -> Table | None:
     return Table(title, named, found, caption="\n".join(why)) if found else None
 
 
-def _pair(r: Row) -> tuple[str, str]:
+def _pair(r: Standing) -> tuple[str, str]:
     """Recorded and now, with as many digits as tell them apart."""
     digits = next((n for n in (2, 4) if amount(r.was, r.unit, n) != amount(r.now, r.unit, n)), 6)
     return amount(r.was, r.unit, digits), amount(r.now, r.unit, digits)
 
 
-def tools(c: Comparison) -> Table | None:
+def tools(c: Standings) -> Table | None:
     """Versions that are not those recorded."""
     groups = [g for g in c.groups if g.name == TOOLS]
     rows = tuple(
@@ -173,7 +173,7 @@ def tools(c: Comparison) -> Table | None:
     return Table("Measured with", columns("tool", "recorded", "now", whole=("tool",)), rows)
 
 
-def _obstacles(c: Comparison) -> list[str]:
+def _obstacles(c: Standings) -> list[str]:
     """Why figures cannot be compared: once for all targets that have the same reason."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for g, r in c.rows:
@@ -187,7 +187,7 @@ def _obstacles(c: Comparison) -> list[str]:
     return said
 
 
-def _sources(c: Comparison) -> str:
+def _sources(c: Standings) -> str:
     """Who says what: the linker, the emulator, or the cost model."""
     by: dict[str, set[str]] = {}
     for _, r in c.rows:
@@ -227,13 +227,13 @@ def as_dict(c: Checked, *, passed: bool) -> dict[str, Any]:
     }
 
 
-def comparison(c: Comparison) -> dict[str, Any]:
+def comparison(c: Standings) -> dict[str, Any]:
     """The figures of a comparison, by target."""
     groups = [{"name": g.name, "state": g.state.value, "figures": [figure(r) for r in g.rows]} for g in c.groups]
     return {"groups": groups}
 
 
-def figure(r: Row) -> dict[str, Any]:
+def figure(r: Standing) -> dict[str, Any]:
     def value(x: int | float | str | None) -> int | float | str | None:
         return finite(x) if isinstance(x, float) else x
 
@@ -260,7 +260,7 @@ def junit(c: Checked, *, strict: bool = False) -> bytes:
     return text + b"\n"
 
 
-def _suite(suites: ElementTree.Element, g: Group, strict: bool) -> None:
+def _suite(suites: ElementTree.Element, g: Subject, strict: bool) -> None:
     suite = ElementTree.SubElement(suites, "testsuite", name=printable(g.name), time=f"{g.seconds:.3f}")
     counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
     for r in g.rows:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygen.project.compare import Comparison, Row, State
-from tinygen.project.diff import BuildDiff, Layer, LayerPair, Side
+from tinygen.project.compare import Standing, Standings, State
+from tinygen.project.diff import BuildDiff, BuiltLayer, LayerPair, Side
 from tinygen.report import check
 from tinygen.report.check import amount, change, figure, stands
 from tinygen.report.table import Table, columns
@@ -79,7 +79,7 @@ def by(was: int | None, now: int | None) -> str:
     return f"{share:+.1f} %" if abs(share) >= 0.05 else ""
 
 
-def ticks(layer: Layer | None, unit: str) -> int | None:
+def ticks(layer: BuiltLayer | None, unit: str) -> int | None:
     """Time of a layer in `unit`."""
     found: int | None = None if layer is None else getattr(layer, unit)
     return found
@@ -116,7 +116,7 @@ def as_dict(d: BuildDiff) -> dict[str, Any]:
     }
 
 
-def _fact(r: Row) -> dict[str, Any]:
+def _fact(r: Standing) -> dict[str, Any]:
     return {"what": r.what, "a": r.was, "b": r.now}
 
 
@@ -128,7 +128,7 @@ def _layer(p: LayerPair) -> dict[str, Any]:
     return {"name": p.name, "what": list(p.what), "a": _side(p.before), "b": _side(p.after)}
 
 
-def _side(x: Layer | None) -> dict[str, Any] | None:
+def _side(x: BuiltLayer | None) -> dict[str, Any] | None:
     if x is None:
         return None
     return {
@@ -144,6 +144,6 @@ def _side(x: Layer | None) -> dict[str, Any] | None:
     }
 
 
-def locks_as_dict(a: str, b: str, c: Comparison) -> dict[str, Any]:
+def locks_as_dict(a: str, b: str, c: Standings) -> dict[str, Any]:
     """The document of `tinygen diff --json`, of two locks."""
     return {"schema": SCHEMA, "a": a, "b": b, **check.comparison(c)}

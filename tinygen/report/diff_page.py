@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinygen.emit.env import render
-from tinygen.project.compare import Row, State
-from tinygen.project.diff import BuildDiff, Layer, LayerPair
+from tinygen.project.compare import Standing, State
+from tinygen.project.diff import BuildDiff, BuiltLayer, LayerPair
 from tinygen.report.check import amount, change, stands
 from tinygen.report.diff import by, heads, integers, kernels, ticks, time_of
 from tinygen.version import VERSION
@@ -89,7 +89,7 @@ def page_view(d: BuildDiff) -> PageView:
     )  # fmt: skip
 
 
-def _figure(r: Row) -> FigureRow:
+def _figure(r: Standing) -> FigureRow:
     note = "" if r.state in (State.SAME, State.BETTER, State.WORSE, State.CHANGED) else stands(r)
     return FigureRow(
         r.what,
@@ -137,5 +137,5 @@ def _kernels(p: LayerPair) -> tuple[str, ...]:
     return f"A: {', '.join(p.before.kernels)}", f"B: {', '.join(p.after.kernels)}"
 
 
-def _constants(x: Layer | None) -> str:
+def _constants(x: BuiltLayer | None) -> str:
     return "–" if x is None else f"{x.constants:,}"
