@@ -113,6 +113,7 @@ def test_quantize() -> None:
     assert few.repairs is not None
     assert few.verdict is not None
     assert few.verdict.source == "40 samples held back"
+    assert few.evaluate(*digits()).verdict.reference == "float"  # not the file that repairs went through
     assert "accuracy unknown" in str(model().quantize())
 
 

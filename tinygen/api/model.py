@@ -204,7 +204,7 @@ class Model:
         if steps is None and bits == 8 and activations != "mixed":
             asked = Calibration(data, calibration, samples, _named(activations), judges, hold_back=True)
             model = quantised.quantised(self._loaded, asked, progress=progress)
-            return Quantised(judged(model, asked.method, asked.activations, terms, progress), asked)
+            return Quantised(judged(model, asked.method, asked.activations, terms, progress), asked, self._loaded)
         if data is None:
             raise DataError("to choose bits or repairs by, samples are needed: give x.")
         source = source_of(self._loaded, data)
@@ -215,7 +215,7 @@ class Model:
         kind = "held back" if judges is None else "for testing"
         asked = Calibration(fit, calibration, samples, test=judges or source.validation, kind=kind)
         model = quantised.quantised(again, asked, progress=progress)
-        return Quantised(judged(model, asked.method, "8", terms, progress, self._loaded), asked, done)
+        return Quantised(judged(model, asked.method, "8", terms, progress, self._loaded), asked, self._loaded, done)
 
     def evaluate(
         self,
@@ -276,7 +276,7 @@ class Model:
             verify=verify,
         )
         if repair not in ("auto", "off"):
-            raise RecipeError(f"repair: found {repair!r}, allowed: auto, off; `quantize` has more.")
+            raise RecipeError(f"repair: found {repair!r}, allowed: auto, off. Model.quantize has more.")
         asked = Calibration(data_or_none(x, y), calibration, samples, _named(activations), data_or_none(test, test_y))
         terms = Terms(repair == "auto", accept_loss, gates or Gates())
         folder = Path(output)

@@ -47,6 +47,7 @@ class Quantised(Result):
 
     _judged: Judged
     _asked: Calibration
+    _float: Loaded
     _repaired: RepairedFile | None = None
 
     @property
@@ -140,7 +141,7 @@ class Quantised(Result):
         check_limit(limit)
         model = self._model
         held = unseen(read_samples(as_data(x, y), self._loaded, None), model.samples, "given", limit)
-        verdict = Judge(model.imported, model.tidy, held, progress).verdict(model.fixed, model.layers)
+        verdict = Judge(self._float.imported, self._float.tidy, held, progress).verdict(model.fixed, model.layers)
         return Evaluation(evaluate.Evaluation(self.name, verdict, model.layers, held.notes))
 
     def inspect(self, board: str | Board | None = None) -> Inspection:

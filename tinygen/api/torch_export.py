@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tinygen.errors import ModelError
@@ -32,8 +35,7 @@ def exported(module: Any, example: Any) -> bytes:
     training = {name for name, part in module.named_modules() if part.training}
     module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the exporter, about itself
+        with _unheard(), torch.no_grad():
             names: Any = {
                 "input_names": _input_names(module, len(inputs)),
                 "output_names": _output_names(module(*inputs)),
@@ -53,6 +55,20 @@ def exported(module: Any, example: Any) -> bytes:
     finally:
         for name, part in module.named_modules():
             part.training = name in training
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without what the exporter says of itself: warnings, and lines on standard error."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _kinds(given: tuple[Any, ...]) -> str:

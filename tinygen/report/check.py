@@ -80,7 +80,7 @@ def why(c: Checked, failing: Sequence[tuple[Subject, Standing]], *, renewed: boo
     n, project = len(failing), c.project
     lines = [f"{n} figure{'s fail' if n != 1 else ' fails'} the check of {project.file}:"]
     lines += [f"  {line(g.name, r).removesuffix('.')}." for g, r in failing[:_MOST]]
-    lines += [f"  ... and {n - _MOST} more; --json has all."] if n > _MOST else []
+    lines += [f"  ... and {n - _MOST} more; `to_dict` has all."] if n > _MOST else []
     if not renewed:
         lines.append(f"Mend that, or accept it: tinygen check --renew records figures, limits stand in {project.file}.")
     elif any(r.state is State.FAILED for _, r in failing):

@@ -111,7 +111,8 @@ def to_html(table: Table) -> str:
     parts = ['<div style="overflow-x:auto">', '<table style="border-collapse:collapse;margin:.4em 0">']
     if table.title:
         parts.append(
-            '<caption style="caption-side:top;text-align:left;font-weight:600;padding:.2em 0;color:inherit">'
+            '<caption style="caption-side:top;text-align:left;font-weight:600;padding:.2em 0;color:inherit;'
+            'white-space:nowrap">'
             f"{_escaped(table.title)}</caption>"
         )
     if table.head:

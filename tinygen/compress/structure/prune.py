@@ -190,7 +190,7 @@ def _remove(
             raise ModelError(
                 f"prune: {found:.0f} % of {measure} can go and {asked:.0f} % were asked for: every layer keeps "
                 f"{least:g} of its channels, at least {multiple}, and outputs all of theirs. Ask for less, or lower "
-                "`least`."
+                "least in [prune]."
             )
         _, i, bundle = best
         group = state.groups[i]
