@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -192,12 +193,11 @@ def test_a_build_for_its_board(here: Here) -> None:
 OVERFLOW = "int dive(int n) { volatile int a[64]; a[n % 64] = n; return n ? dive(n - 1) + a[0] : 0; }"
 
 
-def test_with_the_real_tools(here: Here) -> None:
+def test_with_the_real_tools(here: Here, require_tool: Callable[[str], None]) -> None:
     """A network on the emulated core, every byte equal to numpy; its golden vectors by PlatformIO; faults in words."""
     here.env["PATH"] = os.environ["PATH"]
     for name in ("riscv64-unknown-elf-gcc", "qemu-system-riscv32", "gcc"):
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not on PATH")
+        require_tool(name)
     (here.folder / "net.onnx").write_bytes(NETS["mixed"]().SerializeToString())
     done = here.run("-m", "tinygen", "build", "net.onnx", "--board", "riscv_virt", "-o", "out")
     assert done.returncode == 0, done.stdout + done.stderr
