@@ -17,6 +17,15 @@ def boards_dir() -> Path:
     return _find("boards")
 
 
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file by its path in `folder`; what Python leaves beside its modules is none."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 def _find(name: str) -> Path:
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import click
 import numpy as np
@@ -15,18 +16,20 @@ import optuna
 import pytest
 from click.testing import CliRunner
 
-from tests.compress.float_nets import CONV, HIDDEN, correlated, mixed
+from tests.compress.float_nets import CONV, HEAD, HIDDEN, POINTWISE, correlated, mixed
 from tinygen.cli import compress as cli_compress
 from tinygen.cli import fit as cli_fit
 from tinygen.compress import techniques
-from tinygen.compress.checks import within
+from tinygen.compress.checks import typed, within
 from tinygen.compress.network import Network, layers
 from tinygen.compress.pipeline import compress
 from tinygen.compress.recipe import Recipe, from_dict, read_recipe, to_toml, with_options
 from tinygen.compress.structure.prune import Prune
 from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
+from tinygen.compress.train.settings import Training
 from tinygen.errors import RecipeError
 from tinygen.fit import space
+from tinygen.frontend.onnx_writer import to_qdq
 from tinygen.ir.types import Const, Graph
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,6 +222,8 @@ def test_nothing_has_two_meanings() -> None:
     parameters = [name for t in EVERY if t.suggest is not None for name in t.suggest.off]
     assert len(set(parameters)) == len(parameters)
     assert "form" not in parameters
+    forms = [name for t in EVERY if t.suggest is not None for name in t.suggest.forms]
+    assert len(set(forms)) == len(forms)
     assert sum(t.end is not None for t in EVERY) == 1
 
 
@@ -226,6 +231,11 @@ def test_nothing_has_two_meanings() -> None:
 def test_its_parts_fit_together(technique: Technique[Any]) -> None:
     keys = {f.name for f in fields(technique.settings)}
     assert set(technique.hidden) <= keys
+    hints = get_type_hints(technique.settings)
+    for field in fields(technique.settings):
+        assert field.default is not MISSING
+        assert field.default is None or typed(field.name, field.default, hints[field.name]) == field.default
+    assert technique.settings.__dataclass_params__.frozen
     for option in technique.options:
         given: object = {int: 4, float: 0.5, str: "model.onnx"}[option.kind]
         said = option.values((given,) if option.several else given)
@@ -237,6 +247,59 @@ def test_its_parts_fit_together(technique: Technique[Any]) -> None:
         assert bool(s.off) == (s.draw is not None)
         assert set(s.without) <= set(techniques.names())
         assert not s.start or set(s.start) >= set(s.off) or s.forms
+
+
+def _uses(t: Technique[Any]) -> list[Recipe]:
+    """Recipes of this technique alone, but for training: those that a search draws first, and those with a form."""
+    if (s := t.suggest) is None:
+        return [Recipe(t.settings())]
+    if not s.start:
+        return [with_options(Recipe(), {t.options[0].name: 16})]
+    trained = Training(epochs=1) if s.trained else None
+    rows = space.starts((t.name,), trained=s.trained)[1:]
+    drawn = [space.suggest(optuna.trial.FixedTrial(row), (t.name,), trained, 0) for row in rows]
+    return drawn + [Recipe(settings) for settings in s.forms.values()]
+
+
+def _own(t: Technique[Any]) -> Recipe | None:
+    """The technique on one layer alone, where that may have a value of its own."""
+    for value in (0.5, 4, 16):
+        with contextlib.suppress(RecipeError):
+            return Recipe(layers={HIDDEN: {t.name: value}})
+    return None
+
+
+@pytest.mark.parametrize("technique", EVERY, ids=techniques.names())
+def test_its_recipes_are_kept(technique: Technique[Any]) -> None:
+    """What a search draws of it, and what one layer may have."""
+    for recipe in (*_uses(technique), *filter(None, [_own(technique)])):
+        assert from_dict(tomllib.loads(to_toml(recipe))) == recipe
+        assert recipe.describe() != "int8"
+
+
+@pytest.mark.parametrize("technique", [t for t in EVERY if t.own is not None], ids=lambda t: t.name)
+def test_its_own_values_are_checked(technique: Technique[Any]) -> None:
+    for value in (-1000, 1000, -1000.0, 1000.0, "magic"):
+        with pytest.raises(RecipeError, match=rf'layers\."{HIDDEN}"\.{technique.name}'):
+            Recipe(layers={HIDDEN: {technique.name: value}})
+
+
+#: Training, and what needs it, has tests of its own; the ladder of repairs keeps only what helps.
+UNTRAINED = [t for t in EVERY if t.suggest is not None and not t.suggest.trained]
+
+
+@pytest.mark.parametrize("technique", UNTRAINED, ids=lambda t: t.name)
+def test_it_does_something_and_the_same_again(technique: Technique[Any]) -> None:
+    """In a recipe, and on one layer alone: then other weights stay as they are."""
+    plain = to_qdq(compress(GRAPH, SAMPLES, Recipe()).graph)
+    recipe = _uses(technique)[0]
+    first, second = (to_qdq(compress(GRAPH, SAMPLES, recipe).graph) for _ in range(2))
+    assert plain != first == second
+    if (alone := _own(technique)) is not None:
+        done = compress(GRAPH, SAMPLES, alone)
+        assert plain != to_qdq(done.graph)
+        for name in (CONV, POINTWISE, HEAD):
+            np.testing.assert_array_equal(weight(done.network.graph, name), weight(GRAPH, name))
 
 
 def test_the_documentation_has_the_options() -> None:

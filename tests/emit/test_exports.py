@@ -7,18 +7,27 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.boards.fake_model import LEN, MODEL
+from tests.boards.fake_model import LEN, MODEL, write_model
 from tests.emit.nets import NETS
 from tinygen.build.process import run
 from tinygen.emit import exports
 from tinygen.emit.exports import EXPORTS, render_exports
 from tinygen.emit.exports.base import Export
 from tinygen.emit.library import home
-from tinygen.emit.programs import GoldenCase, ProjectView, golden_header
+from tinygen.emit.programs import (
+    GoldenCase,
+    ProjectView,
+    golden_header,
+    render_example,
+    render_golden_header,
+    render_linker_script,
+    render_target,
+)
 from tinygen.emit.writer import MANIFEST, Changes
 from tinygen.flow.build import build_folder
 from tinygen.flow.quantised import load
@@ -63,6 +72,14 @@ def test_a_toy_export_adds_its_files_and_touches_nothing_else(tmp_path: Path, mo
     [
         ("lib/kws/src/more.c", "lib/kws/src/more.c, which is the build's own"),
         ("plan.json", "plan.json, which is the build's own"),
+        ("Plan.json", "which is the build's own"),
+        ("MANIFEST.json", "which is the build's own"),
+        ("lib/kws/src", "which is the build's own"),
+        ("lib//kws/src/more.c", "not a path in the folder"),
+        ("lib\\kws\\more.c", "not a path in the folder"),
+        ("src/", "not a path in the folder"),
+        ("src/main.c.new", "not a path in the folder"),
+        (".pio/more", "not a path in the folder"),
         ("../else", "not a path in the folder"),
         ("/etc/else", "not a path in the folder"),
         ("platformio.ini", "another platformio.ini than an export before it"),
@@ -73,6 +90,17 @@ def test_what_an_export_may_not_do(path: str, said: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(exports, "EXPORTS", (*EXPORTS, bad))
     with pytest.raises(ValueError, match=f"the export bad gives .*{said}"):
         render_exports(VIEW, taken={"plan.json"})
+
+
+@pytest.mark.parametrize(
+    ("path", "there"), [("readme.md", "README.md"), ("lib", "lib"), ("src/main.c/x", "src/main.c")]
+)
+def test_two_paths_that_are_one_somewhere(path: str, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = Export("bad", "", lambda view: {path: b"mine\n"})
+    monkeypatch.setattr(exports, "EXPORTS", (bad, *EXPORTS))
+    with pytest.raises(ValueError, match=r"exports give .*, and there is .* already") as error:
+        render_exports(VIEW)
+    assert there in str(error.value)
 
 
 def test_two_exports_may_agree_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +114,31 @@ def test_names_are_words_and_stand_once() -> None:
     names = [e.name for e in EXPORTS]
     assert len(set(names)) == len(names)
     assert all(e.name.isidentifier() and e.description for e in EXPORTS)
+
+
+@pytest.mark.parametrize("board", ["native", "nucleo_f446re"])
+def test_the_programs_need_nothing_of_another_export(
+    tmp_path: Path, require_tool: Callable[[str], None], board: str
+) -> None:
+    """What emit/programs.py gives is enough to compile, link and, here, run them."""
+    view = replace(VIEW, board=load_board(board))
+    arch, core = view.board.core.arch, view.board.core
+    require_tool(cc := arch.compiler.programs[0])
+    files = render_target(arch) | {"main.c": render_example(view), "kws_golden.h": render_golden_header(view)}
+    link = arch.compiler.ldflags
+    if arch.linker_script is not None:
+        files["board.ld"] = render_linker_script(view)
+        link = ("-T", "board.ld", *link)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    write_model(tmp_path)
+    sources = ("main.c", "kws.c", f"{arch.name}/{arch.start_up}")
+    flags = (*core.cflags, *arch.compiler.cflags, "-I.", "-Iinclude")
+    done = run((cc, *flags, *sources, *link, "-o", "program"), tmp_path, 60.0, merge=True)
+    assert (done.exit_code, done.stdout) == (0, "")
+    if board == "native":
+        assert run((str(tmp_path / "program"),), tmp_path, 10.0).stdout == "argmax 9\n"
 
 
 def test_the_walk_through_works_to_the_letter(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
@@ -103,8 +156,10 @@ def test_the_walk_through_works_to_the_letter(tmp_path: Path, require_tool: Call
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(block, encoding="utf-8")
     listed = tmp_path / "tinygen/emit/exports/__init__.py"
-    entry = listed.read_text(encoding="utf-8").replace("(platformio.EXPORT,", "(platformio.EXPORT, make.EXPORT,")
-    listed.write_text(entry.replace("import platformio", "import make, platformio"), encoding="utf-8")
+    line = "from tinygen.emit.exports import "
+    entry = listed.read_text(encoding="utf-8").replace(line, f"{line}make\n{line}", 1)
+    entry = re.sub(r"\.EXPORT,?\s*\)\n", ".EXPORT, make.EXPORT)\n", entry, count=1)
+    listed.write_text(entry, encoding="utf-8")
     done = run((sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", new[2]), tmp_path, 120.0, merge=True)
     assert done.exit_code == 0, done.stdout
     assert "1 passed" in done.stdout

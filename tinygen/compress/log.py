@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class LayerChange:
     """One layer under one technique.
 
-    `before` and `after` count what the technique saves: weights that are stored (sparsify, factorise), different
-    values a weight may take (cluster). Equal numbers: the layer was left alone, and `text` says why. `error` is the
-    power of the change of the layer's output, relative to the power of that output around its mean.
+    `before` and `after` count what the technique saves: weights that are stored (sparsify, factorise), their bytes
+    (bits), different values a weight may take (cluster). Equal numbers: the layer was left alone, and `text` says why.
+    `error` is the power of the change of the layer's output, relative to the power of that output around its mean.
     """
 
     layer: str

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import Template
 
 from tinygen.emit.env import render
+from tinygen.resources import boards_dir, files_below
+from tinygen.targets.arch.base import Architecture
 from tinygen.targets.arch.host import HOST
 from tinygen.targets.board import Board
 
@@ -171,3 +174,26 @@ def render_golden_test(view: ProjectView) -> bytes:
 def render_example(view: ProjectView) -> bytes:
     """main.c: runs the model once on a golden case and prints what it found."""
     return render("programs/main.c.j2", view=view).encode()
+
+
+def render_target(arch: Architecture) -> dict[str, bytes]:
+    """What programs are compiled with besides the library, by path: include/tg_target.h, and in <arch>/ the C file that
+    makes it true and the linker script's template, where there is one."""
+    folders = {"include": boards_dir() / "platform" / "include", arch.name: arch.platform}
+    return {f"{name}/{path}": content for name, at in folders.items() for path, content in files_below(at).items()}
+
+
+def render_linker_script(view: ProjectView) -> bytes:
+    """The script of programs for the board itself, filled in. Only for architectures that have one."""
+    arch, board = view.board.core.arch, view.board
+    assert arch.linker_script is not None
+    template = Template((arch.platform / arch.linker_script).read_text(encoding="utf-8"))
+    text = template.substitute(
+        vectors_start=f"0x{board.flash_start:08x}",
+        flash_start=f"0x{board.flash_start:08x}",
+        flash_size=board.flash_bytes,
+        ram_start=f"0x{board.ram_start:08x}",
+        ram_size=board.ram_bytes,
+        stack_size=view.stack_bytes,
+    )
+    return text.encode()

@@ -27,8 +27,8 @@ def _changes(o: Outcome) -> Table:
         if c not in left
     ]
     caption = [
-        "Before and after count weights, of cluster the values they may take; error: power of the change of a layer's "
-        "output, as a share of its variance."
+        "Before and after count weights (of fewer bits: their bytes), or the values that they may take; error: power "
+        "of the change of a layer's output, as a share of its variance."
     ]
     if left:
         count = len({c.layer for c in left})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from string import Template
 
 from tinygen.emit.env import render
 from tinygen.emit.exports.base import Export
-from tinygen.emit.programs import ProjectView, render_example, render_golden_test
-from tinygen.resources import boards_dir, templates_dir
-from tinygen.targets.arch.base import Architecture
+from tinygen.emit.programs import (
+    ProjectView,
+    render_example,
+    render_golden_test,
+    render_linker_script,
+    render_target,
+)
+from tinygen.resources import boards_dir, files_below, templates_dir
 from tinygen.targets.board import Board, load_board
 
 TEMPLATES = "exports/platformio"
@@ -36,27 +40,17 @@ def files(view: ProjectView) -> dict[str, bytes]:
     }
     if board.registry_platform == "ststm32":
         texts["registry.ini"] = "registry.ini.j2"
-        found["registry.ld"] = _linker_script(view).encode()
+        found["registry.ld"] = render_linker_script(view)
     for path, template in texts.items():
         found[path] = render(f"{TEMPLATES}/{template}", view=view, qemu_env=qemu_env(board)).encode()
+    found |= {f"platform/{path}": content for path, content in files_below(boards_dir() / "platform").items()}
     for b in (board, load_board("native")):
-        found |= _platform_files(b.core.arch)
+        found |= {f"platform/{path}": content for path, content in render_target(b.core.arch).items()}
         found[f"boards/{b.id}.json"] = _manifest(b)
     return found
 
 
 EXPORT = Export("platformio", "PlatformIO project: builds, tests and runs on the board, in QEMU and here", files)
-
-
-def _platform_files(arch: Architecture) -> dict[str, bytes]:
-    """Our PlatformIO platform, with the start-up code and linker script of an architecture."""
-    folders = {"platform": boards_dir() / "platform", f"platform/{arch.name}": arch.platform}
-    return {
-        f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
-        for name, folder in folders.items()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
 
 
 def _manifest(board: Board) -> bytes:
@@ -76,19 +70,3 @@ def _manifest(board: Board) -> bytes:
         "emulator": here.command if here is not None else (),
     }
     return f"{json.dumps(manifest, indent=2)}\n".encode()
-
-
-def _linker_script(view: ProjectView) -> str:
-    """The architecture's script for the board itself; PlatformIO's builder fills the same one on our platform."""
-    board = view.board
-    arch = board.core.arch
-    assert arch.linker_script is not None
-    template = Template((arch.platform / arch.linker_script).read_text(encoding="utf-8"))
-    return template.substitute(
-        vectors_start=f"0x{board.flash_start:08x}",
-        flash_start=f"0x{board.flash_start:08x}",
-        flash_size=board.flash_bytes,
-        ram_start=f"0x{board.ram_start:08x}",
-        ram_size=board.ram_bytes,
-        stack_size=view.stack_bytes,
-    )
