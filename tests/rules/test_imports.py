@@ -13,7 +13,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A module may import its own package, the rows above, and what stands to its left in its row.
 ROWS = (
-    ("version", "errors", "system", "stop", "files", "progress", "names", "resources", "numerics", "ir", "ops"),
+    (
+        "version",
+        "errors",
+        "system",
+        "stop",
+        "files",
+        "progress",
+        "names",
+        "units",
+        "resources",
+        "numerics",
+        "ir",
+        "ops",
+    ),
     ("frontend", "calibrate"),
     ("simulate", "passes", "targets", "plan"),
     ("compress",),

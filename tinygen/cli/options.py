@@ -13,6 +13,7 @@ from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD, METHO
 from tinygen.cli.completion import RECIPE
 from tinygen.errors import RecipeError, did_you_mean
 from tinygen.names import MAX_NAME, model_name
+from tinygen.units import points, share
 
 
 class Choice(click.Choice[str]):
@@ -126,28 +127,18 @@ def project_options(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """0.9, 90 or 90%: a share of 1."""
-    if value is None:
-        return None
-    try:
-        found = float(value.removesuffix("%"))
-    except ValueError:
-        found = -1.0
-    if not 0.0 < found <= 100.0:
+    found = None if value is None else share(value)
+    if found is None and value is not None:
         raise click.BadParameter(f'"{value}" is no share: write 0.9, 90 or 90%.')
-    return found / 100.0 if found > 1.0 or value.endswith("%") else found
+    return found
 
 
 def _points(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """Points of a hundred, as a share of 1."""
-    if value is None:
-        return None
-    try:
-        found = float(value.removesuffix("%"))
-    except ValueError:
-        found = -1.0
-    if not 0.0 <= found <= 100.0:
+    found = None if value is None else points(value)
+    if found is None and value is not None:
         raise click.BadParameter(f'"{value}": allowed are points of a hundred, from 0 to 100: 0.5, say.')
-    return found / 100.0
+    return found
 
 
 def _size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

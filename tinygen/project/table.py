@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from tinygen.errors import ProjectError, RecipeError, did_you_mean
 from tinygen.fit.budget import parse_size
+from tinygen.units import points, share
 
 #: Files of a few hundred models are smaller.
 MAX_BYTES = 1 << 20
@@ -164,27 +165,18 @@ class TomlTable:
 
     def share(self, key: str) -> float | None:
         """A share of 1: 0.9, 90 or "90%", as on the command line."""
-        value = self._hundredths(key, 'a share: 0.9, 90 or "90%"')
-        return None if value is None else value[0] / 100.0 if value[1] or value[0] > 1.0 else value[0]
+        return self._parsed(key, share, 'a share: 0.9, 90 or "90%"')
 
     def points(self, key: str) -> float | None:
         """Points of a hundred, as a share of 1: 0.5 or "0.5%"."""
-        value = self._hundredths(key, "points of a hundred: 0.5, say", least=0.0)
-        return None if value is None else value[0] / 100.0
+        return self._parsed(key, points, "points of a hundred: 0.5, say")
 
-    def _hundredths(self, key: str, allowed: str, least: float | None = None) -> tuple[float, bool] | None:
-        """(number from `least`, else above 0, to 100; was there a percent sign?)."""
+    def _parsed(self, key: str, parse: Callable[[str], float | None], allowed: str) -> float | None:
         if key not in self._data:
             return None
         value = self._get(key, (int, float, str), allowed)
-        text = str(value).strip()
-        try:
-            found = float(text.removesuffix("%"))
-        except ValueError:
-            found = float("nan")
-        if not (0.0 < found <= 100.0 or found == least):
-            self._fail(self.name(key), value, allowed)
-        return found, text.endswith("%")
+        found = parse(str(value))
+        return self._fail(self.name(key), value, allowed) if found is None else found
 
     def path(self, key: str, *, folder: bool = False) -> Path | None:
         """A file that is there (or, with `folder`, a folder); relative paths begin where the file lies."""
