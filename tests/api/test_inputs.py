@@ -176,4 +176,5 @@ def test_codes_of_a_prequantised_model_are_what_they_stand_for() -> None:
     np.testing.assert_array_equal(q.quantize_input(codes), codes.astype(np.int16).reshape(30, 1, 4) - 128)
     assert q.verdict is not None
     assert q.verdict.reference == "onnxruntime"
+    assert q.evaluate(codes, limit=20).verdict.source == "20 samples"  # none of which anything was fitted to
     np.testing.assert_array_equal(tinygen.load(q.to_onnx()).quantize().run(codes), q.run(codes))

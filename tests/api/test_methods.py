@@ -349,6 +349,41 @@ def test_compress_refuses(asked: Any, said: str) -> None:
         model().compress(*digits(), **asked)
 
 
+@pytest.mark.usefixtures("quiet")
+def test_fit(tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """Arrays and a model from memory, for the processes of a search."""
+    pytest.importorskip("optuna")
+    for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    m = tinygen.load((DIGITS / "digits.onnx").read_bytes(), name="dig")
+    found = m.fit(
+        tinygen.boards()[tuple(b.id for b in tinygen.boards()).index(BOARD)], *digits(), output=tmp_path / "fitted",
+        effort=tinygen.Effort(trials=2, points=1), training=None, techniques=["bits"],
+    )  # fmt: skip
+    found.check()
+    (point,) = found.points
+    assert (point.board, point.fits) == (BOARD, True)
+    q = tinygen.load(point.onnx, name="dig").quantize()
+    np.testing.assert_array_equal(point.build.run(digits()[0][:5]), q.run(digits()[0][:5]))
+    assert pickle.loads(pickle.dumps(found)).to_dict() == found.to_dict()
+    assert "\n" not in repr(found) + repr(point)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"boards": []}, "fit: found no board"),
+        ({"boards": "nucleo"}, 'no board "nucleo"'),
+        ({"techniques": ["bit"]}, "found bit, allowed.*Did you mean bits"),
+        ({"limits": tinygen.Limits(quality=90)}, "`quality`: found 90"),
+    ],
+)
+def test_fit_refuses(asked: Any, said: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises((TargetError, RecipeError), match=said):
+        model().fit(**{"boards": BOARD, "x": digits()[0], "output": tmp_path / "f", **asked})
+
+
 def test_boards_and_operators() -> None:
     ids = [b.id for b in tinygen.boards()]
     assert BOARD in ids

@@ -29,7 +29,7 @@ from tinygen.compress.recipe import Recipe, from_dict, read_recipe, with_options
 from tinygen.compress.repairs.steps import STEPS
 from tinygen.compress.techniques import first_options
 from tinygen.compress.train.settings import Training
-from tinygen.errors import DataError, ModelError, RecipeError, did_you_mean
+from tinygen.errors import DataError, ModelError, RecipeError, TargetError, did_you_mean
 from tinygen.files import write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits
@@ -332,7 +332,7 @@ class Model:
 
     def fit(
         self,
-        boards: str | Sequence[str],
+        boards: str | Board | Sequence[str | Board],
         x: Inputs,
         y: Array | None = None,
         *,
@@ -342,7 +342,8 @@ class Model:
         techniques: Sequence[str] | None = None,
         training: Training | None = _TRAINING,
         optimize: str | None = None,
-        test: str | os.PathLike[str] | None = None,
+        test: Inputs | None = None,
+        test_y: Array | None = None,
         calibration: str = DEFAULT_METHOD,
         seed: int = 0,
         storage: str | None = None,
@@ -360,7 +361,7 @@ class Model:
         limits: Limits(flash=, ram=, milliseconds=, quality=); what is not given is the board's own, or free.
         effort: Effort(trials=, seconds=, jobs=): how much is done.
         techniques: names of what may be combined; all that suit unless given. training: of each trial; None: without.
-        test: a file of samples that judge the reported networks, once.
+        test, test_y: samples that judge the reported networks, once.
         storage: URL of a database for the trials, a file beside `output` unless given; `resume` goes on with a search
             that is there.
         watch: called after every trial; tell: with notes as they come; command: what the report says made it.
@@ -370,34 +371,42 @@ class Model:
         """
         out = Path(output)
         work = work_of(out)
-        model, data = self._on_disk(work, as_data(x, y))
-        names = (boards,) if isinstance(boards, str) else tuple(dict.fromkeys(boards))
+        asked = (boards,) if isinstance(boards, str | Board) else tuple(boards)
+        if not asked:
+            raise TargetError("fit: found no board. Give the id of one, or several.")
+        names = tuple(dict.fromkeys(board_of(b).id for b in asked))
+        judges = data_or_none(test, test_y)
+        model, data = self._on_disk(work), self._samples_on_disk(work / "data.npz", as_data(x, y))
+        unseen = None if judges is None else self._samples_on_disk(work / "test.npz", judges)
         shapes = {t.name: t.shape for t in self.inputs}
         wanted = tuple(space.default() if techniques is None else techniques)
         modes = MODES if optimize is None else (optimize,)
         job = Job(model, data, names, limits or Limits(), modes, wanted, training, seed, calibration, self.name, shapes)
-        places = Places(None if test is None else Path(test), storage or default_storage(out), work, out)
+        places = Places(unseen, storage or default_storage(out), work, out)
         found = run_fit(
             job, effort or Effort(), places, search_report.files, command=command, resume=resume, force=force,
             progress=progress, watch=watch, tell=tell,
         )  # fmt: skip
         return Fitted(found, out)
 
-    def _on_disk(self, work: Path, data: Data) -> tuple[Path, Path]:
-        """Files of the model and the samples, for the processes of a search; what has none is written into `work`."""
-        model = self._path
-        if model is None:
-            model = work / f"{self.name}.onnx"
-            write_file(model, self._content)
+    def _on_disk(self, work: Path) -> Path:
+        """The model's file, for the processes of a search; one without is written into `work`."""
+        if self._path is not None:
+            return self._path
+        model = work / f"{self.name}.onnx"
+        write_file(model, self._content)
+        return model
+
+    def _samples_on_disk(self, file: Path, data: Data) -> Path:
+        """The same of samples: `file` where they have none."""
         if isinstance(data, Path):
-            return model, data
+            return data
         samples = quantised.read_samples(data, self._loaded, None)
-        file = work / "data.npz"
         arrays = dict(zip((t.name for t in self.inputs), samples.inputs, strict=True))
         buffer = io.BytesIO()
         np.savez(buffer, **arrays, **({} if samples.labels is None else {"y": samples.labels}))  # type: ignore[arg-type]
         write_file(file, buffer.getvalue())
-        return model, file
+        return file
 
 
 def _recipe(given: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None) -> Recipe:

@@ -23,7 +23,7 @@ from tinygen.flow import evaluate, types
 from tinygen.flow.build import build
 from tinygen.flow.estimate import estimate
 from tinygen.flow.gates import Gates
-from tinygen.flow.held import unseen
+from tinygen.flow.held import all_judge, unseen
 from tinygen.flow.judge import Judge
 from tinygen.flow.quantised import read_samples
 from tinygen.flow.repaired import RepairedFile
@@ -31,6 +31,7 @@ from tinygen.flow.types import Calibration, Judged, Library, Loaded, Proof, Targ
 from tinygen.flow.verdict import LayerAccuracy, Verdict
 from tinygen.numerics import Array
 from tinygen.ops.base import int_range
+from tinygen.passes.quantise import range_tensors
 from tinygen.plan.modes import MODES
 from tinygen.progress import Progress, no_progress
 from tinygen.report import layers as layers_report
@@ -140,7 +141,11 @@ class Quantised(Result):
         the first `limit`."""
         check_limit(limit)
         model = self._model
-        held = unseen(read_samples(as_data(x, y), self._loaded, None), model.samples, "given", limit)
+        samples = read_samples(as_data(x, y), self._loaded, None)
+        # Nothing is fitted to samples where the user's own file has every scale.
+        fitted = bool(range_tensors(self._float.tidy))
+        count = samples.count if limit is None else limit
+        held = unseen(samples, model.samples, "given", limit) if fitted else all_judge(samples, count, count)[1]
         verdict = Judge(self._float.imported, self._float.tidy, held, progress).verdict(model.fixed, model.layers)
         return Evaluation(evaluate.Evaluation(self.name, verdict, model.layers, held.notes))
 
