@@ -16,6 +16,7 @@ import pytest
 
 import tinygen
 from tests.api.support import BOARD, DIGITS, digits, model, net, small
+from tests.report.schemas import problems, read
 from tinygen.api.result import Result
 from tinygen.errors import AccuracyError, DataError, OutputError, RecipeError, TargetError, VerifyError
 
@@ -33,6 +34,13 @@ def quiet(capfd: pytest.CaptureFixture[str]) -> Any:
     """Nothing goes to standard output or standard error."""
     yield
     assert tuple(capfd.readouterr()) == ("", "")
+
+
+#: The schema of each result's document, in docs/schemas.
+SCHEMAS = {
+    "Inspection": "inspect", "Quantised": "quantised", "Repairs": "quantize", "Evaluation": "eval-model",
+    "FolderEvaluation": "eval-folder", "Build": "build", "Compressed": "compress",
+}  # fmt: skip
 
 
 # -- what results are ------------------------------------------------------------------------------------------------
@@ -59,7 +67,7 @@ def test_results_show_copy_and_pickle(built: tinygen.Build, tmp_path: Path) -> N
             assert "<table" in r._repr_html_()
             assert len(str(r)) > len(repr(r))
             assert r.to_markdown().count("|") > 5
-            assert json.loads(json.dumps(r.to_dict()))["schema"] >= 1
+            assert not problems(SCHEMAS[type(r).__name__], read(json.dumps(r.to_dict())))
             assert all(isinstance(n, str) for n in r.notes)
             for t in r.tables():
                 assert repr(t).startswith("<Table ")
