@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.support import Said
 from tests.project.nets import SMALL, write_net
-from tests.project.support import ok, place, tinygen
+from tests.project.support import TWO, ok, place, tinygen
 from tinygen.project.lock import read_lock
 
 
@@ -203,10 +203,25 @@ def test_a_file_that_cannot_be_written_is_told_first(project: Path) -> None:
     assert "[1/2]" not in said.err
 
 
-def test_two_networks_of_the_examples(tmp_path: Path) -> None:
-    place(tmp_path)
+def test_three_models_on_three_boards(tmp_path: Path) -> None:
+    write_net(tmp_path)
+    boards = ("nucleo_f446re", "nucleo_g071rb", "nucleo_f767zi")
+    net = '[models.net]\npath = "net.onnx"\ndata = "net.npz"\n'
+    place(tmp_path, TWO.replace('"nucleo_g071rb"]', '"nucleo_g071rb", "nucleo_f767zi"]') + net)
     ok("check", "--renew", cwd=tmp_path)
     found = read_lock(tmp_path / "tinygen.lock").models
+    assert {m: tuple(sorted(of.targets)) for m, of in found.items()} == dict.fromkeys(
+        ("digits", "net", "sine"), tuple(sorted(boards))
+    )
     assert (found["digits"].measure, found["digits"].samples) == ("accuracy", 360)
-    assert set(found["sine"].targets) == {"nucleo_f446re", "nucleo_g071rb"}
-    assert states(ok("check", "--json", cwd=tmp_path)) == {}
+    for of in found.values():
+        times = {board: (t.cycles is None, t.instructions is None) for board, t in of.targets.items()}
+        assert times == {boards[0]: (False, True), boards[1]: (False, True), boards[2]: (True, False)}
+    green = ok("check", "--json", "--strict", "--junit", "j.xml", cwd=tmp_path)
+    assert states(green) == {}
+    assert "[9/9] " in green.err
+    assert check_junit(tmp_path / "j.xml")["tests"] == 6 + 3 * 4 + 9 * 5
+    write_net(tmp_path, hidden=96)
+    red = tinygen("check", "--json", cwd=tmp_path)
+    assert red.code == 11
+    assert {name for name, found in states(red).items() if "worse" in found} == {f"net/{b}" for b in boards}

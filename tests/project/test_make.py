@@ -146,3 +146,11 @@ def test_a_project_file_that_makes_no_sense(tmp_path: Path) -> None:
         assert (said.json["error"]["kind"], said.json["error"]["exit_code"]) == ("project", 8)
         assert "options.verfy: no such key" in said.err
         assert "Did you mean verify?" in said.err
+
+
+def test_without_a_project(tmp_path: Path) -> None:
+    for command in ("build", "check"):
+        said = tinygen(command, cwd=tmp_path)
+        assert said.code == 8
+        assert "no tinygen.toml in" in said.err
+        assert "tinygen new MODEL), or say which it is (--project)" in " ".join(said.err.split())
