@@ -146,13 +146,11 @@ class _Run:
         if core.machine is None:
             return TargetFigures(plan.arena_len)
         guess = predict(plan, built.model)
+        guessed = guess.cycles, guess.instructions if guess.cycles is None else None
         if built.sizes is None or built.stack is None:
             unmeasured = f"{name}: no record of {', '.join(guess.unmeasured)}, so predictions lack them"
             self.notes += [unmeasured] if guess.unmeasured else []
-            return TargetFigures(
-                guess.arena, PREDICTED, guess.flash, guess.ram, guess.stack, PREDICTED, guess.cycles,
-                guess.instructions if guess.cycles is None else None,
-            )  # fmt: skip
+            return TargetFigures(guess.arena, PREDICTED, guess.flash, guess.ram, guess.stack, PREDICTED, *guessed)
         s = built.sizes
         flash = s.flash_model + s.flash_libgcc + s.flash_libc
         compiler, emulator = core.arch.compiler.programs[0], core.machine.emulator.programs[0]
@@ -165,7 +163,7 @@ class _Run:
             p = profile_folder(place)
         except MissingToolError as e:
             self.notes.append(f"{name}: not counted: {e}")
-            return replace(found, time_by=PREDICTED, cycles=guess.cycles)
+            return replace(found, time_by=PREDICTED, cycles=guessed[0], instructions=guessed[1])
         if p.has_cycles:
             return replace(found, time_by=emulator, cycles=p.total.cycles)
         return replace(found, time_by=emulator, instructions=p.total.instructions)

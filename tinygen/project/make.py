@@ -52,15 +52,11 @@ class FailedError(TinygenError):
     """Some targets of a project could not be built; the exit code is the first one's."""
 
     def __init__(self, failed: Sequence[Attempt], count: int, report: Mapping[str, Any] | None = None) -> None:
-        super().__init__(
-            "\n".join(
-                [
-                    f"{len(failed)} of {count} targets could not be built:",
-                    *(f"  {o.target.name}: {_indented(str(o.error))}" for o in failed),
-                ]
-            ),
-            report,
-        )
+        names: dict[str, list[str]] = {}  # by reason: of a model that is none, all targets have the same
+        for a in failed:
+            names.setdefault(_indented(str(a.error)), []).append(a.target.name)
+        lines = [f"  {', '.join(of)}: {why}" for why, of in names.items()]
+        super().__init__("\n".join([f"{len(failed)} of {count} targets could not be built:", *lines]), report)
         self.exit_code = next((o.error.exit_code for o in failed if o.error is not None), 1)
 
 
