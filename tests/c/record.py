@@ -37,14 +37,18 @@ class Recorder:
 
         return done
 
+    @property
+    def kernels(self) -> set[str]:
+        """The kernels of the cases kept."""
+        return {name.split("_", 2)[2] for name, _ in self.cases}
+
     def program(self) -> str:
         """Exit status 0, or the number of the first failing case (counted from 1, at most 98)."""
         names = ", ".join(name for name, _ in self.cases)
-        includes = sorted({name.split("_", 2)[2] for name, _ in self.cases})
         return "\n".join(
             [
                 "#include <string.h>",
-                *(f'#include "{name}.h"' for name in includes),
+                *(f'#include "{name}.h"' for name in sorted(self.kernels)),
                 *(body for _, body in self.cases),
                 f"static int (*const cases[])(void) = {{{names}}};",
                 "int main(void)",

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.layers import Layer
 from tests.c import cases, test_dsp, test_lanes, test_ref, test_small
 from tests.c.harness import INCLUDES, build, sources
 from tests.c.record import Recorder
+from tests.ops.graphs import CASES
+from tinygen.ops import Operator
 
 TARGET = Path(__file__).resolve().parent / "target"
 Require = Callable[[str], None]
@@ -78,6 +81,18 @@ BOARDS = {
     "cortex-m4": ("mps2-an386", ["ref", "dsp"]),
     "cortex-m7": ("mps2-an500", ["ref", "dsp"]),
 }
+
+
+def test_every_reference_kernel_is_recorded(recorders: dict[str, Recorder]) -> None:
+    """The int8 kernels that operators call, each by a test of test_ref.py in the list above."""
+    called: set[str] = set()
+    for name, case in CASES:
+        graph = Layer(name, case.op, case.inputs).graph()
+        for node in graph.nodes:
+            assert isinstance(node.op, Operator)
+            called |= {call.kernel for call in node.op.lower(graph.ins(node), graph.outs(node)[0])}
+    assert len(called) > 20
+    assert called - recorders["ref"].kernels == set(), "no test of test_ref.py in `recorders` calls them"
 
 
 @pytest.mark.parametrize("level", ["-O2", "-Os"])

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.fit_costs import cases_of, errors, other_layers, solve
-from benchmarks.layers import STUDY, conv, dense, depthwise, pointwise
-from tinygen.ops import Operator
+from benchmarks.layers import STUDY, Layer, conv, dense, depthwise, pointwise
+from tests.ops.graphs import CASES
+from tinygen.ops import OPERATORS, Operator, Requantise
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.select import candidates
@@ -37,6 +38,17 @@ def test_every_kernel_has_a_cost(core: str) -> None:
     grouped = conv((8, 8), (8, 8), groups=2)
     layers = [*STUDY, grouped, depthwise((8, 8), 8, mult=2), *other_layers(random.Random(0), 6, 5, 8)]
     unknown = {cost.line(case.call) for case in cases_of(core, layers) if not cost.known(case.call, core)}
+    assert not unknown, f"no cost of {', '.join(sorted(unknown))} on {core}: run {cost.COMMAND}"
+
+
+@pytest.mark.parametrize("core", EMULATED)
+def test_every_operator_has_a_cost(core: str) -> None:
+    """Its named cases, in int8: whoever adds one must have it measured. When this fails: an entry in `_OPERATORS`
+    (tinygen/plan/cost.py), a layer in `other_layers` (benchmarks/layers.py), then the command it names."""
+    calls_of = cases_of(core, [Layer(name, case.op, case.inputs) for name, case in CASES])
+    assert {type(case.op) for _, case in CASES} == set(OPERATORS) - {Requantise}
+    assert all(cost.traits(case.call).features for case in calls_of)
+    unknown = {cost.line(case.call) for case in calls_of if not cost.known(case.call, core)}
     assert not unknown, f"no cost of {', '.join(sorted(unknown))} on {core}: run {cost.COMMAND}"
 
 
