@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from tests.errors.words import gaps_in
 from tests.frontend.support import check, import_model, one_node, ops_of, parse
 from tinygen.errors import ModelError
+from tinygen.frontend import registry
 from tinygen.frontend.opsets import MAX_OPSET, runtime_opset
 from tinygen.ops import Conv, Extreme, MaxPool, Unary
 
@@ -167,6 +168,9 @@ REDUCE = [
     case("noop", "ReduceSum", (1, 3, 4), noop_with_empty_axes=1),
     case("apart", "ReduceMax", (1, 3, 4, 5), ints(1, 3), keepdims=1),
     case("plain", "ReduceMin", (1, 3, 4, 5), ints(2), keepdims=0),
+    case("l1", "ReduceL1", (1, 3, 4), ints(1), keepdims=0),
+    case("l2", "ReduceL2", (1, 3, 4), ints(-1)),
+    case("squares", "ReduceSumSquare", (1, 3, 4), ints(1, 2)),
     case("last", "Softmax", (1, 6)),
     case("middle", "Softmax", (1, 3, 4, 5), axis=1),
     case("ones_behind", "Softmax", (1, 6, 1, 1), axis=1),
@@ -215,6 +219,18 @@ def test_one_node(op_type: str, x: Any, weights: Any, kw: dict[str, Any], tmp_pa
     # Weights of a linear resize have 11 bits.
     tolerance = 1e-3 if kw.get("mode") == "linear" else 2e-6
     check(tmp_path, model, tolerance=tolerance, input_shapes=given)
+
+
+def test_log_of_a_sum(tmp_path: Path) -> None:
+    """ReduceLogSum, of what is positive."""
+    model = parse("""g (float[1,3,4] x) => (float y)
+        <int64[1] axes = {1}> { p = Sigmoid(x) y = ReduceLogSum<keepdims=0>(p, axes) }""")
+    check(tmp_path, model)
+
+
+def test_what_is_read_has_no_reason_against_it() -> None:
+    """An operator that gets a handler leaves the list of those that are refused with advice (`Constant`: in forms)."""
+    assert registry._REASONS.keys() & registry.HANDLERS.keys() == set()
 
 
 # Versions -------------------------------------------------------------------------------------------------------------
