@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.rules.test_imports import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,4 +65,21 @@ def test_no_document_names_a_file_that_is_gone() -> None:
         ):
             if not any(ROOT.glob(name.rstrip("/"))):
                 gone.append(f"{doc.name}: {name}")
+    assert gone == []
+
+
+@pytest.mark.parametrize("page", ["ADDING_AN_OP", "ADDING_A_PASS", "ADDING_A_CORE"])
+def test_walk_throughs_name_what_is_there(page: str) -> None:
+    """Files and names with an underscore, in those pages whose example is in the tree."""
+    folders = ("tinygen", "tests", "benchmarks", "templates_c", "boards", "docs", "changelog.d")
+    files = [p.relative_to(ROOT) for f in folders for p in (ROOT / f).rglob("*") if p.suffix]
+    code = (ROOT / p for p in files if p.suffix in (".py", ".c", ".h"))
+    words = set(re.findall(r"\w+", " ".join(p.read_text(encoding="utf-8") for p in code)))
+    text = re.sub(r"```.*?```", "", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"), flags=re.S)
+    gone = []
+    for name in dict.fromkeys(re.findall(r"`([^`\n]+)`", text)):
+        if re.fullmatch(r"[\w/.*-]+\.(py|json|c|h|md|toml)", name):
+            gone += [] if any(p.match(name) for p in files) else [name]
+        elif re.fullmatch(r"\w*_\w*", name) and name not in words:
+            gone.append(name)
     assert gone == []
