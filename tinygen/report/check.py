@@ -196,7 +196,7 @@ def _sources(c: Standings) -> str:
     words = {"flash": "flash, RAM and stack", "cycles": "cycles, which are modelled,", "instructions": "instructions"}
     said = [f"{words[what]} by {' and '.join(sorted(names))}" for what, names in by.items() if names != {PREDICTED}]
     predicted = [words[what].split(",")[0] for what, names in by.items() if names == {PREDICTED}]
-    said += [f"{' and '.join(predicted)} predicted by the cost model"] if predicted else []
+    said += [f"{', '.join(predicted)} predicted by the cost model"] if predicted else []
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}." if said else ""
 
