@@ -167,7 +167,9 @@ def test_everything_has_advice_for_everybody(tmp_path: Path) -> None:
     """And every architecture's tools do: what is added later, too."""
     compilers = {core.arch.compiler for core in CORES}
     emulators = {core.machine.emulator for core in CORES if core.machine is not None}
-    for tool in (*compilers, *emulators):
+    tools = (*compilers, *emulators)
+    assert len({tool.variable for tool in tools}) == len(tools)
+    for tool in tools:
         assert set(tool.install) == {"debian", "fedora", "arch", "macos", "windows"}
         assert tool is HOST_CC or set(tool.places) == set(SYSTEMS)
         assert all(advice(tool, computer(tmp_path, system)) for system in SYSTEMS)
