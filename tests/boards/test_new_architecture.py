@@ -39,8 +39,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (targets / "arch" / "riscv" / "riscv_virt.json").rename(copy / "boards" / "riscv_virt.json")
     cores = targets / "cores.py"
     before = cores.read_text(encoding="utf-8")
-    text = before.replace("import arm_m, host", "import arm_m, host, riscv")
-    text = text.replace("    *arm_m.CORES,\n", "    *arm_m.CORES,\n    *riscv.CORES,\n")
+    text = re.sub(r"(?m)^(from tinygen\.targets\.arch import .+)$", r"\1, riscv", before, count=1)
+    text = text.replace("    *host.CORES,\n", "    *riscv.CORES,\n    *host.CORES,\n")
     assert len(text.splitlines()) == len(before.splitlines()) + 1
     cores.write_text(text, encoding="utf-8")
     return copy

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tinygen.targets.arch.base import Core
+from tinygen.targets.cores import CORES, get_core
+
 ROOT = Path(__file__).resolve().parents[2] / "tinygen"
 #: Modules of targets/arch/ for everybody; `host` is this computer, where the counter is compiled and models run too.
 COMMON = ("base", "timing", "host")
@@ -61,3 +64,16 @@ def test_every_file_asks() -> None:
 def test_what_does_not_ask_is_found(source: str) -> None:
     assert len(complaints("build/run.py", source)) == 1
     assert complaints("targets/arch/arm_m/cores.py", source) == []
+
+
+@pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
+def test_a_core_says_what_it_must(core: Core) -> None:
+    """What types cannot: names that are the folder's, files that are there, a reason where there is no timing."""
+    arch = core.arch
+    assert arch.folder == ROOT / "targets" / "arch" / arch.name
+    assert arch.title
+    assert {name for name in (arch.start_up, arch.linker_script) if name} <= {p.name for p in arch.platform.iterdir()}
+    assert (arch.linker_script is None) == (core.machine is None) == (not arch.sections)
+    assert set(arch.sections.values()) <= {"code", "rodata", "data", "ram"}
+    assert (core.timing is None) == bool(core.no_timing) or core.machine is None
+    assert not core.costs_of or not get_core(core.costs_of).costs_of
