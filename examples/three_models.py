@@ -10,7 +10,7 @@ digits = tinygen.load(HERE / "digits/digits.onnx")
 smaller = tinygen.load(digits.compress(CALIB, prune=0.3, bits=4).onnx, name="digits_small")
 sine = tinygen.load(HERE / "sine/sine.onnx")
 
-print("| model | judged by | float | integers | flash | RAM | ms |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+print("| model | judged by | its file | in C | flash | RAM | ms |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |")
 for model, calib, test in (
     (digits, CALIB, TEST),
     (smaller, CALIB, TEST),
@@ -19,5 +19,6 @@ for model, calib, test in (
     small = model.quantize(calib)
     judged = small.evaluate(test).verdict.main
     built = small.build(BOARD)
-    row = (model.name, judged.name, judged.real or "", f"{judged.integer:.4f}", f"{built.flash:,}", f"{built.ram:,}")
-    print("|", *(f"{cell} |" for cell in row), f"{built.profile().milliseconds:.3f} |")
+    reference = 1.0 if judged.real is None else judged.real  # float agrees with itself
+    print(f"| {model.name} | {judged.name} | {reference:.4f} | {judged.integer:.4f} ", end="")
+    print(f"| {built.flash:,} | {built.ram:,} | {built.profile().milliseconds:.3f} |")

@@ -15,7 +15,7 @@ from pathlib import Path
 from tinygen.build.platformio import pio_upload
 from tinygen.emit.env import render
 from tinygen.emit.library import home
-from tinygen.emit.programs import ModelView, golden_header
+from tinygen.emit.programs import ModelView, Package, golden_header
 from tinygen.emit.writer import write_folder
 from tinygen.errors import MissingToolError, TargetError, ToolError, VerifyError
 from tinygen.files import work_folder
@@ -39,6 +39,7 @@ class ProgramView:
     layers: int
     protocol: int = PROTOCOL
     baud: int = BAUD
+    package: Package = Package()
 
 
 def render_program(build: Build, board: Board) -> dict[str, bytes]:
