@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinygen.build.platformio import pio_upload
@@ -39,7 +39,7 @@ class ProgramView:
     layers: int
     protocol: int = PROTOCOL
     baud: int = BAUD
-    package: Package = Package()
+    package: Package = field(default_factory=Package)
 
 
 def render_program(build: Build, board: Board) -> dict[str, bytes]:
