@@ -42,6 +42,8 @@ def test_fit_writes_points_that_come_again(tmp_path: Path, require_tool: Callabl
         assert point["measured"]["flash"] <= 12 * 1024
         content, _ = compressed_file(source, read_recipe(folder / "recipe.toml"))
         assert content == (folder / "small.onnx").read_bytes()
+        profiled = tinygen("profile", folder / "build", "--json", cwd=tmp_path)  # a build like any other
+        assert profiled.json["total"]["flash_waits"]["cycles"] == point["measured"]["cycles"]
     page = (tmp_path / "fitted" / "report.html").read_text()
     assert read((tmp_path / "fitted" / "report.json").read_text()) == said.json
     assert page.count("<svg viewBox") >= 3
