@@ -88,9 +88,10 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def commands(listed: None) -> Iterator[dict[str, click.Command]]:
-    """The commands made anew with the list as it is."""
+def commands(listed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, click.Command]]:
+    """The commands made anew with the list as it is; afterwards as it was."""
     yield {"compress": importlib.reload(cli_compress).compress, "fit": importlib.reload(cli_fit).fit}
+    monkeypatch.undo()
     importlib.reload(cli_compress)
     importlib.reload(cli_fit)
 
