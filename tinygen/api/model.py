@@ -15,7 +15,6 @@ from tinygen.api.board import board_of
 from tinygen.api.built import Build
 from tinygen.api.compressed import Compressed
 from tinygen.api.data import Inputs, as_data, data_or_none
-from tinygen.api.defaults import DEFAULT_BOARD
 from tinygen.api.evaluation import Evaluation
 from tinygen.api.fitted import Fitted
 from tinygen.api.inspection import Inspection
@@ -49,7 +48,7 @@ from tinygen.numerics import Array
 from tinygen.plan.modes import MODES
 from tinygen.progress import Progress, no_progress
 from tinygen.report import search as search_report
-from tinygen.targets.board import Board
+from tinygen.targets.board import DEFAULT_BOARD, Board
 
 if TYPE_CHECKING:
     import torch

@@ -20,12 +20,11 @@ from tinygen.project import file, make
 from tinygen.project.compare import Standings, State
 from tinygen.project.lock import LockFile
 from tinygen.project.make import Attempt, FailedError
-from tinygen.project.new import DEFAULT_BOARD
 from tinygen.project.new import new_project as make_project
 from tinygen.report import check as check_report
 from tinygen.report import project as report
 from tinygen.report.table import Table
-from tinygen.targets.board import Board
+from tinygen.targets.board import DEFAULT_BOARD, Board
 
 #: Called with a line about each target as it is done.
 Watch = Callable[[str], None]

@@ -27,7 +27,7 @@ from tinygen.flow.held import all_judge, unseen
 from tinygen.flow.judge import Judge
 from tinygen.flow.quantised import read_samples
 from tinygen.flow.repaired import RepairedFile
-from tinygen.flow.types import Calibration, Judged, Library, Loaded, Proof, Target
+from tinygen.flow.types import PROOFS, Calibration, Judged, Library, Loaded, Proof, Target
 from tinygen.flow.verdict import LayerAccuracy, Verdict
 from tinygen.numerics import Array
 from tinygen.ops.base import int_range
@@ -39,7 +39,7 @@ from tinygen.report import quantisation
 from tinygen.report import quantised as report
 from tinygen.report.table import Table
 from tinygen.targets.board import Board
-from tinygen.targets.cores import CORES, VERIFY_CORES
+from tinygen.targets.cores import CORES
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -277,9 +277,8 @@ def target_of(
 
 def _cores(verify: str | Sequence[str]) -> tuple[str, ...] | None:
     if isinstance(verify, str):
-        named: dict[str, tuple[str, ...] | None] = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}
-        if verify in named:
-            return named[verify]
+        if verify in PROOFS:
+            return PROOFS[verify]
         verify = (verify,)
     known = [c.name for c in CORES]
     asked: Any = verify

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 import tinygen
-from tinygen.api.defaults import DEFAULT_BOARD
 from tinygen.cli.completion import BOARD, DATA, MODEL, RECIPE
 from tinygen.cli.options import Choice, source_options
 from tinygen.cli.render import render, wrote
 from tinygen.compress import techniques
 from tinygen.files import check_file
 from tinygen.plan.modes import MODES
+from tinygen.targets.board import DEFAULT_BOARD
 
 
 def technique_options(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,6 +23,7 @@ from tinygen.numerics import Array
 from tinygen.passes.simplify import Size, size_of
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board
+from tinygen.targets.cores import VERIFY_CORES
 
 # -- what the user asked for -----------------------------------------------------------------------------------------
 
@@ -74,6 +75,10 @@ class Proof:
     """Names of the cores that the C must equal numpy on; None: this computer and the board's core; (): none."""
 
     cores: tuple[str, ...] | None = None
+
+
+#: What is proved by a word of the user's: cores, as `Proof` has them.
+PROOFS: Mapping[str, tuple[str, ...] | None] = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}
 
 
 # -- a model on its way ----------------------------------------------------------------------------------------------

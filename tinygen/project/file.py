@@ -16,12 +16,11 @@ from tinygen.calibrate.methods import CALIBRATION_SAMPLES, DEFAULT_METHOD, METHO
 from tinygen.emit.programs import Package
 from tinygen.errors import ProjectError, TargetError, did_you_mean
 from tinygen.flow.gates import Gates, Terms
-from tinygen.flow.types import Calibration, Library, Proof, Target
+from tinygen.flow.types import PROOFS, Calibration, Library, Proof, Target
 from tinygen.names import model_name
 from tinygen.plan.modes import MODES
 from tinygen.project.table import TomlTable, read_toml
 from tinygen.targets.board import Board, load_board
-from tinygen.targets.cores import VERIFY_CORES
 
 FILE, LOCK = "tinygen.toml", "tinygen.lock"
 #: Where builds go unless the file says otherwise: a folder for each model, in it one for each board.
@@ -291,11 +290,10 @@ def _model(table: TomlTable, key: str, common: _Common) -> ModelSpec:
 def _target(model: str, board: str, of: _Of, common: _Common) -> TargetSpec:
     o = of.options
     library = Library(o.get("arena", "caller") == "static", o.get("sensors", ()), o.get("private", False))
-    cores = {"board": None, "all": ("native", *VERIFY_CORES), "none": ()}[o.get("verify", "board")]
     optimize, plain_stack = o.get("optimize", "balanced"), o.get("plain_stack", False)
     target = Target(load_board(board), optimize, plain_stack, library, common.package)
     gates = Gates(**{k: v for k, v in of.limits.items() if k in _USE})
-    return TargetSpec(model, target, Proof(cores), gates, common.output / model / board)
+    return TargetSpec(model, target, Proof(PROOFS[o.get("verify", "board")]), gates, common.output / model / board)
 
 
 def _name(table: TomlTable, key: str) -> str:

@@ -19,8 +19,6 @@ from tinygen.ir.types import Port
 from tinygen.project.file import FILE
 from tinygen.targets.board import Board
 
-DEFAULT_BOARD = "nucleo_f446re"
-
 
 @dataclass(frozen=True, slots=True)
 class NewView:

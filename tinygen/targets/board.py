@@ -17,6 +17,9 @@ from tinygen.resources import boards_dir
 from tinygen.targets.arch.base import Core, Emulator, Machine
 from tinygen.targets.cores import get_core
 
+#: The board that figures are for, and a new project, where nobody names one.
+DEFAULT_BOARD = "nucleo_f446re"
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Board:
