@@ -15,7 +15,7 @@ from tinygen.ops import Operator
 from tinygen.ops.base import Call, ConstArg, Planes, bits_of, int_range, need_quant
 from tinygen.plan.memory import align
 from tinygen.plan.planar import plane_layouts
-from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
+from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step, Written
 from tinygen.profile import Counts, profile_plan
 from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import get_core
@@ -45,7 +45,7 @@ class Case:
     def macs(self) -> int:
         node = self.layer.nodes[0]
         assert isinstance(node.op, Operator)
-        return node.op.macs(self.layer.ins(node), self.layer.outs(node)[0])
+        return node.op.macs(self.layer.ins(node), self.layer.outs(node))
 
 
 def counting_core(name: str) -> Core:
@@ -144,13 +144,13 @@ class Program:
             for t in _activations(case):
                 laid = lay(values[t.name], case.call.x_planes, need_quant(t)[1])
                 in_len += in_len % (bits_of(t) // 8)
-                known[t.name] = Place("input", 0, in_len, laid.size, bits_of(t))
+                known[t.name] = Place("input", 0, in_len, laid.size, t.dtype)
                 sample.append((in_len, laid))
                 in_len = align(in_len + laid.size) + shift // 16 % 4
             in_len = align(in_len)
             size = case.call.y_planes.size if case.call.y_planes else out.nbytes
             out_len += out_len % (bits_of(out) // 8)
-            target = Place("output", 0, out_len, size, bits_of(out))
+            target = Place("output", 0, out_len, size, out.dtype)
             self.at.append(out_len)
             out_len = align(out_len + size + (4 if shifted else 0))
             start = (arena - case.call.scratch) // 4 * 4 if shifted else 0
@@ -161,12 +161,12 @@ class Program:
                 for name in call.inputs:
                     tensor = case.layer.tensors[name]
                     places.append(known[name] if tensor.const is None else ConstArg(f"k{len(places)}", tensor.array))
-                planned.append(PlannedCall(call, tuple(places), target, scratch if call is case.call else None))
+                planned.append(PlannedCall(call, tuple(places), (target,), scratch if call is case.call else None))
             ins = case.layer.ins(node)
             steps.append(
                 Step(
-                    f"l{i}", out.name, node.op.describe(ins), (case.name,), tuple(t.shape for t in _activations(case)),
-                    out.shape, target, case.macs, tuple(planned),
+                    f"l{i}", node.op.describe(ins), (case.name,), tuple(t.shape for t in _activations(case)),
+                    (Written(out.name, out.shape, target),), case.macs, tuple(planned),
                 )
             )  # fmt: skip
         ends = [
@@ -195,7 +195,7 @@ class Program:
             graph, node = case.layer, case.layer.nodes[0]
             assert isinstance(node.op, Operator)
             arrays = [values[t.name][None] if t.const is None else t.array for t in graph.ins(node)]
-            y = node.op.run_fixed(graph.ins(node), arrays, _output(case))[0][0]
+            y = node.op.run_fixed(graph.ins(node), arrays, [_output(case)])[0][0]
             planes = case.call.y_planes
             if planes is None:
                 equal = found[at : at + y.nbytes].tobytes() == np.ascontiguousarray(y).tobytes()

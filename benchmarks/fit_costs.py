@@ -212,7 +212,7 @@ def _macs(layer: Layer) -> int:
     graph = layer.graph()
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
-    return node.op.macs(graph.ins(node), graph.outs(node)[0])
+    return node.op.macs(graph.ins(node), graph.outs(node))
 
 
 def cases_of(core: str, layers: Sequence[Layer], wanted: Callable[[Call], bool] = lambda _: True) -> list[Case]:
@@ -223,7 +223,7 @@ def cases_of(core: str, layers: Sequence[Layer], wanted: Callable[[Call], bool] 
         graph = layer.graph()
         node = graph.nodes[0]
         assert isinstance(node.op, Operator)
-        lowered = node.op.lower(graph.ins(node), graph.outs(node)[0])
+        lowered = node.op.lower(graph.ins(node), graph.outs(node))
         for call in lowered:
             ways = filter(wanted, candidates(call, sets))
             found += [Case(layer.name, graph, c, len(lowered) == 1) for c in ways]

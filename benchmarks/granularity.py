@@ -98,7 +98,7 @@ def lowered(graph: Graph) -> Iterator[Call]:
     """The reference calls, as the planner gives them to variants."""
     for node in graph.nodes:
         assert isinstance(node.op, Operator)
-        yield from node.op.lower(graph.ins(node), graph.outs(node)[0])
+        yield from node.op.lower(graph.ins(node), graph.outs(node))
 
 
 def run_float(graph: Graph, x: Array) -> Array:

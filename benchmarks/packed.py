@@ -152,7 +152,7 @@ def measure(core: str, weights: Sequence[str], layers: Sequence[Layer] = LAYERS)
             graph = with_weights(layer, name, WEIGHTS[name]).graph()
             node = graph.nodes[0]
             assert isinstance(node.op, Operator)
-            (call,) = node.op.lower(graph.ins(node), graph.outs(node)[0])
+            (call,) = node.op.lower(graph.ins(node), graph.outs(node))
             ways = candidates(call, get_core(core).kernel_sets)
             plain = [c for c in ways if not is_packed(c) and cost.known(c, core)]
             fastest = min(plain, key=lambda c: cost.cycles(c, core))

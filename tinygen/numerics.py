@@ -64,8 +64,8 @@ def requant_clamp(acc: Array, m: npt.ArrayLike, shift: int, zero_point: int, lo:
 
 
 def int_type(bits: int) -> type[np.signedinteger[Any]]:
-    """The numpy type of integers of 8 or 16 bits."""
-    return np.int16 if bits == 16 else np.int8
+    """The numpy type that holds integers of so many bits: 8, 12 or 16, 24 or 32."""
+    return np.int8 if bits == 8 else np.int16 if bits <= 16 else np.int32
 
 
 def matmul_exact(x: Array, w: Array, top: int = 255) -> Array:
@@ -96,8 +96,8 @@ def fold_bias(w: Array, b: Array, in_zp: int) -> Array:
 def quantise(
     x: Array, scale: npt.ArrayLike, zero_point: int, bits: int = 8, mean: npt.ArrayLike | None = None
 ) -> Array:
-    """Float input to int8 or int16, as `<model>_quantize_input` does it: float32 subtraction of the mean where there is
-    one, float32 division, half to even, saturating. `scale` and `mean` broadcast against `x`."""
+    """Float input to integers of `bits`, as `<model>_quantize_input` does it: float32 subtraction of the mean where
+    there is one, float32 division, half to even, saturating. `scale` and `mean` broadcast against `x`."""
     with np.errstate(invalid="ignore", over="ignore"):
         v: Array = x.astype(np.float32)
         v = (v if mean is None else v - np.asarray(mean, np.float32)) / np.asarray(scale, np.float32)

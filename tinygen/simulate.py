@@ -9,7 +9,7 @@ import numpy as np
 from tinygen.ir.types import Graph, Port, Tensor
 from tinygen.numerics import Array, quantise
 from tinygen.ops import Operator
-from tinygen.ops.base import bits_of, need_quant, quantise_as, real_of
+from tinygen.ops.base import need_quant, quantise_as, real_of
 
 #: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as
 #: much).
@@ -45,7 +45,7 @@ def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> li
         assert isinstance(node.op, Operator)
         ins = graph.ins(node)
         arrays = [t.array if t.const is not None else values[t.name] for t in ins]
-        results = node.op.run_fixed(ins, arrays, graph.outs(node)[0])
+        results = node.op.run_fixed(ins, arrays, graph.outs(node))
         for name, y in zip(node.outputs, results, strict=True):
             assert y.dtype == graph.tensors[name].dtype.value, node.name
             assert y.shape[1:] == graph.tensors[name].shape, node.name
@@ -77,7 +77,7 @@ def quantise_input(tensor: Tensor, port: Port, x: Array) -> Array:
         return quantise_as(tensor, port.moved(x))
     scale, zero_point = need_quant(tensor)
     steps, means = a.along(a.steps(scale), rank), a.along(a.mean, rank)
-    return quantise(port.moved(x), steps, zero_point, bits_of(tensor), means)
+    return quantise(port.moved(x), steps, zero_point, 8 if tensor.quant is None else tensor.quant.bits, means)
 
 
 def dequantise_outputs(graph: Graph, outputs: Sequence[Array]) -> tuple[Array, ...]:

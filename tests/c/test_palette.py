@@ -202,7 +202,7 @@ def test_lift() -> None:
         layer = single(next(s for s in LAYERS if isinstance(single(s).graph.nodes[0].op, Dense)))
         node = layer.graph.nodes[0]
         assert isinstance(node.op, Operator)
-        (made,) = node.op.lower(layer.graph.ins(node), layer.graph.outs(node)[0])
+        (made,) = node.op.lower(layer.graph.ins(node), layer.graph.outs(node))
         arrays = {c.suffix: c.array for c in made.consts}
         w = rng.choice(pack.uniform(bits), arrays["w"].shape)
         made = replace(

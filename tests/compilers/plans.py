@@ -118,7 +118,7 @@ def _cases(wide: str, set_name: str) -> Model:
 def _rescale() -> Model:
     """From one int16 scale to another, which no case needs."""
     x, y = (Tensor(n, (1, 300), DType.INT16, Quant.per_tensor(s, 0, bits=16)) for n, s in (("x", 3e-4), ("y", 7e-4)))
-    op = Requantise().quantise([x], y).op
+    op = Requantise().quantise([x], [y]).op
     ends = ("x",), ("y",), (Port.plain("x", x.shape),), (Port.plain("y", y.shape),)
     fixed = Graph("rescale", Stage.FIXED, {"x": x, "y": y}, (Node("node", op, ("x",), ("y",), ()),), *ends)
     made = replace(plan(fixed, get_core("native")), name="rescale")

@@ -40,7 +40,7 @@ SAMPLES = correlated((1, 6, 6, 4), 400)
 
 def cost(graph: Graph, measure: Counted) -> int:
     return sum(
-        weights(graph, n).size if measure == "weights" else n.op.macs(graph.ins(n), graph.outs(n)[0])  # type: ignore[attr-defined]
+        weights(graph, n).size if measure == "weights" else n.op.macs(graph.ins(n), graph.outs(n))  # type: ignore[attr-defined]
         for n in layers(graph)
     )
 

@@ -30,7 +30,7 @@ def digits() -> Graph:
 
 
 def macs(graph: Graph) -> int:
-    return sum(n.op.macs(graph.ins(n), graph.outs(n)[0]) for n in graph.nodes if isinstance(n.op, Operator))
+    return sum(n.op.macs(graph.ins(n), graph.outs(n)) for n in graph.nodes if isinstance(n.op, Operator))
 
 
 def sizes(graph: Graph) -> dict[str, int]:

@@ -53,7 +53,7 @@ def separable(kernel: int = 3, *, output: bool = False, twice: bool = False, end
 def planes_of(model: ModelProto, core: str = "cortex-m4", optimize: str = "balanced") -> list[str]:
     """Names of the steps whose outputs lie in planes."""
     made = plan(quantised(model, "separable").fixed, get_core(core), optimize)
-    return [step.name for step in made.steps if step.planes is not None]
+    return [step.name for step in made.steps if step.outputs[0].planes is not None]
 
 
 def test_between_a_convolution_and_a_depthwise_layer() -> None:
@@ -90,13 +90,14 @@ def test_others_see_a_dense_tensor(given: dict[str, bool]) -> None:
 def test_every_reader_of_planes_knows() -> None:
     """Calls that read a tensor in planes are told, and so are those that write it; its buffer has room."""
     made = plan(quantised(separable(), "separable").fixed, get_core("cortex-m4"))
-    planes = {step.tensor: step.planes for step in made.steps if step.planes is not None}
+    planes = {w.tensor: w.planes for step in made.steps for w in step.outputs if w.planes is not None}
     for call in (c.call for step in made.steps for c in step.calls if c.call.kernel != "tg_pad_planes_s8"):
         assert call.x_planes == planes.get(call.inputs[0])
         assert call.y_planes == planes.get(call.output)
     for step in made.steps:
-        if step.planes is not None:
-            assert step.output.size == step.planes.size
+        (written,) = step.outputs
+        if written.planes is not None:
+            assert written.place.size == written.planes.size
             assert [c.call.kernel for c in step.calls][-1] == "tg_pad_planes_s8"
 
 
@@ -134,7 +135,7 @@ def test_fault_is_found_in_its_layer(at: int, require_tool: Need) -> None:
     require_tool("gcc")
     q = quantised(separable(), "separable")
     made = plan(q.fixed, get_core("cortex-m4"))
-    assert [s.planes is not None for s in made.steps] == [True, False, True, False, False]
+    assert [s.outputs[0].planes is not None for s in made.steps] == [True, False, True, False, False]
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
     expected = simulate.run(q.fixed, inputs)
     if at == 0:

@@ -87,7 +87,7 @@ def test_planes_for_a_depthwise_layer(require_tool: Need) -> None:
     x = n.op("Relu", n.conv(x, 64, 64, (3, 3), groups=64, pads=[1, 1, 1, 1], name="/depthwise/Conv"))
     q = quantised(with_zeros(n.model(n.conv(x, 64, 8, (1, 1), name="/last/Conv")), 0.9), "planes")
     made = plan(q.fixed, get_core("cortex-m4"))
-    assert made.steps[0].planes is not None
+    assert made.steps[0].outputs[0].planes is not None
     assert made.steps[0].name in sparse_steps(made)
     inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, [x[:4] for x in q.samples.inputs]))
     verify.verify_plan(q, made, "cortex-m4", inputs, simulate.run(q.fixed, inputs))

@@ -91,8 +91,8 @@ def test_nothing_is_told(net: str, board: str, tmp_path: Path) -> None:
     # The same network: as many arrays of the same numbers, as many layers, the same memory, the same outputs.
     weights = f"{home('net')}/net_weights.c"
     assert _numbers(built.files[weights]) == _numbers(before[weights])
-    assert [(s.title, s.in_shapes, s.out_shape, s.macs) for s in built.plan.steps] == [
-        (s.title, s.in_shapes, s.out_shape, s.macs) for s in open_.plan.steps
+    assert [(s.title, s.in_shapes, s.out_shapes, s.macs) for s in built.plan.steps] == [
+        (s.title, s.in_shapes, s.out_shapes, s.macs) for s in open_.plan.steps
     ]
     assert built.plan.arena_len == open_.plan.arena_len
     assert all((a == b).all() for a, b in zip(built.expected, open_.expected, strict=True))

@@ -101,7 +101,7 @@ def test_widening_is_exact() -> None:
     assert x.quant is not None
     assert out.quant is not None
     q = np.arange(-128, 128, dtype=np.int8).reshape(2, 1, 4, 4, 8)
-    (wide,) = node.op.run_fixed([x], [q], out)  # type: ignore[attr-defined]
+    (wide,) = node.op.run_fixed([x], [q], [out])  # type: ignore[attr-defined]
     assert np.array_equal(wide, 128 * (q.astype(np.int16) - x.quant.zero_point))
     assert out.quant.s * 128 == x.quant.s
 
@@ -140,9 +140,9 @@ def test_the_arena_counts_bytes() -> None:
     assert sizes[0] == {"a": 128, "b": 128}
     assert sizes[1] == {"a": 256, "b": 256}
     assert [e.nbytes for e in (*wide.inputs, *wide.outputs)] == [256, 256]
-    places = [q for s in wide.steps for c in s.calls for q in (*c.inputs, c.output) if isinstance(q, Place)]
+    places = [q for s in wide.steps for c in s.calls for q in (*c.inputs, *c.outputs) if isinstance(q, Place)]
     assert values(places)
-    assert {q.bits for q in places} == {16}
+    assert {q.dtype for q in places} == {DType.INT16}
 
 
 def test_names_of_layers() -> None:

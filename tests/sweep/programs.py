@@ -156,7 +156,7 @@ def checks(layer: Single, sets: Sequence[str]) -> list[Check]:
     found: list[Check] = []
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
-    lowered = node.op.lower(graph.ins(node), graph.outs(node)[0])
+    lowered = node.op.lower(graph.ins(node), graph.outs(node))
     zero_point = need_quant(graph.outs(node)[0])[1]
 
     def add(call: Call, wanted: Array, more: tuple[Call, ...] = ()) -> None:

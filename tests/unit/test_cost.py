@@ -28,7 +28,7 @@ def lowered(layer: object) -> Call:
     graph = layer.graph()  # type: ignore[attr-defined]
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
-    (call,) = node.op.lower(graph.ins(node), graph.outs(node)[0])
+    (call,) = node.op.lower(graph.ins(node), graph.outs(node))
     return call
 
 

@@ -84,17 +84,23 @@ def _layer(step: Step, consts: ConstTable, files: Mapping[str, str]) -> dict[str
     for call in step.calls:
         for const in _constants(call):
             constants[consts.name(step.name, const)] = const.array.nbytes
-    return {
+    first, *also = step.outputs
+    layer: dict[str, Any] = {
         "name": step.name,
         "operator": step.title,
         "onnx": list(step.origin),
         "inputs": [list(s) for s in step.in_shapes],
-        "shape": list(step.out_shape),
+        "shape": list(first.shape),
         "macs": step.macs,
-        "output": {"space": step.output.space, "offset": step.output.offset, "size": step.output.size},
+        "output": _place(first.place),
         "calls": [{"kernel": c.call.kernel, "file": files[c.call.kernel], "why": c.call.why} for c in step.calls],
         "constants": constants,
     }
+    return layer | ({"also": [{"shape": list(w.shape), "output": _place(w.place)} for w in also]} if also else {})
+
+
+def _place(p: Place) -> dict[str, Any]:
+    return {"space": p.space, "offset": p.offset, "size": p.size}
 
 
 def _constants(call: PlannedCall) -> list[ConstArg]:

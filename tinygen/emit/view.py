@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygen.emit.env import LINE_WIDTH
 from tinygen.emit.kernel_sets import KernelSet, sets_of
-from tinygen.ir.types import Affine
+from tinygen.ir.types import Affine, DType
 from tinygen.ops.base import ConstArg, Generated
 from tinygen.plan.sensor import KINDS, Sensor
 from tinygen.plan.types import Endpoint, Place, Plan, Step
@@ -51,8 +51,8 @@ class StepView:
     params: str
     calls: tuple[CallView, ...]
     call: tuple[str, ...]
-    out: str
-    out_bytes: int
+    #: Where each output lies, as bytes, and how many.
+    outputs: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +225,10 @@ class _Names:
 
     def __init__(self, plan: Plan) -> None:
         places = {
-            (p.offset, p.bits)
+            (p.offset, p.itemsize, p.ctype)
             for s in plan.steps
             for c in s.calls
-            for p in (*c.inputs, c.output, c.scratch)
+            for p in (*c.inputs, *c.outputs, c.scratch)
             if isinstance(p, Place) and p.space == "arena"
         }
         self.pointers = {place: f"t{i}" for i, place in enumerate(sorted(places))}
@@ -236,28 +236,25 @@ class _Names:
             "input": [_argument("input", i, len(plan.inputs)) for i in range(len(plan.inputs))],
             "output": [_argument("output", i, len(plan.outputs)) for i in range(len(plan.outputs))],
         }
-        self.bits = {
-            "input": [e.quant.bits for e in plan.inputs],
-            "output": [e.quant.bits for e in plan.outputs],
-        }
+        self.types = {"input": [e.dtype for e in plan.inputs], "output": [e.dtype for e in plan.outputs]}
 
     def __call__(self, place: Place) -> str:
         if place.space == "arena":
-            return self.pointers[place.offset, place.bits]
+            return self.pointers[place.offset, place.itemsize, place.ctype]
         name = self.ports[place.space][place.index]
-        bits = self.bits[place.space][place.index]
-        where = f"&{name}[{place.offset * 8 // bits}]" if place.offset else name
-        if bits == place.bits:
+        dtype = self.types[place.space][place.index]
+        where = f"&{name}[{place.offset // np.dtype(dtype.value).itemsize}]" if place.offset else name
+        if dtype is place.dtype:
             return where
         # Layers that lie in one buffer, in programs that measure them.
         constant = "const " if place.space == "input" else ""
-        return f"({constant}int{place.bits}_t *)({constant}void *){where}"
+        return f"({constant}{place.ctype} *)({constant}void *){where}"
 
     def views(self) -> tuple[PointerView, ...]:
         """The pointers into the arena, in order."""
         return tuple(
-            PointerView(f"int{bits}_t", name, f"{'' if bits == 8 else '(int16_t *)(void *)'}&ctx->arena[{offset}]")
-            for (offset, bits), name in self.pointers.items()
+            PointerView(ctype, name, f"{'' if ctype == 'int8_t' else f'({ctype} *)(void *)'}&ctx->arena[{offset}]")
+            for (offset, _, ctype), name in self.pointers.items()
         )
 
 
@@ -266,12 +263,18 @@ def _argument(kind: str, index: int, count: int) -> str:
 
 
 def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView:
-    """A layer function takes each activation once: x, x1, x2, ... in, y out, scratch if any."""
+    """A layer function takes each activation once: x, x1, x2, ... in, scratch if any, y, y1, ... out."""
     params: list[tuple[str, str]] = []  # (declaration, expression in <model>_run)
     known: dict[str, str] = {}
     calls: list[CallView] = []
     scratch = next((c.scratch for c in step.calls if c.scratch is not None), None)
-    out = names(step.calls[0].output)
+    outputs: dict[str, str] = {}  # expression -> parameter
+    written: list[tuple[str, str]] = []
+    for end in (end for planned in step.calls for end in planned.outputs):
+        expression = names(end)
+        if expression not in outputs:
+            outputs[expression] = "y" if not outputs else f"y{len(outputs)}"
+            written.append((f"{end.ctype} *{outputs[expression]}", expression))
     for k, planned in enumerate(step.calls):
         args: list[str] = []
         for place in planned.inputs:
@@ -281,28 +284,30 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
             expression = names(place)
             if expression not in known:
                 known[expression] = "x" if not known else f"x{len(known)}"
-                params.append((f"const int{place.bits}_t *{known[expression]}", expression))
+                params.append((f"const {place.ctype} *{known[expression]}", expression))
             args.append(known[expression])
         args += [consts.name(step.name, c) for c in planned.call.consts]
         if planned.scratch is not None:
             args.append("scratch")
         cfg = "cfg" if len(step.calls) == 1 else f"cfg{k}"
         fields = _rows([_field(n, v) for n, v in planned.call.config], 92)
-        call = f"{planned.call.kernel}({', '.join([f'&{cfg}', *args, 'y'])});"
+        args += [outputs[names(place)] for place in planned.outputs]
+        call = f"{planned.call.kernel}({', '.join([f'&{cfg}', *args])});"
         calls.append(CallView(planned.call.struct, fields, cfg, wrap(call, 4, 8)))
     if scratch is not None:
         params.append(("int16_t *scratch", f"(int16_t *)(void *){names(scratch)}"))
-    params.append((f"int{step.calls[0].output.bits}_t *y", out))
+    params += written
     shapes = ", ".join(shape_text(s) for s in step.in_shapes)
+    results = ", ".join(shape_text(s) for s in step.out_shapes)
     origin = ", ".join(f'"{comment_text(o)}"' for o in step.origin)
     why = step.calls[0].call.why
-    comment = f"{step.title}, {shapes} -> {shape_text(step.out_shape)}; {why}." + (f" ONNX {origin}." if origin else "")
+    comment = f"{step.title}, {shapes} -> {results}; {why}." + (f" ONNX {origin}." if origin else "")
     kernel = step.calls[0].call.kernel.removeprefix("tg_")
-    where = out if step.output.space == "output" else f"[{step.output.offset}, {step.output.offset + step.output.size})"
-    row = (
-        f"{index:3d}  {step.name:<28.28s} {kernel:<22.22s} {shapes + ' -> ' + shape_text(step.out_shape):<26s} "
-        f"{step.macs:>8d}  {where}"
+    where = ", ".join(
+        names(p) if p.space == "output" else f"[{p.offset}, {p.offset + p.size})"
+        for p in (w.place for w in step.outputs)
     )
+    row = f"{index:3d}  {step.name:<28.28s} {kernel:<22.22s} {shapes + ' -> ' + results:<26s} {step.macs:>8d}  {where}"
     return StepView(
         index,
         step.name,
@@ -311,8 +316,10 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
         ", ".join(p[0] for p in params),
         tuple(calls),
         wrap(f"layer_{step.name}({', '.join(p[1] for p in params)});", 8, 12),
-        out if step.output.bits == 8 else f"(const int8_t *)(const void *){out}",
-        step.output.size,
+        tuple(
+            (names(p) if p.dtype is DType.INT8 else f"(const int8_t *)(const void *){names(p)}", p.size)
+            for p in (w.place for w in step.outputs)
+        ),
     )
 
 
@@ -431,7 +438,9 @@ def library_view(
     return LibraryView(
         plan.name,
         prefix,
-        "int8 with int16 activations" if any(s.output.bits == 16 for s in plan.steps) else "int8",
+        "int8 with int16 activations"
+        if any(w.place.dtype is DType.INT16 for s in plan.steps for w in s.outputs)
+        else "int8",
         version,
         abi,
         numerics,

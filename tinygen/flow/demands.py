@@ -103,7 +103,7 @@ def _check_work(graph: Graph) -> None:
         ins, out = graph.ins(node), graph.outs(node)[0]
         window = getattr(node.op, "window", None)
         taps = Tensor("", window.kernel).size if isinstance(window, Window) else 1
-        work = max(node.op.macs(ins, out), out.size * taps) + WORK_OF_A_VALUE * out.size
+        work = max(node.op.macs(ins, graph.outs(node)), out.size * taps) + WORK_OF_A_VALUE * out.size
         total += work
         if work > most:
             most, worst = work, node

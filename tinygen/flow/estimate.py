@@ -82,7 +82,7 @@ def estimate(model: Quantised, wanted: Board | None = None, optimize: str = "bal
             n.op.describe(graph.ins(n)),  # type: ignore[attr-defined]
             n.origin,
             graph.outs(n)[0].shape,
-            n.op.macs(graph.ins(n), graph.outs(n)[0]),  # type: ignore[attr-defined]
+            n.op.macs(graph.ins(n), graph.outs(n)),  # type: ignore[attr-defined]
             sum(t.size for t in graph.ins(n) if t.const is not None),
         )
         for n in graph.nodes

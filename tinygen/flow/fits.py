@@ -24,11 +24,11 @@ def check_fit(plan: Plan, board: Board, sizes: Sizes | None, stack: int | None) 
             "Prune or shrink the model, or take a board with more flash"
         )
     if ram > board.ram_bytes:
-        busiest = max(plan.steps, key=lambda s: s.output.size)
+        busiest, largest = max(((s, w) for s in plan.steps for w in s.outputs), key=lambda found: found[1].place.size)
         problems.append(
             f"RAM: {ram:,} bytes needed (arena {plan.arena_len:,}, input and output {io:,}, stack {stack or 0:,}), "
             f"{board.ram_bytes:,} there. The largest tensor is the output of {busiest.name} "
-            f"({'x'.join(map(str, busiest.out_shape))}, {busiest.output.size:,} bytes); a smaller input or fewer "
+            f"({'x'.join(map(str, largest.shape))}, {largest.place.size:,} bytes); a smaller input or fewer "
             "channels there would help, or a board with more RAM"
         )
     if problems:

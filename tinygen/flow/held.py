@@ -33,7 +33,7 @@ class Held:
 
 def judges_wanted(graph: Graph) -> int:
     """How many samples judge a network of this size."""
-    macs = sum(n.op.macs(graph.ins(n), graph.outs(n)[0]) for n in graph.nodes if isinstance(n.op, Operator))
+    macs = sum(n.op.macs(graph.ins(n), graph.outs(n)) for n in graph.nodes if isinstance(n.op, Operator))
     return max(LEAST_JUDGES, min(MOST_JUDGES, JUDGE_MACS // max(1, macs)))
 
 

@@ -319,7 +319,7 @@ def parts_of(graph: Graph, output: int) -> dict[str, Array]:
         if node is not None and isinstance(node.op, Reshape | Transpose | Slice):
             assert isinstance(node.op, Operator)
             inner = label(node.inputs[0])
-            (moved,) = node.op.run_fixed(graph.ins(node), [inner], t)
+            (moved,) = node.op.run_fixed(graph.ins(node), [inner], [t])
             return moved
         if node is not None and isinstance(node.op, Concat) and len(names) < _MOST_PARTS:
             return np.concatenate([label(i) for i in node.inputs], axis=node.op.axis + 1)

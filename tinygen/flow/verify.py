@@ -144,12 +144,13 @@ def _diagnose(
         _run(folder, core, render(True), model, sample_bytes(one), flags)
         trace = np.frombuffer((folder / "trace.bin").read_bytes(), np.int8)
     at = 0
-    for step in plan.steps:
-        expected = values[step.tensor]
-        found = trace[at : at + step.output.size].view(f"<i{step.output.bits // 8}")
-        at += step.output.size
-        if step.planes is not None:
-            found = found[step.planes.place(expected.reshape(step.out_shape)).ravel()]
+    for step, written in [(s, w) for s in plan.steps for w in s.outputs]:
+        expected = values[written.tensor]
+        size = written.place.size
+        found = trace[at : at + size].view(np.dtype(written.place.dtype.value).newbyteorder("<"))
+        at += size
+        if written.planes is not None:
+            found = found[written.planes.place(expected.reshape(written.shape)).ravel()]
         wrong = np.flatnonzero(found != expected)
         if wrong.size:
             i = int(wrong[0])

@@ -183,19 +183,30 @@ class Builder:
 
     def emit(self, op: Operator, *inputs: Tensor, quant: Quant | None = None) -> Tensor:
         """Apply `op`; the new tensor of its one output."""
+        (out,) = self.emit_all(op, *inputs, quant=quant)
+        return out
+
+    def emit_all(self, op: Operator, *inputs: Tensor, quant: Quant | None = None) -> tuple[Tensor, ...]:
+        """Apply `op`; the new tensors of its outputs. `quant`: a pin of each."""
         try:
-            (shape,) = op.infer(*(t.shape for t in inputs))
+            shapes = op.infer(*(t.shape for t in inputs))
+            types = op.types(*(t.dtype for t in inputs))
         except ValueError as e:
             raise Unsupported(str(e), of_sizes=True) from e
-        if 0 in shape:
-            raise Unsupported(f"the output is empty, shape {shape}", of_sizes=True)
-        reason = too_large(shape)
-        if reason is not None:
-            raise Unsupported(f"the output is too large: {reason}", "Check the sizes in the model; shrink its input.")
-        out = Tensor(self.fresh(f"{self._base}/{type(op).__name__.lower()}"), tuple(int(d) for d in shape), quant=quant)
-        self.tensors[out.name] = out
-        self._pending.append(Node(out.name, op, tuple(t.name for t in inputs), (out.name,)))
-        return out
+        outs = []
+        for shape, dtype in zip(shapes, types, strict=True):
+            if 0 in shape:
+                raise Unsupported(f"the output is empty, shape {shape}", of_sizes=True)
+            reason = too_large(shape)
+            if reason is not None:
+                raise Unsupported(
+                    f"the output is too large: {reason}", "Check the sizes in the model; shrink its input."
+                )
+            name = self.fresh(f"{self._base}/{type(op).__name__.lower()}")
+            outs.append(Tensor(name, tuple(int(d) for d in shape), dtype, quant))
+            self.tensors[name] = outs[-1]
+        self._pending.append(Node(outs[0].name, op, tuple(t.name for t in inputs), tuple(t.name for t in outs)))
+        return tuple(outs)
 
     def const(self, value: Known | Array, hint: str = "const", quant: Quant | None = None) -> Tensor:
         """A float32 constant tensor; equal ones of the same name are one tensor."""
@@ -245,7 +256,7 @@ class Builder:
     def finish(self, results: Sequence[tuple[str, Value]], base: str, code: Quant | None) -> dict[str, Value]:
         """Name the pending nodes and tensors; `results` pairs ONNX names with values. With `code`, the results are
         pinned to it. Returns the values by ONNX name."""
-        made = {n.outputs[0] for n in self._pending}
+        made = {out for n in self._pending for out in n.outputs}
         rename: dict[str, str] = {}
         for name, value in results:
             if isinstance(value, Act) and value.tensor.name in made and value.tensor.name not in rename:
@@ -280,5 +291,6 @@ class Builder:
     def abandon(self) -> None:
         """Forget what the current ONNX node added."""
         for n in self._pending:
-            self.tensors.pop(n.outputs[0], None)
+            for out in n.outputs:
+                self.tensors.pop(out, None)
         self._pending = []

@@ -46,9 +46,12 @@ class _Builder:
                 return name
 
     def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
-        out = self.fresh(op_type)
-        self.nodes.append(helper.make_node(op_type, list(inputs), [out], name=out, **attributes))
-        return out
+        return self.ops(op_type, inputs, 1, **attributes)[0]
+
+    def ops(self, op_type: str, inputs: Sequence[str], count: int, **attributes: Any) -> tuple[str, ...]:
+        outs = tuple(self.fresh(op_type) for _ in range(count))
+        self.nodes.append(helper.make_node(op_type, list(inputs), outs, name=outs[0], **attributes))
+        return outs
 
     def const(self, array: Array) -> str:
         name = self.fresh("const")
@@ -90,6 +93,11 @@ class _Builder:
 def _value_info(name: str, shape: Sequence[int], codes: str = "") -> ValueInfoProto:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(codes)) if codes else TensorProto.FLOAT
     return helper.make_tensor_value_info(name, kind, list(shape))
+
+
+def _plain(t: Tensor) -> str:
+    """numpy's name of the type of plain numbers; "" for real ones."""
+    return t.dtype.value if t.is_plain else ""
 
 
 def _normalised(b: _Builder, port: Port) -> str:
@@ -148,14 +156,14 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = (), *, rounded: bool = 
             if (q := graph.tensors[out].quant) is not None:
                 real, written[i] = written[i], b.fresh("pinned")
                 _pin(b, q, real, written[i], rounded)
-        mine = {n.output[0]: n for n in b.nodes[start:]}
+        mine = {name: n for n in b.nodes[start:] for name in n.output}
         for name, want in zip(written, node.outputs, strict=True):
-            last = mine.get(name)
+            last = mine.pop(name, None)
             # The operator's last ONNX node takes the tensor's name; one that wrote no node gets an Identity.
             if last is None or any(name in n.input for n in b.nodes[start:]):
                 b.nodes.append(helper.make_node("Identity", [name], [want], name=b.fresh("Identity")))
             else:
-                last.output[0] = want
+                last.output[list(last.output).index(name)] = want
     for t in graph.tensors.values():
         if t.const is not None:
             b.initialisers.append(numpy_helper.from_array(t.array, t.name))
@@ -163,8 +171,8 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = (), *, rounded: bool = 
     tensors = graph.tensors
     return b.model(
         graph.name,
-        [_value_info(name, tensors[name].shape) for name in graph.inputs],
-        [_value_info(name, tensors[name].shape) for name in shown],
+        [_value_info(name, tensors[name].shape, _plain(tensors[name])) for name in graph.inputs],
+        [_value_info(name, tensors[name].shape, _plain(tensors[name])) for name in shown],
     )
 
 

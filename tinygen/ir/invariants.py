@@ -47,11 +47,17 @@ def check(graph: Graph, where: str = "graph") -> None:
         shapes = tuple(t.shape for t in graph.outs(node))
         found = infer(*(t.shape for t in graph.ins(node)))
         need(found == shapes, f"node {node.name!r} infers {found}, its outputs have {shapes}")
+        if graph.stage is Stage.FLOAT:
+            kinds = node.op.types(*(t.dtype for t in graph.ins(node)))  # type: ignore[attr-defined]
+            written = tuple(t.dtype for t in graph.outs(node))
+            need(kinds == written, f"node {node.name!r} writes {kinds}, its outputs are {written}")
     for name in graph.outputs:
         need(name in known, f"output {name!r} is never made")
     if graph.stage is Stage.FIXED:
         for name in (*graph.inputs, *(o for n in graph.nodes for o in n.outputs)):
             t = graph.tensors[name]
+            if t.is_plain:
+                continue
             need(t.quant is not None and t.dtype is t.quant.dtype, f"tensor {name!r} is not quantised")
             if t.quant is not None and t.quant.zero_points:
                 length = t.shape[t.quant.axis or 0]

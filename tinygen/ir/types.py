@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 
 class DType(enum.Enum):
-    """Element types; the value is numpy's name."""
+    """Element types; the value is numpy's name. Activations of a FLOAT graph are FLOAT32, real values, or *plain*:
+    numbers that mean themselves (BOOL and whole numbers), which have no `Quant` in the FIXED graph either."""
 
     FLOAT32 = "float32"
+    BOOL = "bool"
     INT8 = "int8"
     INT16 = "int16"
     UINT16 = "uint16"
@@ -38,7 +40,8 @@ class Stage(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Quant:
     """real = scale * (q - zero_point); one scale, or one for each slice along `axis`, of activations (outputs in parts,
-    passes/slices.py) with one of `zero_points` each. `bits` of an activation: 8, or 16 with zero point 0.
+    passes/slices.py) with one of `zero_points` each. `bits` of an activation: 8, or 12, 16 or 24 with zero point 0; 12
+    lie in 16, 24 in 32.
 
     `pin`: the ONNX value that a pre-quantised model quantised so. It goes wherever the quantisation goes, says
     where it came from, and does not count in comparisons.
@@ -52,8 +55,10 @@ class Quant:
     zero_points: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.bits not in (8, 16) or (self.bits == 16 and self.zero_point != 0):
-            raise ValueError(f"{self.bits} bits with zero point {self.zero_point}: activations have 8, or 16 and 0")
+        if self.bits not in (8, 12, 16, 24) or (self.bits != 8 and self.zero_point != 0):
+            raise ValueError(
+                f"{self.bits} bits with zero point {self.zero_point}: activations have 8, or 12, 16 or 24 and 0"
+            )
 
     @staticmethod
     def per_tensor(scale: float, zero_point: int, bits: int = 8, pin: str = "") -> Quant:
@@ -86,7 +91,7 @@ class Quant:
     @property
     def dtype(self) -> DType:
         """What an activation is stored as."""
-        return DType.INT16 if self.bits == 16 else DType.INT8
+        return {8: DType.INT8, 12: DType.INT16, 16: DType.INT16, 24: DType.INT32}[self.bits]
 
 
 class Const:
@@ -120,6 +125,11 @@ class Tensor:
     dtype: DType = DType.FLOAT32
     quant: Quant | None = None
     const: Const | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Its numbers mean themselves: it has no scale, before `quantise` or behind it."""
+        return self.dtype is not DType.FLOAT32 and self.quant is None
 
     @property
     def size(self) -> int:

@@ -60,7 +60,8 @@ class Add(Operator):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (clamp_to_onnx(b, b.op("Add" if self.sign > 0 else "Sub", list(names)), self.lo, self.hi),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         (s_a, z_a), (s_b, z_b), (s_y, z_y) = (need_quant(t) for t in (*ins, out))
         ra, rb = s_a / s_y, s_b / s_y
         top = max(ra, rb)
@@ -78,13 +79,15 @@ class Add(Operator):
             replace(self, rule=SumRule(ma, mb, c, shift, *clamp_bounds(self.lo, self.hi, out))), operands(ins)
         )
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         r = self.rule
         assert r is not None
         a, b = (x.astype(np.int32) for x in aligned(ins, arrays, len(out.shape)))
         return (np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi).astype(int_type(bits_of(out))),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         r = self.rule
         assert r is not None
         fields = config(ma=r.ma, mb=r.mb, c=r.c, shift=r.shift, lo=r.lo, hi=r.hi)

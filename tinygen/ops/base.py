@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from tinygen.errors import ModelError
-from tinygen.ir.types import Op, Quant, Tensor
+from tinygen.ir.types import DType, Op, Quant, Tensor
 from tinygen.numerics import Array, choose_multipliers, dequantise, quantise
 
 Shape = tuple[int, ...]
@@ -31,6 +31,9 @@ class OnnxBuilder(Protocol):
 
     def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add a node with one output; returns the name of that output."""
+
+    def ops(self, op_type: str, inputs: Sequence[str], count: int, **attributes: Any) -> tuple[str, ...]:
+        """Add a node with `count` outputs; returns their names."""
 
     def const(self, array: Array) -> str:
         """Add an initialiser; returns its name."""
@@ -118,9 +121,10 @@ class Planes:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call. C argument order: config, inputs, constants, scratch if any, output.
+    """One kernel call. C argument order: config, inputs, constants, scratch if any, output, further outputs.
 
-    `inputs` and `output` are tensor names; an input may be a constant tensor of the graph (an operand of Add, say).
+    `inputs`, `output` and `also` are tensor names; an input may be a constant tensor of the graph (an operand of Add,
+    say).
     """
 
     kernel: str
@@ -153,6 +157,13 @@ class Call:
     geometry: Config = ()
     family: str = ""
     features: tuple[tuple[str, float], ...] = ()
+    #: Outputs behind the first.
+    also: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All that it writes."""
+        return (self.output, *self.also)
 
     @property
     def library(self) -> tuple[str, ...]:
@@ -198,6 +209,8 @@ class Operator(Op):
     narrows: ClassVar[bool] = False
     #: Its int16 form writes int16 (ArgMax: always int8).
     writes_int16: ClassVar[bool] = True
+    #: It reads and writes each activation in the width that it has: nothing is widened or narrowed for it.
+    any_width: ClassVar[bool] = False
 
     def takes_int16(self) -> bool:
         """Can these attributes be computed on int16 activations?"""
@@ -216,31 +229,54 @@ class Operator(Op):
         """Output shapes from input shapes. Raises ValueError when they do not fit."""
         raise NotImplementedError
 
+    def types(self, *types: DType) -> tuple[DType, ...]:
+        """Element types of the outputs from those of the inputs, in a FLOAT graph: FLOAT32, or one whose numbers mean
+        themselves. Raises ValueError for inputs it cannot take. Default: one real output of real inputs; one that only
+        moves values gives what it takes."""
+        kinds = set(types)
+        if self.same_quant and len(kinds) == 1:
+            return (types[0],)
+        if kinds - {DType.FLOAT32}:
+            raise ValueError(
+                f"{self.title} of {' and '.join(sorted(t.value for t in kinds))} values; it takes real ones"
+            )
+        return (DType.FLOAT32,)
+
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         """Write the float meaning; `names` are the ONNX names of the inputs. Returns the output names."""
         raise NotImplementedError
 
-    def fixed_quant(self, bits: int = 8) -> Quant | None:
-        """The output quantisation this operator dictates (softmax: 1/256, in int16 1/32768), or None to calibrate."""
+    def ties(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[tuple[str, ...], ...]:
+        """Names of the activations that must share one quantisation, by groups."""
+        return (tuple(t.name for t in (*ins, *outs)),) if self.same_quant else ()
+
+    def fixed_quant(self, bits: int = 8, output: int = 0) -> Quant | None:
+        """The quantisation this operator dictates for an output (softmax: 1/256, in int16 1/32768), or None to
+        calibrate."""
         return None
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def lawful_quant(self, lo: float, hi: float, output: int = 0) -> Quant | None:
+        """The quantisation of an output, and of all that is tied to it, by a law of the operator's own from the range
+        that calibration found (a cell: 24 bits, a power of two); None: as any other's."""
+        return None
+
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         """The FIXED form; activations in `ins` and `out` carry their Quant. Default: same operator, same inputs."""
         return Lowered(self, tuple(t.name for t in ins))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         """The definition of the bits: integers in, integers out."""
         raise NotImplementedError
 
-    def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
+    def macs(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> int:
         """Multiply-accumulates of one inference."""
         return 0
 
-    def aliases(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Alias, ...]:
+    def aliases(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Alias, ...]:
         """Views that make the calls of `lower` unnecessary; one for each activation moved."""
         return ()
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
         """The calls of reference kernels that compute the node. FIXED only."""
         raise NotImplementedError
 
@@ -258,12 +294,14 @@ def need_quant(tensor: Tensor) -> tuple[float, int]:
 
 
 def bits_of(tensor: Tensor) -> int:
-    """8 or 16: width of an activation's integers."""
-    return 8 if tensor.quant is None else tensor.quant.bits
+    """8, 16 or 32: the bits in which each integer of an activation lies."""
+    if tensor.quant is not None:
+        return 8 * np.dtype(tensor.quant.dtype.value).itemsize
+    return 8 if tensor.dtype is DType.FLOAT32 else 8 * np.dtype(tensor.dtype.value).itemsize
 
 
 def is_wide(tensor: Tensor) -> bool:
-    """An int16 activation."""
+    """An activation whose integers lie in int16."""
     return bits_of(tensor) == 16
 
 
@@ -299,7 +337,8 @@ def keeps_scale(x: Tensor, out: Tensor) -> bool:
 
 def quantise_as(tensor: Tensor, x: Array) -> Array:
     """Real values in the integers of an activation."""
-    return quantise(x, *need_quant(tensor), bits_of(tensor))
+    scale, zero_point = need_quant(tensor)
+    return quantise(x, scale, zero_point, 8 if tensor.quant is None else tensor.quant.bits)
 
 
 def real_of(tensor: Tensor, q: Array) -> Array:

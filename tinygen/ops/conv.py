@@ -83,12 +83,14 @@ class Conv(Operator):
         )
         return (b.op("Transpose", [clamp_to_onnx(b, y, self.lo, self.hi)], perm=last),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         x, w, bias = ins
         qw, qb, qm, end = quantise_weights(out.name, x, w, bias.array, out, self.lo, self.hi)
         return Lowered(replace(self, epilogue=end), (x.name, qw, qb, qm))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         x, w, bias, m = arrays
         _, zp = need_quant(ins[0])
@@ -108,11 +110,11 @@ class Conv(Operator):
                     tap = taps[:, :, :, i, j, :].astype(kind)
                     acc += (np.repeat(tap, mult, axis=3) if mult > 1 else tap) * w[:, i, j, 0].astype(kind)
         else:
-            per, outs = x.shape[-1] // self.groups, w.shape[0] // self.groups
+            per, made = x.shape[-1] // self.groups, w.shape[0] // self.groups
             parts = []
             for g in range(self.groups):
                 rows = taps[..., g * per : (g + 1) * per].reshape(*taps.shape[:3], -1)
-                matrix = w[g * outs : (g + 1) * outs].reshape(outs, -1).T
+                matrix = w[g * made : (g + 1) * made].reshape(made, -1).T
                 parts.append(matmul_exact(rows, matrix, 2 ** bits_of(ins[0]) - 1))
             acc = parts[0] if self.groups == 1 else np.concatenate(parts, axis=3)
         _, y_zp = need_quant(out)
@@ -120,10 +122,12 @@ class Conv(Operator):
         y = requant_clamp(acc + bias.astype(np.int64), m, end.shift, y_zp, end.lo, end.hi, bits_of(out))
         return (y.reshape(samples, *out.shape),)
 
-    def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
+    def macs(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> int:
+        (out,) = outs
         return out.size * ins[1].size // ins[1].shape[0]
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         x, w, b, m = ins
         _, zp = need_quant(x)

@@ -86,12 +86,14 @@ class ConvTranspose(Operator):
         )
         return (b.op("Transpose", [clamp_to_onnx(b, y, self.lo, self.hi)], perm=last),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         x, w, bias = ins
         qw, qb, qm, end = quantise_weights(out.name, x, w, bias.array, out, self.lo, self.hi)
         return Lowered(replace(self, epilogue=end), (x.name, qw, qb, qm))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         x, w, bias, m = arrays
         _, zp = need_quant(ins[0])
@@ -107,9 +109,9 @@ class ConvTranspose(Operator):
         # Scatter into the uncropped plane, large enough for output_padding as well.
         full = np.zeros((samples, max((ih - 1) * sh + (kh - 1) * dh + 1, top + oh),
                          max((iw - 1) * sw + (kw - 1) * dw + 1, left + ow), oc), np.int64)  # fmt: skip
-        per, outs = x.shape[-1] // self.groups, oc // self.groups
+        per, made = x.shape[-1] // self.groups, oc // self.groups
         for g in range(self.groups):
-            xs, cs = x[..., g * per : (g + 1) * per], slice(g * outs, (g + 1) * outs)
+            xs, cs = x[..., g * per : (g + 1) * per], slice(g * made, (g + 1) * made)
             for i in range(kh):
                 for j in range(kw):
                     ys, ye = (
@@ -121,10 +123,11 @@ class ConvTranspose(Operator):
         end = self.epilogue
         return (requant_clamp(acc, m, end.shift, y_zp, end.lo, end.hi).reshape(samples, *out.shape),)
 
-    def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
+    def macs(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> int:
         return ins[0].size // ins[0].shape[-1] * ins[1].size
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         x, w, b, m = ins
         _, zp = need_quant(x)

@@ -49,12 +49,14 @@ class Dense(Operator):
         y = b.op("MatMul", [names[0], b.const(np.ascontiguousarray(ins[1].array.T))])
         return (clamp_to_onnx(b, b.op("Add", [y, names[2]]), self.lo, self.hi),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         x, w, bias = ins
         qw, qb, qm, end = quantise_weights(out.name, x, w, bias.array, out, self.lo, self.hi)
         return Lowered(replace(self, epilogue=end), (x.name, qw, qb, qm))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         x, w, bias, m = arrays
         _, zp = need_quant(ins[0])
@@ -63,10 +65,12 @@ class Dense(Operator):
         end = self.epilogue
         return (requant_clamp(acc, m, end.shift, y_zp, end.lo, end.hi, bits_of(out)),)
 
-    def macs(self, ins: Sequence[Tensor], out: Tensor) -> int:
+    def macs(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> int:
+        (out,) = outs
         return out.size * ins[1].shape[1]
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         x, w, b, m = ins
         _, zp = need_quant(x)

@@ -46,7 +46,8 @@ class Lookup(Operator):
         inside = b.op("Clip", [b.op("Round", [names[0]]), *(b.const(np.array(v, np.float32)) for v in (0, last))])
         return (b.op("Gather", [names[1], b.op("Cast", [inside], to=7)], axis=0),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         x, table = ins
         scale, zero = need_quant(x)
         rows = quantise_as(out, table.array)
@@ -55,11 +56,12 @@ class Lookup(Operator):
             rows, zero = rows[row], -128
         return Lowered(replace(self, zero=zero), (x.name, Tensor.constant(f"{out.name}_rows", rows)))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         x, rows = arrays
         return (rows[np.clip(x.astype(np.int64) - self.zero, 0, len(rows) - 1)],)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x, rows = ins
         fields = config(n=x.size, width=rows.shape[1], last=rows.shape[0] - 1, zero=self.zero)
         return (Call("tg_lookup_s8", fields, (x.name,), (ConstArg("rows", rows.array),), out.name),)

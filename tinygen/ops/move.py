@@ -50,13 +50,15 @@ class Reshape(_Move):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Reshape", [names[0], b.const(np.array(self.shape, np.int64))]),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         return (arrays[0].reshape(-1, *self.shape),)
 
-    def aliases(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Alias, ...]:
+    def aliases(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Alias, ...]:
+        (out,) = outs
         return (Alias(out.name, ins[0].name, 0),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         return (strided_copy(ins[0], out, (out.size,), (1,), (1,)),)
 
     @classmethod
@@ -74,10 +76,11 @@ class Transpose(_Move):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Transpose", [names[0]], perm=list(self.perm)),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         return (np.ascontiguousarray(arrays[0].transpose(0, *(p + 1 for p in self.perm))),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x_strides = contiguous_strides(ins[0].shape)
         picked = tuple(x_strides[p] for p in self.perm)
         return (strided_copy(ins[0], out, out.shape, picked, contiguous_strides(out.shape)),)
@@ -108,13 +111,14 @@ class Slice(_Move):
         args = [np.array(v, np.int64) for v in (self.starts, ends, range(len(ends)), self.steps)]
         return (b.op("Slice", [names[0], *(b.const(a) for a in args)]),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         x = arrays[0]
         for axis, (start, step, count) in enumerate(zip(self.starts, self.steps, self.counts, strict=True)):
             x = np.take(x, start + step * np.arange(count), axis=axis + 1)
         return (x,)
 
-    def aliases(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Alias, ...]:
+    def aliases(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Alias, ...]:
+        (out,) = outs
         strides = contiguous_strides(ins[0].shape)
         cut = [i for i, c in enumerate(self.counts) if c != ins[0].shape[i]]
         if cut and (self.steps[cut[0]] != 1 or len(cut) > 1 or any(d != 1 for d in out.shape[: cut[0]])):
@@ -123,7 +127,8 @@ class Slice(_Move):
             return ()
         return (Alias(out.name, ins[0].name, sum(s * st for s, st in zip(self.starts, strides, strict=True))),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         strides = contiguous_strides(ins[0].shape)
         offset = sum(s * st for s, st in zip(self.starts, strides, strict=True))
         stepped = tuple(s * st for s, st in zip(self.steps, strides, strict=True))
@@ -155,10 +160,10 @@ class Concat(_Move):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Concat", list(names), axis=self.axis),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         return Lowered(self, operands(ins))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         samples = max(a.shape[0] for a, t in zip(arrays, ins, strict=True) if t.const is None)
         full = [np.broadcast_to(a, (samples, *t.shape)) for a, t in zip(arrays, ins, strict=True)]
         return (np.concatenate(full, axis=self.axis + 1),)
@@ -168,14 +173,16 @@ class Concat(_Move):
         starts = np.cumsum([0, *(t.shape[self.axis] for t in ins)])[:-1]
         return [int(s) * stride for s in starts]
 
-    def aliases(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Alias, ...]:
+    def aliases(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Alias, ...]:
+        (out,) = outs
         if any(d != 1 for d in out.shape[: self.axis]) or len({t.name for t in ins}) < len(ins):
             return ()
         return tuple(
             Alias(t.name, out.name, o) for t, o in zip(ins, self._offsets(ins, out), strict=True) if t.const is None
         )
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         y_strides = contiguous_strides(out.shape)
         return tuple(
             strided_copy(t, out, t.shape, contiguous_strides(t.shape), y_strides, 0, o)
@@ -210,12 +217,14 @@ class Pad(_Move):
         scale, zp = need_quant(out)
         return int(np.clip(np.rint(self.value / scale) + zp, *int_range(out)))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         n = len(self.pads) // 2
         widths = [(0, 0)] + [(self.pads[i], self.pads[n + i]) for i in range(n)]
         return (np.pad(arrays[0], widths, constant_values=self.fill(out)),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         y_strides = contiguous_strides(out.shape)
         offset = sum(p * s for p, s in zip(self.pads, y_strides, strict=False))
         x = ins[0]
@@ -246,10 +255,11 @@ class Gather(_Move):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Gather", [names[0], b.const(np.array(self.indices, np.int64))], axis=self.axis),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         return (np.take(arrays[0], self.indices, axis=self.axis + 1),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x = ins[0].shape
         if x[self.axis] > 65535:
             raise ModelError(f'Gather from "{ins[0].name}": axis of {x[self.axis]}; an index is 16 bits')
@@ -279,11 +289,13 @@ class Expand(_Move):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Expand", [names[0], b.const(np.array(self.shape, np.int64))]),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         x = arrays[0].reshape(len(arrays[0]), *(1,) * (len(out.shape) - len(ins[0].shape)), *ins[0].shape)
         return (np.ascontiguousarray(np.broadcast_to(x, (len(x), *out.shape))),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x = (1,) * (len(out.shape) - len(ins[0].shape)) + ins[0].shape
         strides = tuple(0 if d == 1 else s for d, s in zip(x, contiguous_strides(x), strict=True))
         return (strided_copy(ins[0], out, out.shape, strides, contiguous_strides(out.shape)),)

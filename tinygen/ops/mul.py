@@ -44,7 +44,8 @@ class Mul(Operator):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (clamp_to_onnx(b, b.op("Mul", list(names)), self.lo, self.hi),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         (s_a, _), (s_b, _), (s_y, _) = (need_quant(t) for t in (*ins, out))
         try:
             m, shift = choose_multipliers([s_a * s_b / s_y], step_of(out))
@@ -53,14 +54,16 @@ class Mul(Operator):
         end = Epilogue(shift, *clamp_bounds(self.lo, self.hi, out))
         return Lowered(replace(self, m=int(m[0]), epilogue=end), operands(ins))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         same_rank = aligned(ins, arrays, len(out.shape))
         a, b = (x.astype(np.int32) - need_quant(t)[1] for x, t in zip(same_rank, ins, strict=True))
         end = self.epilogue
         return (requant_clamp(a * b, self.m, end.shift, need_quant(out)[1], end.lo, end.hi, bits_of(out)),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         assert self.epilogue is not None
         end = self.epilogue
         fields = config(

@@ -70,11 +70,13 @@ class MaxPool(Operator):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (_pool_to_onnx(b, "MaxPool", names[0], self.window, dilations=list(self.window.dilations)),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:])
         return (patches(x, self.window.two_d(), int_range(out)[0]).max(axis=(3, 4)).reshape(len(x), *out.shape),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         fields = config(**_geometry(ins[0], out, self.window))
         return (Call(kernel_of("tg_maxpool", out), fields, (ins[0].name,), (), out.name),)
 
@@ -116,7 +118,8 @@ class AvgPool(Operator):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (_pool_to_onnx(b, "AveragePool", names[0], self.window, count_include_pad=int(self.include_pad)),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         taps = int(np.prod(self.window.kernel))
         if is_wide(out) and taps > LONGEST_SUM16:
             raise ModelError(f'"{out.name}": a window of {taps}; in int16 tinygen takes at most {LONGEST_SUM16}')
@@ -128,7 +131,8 @@ class AvgPool(Operator):
         even = keeps_scale(ins[0], out)
         return Lowered(replace(self, m=tuple(int(v) for v in m), shift=shift, even=even), (ins[0].name,))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:]).astype(np.int32) - need_quant(ins[0])[1]
         window = self.window.two_d()
         acc = patches(x, window, 0).sum(axis=(3, 4))
@@ -146,7 +150,8 @@ class AvgPool(Operator):
         y: Array = np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
         return y
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         fields = config(
             **_geometry(ins[0], out, self.window), **zero_points(in_zp=ins[0], out_zp=out),
             shift=self.shift, m_step=0 if self.uniform else 1,

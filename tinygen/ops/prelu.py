@@ -42,7 +42,8 @@ class PRelu(Operator):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("PRelu", list(names)),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         s_x, s_y = need_quant(ins[0])[0], need_quant(out)[0]
         try:
             m, shift = choose_multipliers(np.append(ins[1].array.astype(np.float64), 1.0) * (s_x / s_y), step_of(out))
@@ -51,12 +52,14 @@ class PRelu(Operator):
         op = replace(self, mp=int(m[-1]), shift=shift)
         return Lowered(op, (ins[0].name, Tensor.constant(f"{out.name}_mn", m[:-1])))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         d = arrays[0].astype(np.int32) - need_quant(ins[0])[1]
         m = np.where(d < 0, arrays[1], self.mp)
         return (requant_clamp(d, m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out)),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x, mn = ins
         fields = config(
             rows=x.size // x.shape[-1], channels=x.shape[-1], **zero_points(in_zp=x, out_zp=out),

@@ -86,7 +86,8 @@ class ReduceSum(_Reduce):
         axes = b.const(np.array(self.axes, np.int64))
         return (b.op("ReduceMean" if self.mean else "ReduceSum", [names[0], axes], keepdims=int(self.keepdims)),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         _, n, _ = self.outer_n_inner(ins[0])
         longest = LONGEST_SUM16 if is_wide(out) else 2**22
         if n > longest:
@@ -99,7 +100,8 @@ class ReduceSum(_Reduce):
         even = self.mean and n % 2 == 0 and keeps_scale(ins[0], out)
         return Lowered(replace(self, m=int(m[0]), shift=shift, even=even), (ins[0].name,))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0])).astype(np.int32) - need_quant(ins[0])[1]
         y = self.rounded(x.sum(axis=2), x.shape[2], out)
         return (y.reshape(-1, *out.shape),)
@@ -111,7 +113,8 @@ class ReduceSum(_Reduce):
         y: Array = np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
         return y
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         outer, n, inner = self.outer_n_inner(ins[0])
         fields = config(
             outer=outer,
@@ -151,11 +154,13 @@ class ReduceExtreme(_Reduce):
         axes = b.const(np.array(self.axes, np.int64))
         return (b.op("ReduceMax" if self.largest else "ReduceMin", [names[0], axes], keepdims=int(self.keepdims)),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0]))
         return ((x.max(axis=2) if self.largest else x.min(axis=2)).reshape(-1, *out.shape),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         outer, n, inner = self.outer_n_inner(ins[0])
         kernel = kernel_of("tg_reduce_max" if self.largest else "tg_reduce_min", out)
         return (Call(kernel, config(outer=outer, n=n, inner=inner), (ins[0].name,), (), out.name),)

@@ -47,7 +47,8 @@ class Requantise(Operator):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Identity", [names[0]]),)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         x = ins[0]
         if not (is_wide(x) or is_wide(out)):
             raise AssertionError("int8 to int8 is a table's work")
@@ -62,14 +63,16 @@ class Requantise(Operator):
             raise ModelError(f'"{out.name}": {e}') from e
         return Lowered(replace(self, m=m, shift=shift), (x.name,))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         d = arrays[0].astype(np.int64) - need_quant(ins[0])[1]
         if is_wide(ins[0]) and is_wide(out):
             return (requant_clamp(d, self.m, self.shift, 0, *int_range(out), 16),)
         moved = ((d * self.m + ((1 << self.shift) >> 1)) >> self.shift) + need_quant(out)[1]
         return (np.clip(moved, *int_range(out)).astype(int_type(bits_of(out))),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x = ins[0]
         n, rule = {"n": out.size}, {"m": self.m, "shift": self.shift}
         if not is_wide(x):

@@ -73,7 +73,8 @@ class Resize(Operator):
             x = b.op("Transpose", [y], perm=[0, 2, 1, 3])
         return (x,)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         ay, ax = self._two_d()
         x = arrays[0].reshape(len(arrays[0]), *two_d_shape(ins[0].shape)[1:]).astype(np.int32)
         if not self.linear:
@@ -91,7 +92,8 @@ class Resize(Operator):
             y = (acc + (1 << 21) - 1 + ((acc >> 22) & 1)) >> 22  # halves to even
         return (y.astype(arrays[0].dtype).reshape(-1, *out.shape),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         ay, ax = self._two_d()
         _, _, iw, c = two_d_shape(ins[0].shape)
         fields = config(in_w=iw, out_h=len(ay.first), out_w=len(ax.first), channels=c)

@@ -138,19 +138,22 @@ class Softmax(_Exponentials):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Softmax", [names[0]], axis=-1),)
 
-    def fixed_quant(self, bits: int = 8) -> Quant | None:
+    def fixed_quant(self, bits: int = 8, output: int = 0) -> Quant | None:
         return Quant.per_tensor(1 / 32768, 0, 16) if bits == 16 else Quant.per_tensor(1 / 256, -128)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         return self._fixed(ins, out)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         _, e, total = self._exps(arrays)
         if is_wide(out):
             return (np.minimum((e * 32768 + (total >> 1)) // total, 32767).astype(np.int16),)
         return (np.minimum((e * 256 + (total >> 1)) // total - 128, 127).astype(np.int8),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         return self._call("tg_softmax", ins, out, in_place=True)
 
     @classmethod
@@ -166,7 +169,8 @@ class _Logarithm(_Exponentials):
     m2: int = 0
     shift: int = 0
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         lowered = self._fixed(ins, out)
         s_x, s_y = need_quant(ins[0])[0], need_quant(out)[0]
         r1, r2 = s_x / s_y, math.log(2) / (65536 * s_y)
@@ -195,11 +199,13 @@ class LogSoftmax(_Logarithm):
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
         return (b.op("LogSoftmax", [names[0]], axis=-1),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         d, log = self._logs(arrays)
         return self._end(-d * self.m1 - log * self.m2, out)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         return self._call("tg_log_softmax", ins, out, in_place=False, **self._multipliers(out))
 
     @classmethod
@@ -218,12 +224,14 @@ class LogSumExp(_Logarithm):
         axes = b.const(np.array([len(ins[0].shape) - 1], np.int64))
         return (b.op("ReduceLogSumExp", [names[0], axes], keepdims=1),)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         _, log = self._logs(arrays)
         top = arrays[0].max(axis=-1, keepdims=True).astype(np.int64) - need_quant(ins[0])[1]
         return self._end(top * self.m1 + log * self.m2, out)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         fields = self._multipliers(out) | zero_points(in_zp=ins[0])
         return self._call("tg_log_sum_exp", ins, out, in_place=False, **fields)
 
@@ -250,15 +258,17 @@ class ArgMax(Operator):
         y = b.op("ArgMax", [names[0]], axis=-1, keepdims=int(self.keepdims), select_last_index=int(self.last))
         return (b.op("Cast", [y], to=1),)
 
-    def fixed_quant(self, bits: int = 8) -> Quant | None:
+    def fixed_quant(self, bits: int = 8, output: int = 0) -> Quant | None:
         return Quant.per_tensor(1.0, -128)
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
         x = arrays[0]
         index = x.shape[-1] - 1 - x[..., ::-1].argmax(axis=-1) if self.last else x.argmax(axis=-1)
         return ((index - 128).astype(np.int8).reshape(len(x), *out.shape),)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         n = ins[0].shape[-1]
         fields = config(rows=ins[0].size // n, n=n, last=int(self.last))
         return (Call(kernel_of("tg_argmax", ins[0]), fields, (ins[0].name,), (), out.name),)

@@ -301,14 +301,16 @@ class Unary(Operator):
         error = interpolate(self.table(x, out), q).astype(np.int32) - self.values(x, out, q)
         return bool(np.abs(error).max() > COARSE)
 
-    def quantise(self, ins: Sequence[Tensor], out: Tensor) -> Lowered:
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
         return Lowered(self, (ins[0].name, Tensor.constant(f"{out.name}_table", self.table(ins[0], out))))
 
-    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], out: Tensor) -> tuple[Array, ...]:
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         x, table = arrays
         return (interpolate(table, x) if is_wide(ins[0]) else table[x.astype(np.int16) + 128],)
 
-    def lower(self, ins: Sequence[Tensor], out: Tensor) -> tuple[Call, ...]:
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
         x, table = ins
         const = ConstArg("table", table.array)
         call = Call(kernel_of("tg_lut", x), config(n=out.size), (x.name,), (const,), out.name, in_place=(x.name,))

@@ -64,11 +64,15 @@ def ties(
             name = leader[name]
         return name
 
-    moving = (n for n in (graph.nodes if nodes is None else nodes) if _operator(n).same_quant)
-    for names in (*groups, *((*n.inputs, *n.outputs) for n in moving)):
-        first, *others = (find(n) for n in names if graph.tensors[n].const is None)
-        for other in others:
-            leader[other] = first
+    of_nodes = (
+        group
+        for n in (graph.nodes if nodes is None else nodes)
+        for group in _operator(n).ties(graph.ins(n), graph.outs(n))
+    )
+    for names in (*groups, *of_nodes):
+        found = [find(n) for n in names if graph.tensors[n].const is None]
+        for other in found[1:]:
+            leader[other] = found[0]
     members: dict[str, list[str]] = {}
     for name in graph.tensors:
         members.setdefault(find(name), []).append(name)
@@ -125,8 +129,8 @@ def inherited(graph: Graph) -> dict[str, Quant]:
 
 
 def range_tensors(graph: Graph) -> tuple[str, ...]:
-    """Activations whose range must be known: those no pin and no operator decides."""
-    made = {out: node for node in graph.nodes for out in node.outputs}
+    """Activations whose range must be known: those no pin and no operator decides, and that are no plain numbers."""
+    made = _makers(graph)
     known = inherited(graph)
     parted = {name for split in slices.find(graph) for name in split.mixed}
     return tuple(
@@ -134,10 +138,16 @@ def range_tensors(graph: Graph) -> tuple[str, ...]:
         for t in graph.tensors.values()
         if t.const is None
         and t.quant is None
+        and not t.is_plain
         and t.name not in known
         and t.name not in parted
-        and (t.name not in made or _operator(made[t.name]).fixed_quant() is None)
+        and (t.name not in made or made[t.name][0].fixed_quant(output=made[t.name][1]) is None)
     )
+
+
+def _makers(graph: Graph) -> dict[str, tuple[Operator, int]]:
+    """For each tensor that a node writes: its operator, and which of its outputs that is."""
+    return {out: (_operator(node), k) for node in graph.nodes for k, out in enumerate(node.outputs)}
 
 
 def choose_quants(
@@ -149,7 +159,7 @@ def choose_quants(
     """Quantisation of every activation. `ranges`: (lo, hi) of the tensors `range_tensors` names; `wide`: those kept in
     int16, as `wide_tensors` gives them; `seen`: the least and the largest value of tensors that need not be able to say
     zero where they are parts of outputs (slices.tight_quant)."""
-    made = {out: node for node in graph.nodes for out in node.outputs}
+    made = _makers(graph)
     # Whatever calibration has seen, a padding value must be representable, and "true", and every row of a table.
     extra = {n.outputs[0]: [n.op.value] for n in graph.nodes if isinstance(n.op, Pad)}
     extra |= {n.outputs[0]: [1.0] for n in graph.nodes if isinstance(n.op, Unary) and n.op.is_truth}
@@ -160,7 +170,10 @@ def choose_quants(
     def pinned(t: Tensor) -> Quant | None:
         if t.quant is not None or t.name in known:
             return t.quant or known[t.name]
-        return _operator(made[t.name]).fixed_quant(16 if t.name in wide else 8) if t.name in made else None
+        if t.name not in made:
+            return None
+        op, output = made[t.name]
+        return op.fixed_quant(16 if t.name in wide else 8, output)
 
     splits = slices.find(graph, ranges, wide)
     apart = {name for split in splits for name in split.moves}
@@ -170,7 +183,7 @@ def choose_quants(
     chosen: dict[str, Quant] = {}
     for name, tie in tied.items():
         t = graph.tensors[name]
-        if t.const is not None or name in mixed:
+        if t.const is not None or t.is_plain or name in mixed:
             continue
         own = pinned(t)
         if own is not None:
@@ -194,6 +207,11 @@ def choose_quants(
                 lo, hi = ranges[member]
                 lows += [lo, *extra.get(member, ())]
                 highs += [hi, *extra.get(member, ())]
+        laws = (made[g][0].lawful_quant(min(lows), max(highs), made[g][1]) for g in tie if g in made)
+        law = next((q for q in laws if q is not None), None)
+        if law is not None:
+            chosen[name] = law
+            continue
         # What Softmax dictates holds its own values; a Concat may put others beside them.
         own = quant_from_range(min(lows), max(highs), bits)
         if bits == 8 and dictated is None and loose.issuperset(group) and seen.keys() >= set(group):
@@ -332,7 +350,7 @@ class _Quantiser:
         self.graph, self.ranges, self.means, self.asked = graph, ranges, means, asked
         quants = choose_quants(graph, ranges, wide_tensors(graph, asked), seen)
         self.tensors = {
-            t.name: replace(t, dtype=quants[t.name].dtype, quant=quants[t.name])
+            t.name: t if t.is_plain else replace(t, dtype=quants[t.name].dtype, quant=quants[t.name])
             for t in graph.tensors.values()
             if t.const is None
         }
@@ -358,22 +376,24 @@ class _Quantiser:
 
     def _node(self, node: Node) -> None:
         op = _operator(node)
-        final = self.tensors[node.outputs[0]]
+        finals = [self.tensors[name] for name in node.outputs]
+        final = finals[0]
         before = [self.tensors[n] for n in node.inputs if self.graph.tensors[n].const is None]
         if isinstance(op, Unary) and op.expr == "x" and (is_wide(before[0]) or is_wide(final)):
             self._convert(before[0], final, node.origin, node.name)
             return
-        bits = self._bits(node, before, final)
-        out = self._output(op, final, bits)
+        bits = self._bits(node, before, finals)
+        outs = [self._output(op, t, bits, k) for k, t in enumerate(finals)]
+        out = outs[0]
         if isinstance(op, Resize) and op.linear and before[0].quant != final.quant and not is_wide(before[0]):
             # In the scale it reads: in a finer one its inputs could lie beyond the ends.
-            out = replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=before[0].quant)
+            out = outs[0] = replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=before[0].quant)
             self.notes.append(
                 f'{op.describe(before)} "{_where(node)}" is rounded twice: the model has another scale behind it'
             )
         ins = [self._input(op, self.graph.tensors[name], out, bits, node.origin) for name in node.inputs]
         try:
-            lowered = op.quantise(ins, out)
+            lowered = op.quantise(ins, outs)
             if isinstance(op, Conv | Dense) and node.inputs[0] in self.means and ins[1].quant is None:
                 lowered = correct_bias(op, ins[0], ins[1], lowered, self.means[node.inputs[0]])
         except ModelError as e:
@@ -381,10 +401,11 @@ class _Quantiser:
         if isinstance(op, Conv | ConvTranspose | Dense):
             self._note_weights(op, node, ins, out, lowered)
         names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
-        self.tensors[out.name] = out
-        self.nodes.append(Node(node.name, lowered.op, names, (out.name,), node.origin))
-        if out.name != final.name:
-            self._convert(out, final, node.origin)
+        self.tensors |= {t.name: t for t in outs}
+        self.nodes.append(Node(node.name, lowered.op, names, tuple(t.name for t in outs), node.origin))
+        for made, wanted in zip(outs, finals, strict=True):
+            if made.name != wanted.name:
+                self._convert(made, wanted, node.origin)
 
     def _note_weights(self, op: Operator, node: Node, ins: Sequence[Tensor], out: Tensor, lowered: Lowered) -> None:
         """Say where pinned weights could not keep their integers, and what that does to the output at most."""
@@ -405,13 +426,15 @@ class _Quantiser:
             f"an output by {steps:.2g} steps at most"
         )
 
-    def _bits(self, node: Node, before: Sequence[Tensor], final: Tensor) -> int:
+    def _bits(self, node: Node, before: Sequence[Tensor], finals: Sequence[Tensor]) -> int:
         """Width in which a node computes: 16 where it reads or writes int16 and has the form, else 8."""
-        op = _operator(node)
+        op, final = _operator(node), finals[0]
+        if op.any_width:
+            return bits_of(final)
         pin = self.graph.tensors[node.outputs[0]].quant
         if isinstance(op, Softmax) and pin is not None and pin != op.fixed_quant(8):
             return 16  # rounded once, to the scale that the model asks for, instead of to 1/256 before
-        asked = is_wide(final) if op.same_quant else any(map(is_wide, (*before, final)))
+        asked = is_wide(final) if op.same_quant else any(map(is_wide, (*before, *finals)))
         if not (asked or (final.name in self.asked and not op.takes_int16())):
             return 8
         if not op.takes_int16():
@@ -423,11 +446,15 @@ class _Quantiser:
         self.notes.append(f'{op.describe(self.graph.ins(node))} "{_where(node)}" is computed in int8: {reason}')
         return 8
 
-    def _output(self, op: Operator, final: Tensor, bits: int) -> Tensor:
+    def _output(self, op: Operator, final: Tensor, bits: int, output: int) -> Tensor:
         """What a node writes: `final`, or a tensor of its own where that has other integers."""
-        own = op.fixed_quant(bits_of(final) if op.narrows else bits)
+        if final.is_plain:
+            return final
+        own = op.fixed_quant(bits_of(final) if op.narrows or op.any_width else bits, output)
         if own is not None and own != final.quant:
-            own = op.fixed_quant(bits)
+            own = op.fixed_quant(bits, output)
+        if own is None and op.any_width:
+            return final
         if own is None:
             if bits == bits_of(final) or (bits == 16 and op.narrows):
                 return final
@@ -446,6 +473,8 @@ class _Quantiser:
                 return replace(t, quant=constant_quant(t.array, bits))
             return t
         x = self.tensors[t.name]
+        if x.is_plain or op.any_width:
+            return x
         if op.same_quant and any(q is not None and q.zero_points for q in (x.quant, out.quant)):
             return x  # a part of an output, or what holds several
         if op.same_quant:
@@ -492,7 +521,7 @@ class _Quantiser:
         self.tensors[target.name] = target
         inputs: tuple[str | Tensor, ...]
         if is_wide(x) or is_wide(target):
-            lowered = Requantise().quantise([x], target)
+            lowered = Requantise().quantise([x], [target])
             op, inputs = lowered.op, lowered.inputs
         else:
             op = Unary("x", "requantise")

@@ -45,7 +45,7 @@ def size_of(graph: Graph) -> Size:
     """Multiply-accumulates, weights and channels of a graph."""
     layers = [n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense)]
     return Size(
-        sum(n.op.macs(graph.ins(n), graph.outs(n)[0]) for n in graph.nodes),  # type: ignore[attr-defined]
+        sum(n.op.macs(graph.ins(n), graph.outs(n)) for n in graph.nodes),  # type: ignore[attr-defined]
         sum(graph.tensors[n.inputs[1]].size for n in layers),
         sum(width(graph.outs(n)[0]) for n in layers),
         len(graph.nodes),

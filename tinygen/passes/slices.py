@@ -154,7 +154,7 @@ def _owners(graph: Graph, moves: list[Node], sources: tuple[str, ...]) -> dict[s
     for node in moves:
         assert isinstance(node.op, Operator)
         (y,) = graph.outs(node)
-        (values[y.name],) = node.op.run_fixed(graph.ins(node), [values[i] for i in node.inputs], y)
+        (values[y.name],) = node.op.run_fixed(graph.ins(node), [values[i] for i in node.inputs], [y])
     return {name: v[0] for name, v in values.items()}
 
 

@@ -40,7 +40,7 @@ def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]
 def _call(graph: Graph, node: Node) -> Call | None:
     """The one call of a node; None when it has several, or none."""
     assert isinstance(node.op, Operator)
-    calls = node.op.lower(graph.ins(node), graph.outs(node)[0])
+    calls = node.op.lower(graph.ins(node), graph.outs(node))
     return calls[0] if len(calls) == 1 else None
 
 

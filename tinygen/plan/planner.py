@@ -12,12 +12,12 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage
 from tinygen.names import identifier
 from tinygen.ops import Operator
-from tinygen.ops.base import Alias, Call, ConstArg, Planes, bits_of, need_quant
+from tinygen.ops.base import Alias, Call, ConstArg, Planes, need_quant
 from tinygen.plan import memory, schedule
 from tinygen.plan.choose import choose
 from tinygen.plan.planar import choose_planes, pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step
+from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step, Written
 from tinygen.plan.variants import limits
 from tinygen.targets.arch.base import Core
 
@@ -146,13 +146,13 @@ class _Layout:
     def _lower(self, node: Node, external: set[str]) -> tuple[Call, ...]:
         """The reference calls of a node that no view makes unnecessary."""
         assert isinstance(node.op, Operator)
-        ins, out = self.graph.ins(node), self.graph.outs(node)[0]
+        ins, outs = self.graph.ins(node), self.graph.outs(node)
         skipped = {
-            alias.outer if alias.inner == out.name else alias.inner
-            for alias in node.op.aliases(ins, out)
+            alias.outer if alias.inner in node.outputs else alias.inner
+            for alias in node.op.aliases(ins, outs)
             if self._view(alias, external)
         }
-        calls = [c for c in node.op.lower(ins, out) if skipped.isdisjoint(c.inputs[:1])]
+        calls = [c for c in node.op.lower(ins, outs) if skipped.isdisjoint(c.inputs[:1])]
         for call in calls:
             _check_sizes(call, node)
         return tuple(replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls)
@@ -170,10 +170,9 @@ class _Layout:
         )
 
     def _pads(self, node: Node) -> tuple[Call, ...]:
-        """What fills the gaps of an output in planes."""
-        out = self.graph.outs(node)[0]
-        planes = self.planes.get(out.name)
-        return () if planes is None else (pad_call(out.name, planes, need_quant(out)[1]),)
+        """What fills the gaps of outputs in planes."""
+        outs = (t for t in self.graph.outs(node) if t.name in self.planes)
+        return tuple(pad_call(t.name, self.planes[t.name], need_quant(t)[1]) for t in outs)
 
     def _planes_of(self, inputs: tuple[str, ...]) -> Planes | None:
         return next((self.planes[name] for name in inputs if name in self.planes), None)
@@ -202,10 +201,13 @@ class _Layout:
         """Let an element-wise operator write over an input that nobody reads afterwards."""
         lives = self._lives()
         for i, node in enumerate(self.order):
-            out = node.outputs[0]
-            if len(calls[node.name]) != 1 or out in external or out in self.views:
+            if len(calls[node.name]) != 1:
                 continue
-            for name in calls[node.name][0].in_place:
+            (call,) = calls[node.name]
+            out = call.output
+            if out in external or out in self.views:
+                continue
+            for name in call.in_place:
                 root, offset = self._root(name)
                 same_size = self.graph.tensors[root].nbytes == self.graph.tensors[out].nbytes and offset == 0
                 if root in external or not same_size or lives[root][1] > i:
@@ -241,12 +243,12 @@ class _Layout:
 
     def _place(self, tensor: str, offsets: dict[str, int]) -> Place:
         root, offset = self._root(tensor)
-        size, bits = self._size(tensor), bits_of(self.graph.tensors[tensor])
+        size, dtype = self._size(tensor), self.graph.tensors[tensor].dtype
         if root in self.graph.inputs:
-            return Place("input", self.graph.inputs.index(root), offset, size, bits)
+            return Place("input", self.graph.inputs.index(root), offset, size, dtype)
         if root in self.graph.outputs:
-            return Place("output", self.graph.outputs.index(root), offset, size, bits)
-        return Place("arena", 0, offsets[root] + offset, size, bits)
+            return Place("output", self.graph.outputs.index(root), offset, size, dtype)
+        return Place("arena", 0, offsets[root] + offset, size, dtype)
 
     def _steps(self, calls: dict[str, tuple[Call, ...]], offsets: dict[str, int]) -> tuple[Step, ...]:
         steps: list[Step] = []
@@ -256,7 +258,7 @@ class _Layout:
             assert isinstance(node.op, Operator)
             if not calls[node.name]:
                 continue
-            ins, out = self.graph.ins(node), self.graph.outs(node)[0]
+            ins, outs = self.graph.ins(node), self.graph.outs(node)
             planned = []
             for c in calls[node.name]:
                 places: list[Place | ConstArg] = []
@@ -266,7 +268,8 @@ class _Layout:
                         self._place(name, offsets) if t.const is None else ConstArg(f"k{len(places)}", t.array)
                     )
                 scratch = Place("arena", 0, offsets[f"{node.name} scratch"], c.scratch) if c.scratch else None
-                planned.append(PlannedCall(c, tuple(places), self._place(c.output, offsets), scratch))
+                written = tuple(self._place(name, offsets) for name in c.outputs)
+                planned.append(PlannedCall(c, tuple(places), written, scratch))
             stem = name = layer_name(node.origin[0] if node.origin else node.name)
             while name in names:
                 last[stem] += 1
@@ -275,15 +278,14 @@ class _Layout:
             steps.append(
                 Step(
                     name,
-                    out.name,
                     node.op.describe(ins),
                     node.origin,
                     tuple(t.shape for t in ins if t.const is None),
-                    out.shape,
-                    self._place(out.name, offsets),
-                    node.op.macs(ins, out),
+                    tuple(
+                        Written(t.name, t.shape, self._place(t.name, offsets), self.planes.get(t.name)) for t in outs
+                    ),
+                    node.op.macs(ins, outs),
                     tuple(planned),
-                    self.planes.get(out.name),
                 )
             )
         return tuple(steps)

@@ -96,7 +96,7 @@ def _layer(step: Step, core: str) -> LayerPrediction:
         step.title,
         step.origin,
         tuple(c.kernel for c in calls),
-        step.out_shape,
+        step.out_shapes[0],
         step.macs,
         sum(cost.instructions(c, core) for c in measured),
         sum(cost.cycles(c, core) for c in measured),

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinygen.ir.types import Port, Quant
+import numpy as np
+
+from tinygen.ir.types import DType, Port, Quant
 from tinygen.ops.base import Call, ConstArg, Generated, Planes
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a value lives while the network runs: `space` is "input", "output" or "arena"; `index` counts inputs or
-    outputs; `offset` and `size` are bytes. `bits` of its elements: 8 or 16."""
+    outputs; `offset` and `size` are bytes, `dtype` the type of its elements."""
 
     space: str
     index: int
     offset: int
     size: int
-    bits: int = 8
+    dtype: DType = DType.INT8
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return int(np.dtype(self.dtype.value).itemsize)
+
+    @property
+    def ctype(self) -> str:
+        """Type of an element in C; a boolean is a byte of 0 or 1."""
+        return "uint8_t" if self.dtype is DType.BOOL else f"{self.dtype.value}_t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +49,36 @@ class PlannedCall:
 
     call: Call
     inputs: tuple[Place | ConstArg, ...]
-    output: Place
+    outputs: tuple[Place, ...]
     scratch: Place | None
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """An output of a layer: the graph's name of the tensor, its shape and place; its layout where that is not dense."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    place: Place
+    planes: Planes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One layer: `name` is unique and a C identifier; `tensor` is the graph's name of its output."""
+    """One layer: `name` is unique and a C identifier."""
 
     name: str
-    tensor: str
     title: str
     origin: tuple[str, ...]
     in_shapes: tuple[tuple[int, ...], ...]
-    out_shape: tuple[int, ...]
-    output: Place
+    outputs: tuple[Written, ...]
     macs: int
     calls: tuple[PlannedCall, ...]
-    #: Layout of the output where it is not dense.
-    planes: Planes | None = None
+
+    @property
+    def out_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the outputs."""
+        return tuple(w.shape for w in self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +92,14 @@ class Endpoint:
     port: Port
 
     @property
+    def dtype(self) -> DType:
+        """Type of its elements."""
+        return self.quant.dtype
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the buffer."""
-        return self.length * self.quant.bits // 8
+        return self.length * int(np.dtype(self.dtype.value).itemsize)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,10 +81,10 @@ def layer_costs(graph: Graph, measure: str) -> dict[str, GroupCost]:
     """The cost of every layer with weights."""
     found = {}
     for node in weighted(graph):
-        w, out = graph.ins(node)[1], graph.outs(node)[0]
+        w = graph.ins(node)[1]
         inputs, outputs = w.shape[-1], w.shape[0]
         if measure == "macs":
-            unit = node.op.macs(graph.ins(node), out) // (inputs * outputs)  # type: ignore[attr-defined]
+            unit = node.op.macs(graph.ins(node), graph.outs(node)) // (inputs * outputs)  # type: ignore[attr-defined]
         elif measure == "weights":
             unit = w.size // (inputs * outputs)
         else:

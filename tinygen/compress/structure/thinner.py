@@ -43,8 +43,8 @@ def kernel_of(op: Conv) -> Shape:
 
 
 def cost_of(graph: Graph, node: Node, measure: Counted) -> int:
-    ins, out = graph.ins(node), graph.outs(node)[0]
-    return ins[1].size if measure == "weights" else int(node.op.macs(ins, out))  # type: ignore[attr-defined]
+    ins = graph.ins(node)
+    return ins[1].size if measure == "weights" else int(node.op.macs(ins, graph.outs(node)))  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
