@@ -18,8 +18,8 @@ from tinygen.errors import DataError, ModelError
 from tinygen.ir import invariants
 from tinygen.ir.types import Const, Graph, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Conv, ConvTranspose, Dense
-from tinygen.passes.channels import Channels, couple, groups, is_depthwise, keep
+from tinygen.ops.weighted import Weighted
+from tinygen.passes.channels import Channels, couple, keep
 from tinygen.passes.pipeline import tidy
 
 
@@ -27,9 +27,10 @@ def cleared(g: Graph, channels: Channels, kept: Array) -> Graph:
     """The network with those channels zero wherever a layer reads them: weights cleared, nothing removed."""
     tensors = []
     for node in g.nodes:
-        if isinstance(node.op, Conv | ConvTranspose | Dense) and not is_depthwise(node.op, g.ins(node)[0]):
+        x = g.ins(node)[0]
+        if isinstance(node.op, Weighted) and not node.op.depthwise(x.shape[-1]):
             w = g.ins(node)[1]
-            columns = kept[channels.classes[node.inputs[0]]].reshape(groups(node.op), -1)[0]
+            columns = kept[channels.classes[x.name]].reshape(node.op.groups, -1)[0]
             tensors.append(Tensor.constant(w.name, w.array * columns.astype(np.float32), w.quant))
     return g.with_(tensors=tensors)
 

@@ -13,8 +13,8 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense
+from tinygen.ops.access import width
 from tinygen.ops.base import int_range, is_wide
-from tinygen.passes.channels import width
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors
 

@@ -17,7 +17,8 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import DType, Graph, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Case, Conv, ConvTranspose, Dense, PRelu, Unary
-from tinygen.passes.intervals import Interval, largest_sum, reach
+from tinygen.ops.interval import Interval
+from tinygen.passes.intervals import reach
 
 CASE_IDS = [name for name, _ in CASES]
 WEIGHTED = [(name, case) for name, case in CASES if isinstance(case.op, Conv | ConvTranspose | Dense)]
@@ -83,7 +84,7 @@ def test_no_partial_sum_is_larger(zp: int) -> None:
     terms = np.sort(np.stack([w * x.lo, w * x.hi, w.astype(np.int64) * zp]), axis=0)
     start = b - zp * w.astype(np.int64).sum(axis=1)
     ends = [start + np.maximum(terms[-1], 0).sum(axis=1), start + np.minimum(terms[0], 0).sum(axis=1)]
-    assert largest_sum(Dense(), ins, x) == np.abs(ends).max()
+    assert Dense().largest_sum(ins, x) == np.abs(ends).max()
 
 
 def test_tables_and_slopes_that_turn() -> None:

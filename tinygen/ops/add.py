@@ -16,7 +16,6 @@ from tinygen.ops.base import (
     Case,
     Lowered,
     OnnxBuilder,
-    Operator,
     Shape,
     bits_of,
     clamp_bounds,
@@ -24,7 +23,8 @@ from tinygen.ops.base import (
     config,
     need_quant,
 )
-from tinygen.ops.broadcast import aligned, broadcast_call, operands
+from tinygen.ops.broadcast import Elementwise, aligned, broadcast_call, operands
+from tinygen.ops.interval import Interval, monotone
 
 #: The largest multiplier for operands of so many bits: the sum must stay below 2^31. NUMERICS sections 2 and 8.
 LARGEST = {8: 2**21 - 1, 16: 16383}
@@ -43,7 +43,7 @@ class SumRule:
 
 
 @dataclass(frozen=True)
-class Add(Operator):
+class Add(Elementwise):
     sign: int = 1  # -1: subtract
     lo: float = -math.inf
     hi: float = math.inf
@@ -81,10 +81,14 @@ class Add(Operator):
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         (out,) = outs
+        a, b = (x.astype(np.int32) for x in aligned(ins, arrays, len(out.shape)))
+        return (self._sum(a, b).astype(int_type(bits_of(out))),)
+
+    def _sum(self, a: Array, b: Array) -> Array:
         r = self.rule
         assert r is not None
-        a, b = (x.astype(np.int32) for x in aligned(ins, arrays, len(out.shape)))
-        return (np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi).astype(int_type(bits_of(out))),)
+        y: Array = np.clip((r.c + a * r.ma + b * r.mb) >> r.shift, r.lo, r.hi)
+        return y
 
     def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
         (out,) = outs
@@ -92,6 +96,9 @@ class Add(Operator):
         assert r is not None
         fields = config(ma=r.ma, mb=r.mb, c=r.c, shift=r.shift, lo=r.lo, hi=r.hi)
         return (broadcast_call("tg_add", ins, out, fields),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        return (monotone([self._sum(a, b) for a, b in self.corners(outs[0], ranges)]),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -16,8 +16,11 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Op, Quant, Tensor
 from tinygen.numerics import Array, choose_multipliers, dequantise, quantise
+from tinygen.ops import access
+from tinygen.ops.access import Access, Labels, Region
+from tinygen.ops.access import Shape as Shape
+from tinygen.ops.interval import Interval, full
 
-Shape = tuple[int, ...]
 #: Fields of a kernel's config struct, in order: a number, an array, or the C name of a function.
 Config = tuple[tuple[str, int | tuple[int, ...] | str], ...]
 
@@ -279,6 +282,49 @@ class Operator(Op):
     def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
         """The calls of reference kernels that compute the node. FIXED only."""
         raise NotImplementedError
+
+    # -- the algebra: what passes ask instead of which operator it is. The defaults suit everybody: nothing is gained.
+
+    #: It takes any number of inputs, and does without those of which no channel is left.
+    drops_inputs: ClassVar[bool] = False
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        """For each output, how the axes of each input go along with it (ops/access.py). None: weights, or a table.
+        Default: every output element depends on everything."""
+        return (access.mixed(ins),) * len(outs)
+
+    def reads(
+        self, ins: Sequence[Tensor], outs: Sequence[Tensor], regions: Sequence[Region | None]
+    ) -> tuple[Region | None, ...]:
+        """For each input the region that the regions of the outputs need; None: nothing."""
+        needed: list[Region | None] = [None] * len(ins)
+        for along, region in zip(self.access(ins, outs), regions, strict=True):
+            if region is not None:
+                found = access.reads(along, ins, region)
+                needed = [access.union(a, b) for a, b in zip(needed, found, strict=True)]
+        return tuple(needed)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        """The operator for inputs with their axes in another order, `x.transpose(order)`, which then gives the same
+        output with its axes in another order; None where there is none. Default: none."""
+        return None
+
+    def channels(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Labels, ...]:
+        """For each input, then each output, labels of its channels (-1, the last axis), of weights those of the axes
+        that go along with channels. Default: as `access` says; of several outputs all channels stay."""
+        if len(outs) == 1:
+            return access.channels(self.access(ins, outs)[0], ins, outs[0])
+        return tuple({} if t.const is not None else access.stays(t) for t in (*ins, *outs))
+
+    def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Operator | None:
+        """The operator for fewer channels, as `channels` allows: for each input, then each output, `kept` has the
+        indices that stay, in their new order. None where that order cannot be had. Default: it needs no change."""
+        return self
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        """FIXED: the integers that each channel of each output can take, from those of the inputs. No run may ever
+        leave them. Default: all of the type."""
+        return tuple(full(t) for t in outs)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -9,7 +9,26 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops.base import Call, Config, Shape, contiguous_strides, kernel_of
+from tinygen.ops import access
+from tinygen.ops.access import Access
+from tinygen.ops.base import Call, Config, Operator, Shape, contiguous_strides, kernel_of
+from tinygen.ops.interval import Interval
+
+
+class Elementwise(Operator):
+    """Operators of several operands that are broadcast, element by element; operands may be constant."""
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        return (tuple(access.broadcast(t.shape, outs[0].shape) for t in ins),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self
+
+    def corners(self, out: Tensor, ranges: Sequence[Interval]) -> list[tuple[Array, Array]]:
+        """Both ends of the first operand with both of the second: the extremes of what is monotone in each of two
+        operands while the other is fixed."""
+        a, b = (r.spread(access.width(out)) for r in ranges)
+        return [(p, q) for p in (a.lo, a.hi) for q in (b.lo, b.hi)]
 
 
 def constant_quant(array: Array, bits: int = 8) -> Quant:

@@ -14,6 +14,8 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import INT32_LIMIT, Array, fold_bias, matmul_exact, requant_clamp
+from tinygen.ops import access
+from tinygen.ops.access import Access
 from tinygen.ops.base import (
     Call,
     Case,
@@ -21,7 +23,6 @@ from tinygen.ops.base import (
     Epilogue,
     Lowered,
     OnnxBuilder,
-    Operator,
     Shape,
     bits_of,
     clamp_to_onnx,
@@ -33,10 +34,11 @@ from tinygen.ops.base import (
     zero_points,
 )
 from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
+from tinygen.ops.weighted import Weighted
 
 
 @dataclass(frozen=True)
-class Conv(Operator):
+class Conv(Weighted):
     window: Window
     groups: int = 1
     lo: float = -math.inf  # fused clamp, real values
@@ -55,10 +57,6 @@ class Conv(Operator):
         if self.groups == 1:
             return self.title
         return ("depthwise " if self.depthwise(ins[0].shape[-1]) else "grouped ") + self.title
-
-    def depthwise(self, channels: int) -> bool:
-        """Every input channel is a group of its own."""
-        return self.groups == channels and channels > 1
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         x, w = shapes[0], shapes[1]
@@ -160,6 +158,17 @@ class Conv(Operator):
                 out.name,
             ),
         )
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        x, y = ins[0].shape, outs[0].shape
+        channels = access.group_inputs(len(x) - 1, y[-1], x[-1], self.groups)
+        return ((self.window.along(x, y, channels), *(None for _ in ins[1:])),)
+
+    def taps_inside(self, x: Tensor, out: Tensor) -> Array:
+        return self.window.taps_inside(x.shape, out.shape)
+
+    def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Weighted:
+        return replace(self, groups=len(kept[0])) if self.depthwise(ins[0].shape[-1]) else self
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

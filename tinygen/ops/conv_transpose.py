@@ -14,6 +14,8 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, matmul_exact, requant_clamp
+from tinygen.ops import access
+from tinygen.ops.access import Access
 from tinygen.ops.base import (
     Call,
     Case,
@@ -21,18 +23,19 @@ from tinygen.ops.base import (
     Epilogue,
     Lowered,
     OnnxBuilder,
-    Operator,
     Shape,
     clamp_to_onnx,
     config,
     need_quant,
     quantise_weights,
 )
+from tinygen.ops.interval import Interval
 from tinygen.ops.spatial import Window, one_image, two_d_shape
+from tinygen.ops.weighted import Weighted
 
 
 @dataclass(frozen=True)
-class ConvTranspose(Operator):
+class ConvTranspose(Weighted):
     """`window.pads` crops the full output; `output_padding` lengthens its end."""
 
     window: Window
@@ -141,6 +144,24 @@ class ConvTranspose(Operator):
         )  # fmt: skip
         consts = (ConstArg("w", w.array), ConstArg("b", b.array), ConstArg("m", m.array))
         return (Call("tg_conv_transpose_s8", fields, (x.name,), consts, out.name),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        x, y = ins[0].shape, outs[0].shape
+        channels = access.group_inputs(len(x) - 1, y[-1], x[-1], self.groups)
+        return ((self.window.along(x, y, channels, transposed=True), *(None for _ in ins[1:])),)
+
+    def taps_inside(self, x: Tensor, out: Tensor) -> Array:
+        return self.window.taps_inside(x.shape, out.shape, transposed=True)
+
+    def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Weighted:
+        return replace(self, groups=len(kept[0])) if self.depthwise(ins[0].shape[-1]) else self
+
+    def largest_sum(self, ins: Sequence[Tensor], x: Interval) -> int:
+        """Its kernel subtracts the zero point itself."""
+        zp = need_quant(ins[0])[1]
+        return self._largest(
+            ins[1].array, ins[2].array.astype(np.int64), np.minimum(x.lo, zp) - zp, np.maximum(x.hi, zp) - zp
+        )
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -12,6 +12,8 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, fold_bias, matmul_exact, requant_clamp
+from tinygen.ops import access
+from tinygen.ops.access import Access, Axis, Kind
 from tinygen.ops.base import (
     Call,
     Case,
@@ -29,10 +31,11 @@ from tinygen.ops.base import (
     output_width,
     quantise_weights,
 )
+from tinygen.ops.weighted import Weighted
 
 
 @dataclass(frozen=True)
-class Dense(Operator):
+class Dense(Weighted):
     lo: float = -math.inf  # fused clamp, real values
     hi: float = math.inf
     epilogue: Epilogue | None = None
@@ -83,6 +86,13 @@ class Dense(Operator):
         )  # fmt: skip
         consts = (ConstArg("w", w.array), ConstArg("b", folded), ConstArg("m", m.array))
         return (Call(kernel_of("tg_dense", x), fields, (x.name,), consts, out.name),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        last = len(ins[0].shape) - 1
+        return (((*access.same(last), Axis(Kind.REDUCE, last)), *(None for _ in ins[1:])),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self if order[-1] == len(order) - 1 else None
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

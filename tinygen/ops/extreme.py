@@ -9,15 +9,16 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Operator, Shape
-from tinygen.ops.broadcast import aligned, broadcast_call, operands
+from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Shape
+from tinygen.ops.broadcast import Elementwise, aligned, broadcast_call, operands
+from tinygen.ops.interval import Interval, monotone
 
 #: Constants as far from zero are no numbers but a mask: "leave it" and "hide it" (frontend/mask.py).
 MASKED = 1e30
 
 
 @dataclass(frozen=True)
-class Extreme(Operator):
+class Extreme(Elementwise):
     """Maximum, or minimum."""
 
     largest: bool = True
@@ -50,6 +51,10 @@ class Extreme(Operator):
     def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
         (out,) = outs
         return (broadcast_call("tg_max" if self.largest else "tg_min", ins, out, ()),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        pick = np.maximum if self.largest else np.minimum
+        return (monotone([pick(a, b) for a, b in self.corners(outs[0], ranges)]),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

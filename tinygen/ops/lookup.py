@@ -9,6 +9,8 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
+from tinygen.ops import access
+from tinygen.ops.access import Access
 from tinygen.ops.base import (
     Call,
     Case,
@@ -21,6 +23,7 @@ from tinygen.ops.base import (
     need_quant,
     quantise_as,
 )
+from tinygen.ops.interval import Interval
 
 #: Rows that an int8 index can pick.
 MAX_ROWS = 256
@@ -65,6 +68,18 @@ class Lookup(Operator):
         x, rows = ins
         fields = config(n=x.size, width=rows.shape[1], last=rows.shape[0] - 1, zero=self.zero)
         return (Call("tg_lookup_s8", fields, (x.name,), (ConstArg("rows", rows.array),), out.name),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        return ((access.same(len(ins[0].shape)), None),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        """What the rows hold that the indices can pick."""
+        rows = ins[1].array
+        first, last = (int(np.clip(v - self.zero, 0, len(rows) - 1)) for v in (ranges[0].lo.min(), ranges[0].hi.max()))
+        return (Interval(*(f(rows[first : last + 1].astype(np.int64), axis=0) for f in (np.min, np.max))),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -10,14 +10,13 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.numerics import Array, choose_multipliers, requant, requant_clamp
 from tinygen.ops.base import (
     Call,
     Case,
     Epilogue,
     Lowered,
     OnnxBuilder,
-    Operator,
     Shape,
     bits_of,
     clamp_bounds,
@@ -27,11 +26,12 @@ from tinygen.ops.base import (
     step_of,
     zero_points,
 )
-from tinygen.ops.broadcast import aligned, broadcast_call, operands
+from tinygen.ops.broadcast import Elementwise, aligned, broadcast_call, operands
+from tinygen.ops.interval import Interval, monotone
 
 
 @dataclass(frozen=True)
-class Mul(Operator):
+class Mul(Elementwise):
     lo: float = -math.inf
     hi: float = math.inf
     m: int = 0
@@ -71,6 +71,13 @@ class Mul(Operator):
             **zero_points(out_zp=out), lo=end.lo, hi=end.hi,
         )  # fmt: skip
         return (broadcast_call("tg_mul", ins, out, fields),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        assert self.epilogue is not None
+        z_a, z_b, z_y = (need_quant(t)[1] for t in (*ins, outs[0]))
+        end = self.epilogue
+        ends = [requant((a - z_a) * (b - z_b), self.m, end.shift) + z_y for a, b in self.corners(outs[0], ranges)]
+        return (monotone([np.clip(e, end.lo, end.hi) for e in ends]),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, half_to_even, int_type, requant
+from tinygen.ops.access import Access, Axis, Kind
 from tinygen.ops.base import (
     LONGEST_SUM16,
     Call,
@@ -29,6 +30,7 @@ from tinygen.ops.base import (
     step_of,
     zero_points,
 )
+from tinygen.ops.interval import Interval, monotone
 from tinygen.ops.spatial import Window, one_image, patches, two_d_shape
 
 
@@ -52,8 +54,20 @@ def _pool_to_onnx(b: OnnxBuilder, op_type: str, x: str, window: Window, **attrib
     return b.op("Transpose", [y], perm=[0, *range(2, n + 2), 1])
 
 
+class _Pool(Operator):
+    window: Window
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        channels = Axis(Kind.SAME, len(ins[0].shape) - 1)
+        return ((self.window.along(ins[0].shape, outs[0].shape, channels),),)
+
+    def taps(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Array:
+        """Numbers of taps inside the image, of all windows."""
+        return np.unique(self.window.taps_inside(ins[0].shape, outs[0].shape).sum(axis=1)).astype(int)
+
+
 @dataclass(frozen=True)
-class MaxPool(Operator):
+class MaxPool(_Pool):
     window: Window
     same_quant = True
     int16 = True
@@ -80,6 +94,12 @@ class MaxPool(Operator):
         fields = config(**_geometry(ins[0], out, self.window))
         return (Call(kernel_of("tg_maxpool", out), fields, (ins[0].name,), (), out.name),)
 
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        """A window wholly outside gives the least integer."""
+        x, lowest = ranges[0], int_range(outs[0])[0]
+        lo = np.minimum(x.lo, lowest) if self.taps(ins, outs)[0] == 0 else x.lo
+        return (Interval(lo, np.maximum(x.hi, lo)),)
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         return (
@@ -90,7 +110,7 @@ class MaxPool(Operator):
 
 
 @dataclass(frozen=True)
-class AvgPool(Operator):
+class AvgPool(_Pool):
     """With `include_pad` the divisor is always the whole window, otherwise the taps inside the image. `even`: means in
     the scale of the input, whose halves go to the even integer."""
 
@@ -160,6 +180,14 @@ class AvgPool(Operator):
             fields += config(even=int(np.prod(self.window.kernel)) if self.even else 0)
         consts = (ConstArg("m", np.array(self.m, np.int32)),)
         return (Call(kernel_of("tg_avgpool", out), fields, (ins[0].name,), consts, out.name),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        d, whole = ranges[0].minus(need_quant(ins[0])[1]), int(np.prod(self.window.kernel))
+        ends = []
+        for n in self.taps(ins, outs):
+            m, divisor = (self.m[0], whole) if self.uniform else (self.m[n - 1], n)
+            ends += [self.mean(e * n, np.array(m), np.array(divisor), outs[0]) for e in (d.lo, d.hi)]
+        return (monotone(ends),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -9,7 +9,9 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.numerics import Array, choose_multipliers, requant, requant_clamp
+from tinygen.ops import access
+from tinygen.ops.access import Access, Labels
 from tinygen.ops.base import (
     Call,
     Case,
@@ -26,6 +28,7 @@ from tinygen.ops.base import (
     step_of,
     zero_points,
 )
+from tinygen.ops.interval import Interval, monotone
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,25 @@ class PRelu(Operator):
         )  # fmt: skip
         consts = (ConstArg("mn", mn.array),)
         return (Call(kernel_of("tg_prelu", out), fields, (x.name,), consts, out.name, in_place=(x.name,)),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        return ((access.same(len(ins[0].shape)), None),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self if order[-1] == len(order) - 1 else None
+
+    def channels(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Labels, ...]:
+        x, _, y = super().channels(ins, outs)
+        return x, {0: y[-1]}, y
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        """Monotone below zero, and from zero upwards."""
+        d, zp = ranges[0].minus(need_quant(ins[0])[1]), need_quant(outs[0])[1]
+        ends = []
+        for v in (d.lo, np.clip(-1, d.lo, d.hi), np.clip(0, d.lo, d.hi), d.hi):
+            m = np.where(v < 0, ins[1].array, self.mp)
+            ends.append(np.clip(requant(v, m, self.shift) + zp, *int_range(outs[0])))
+        return (monotone(ends),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

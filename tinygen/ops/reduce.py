@@ -10,6 +10,7 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, half_to_even, int_type, requant
+from tinygen.ops.access import Access, Axis, Kind, width
 from tinygen.ops.base import (
     LONGEST_SUM16,
     Call,
@@ -28,6 +29,7 @@ from tinygen.ops.base import (
     step_of,
     zero_points,
 )
+from tinygen.ops.interval import Interval
 
 
 def reduced_shape(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
@@ -52,12 +54,26 @@ def block(shape: Shape, axes: Shape) -> tuple[int, int, int] | None:
     )
 
 
+@dataclass(frozen=True)
 class _Reduce(Operator):
     axes: Shape
-    keepdims: bool
+    keepdims: bool = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (reduced_shape(shapes[0], self.axes, self.keepdims),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        kept = [i for i in range(len(ins[0].shape)) if self.keepdims or i not in self.axes]
+        place = {axis: i for i, axis in enumerate(kept)}
+        return (
+            (tuple(Axis(Kind.MIX if i in self.axes else Kind.SAME, place.get(i)) for i in range(len(ins[0].shape))),),
+        )
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        moved = tuple(sorted(order.index(a) for a in self.axes))
+        if block(tuple(ins[0].shape[i] for i in order), moved) is None:
+            return None
+        return replace(self, axes=moved)
 
     def outer_n_inner(self, x: Tensor) -> tuple[int, int, int]:
         found = block(x.shape, self.axes)
@@ -70,8 +86,6 @@ class _Reduce(Operator):
 class ReduceSum(_Reduce):
     """Sum, or mean when `mean`. `even`: a mean in the scale of the input, whose halves go to the even integer."""
 
-    axes: Shape
-    keepdims: bool = True
     mean: bool = True
     m: int = 0
     shift: int = 0
@@ -128,6 +142,16 @@ class ReduceSum(_Reduce):
             fields += config(even=int(self.even))
         return (Call(kernel_of("tg_reduce_sum", out), fields, (ins[0].name,), (), out.name),)
 
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        d, m = ranges[0].minus(need_quant(ins[0])[1]), width(outs[0])
+        _, n, _ = self.outer_n_inner(ins[0])
+        if len(ins[0].shape) - 1 in self.axes:
+            each = n // width(ins[0])
+            d = Interval(np.full(m, d.lo.sum() * each), np.full(m, d.hi.sum() * each))
+        else:
+            d = Interval(d.lo * n, d.hi * n)
+        return (Interval(*(self.rounded(e, n, outs[0]).astype(np.int64) for e in (d.lo, d.hi))),)
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         return (
@@ -140,8 +164,6 @@ class ReduceSum(_Reduce):
 class ReduceExtreme(_Reduce):
     """Maximum, or minimum."""
 
-    axes: Shape
-    keepdims: bool = True
     largest: bool = True
     same_quant = True
     int16 = True
@@ -164,6 +186,13 @@ class ReduceExtreme(_Reduce):
         outer, n, inner = self.outer_n_inner(ins[0])
         kernel = kernel_of("tg_reduce_max" if self.largest else "tg_reduce_min", out)
         return (Call(kernel, config(outer=outer, n=n, inner=inner), (ins[0].name,), (), out.name),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        x, m = ranges[0], width(outs[0])
+        if len(ins[0].shape) - 1 not in self.axes:
+            return (x,)
+        pick = np.max if self.largest else np.min
+        return (Interval(np.full(m, pick(x.lo)), np.full(m, pick(x.hi))),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -13,6 +13,8 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, int_type, requant_clamp
+from tinygen.ops import access
+from tinygen.ops.access import Access
 from tinygen.ops.base import (
     Call,
     Lowered,
@@ -25,6 +27,7 @@ from tinygen.ops.base import (
     is_wide,
     need_quant,
 )
+from tinygen.ops.interval import Interval, monotone
 
 #: The largest multiplier, and shift, of a widening and of a narrowing: products stay below 2^31.
 WIDEN = (2**22 - 1, 22)
@@ -81,6 +84,17 @@ class Requantise(Operator):
         if is_wide(out):
             return (Call("tg_rescale_s16", config(**n, **rule), (x.name,), (), out.name, in_place=(x.name,)),)
         return (Call("tg_narrow_s16", config(**n, **rule, out_zp=need_quant(out)[1]), (x.name,), (), out.name),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        return ((access.same(len(ins[0].shape)),),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        """Monotone."""
+        ends = [self.run_fixed(ins, (v,), outs)[0] for v in (ranges[0].lo, ranges[0].hi)]
+        return (monotone(ends),)
 
 
 def _small_multiplier(ratio: float, largest: int, most: int) -> tuple[int, int]:

@@ -9,7 +9,10 @@ import numpy as np
 
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
+from tinygen.ops import access
+from tinygen.ops.access import Access, Kind
 from tinygen.ops.base import Call, Case, ConstArg, OnnxBuilder, Operator, Shape, config, kernel_of
+from tinygen.ops.interval import Interval
 from tinygen.ops.spatial import one_image, two_d_shape
 
 #: One in the weights of a linear resize.
@@ -27,6 +30,14 @@ class Axis:
     @staticmethod
     def nearest(index: Shape) -> Axis:
         return Axis(index, index, (0,) * len(index))
+
+    def along(self, out: int, *, linear: bool) -> access.Axis:
+        """What the positions of output axis `out` read."""
+        first, second = np.array(self.first), np.array(self.second)
+        if not linear:
+            second = first
+        second = np.where(np.array(self.weight) == 0, first, second)
+        return access.Axis(Kind.WINDOW, out, np.minimum(first, second), np.maximum(first, second))
 
     def matrix(self, length: int) -> Array:
         """(outputs, length) float32 interpolation matrix."""
@@ -110,6 +121,14 @@ class Resize(Operator):
                 out.name,
             ),
         )
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        spatial = (a.along(1 + i, linear=self.linear) for i, a in enumerate(self.axes))
+        image, *_, channels = access.same(len(ins[0].shape))
+        return (((image, *spatial, channels),),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        return (ranges[0],)  # linear: weights add up to one, so nothing leaves the range
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

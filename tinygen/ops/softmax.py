@@ -11,6 +11,8 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array, int_type
+from tinygen.ops import access
+from tinygen.ops.access import Access, Axis, Kind, width
 from tinygen.ops.base import (
     Call,
     Case,
@@ -28,6 +30,7 @@ from tinygen.ops.base import (
     output_width,
     zero_points,
 )
+from tinygen.ops.interval import Interval
 
 #: log2(1 + j/64) in Q16.
 LOG2_TABLE = np.array([round(65536 * math.log2(1 + j / 64)) for j in range(65)], np.int64)
@@ -99,6 +102,14 @@ class _Exponentials(Operator):
             m, shift, length = exp_rule(s_x)
             return Lowered(replace(self, exp_m=m, exp_shift=shift, exp_len=length), (x.name,))
         return Lowered(self, (x.name, Tensor.constant(f"{out.name}_e", exp_table(s_x))))
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        return (
+            ((*access.same(len(ins[0].shape) - 1), Axis(Kind.MIX, len(ins[0].shape) - 1)), *(None for _ in ins[1:])),
+        )
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self if order[-1] == len(order) - 1 else None
 
     def _exps(self, arrays: Sequence[Array]) -> tuple[Array, Array, Array]:
         """d = max - x, e[d] and their sum over the last axis."""
@@ -272,6 +283,17 @@ class ArgMax(Operator):
         n = ins[0].shape[-1]
         fields = config(rows=ins[0].size // n, n=n, last=int(self.last))
         return (Call(kernel_of("tg_argmax", ins[0]), fields, (ins[0].name,), (), out.name),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        last = len(ins[0].shape) - 1
+        return (((*access.same(last), Axis(Kind.MIX, last if self.keepdims else None)),),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self if order[-1] == len(order) - 1 else None
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        m = width(outs[0])
+        return (Interval(np.full(m, -128), np.full(m, width(ins[0]) - 129)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygen.numerics import Array
-from tinygen.ops.base import Shape
+from tinygen.ops import access
+from tinygen.ops.access import Axis, Kind, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,32 @@ class Window:
             return self
         p = self.pads
         return Window((1, *self.kernel), (1, *self.strides), (0, p[0], 0, p[1]), (1, *self.dilations))
+
+    def along(self, x: Shape, out: Shape, channels: Axis, *, transposed: bool = False) -> tuple[Axis, ...]:
+        """What reads images `x` through the window and writes `out`: image, spatial axes, channels."""
+        go = access.transposed_window if transposed else access.window
+        sizes = zip(out[1:-1], x[1:-1], self.kernel, self.strides, self.dilations, self.pads, strict=False)
+        spatial = (go(1 + i, *each) for i, each in enumerate(sizes))
+        return (Axis(Kind.SAME, 0), *spatial, channels)
+
+    def taps_inside(self, x: Shape, out: Shape, *, transposed: bool = False) -> Array:
+        """(patterns, taps) of 0 and 1: every set of taps that lie inside the image for some output position."""
+        win = self.two_d()
+        sizes = zip(two_d_shape(x)[1:3], two_d_shape(out)[1:3], strict=True)
+        rows, cols = (win._inside(axis, n, m, transposed=transposed) for axis, (n, m) in enumerate(sizes))
+        both = rows[:, None, :, None] * cols[None, :, None, :]
+        return both.reshape(len(rows) * len(cols), -1)
+
+    def _inside(self, axis: int, length: int, outputs: int, *, transposed: bool) -> Array:
+        o, tap = np.arange(outputs)[:, None], np.arange(self.kernel[axis])[None, :] * self.dilations[axis]
+        stride, pad = self.strides[axis], self.pads[axis]
+        if transposed:
+            i, rest = np.divmod(o + pad - tap, stride)
+            inside = (rest == 0) & (i >= 0) & (i < length)
+        else:
+            i = o * stride - pad + tap
+            inside = (i >= 0) & (i < length)
+        return np.unique(inside, axis=0).astype(np.float64)
 
     def fields(self) -> dict[str, int]:
         """The window's part of a C config struct."""

@@ -15,6 +15,8 @@ import numpy as np
 
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array, int_type
+from tinygen.ops import access
+from tinygen.ops.access import Access
 from tinygen.ops.base import (
     Call,
     Case,
@@ -30,6 +32,7 @@ from tinygen.ops.base import (
     kernel_of,
     need_quant,
 )
+from tinygen.ops.interval import Interval
 
 #: Steps of int16 from entry to entry of a table, as a power of two.
 STEP_BITS = 7
@@ -315,6 +318,23 @@ class Unary(Operator):
         const = ConstArg("table", table.array)
         call = Call(kernel_of("tg_lut", x), config(n=out.size), (x.name,), (const,), out.name, in_place=(x.name,))
         return (call,)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        return ((access.same(len(ins[0].shape)), *(None for _ in ins[1:])),)
+
+    def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
+        return self
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        """The least and the largest entry of the table that can be read."""
+        table = ins[1].array.astype(np.int64)
+        x = ranges[0].minus(int_range(ins[0])[0])
+        if is_wide(ins[0]):  # lines between the entries on either side
+            x = Interval(x.lo >> STEP_BITS, -(-x.hi >> STEP_BITS))
+        pairs, index = np.unique(np.stack([x.lo, x.hi]), axis=1, return_inverse=True)
+        cuts = [table[lo : hi + 1] for lo, hi in pairs.T]
+        found = Interval(np.array([c.min() for c in cuts]), np.array([c.max() for c in cuts]))
+        return (found.at(index.reshape(-1)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -3,7 +3,7 @@
 For FLOAT and FIXED graphs alike: `passes/simplify.py` removes what nobody needs, `structure/prune.py` of compress what
 matters least. A layer with weights chooses freely among the channels it reads and those it writes; what only moves or
 combines values position by position (Add, pools, tables, depthwise convolutions, reshapes) ties the channels of its
-tensors.
+tensors. Each operator says so itself: `Operator.channels`, `Operator.cut`.
 """
 
 from __future__ import annotations
@@ -14,53 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Op, Tensor
+from tinygen.ir.invariants import InvariantError
+from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import (
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Expand,
-    Extreme,
-    Gather,
-    MaxPool,
-    Mul,
-    Pad,
-    PRelu,
-    ReduceExtreme,
-    ReduceSum,
-    Reshape,
-    Resize,
-    Slice,
-    Transpose,
-    Unary,
-)
-
-#: Layers with weights (output channels, ..., input channels of a group).
-Weighted = Conv | ConvTranspose | Dense
-
-
-def width(t: Tensor) -> int:
-    """Number of channels."""
-    return t.shape[-1] if t.shape else 1
-
-
-def groups(op: Op) -> int:
-    """Groups of a layer with weights."""
-    return op.groups if isinstance(op, Conv | ConvTranspose) else 1
-
-
-def is_depthwise(op: Op, x: Tensor) -> bool:
-    """Each input channel is a group of its own, so that outputs stay and go with it."""
-    return isinstance(op, Conv | ConvTranspose) and op.groups == width(x) > 1
-
-
-def joins_channels(op: Op, out: Tensor) -> bool:
-    """A Concat along the channels: the one operator that can do without an input."""
-    return isinstance(op, Concat) and op.axis == len(out.shape) - 1
+from tinygen.ops.access import STAYS, Labels, width
+from tinygen.ops.base import Operator
 
 
 @dataclass(frozen=True)
@@ -77,7 +35,7 @@ class Channels:
 
 
 class _Ties:
-    """Union-find over all channels of all activations."""
+    """Union-find over all channels of all activations; a class is named after its first channel."""
 
     def __init__(self, graph: Graph) -> None:
         self.first: dict[str, int] = {}
@@ -95,15 +53,24 @@ class _Ties:
             i = self.parent[i]
         return i
 
-    def tie(self, a: Tensor, i: Array, b: Tensor, j: Array) -> None:
-        """Channel i[k] of a with channel j[k] of b, for every k."""
-        for p, q in zip((self.first[a.name] + i).tolist(), (self.first[b.name] + j).tolist(), strict=True):
-            self.parent[self.find(p)] = self.find(q)
+    def tie(self, a: int, b: int) -> None:
+        a, b = self.find(a), self.find(b)
+        self.parent[max(a, b)] = min(a, b)
+
+    def node(self, graph: Graph, node: Node) -> None:
+        """What an operator says of the channels of its tensors."""
+        seen: dict[int, int] = {}
+        for t, labels in zip((*graph.ins(node), *graph.outs(node)), _labels(graph, node), strict=True):
+            if t.const is None:
+                for i, label in enumerate(labels[-1].tolist(), self.first[t.name]):
+                    if label == STAYS:
+                        self.pinned.append(i)
+                    elif (first := seen.setdefault(label, i)) != i:
+                        self.tie(first, i)
 
     def pin(self, *tensors: Tensor) -> None:
         for t in tensors:
-            if t.const is None:
-                self.pinned += range(self.first[t.name], self.first[t.name] + width(t))
+            self.pinned += range(self.first[t.name], self.first[t.name] + width(t))
 
     def classes(self, graph: Graph) -> Channels:
         roots = np.array([self.find(i) for i in range(len(self.parent))], np.int64)
@@ -114,88 +81,41 @@ class _Ties:
         return Channels(found, pinned)
 
 
+def _labels(graph: Graph, node: Node) -> tuple[Labels, ...]:
+    assert isinstance(node.op, Operator)
+    return node.op.channels(graph.ins(node), graph.outs(node))
+
+
 def couple(graph: Graph) -> Channels:
-    """The classes of a graph's channels. Those of its inputs and outputs are pinned, and whatever a Softmax, a
-    reduction over channels or an unknown operator reads or writes."""
+    """The classes of a graph's channels. Those of its inputs and outputs are pinned, and what operators say must stay:
+    whatever a Softmax or a reduction over channels reads or writes."""
     ties = _Ties(graph)
     for node in graph.nodes:
-        _couple_node(ties, node.op, graph.ins(node), graph.outs(node)[0])
-        ties.pin(*graph.outs(node)[1:])
+        ties.node(graph, node)
     ties.pin(*(graph.tensors[n] for n in (*graph.inputs, *graph.outputs)))
     return ties.classes(graph)
-
-
-def _couple_node(ties: _Ties, op: Op, ins: tuple[Tensor, ...], out: Tensor) -> None:
-    x, n, m = ins[0], width(ins[0]), width(out)
-    here, there = np.arange(n), np.arange(m)
-    last = len(x.shape) - 1
-    if isinstance(op, Conv | ConvTranspose | Dense):
-        count = groups(op)
-        if is_depthwise(op, x):
-            ties.tie(out, there, x, there // (m // n))
-        elif count > 1:  # the same channels of every group
-            ties.tie(x, here, x, here % (n // count))
-            ties.tie(out, there, out, there % (m // count))
-    elif isinstance(op, Add | Mul | Extreme):
-        for t in ins:
-            if t.const is None and width(t) == m:
-                ties.tie(t, there, out, there)
-            elif t.const is None:
-                ties.pin(t)
-    elif isinstance(op, Concat) and joins_channels(op, out):
-        at = 0
-        for t in ins:
-            if t.const is None:
-                ties.tie(t, np.arange(width(t)), out, at + np.arange(width(t)))
-            at += width(t)
-    elif isinstance(op, Concat):
-        for t in ins:
-            if t.const is None:
-                ties.tie(t, there, out, there)
-    elif isinstance(op, Reshape) and m % n == 0:
-        ties.tie(out, there, x, there % n)
-    elif isinstance(op, Reshape) and n % m == 0:
-        ties.tie(x, here, out, here % m)
-    elif isinstance(op, Slice) and abs(op.steps[last]) == 1:
-        ties.tie(out, there, x, op.starts[last] + op.steps[last] * there)
-    elif isinstance(op, Gather) and op.axis == last:
-        ties.tie(out, there, x, np.array(op.indices))
-    elif isinstance(op, Pad):
-        ties.tie(x, here, out, op.pads[last] + here)
-    elif isinstance(op, Expand) and n != m:
-        ties.pin(x)
-    elif _by_position(op, last):
-        ties.tie(x, here, out, here)
-    else:
-        ties.pin(*ins, out)
-
-
-def _by_position(op: Op, last: int) -> bool:
-    """Output channel c is made of input channel c alone."""
-    if isinstance(op, ReduceSum | ReduceExtreme):
-        return last not in op.axes
-    if isinstance(op, Transpose):
-        return op.perm[-1] == last
-    return isinstance(op, Unary | PRelu | MaxPool | AvgPool | Resize | Gather | Expand)
 
 
 def keep(graph: Graph, masks: Mapping[str, Array]) -> Graph:
     """The graph with the channels of each activation where its mask is True, weights and constants cut to match.
 
-    `masks`: from `Channels.masks`. A tensor without a channel goes, and its node with it; only a Concat along the
-    channels may read it.
+    `masks`: from `Channels.masks`. A tensor without a channel goes, and its node with it; only an operator that
+    `drops_inputs` may read it.
     """
     cut = _Cut(graph, masks)
-    nodes = [cut.node(n) for n in graph.nodes if masks[n.outputs[0]].any()]
+    nodes = [cut.node(n) for n in graph.nodes if any(masks[o].any() for o in n.outputs)]
     return graph.with_(nodes=nodes, tensors=cut.tensors.values())
 
 
-def weight_masks(graph: Graph, node: Node, masks: Mapping[str, Array]) -> dict[int, Array]:
-    """What `keep` leaves of a layer's weights: masks of output channels (axis 0) and of inputs of a group (axis -1)."""
-    x = graph.ins(node)[0]
-    alone = is_depthwise(node.op, x)
-    columns = np.ones(1, bool) if alone else masks[x.name].reshape(groups(node.op), -1)[0]
-    return {0: masks[node.outputs[0]], -1: columns}
+def constant_masks(graph: Graph, node: Node, masks: Mapping[str, Array]) -> tuple[dict[int, Array], ...]:
+    """What `keep` leaves of a node's inputs, of constants alone: for each axis that is cut a mask."""
+    tensors, labels = (*graph.ins(node), *graph.outs(node)), _labels(graph, node)
+    gone: list[int] = []
+    for t, of in zip(tensors, labels, strict=True):
+        if t.const is None:
+            gone += np.extract(~masks[t.name], of[-1]).tolist()
+    constants = zip(graph.ins(node), labels, strict=False)
+    return tuple({a: ~np.isin(v, gone) for a, v in of.items()} if t.const is not None else {} for t, of in constants)
 
 
 class _Cut:
@@ -226,49 +146,16 @@ class _Cut:
         return name
 
     def node(self, node: Node) -> Node:
-        ins, out = self.graph.ins(node), self.graph.outs(node)[0]
-        op, x, inputs = node.op, ins[0], list(node.inputs)
-        kept = self.masks[out.name]
-        if isinstance(op, Conv | ConvTranspose | Dense):
-            inputs[1] = self.constant(ins[1], weight_masks(self.graph, node, self.masks))
-            inputs[2:] = [self.constant(t, {0: kept}) for t in ins[2:]]
-            if is_depthwise(op, x):
-                op = replace(op, groups=int(self.masks[x.name].sum()))  # type: ignore[arg-type]
-        elif isinstance(op, Add | Mul | Extreme):
-            for i, t in enumerate(ins):
-                if t.const is not None and width(t) == width(out) > 1:
-                    inputs[i] = self.constant(t, {-1: kept})
-        elif isinstance(op, PRelu):
-            inputs[1] = self.constant(ins[1], {0: kept})
-        elif isinstance(op, Concat):
-            inputs = self.concat(op, ins, kept, joins=joins_channels(op, out))
-        elif isinstance(op, Reshape | Expand) and not kept.all():
-            op = replace(op, shape=(*op.shape[:-1], int(kept.sum())))
-        elif isinstance(op, Slice | Gather | Pad):
-            op = _moved(op, len(x.shape) - 1, self.masks[x.name], kept)
-        return replace(node, op=op, inputs=tuple(inputs))
-
-    def concat(self, op: Concat, ins: tuple[Tensor, ...], kept: Array, *, joins: bool) -> list[str]:
-        names, at = [], 0
-        for t in ins:
-            mask = kept[at : at + width(t)] if joins else kept
-            at += width(t)
-            if joins and not mask.any():
-                continue
-            names.append(t.name if t.const is None else self.constant(t, {-1: mask}))
-        return names
-
-
-def _moved(op: Slice | Gather | Pad, last: int, x: Array, kept: Array) -> Op:
-    """Its indices along the last axis after surgery. x, kept: masks of input and output."""
-    new = np.cumsum(x) - 1  # place of a channel among those kept
-    if isinstance(op, Slice):
-        used = (op.starts[last] + op.steps[last] * np.arange(len(kept)))[kept]
-        return replace(op, starts=(*op.starts[:last], int(new[used[0]])), counts=(*op.counts[:last], len(used)))
-    if isinstance(op, Gather):
-        if op.axis != last:
-            return op
-        return replace(op, indices=tuple(int(new[i]) for i in np.compress(kept, op.indices)))
-    begin = op.pads[last]
-    before, behind = int(kept[:begin].sum()), int(kept[begin + len(x) :].sum())
-    return replace(op, pads=(*op.pads[:last], before, *op.pads[last + 1 : -1], behind))
+        ins, outs, op = self.graph.ins(node), self.graph.outs(node), node.op
+        assert isinstance(op, Operator)
+        of_constants = constant_masks(self.graph, node, self.masks)
+        inputs, kept = [], []
+        for t, axes in zip(ins, of_constants, strict=True):
+            mask = self.masks[t.name] if t.const is None else axes.get(-1, np.ones(width(t), bool))
+            kept.append(np.flatnonzero(mask))
+            if mask.any() or not op.drops_inputs:
+                inputs.append(t.name if t.const is None else self.constant(t, axes))
+        after = op.cut(ins, outs, (*kept, *(np.flatnonzero(self.masks[t.name]) for t in outs)))
+        if after is None:
+            raise InvariantError(f'"{node.name}": {op.title} cannot be had with the channels its ties allow')
+        return replace(node, op=after, inputs=tuple(inputs))

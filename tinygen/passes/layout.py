@@ -1,8 +1,9 @@
 """Choose channels-last without leaving a transpose behind.
 
 The reader wraps every spatial operator in transposes from and to the ONNX layout. Here each transpose sinks towards the
-outputs, through whatever does not care about the order of axes, until it meets its inverse, becomes a mere reshape, is
-absorbed in the weights of a dense layer, or reaches the edge of the graph, where the input and output helpers do it.
+outputs, through whatever can be had with its axes in another order (`Operator.permuted`), until it meets its inverse,
+becomes a mere reshape, is absorbed in the weights of a dense layer, or reaches the edge of the graph, where the input
+and output helpers do it.
 
 Transposes and reshapes carry no pin here (`pins.settle`): that of an operator's output goes with the value, in front of
 the transpose behind it.
@@ -10,37 +11,22 @@ the transpose behind it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tinygen.ir.types import Graph, Node, Tensor
-from tinygen.ops import (
-    Add,
-    Concat,
-    Dense,
-    Expand,
-    Extreme,
-    Gather,
-    LogSoftmax,
-    LogSumExp,
-    Mul,
-    Operator,
-    Pad,
-    PRelu,
-    ReduceExtreme,
-    ReduceSum,
-    Reshape,
-    Slice,
-    Softmax,
-    Transpose,
-    Unary,
-)
-from tinygen.ops.base import Shape
-from tinygen.ops.reduce import block
+from tinygen.numerics import Array
+from tinygen.ops import Reshape, Transpose, Unary
+from tinygen.ops.access import STAYS, Along, Axis, Kind, Shape, width
+from tinygen.ops.base import Operator
 from tinygen.passes.base import Pass, Promise, Whole, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 from tinygen.passes.pins import settle
+
+#: An element of the output depends on one position at the most.
+_SINGLE = (Kind.SAME, Kind.MOVE, Kind.REPEAT)
 
 
 def _inverse(perm: Shape) -> Shape:
@@ -57,10 +43,15 @@ def _transpose_of(graph: Draft, tensor: str) -> Node | None:
     return node if node is not None and isinstance(node.op, Transpose) else None
 
 
+def _perm(node: Node) -> Shape:
+    """Of a transpose."""
+    assert isinstance(node.op, Transpose)
+    return node.op.perm
+
+
 def _simplify(graph: Draft, node: Node) -> bool:
     """Transpose of a transpose; the transpose that changes nothing."""
-    assert isinstance(node.op, Transpose)
-    perm = node.op.perm
+    perm = _perm(node)
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     if perm == tuple(range(len(perm))):
         if y.name not in graph.outputs:
@@ -69,8 +60,7 @@ def _simplify(graph: Draft, node: Node) -> bool:
         return graph.replace({node.name: (replace(node, op=Unary("x", "requantise")),)})
     above = _transpose_of(graph, x.name)
     if above is not None:
-        assert isinstance(above.op, Transpose)
-        both = Transpose(tuple(above.op.perm[p] for p in perm))
+        both = Transpose(tuple(_perm(above)[p] for p in perm))
         merged = replace(node, op=both, inputs=above.inputs, origin=merge_origin(above, node))
         return graph.replace({node.name: (merged,)})
     return False
@@ -86,8 +76,7 @@ def _raise_to_input(graph: Draft) -> bool:
     if not found:
         return False
     i, node = min(found, key=lambda f: graph.place(f[1].name))
-    assert isinstance(node.op, Transpose)
-    perm, name = node.op.perm, graph.inputs[i]
+    perm, name = _perm(node), graph.inputs[i]
     x = graph.tensors[name]
     moved = replace(x, name=fresh(graph, f"{name}_last"), shape=tuple(x.shape[p] for p in perm))
     back = Node(fresh(graph, f"{name}_back"), Transpose(_inverse(perm)), (moved.name,), (name,), node.origin)
@@ -97,20 +86,36 @@ def _raise_to_input(graph: Draft) -> bool:
 
 
 def _transpose_below(graph: Draft, index: int) -> Node | None:
-    """The transpose that an input reaches through one operator or more that act on each element, and on no other
-    activation."""
+    """The transpose that an input reaches through one operator or more that let it pass, read no other activation, and
+    make each element of one, from where it is or from a shifted place."""
     name = graph.inputs[index]
-    rank, steps = len(graph.tensors[name].shape), 0
+    above: list[Node] = []
     while (node := graph.sole_consumer(name)) is not None:
         if isinstance(node.op, Transpose):
-            return node if steps else None
-        sources = [i for i in node.inputs if graph.tensors[i].const is None]
-        if not isinstance(node.op, Unary | Pad | Slice | Add | Mul | Concat) or len(sources) != 1:
+            order = node.op.perm
+            passes = (_operator(n).permuted(graph.ins(n), order) is not None for n in above)
+            return node if above and all(passes) else None
+        operands, rank = _operands(graph, node), len(graph.tensors[name].shape)
+        if sum(t.const is None for t, _ in operands) != 1 or [len(t.shape) for t in graph.outs(node)] != [rank]:
             return None
-        name, steps = node.outputs[0], steps + 1
-        if len(graph.tensors[name].shape) != rank:
-            return None
+        for _, axes in operands:
+            if any(a.kind not in _SINGLE or a.out != i for i, a in enumerate(axes, rank - len(axes))):
+                return None
+        above.append(node)
+        name = node.outputs[0]
     return None
+
+
+def _operator(node: Node) -> Operator:
+    assert isinstance(node.op, Operator)
+    return node.op
+
+
+def _operands(graph: Draft, node: Node) -> list[tuple[Tensor, tuple[Axis, ...]]]:
+    """The inputs that lie along the output of a node, with how they do."""
+    ins = graph.ins(node)
+    along = _operator(node).access(ins, graph.outs(node))[0]
+    return [(t, axes) for t, axes in zip(ins, along, strict=True) if axes is not None]
 
 
 def _set_input(graph: Draft, index: int, moved: Tensor, perm: Shape) -> None:
@@ -162,187 +167,172 @@ def _is_free(graph: Draft, name: str, perm: Shape) -> bool:
     if name in graph.inputs:
         return len(graph.readers(name)) == 1
     node = _transpose_of(graph, name)
-    return (
-        node is not None
-        and isinstance(node.op, Transpose)
-        and tuple(node.op.perm[p] for p in perm) == tuple(range(len(perm)))
-    )
+    return node is not None and tuple(_perm(node)[p] for p in perm) == tuple(range(len(perm)))
 
 
 def _sink(graph: Draft, node: Node) -> bool:
     """Move the transposes that feed `node` behind it."""
-    op = node.op
-    tried: set[Shape] = set()
-    for name in node.inputs:
-        above = _transpose_of(graph, name)
-        if above is None or len(node.outputs) != 1:
-            continue
-        assert isinstance(above.op, Transpose)
-        perm, source = above.op.perm, graph.tensors[above.inputs[0]]
-        back = _inverse(perm)
-        y = graph.outs(node)[0]
-        if isinstance(op, Add | Mul | Extreme | Concat):
-            if perm not in tried and _sink_many(graph, node, perm, back):
-                return True
-            tried.add(perm)
-            continue
-        moved: Operator | None = None
-        extra = node.inputs[1:]
-        after = perm  # the transpose behind the operator
-        if isinstance(op, Unary) or (
-            isinstance(op, Softmax | LogSoftmax | LogSumExp | PRelu | Dense) and perm[-1] == len(perm) - 1
-        ):
-            moved = op
-        elif isinstance(op, Pad):
-            n = len(perm)
-            moved = replace(
-                op, pads=tuple(op.pads[back[i]] for i in range(n)) + tuple(op.pads[n + back[i]] for i in range(n))
-            )
-        elif isinstance(op, Slice):
-            moved = Slice(*(tuple(v[b] for b in back) for v in (op.starts, op.steps, op.counts)))
-        elif isinstance(op, Gather):
-            moved = replace(op, axis=perm[op.axis])
-        elif isinstance(op, Expand) and len(op.shape) == len(perm):
-            moved = Expand(tuple(op.shape[b] for b in back))
-        elif isinstance(op, ReduceSum | ReduceExtreme):
-            axes = tuple(sorted(perm[a] for a in op.axes))
-            if block(source.shape, axes) is not None:
-                moved = replace(op, axes=axes)
-                if not op.keepdims:
-                    left = [p for p in perm if p not in axes]
-                    after = tuple(sorted(left).index(p) for p in left)
-        elif isinstance(op, Reshape) and _sink_reshape(graph, node, above):
-            return True
-        if moved is None:
-            continue
-        shapes = (source.shape, *(graph.tensors[e].shape for e in extra))
-        middle = Tensor(fresh(graph, f"{y.name}_last"), moved.infer(*shapes)[0], quant=y.quant)
-        first = replace(node, op=moved, inputs=(source.name, *extra), outputs=(middle.name,))
-        second = Node(fresh(graph, f"{node.name}_t"), Transpose(after), (middle.name,), (y.name,), above.origin)
-        return graph.replace({node.name: (first, second)}, (middle, replace(y, quant=None)))
-    return False
-
-
-def _sink_many(graph: Draft, node: Node, perm: Shape, back: Shape) -> bool:
-    """Add, Mul, Extreme, Concat: all operands move together, each at no cost."""
-    y = graph.outs(node)[0]
-    if len(y.shape) != len(perm):
+    if len(node.outputs) != 1:
         return False
-    tensors: list[Tensor] = []
-    before: list[Node] = []
-    inputs: list[str] = []
-    for name in node.inputs:
-        t = graph.tensors[name]
-        if len(t.shape) != len(perm):
-            if t.const is None:
-                return False
-            padded = t.array.reshape((1,) * (len(perm) - len(t.shape)) + t.shape)
-        elif not _is_free(graph, name, back):
+    above = [t for name in dict.fromkeys(node.inputs) if (t := _transpose_of(graph, name)) is not None]
+    first_of = {_perm(t): t for t in reversed(above)}
+    return any(_sink_one(graph, node, first_of[p]) for p in dict.fromkeys(map(_perm, above))) or any(
+        _sink_flattened(graph, node, t) for t in above
+    )
+
+
+def _sink_one(graph: Draft, node: Node, above: Node) -> bool:
+    """All operands of a node in the order of what the transpose `above` reads, each at no cost, and a transpose behind
+    the node."""
+    op, order, y = _operator(node), _inverse(_perm(above)), graph.outs(node)[0]
+    operands = [t for t, _ in _operands(graph, node)]
+    for t in operands:
+        fits = len(t.shape) == len(order) if t.const is None else len(t.shape) <= len(order)
+        if not fits or not _is_free(graph, t.name, order):
             return False
-        elif t.const is not None:
-            padded = t.array
-        else:
-            moved = Tensor(fresh(graph, f"{name}_{node.name}_last"), tuple(t.shape[b] for b in back))
-            if moved.name not in {m.name for m in tensors}:
-                tensors.append(moved)
-                # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in
-                # turn.
-                view = is_view(t.shape, back) and _transpose_of(graph, name) is None
-                step = Reshape(moved.shape) if view else Transpose(back)
-                before.append(Node(fresh(graph, f"{moved.name}_t"), step, (name,), (moved.name,), node.origin))
-            inputs.append(moved.name)
+    if len(operands) > 1 and len(y.shape) != len(order):
+        return False
+    after = op.permuted(graph.ins(node), order)
+    if after is None:
+        return False
+    # Of one operand the transpose moves, of several each gets one.
+    origin = above.origin if len(operands) == 1 else node.origin
+    moved: dict[str, Tensor] = {}
+    before: list[Node] = []
+    for t in operands:
+        if t.name in moved:
             continue
-        const = Tensor.constant(fresh(graph, f"{name}_{node.name}_last"), padded.transpose(back), t.quant)
-        tensors.append(const)
-        inputs.append(const.name)
-    op = replace(node.op, axis=perm[node.op.axis]) if isinstance(node.op, Concat) else node.op
-    middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(y.shape[b] for b in back), quant=y.quant)
-    first = replace(node, op=op, inputs=tuple(inputs), outputs=(middle.name,))
-    second = Node(fresh(graph, f"{node.name}_t"), Transpose(perm), (middle.name,), (y.name,), node.origin)
-    return graph.replace({node.name: (*before, first, second)}, (*tensors, middle, replace(y, quant=None)))
+        name = fresh(graph, f"{t.name}_{node.name}_last")
+        if t.const is not None:
+            array = t.array.reshape((1,) * (len(order) - len(t.shape)) + t.shape)
+            moved[t.name] = Tensor.constant(name, array.transpose(order), t.quant)
+            continue
+        moved[t.name] = Tensor(name, tuple(t.shape[i] for i in order), t.dtype)
+        # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in turn.
+        view = is_view(t.shape, order) and _transpose_of(graph, t.name) is None
+        step = Reshape(moved[t.name].shape) if view else Transpose(order)
+        before.append(Node(fresh(graph, f"{name}_t"), step, (t.name,), (name,), node.origin))
+    ins = [moved.get(name, graph.tensors[name]) for name in node.inputs]
+    middle = Tensor(fresh(graph, f"{y.name}_last"), after.infer(*(t.shape for t in ins))[0], y.dtype, y.quant)
+    back = output_order(op.access(graph.ins(node), (y,))[0], after.access(ins, (middle,))[0], order, middle)
+    first = replace(node, op=after, inputs=tuple(t.name for t in ins), outputs=(middle.name,))
+    second = Node(fresh(graph, f"{node.name}_t"), Transpose(_inverse(back)), (middle.name,), (y.name,), origin)
+    return graph.replace({node.name: (*before, first, second)}, (*moved.values(), middle, replace(y, quant=None)))
 
 
-def _sink_reshape(graph: Draft, node: Node, above: Node) -> bool:
-    """Transpose, then Reshape: commute when only axes of length 1 come or go, or flatten into a dense layer or a
-    choice of values."""
-    assert isinstance(above.op, Transpose)
-    assert isinstance(node.op, Reshape)
-    perm, source = above.op.perm, graph.tensors[above.inputs[0]]
-    t, y = graph.outs(above)[0], graph.outs(node)[0]
-    if [d for d in t.shape if d != 1] == [d for d in y.shape if d != 1]:
-        # Number the axes that matter in t's order; the source has them in its own order.
-        real = [p for p in perm if source.shape[p] != 1]
-        order = sorted(real)
-        squeezed = tuple(source.shape[p] for p in order)
-        places = [i for i, d in enumerate(y.shape) if d != 1]
-        new_perm = list(range(len(y.shape)))
-        shape = [1] * len(y.shape)
-        for slot, axis in zip(places, order, strict=True):
-            shape[slot] = source.shape[axis]
-        for slot, p in zip(places, real, strict=True):
-            new_perm[slot] = places[order.index(p)]
-        assert sorted(squeezed) == sorted(d for d in shape if d != 1)
-        middle = Tensor(fresh(graph, f"{y.name}_last"), tuple(shape))
-        first = replace(node, op=Reshape(tuple(shape)), inputs=(source.name,), outputs=(middle.name,))
-        second = Node(
-            fresh(graph, f"{node.name}_t"), Transpose(tuple(new_perm)), (middle.name,), (y.name,), above.origin
-        )
-        return graph.replace({node.name: (first, second)}, (middle,))
+def output_order(was: Sequence[Along], now: Sequence[Along], order: Shape, middle: Tensor) -> Shape:
+    """Which axis of an operator's output each axis of `middle` is, its output when the operands come in `order`: that
+    of the operand's axis that goes along with it. Axes that none goes along with keep their places."""
+    pairs = ((a, b) for a, b in zip(was, now, strict=True) if a is not None and b is not None)
+    a, b = next((a, b) for a, b in pairs if len(a) == len(order))
+    found = {new.out: a[i].out for i, new in zip(order, b, strict=True)}
+    rank = range(len(middle.shape))
+    rest = iter(i for i in rank if i not in found.values())
+    return tuple(old if (old := found.get(i)) is not None else next(rest) for i in rank)
+
+
+def _sink_flattened(graph: Draft, node: Node, above: Node) -> bool:
+    """Transpose, then Reshape to one axis: what reads it takes the elements in the order they have without the
+    transpose (the weights of a dense layer, a choice of values)."""
+    if not isinstance(node.op, Reshape):
+        return False
+    source, t, y = graph.tensors[above.inputs[0]], graph.outs(above)[0], graph.outs(node)[0]
     after = graph.sole_consumer(y.name)
     if after is None or y.shape[-1] != y.size:
         return False
-    if isinstance(after.op, Unary):  # reshape last, so that the transpose may pass
+    if _by_element(graph, after):  # reshape last, so that the transpose may pass
         end = graph.outs(after)[0]
-        moved = Tensor(fresh(graph, f"{y.name}_{after.op.label}"), t.shape, quant=end.quant)
+        moved = Tensor(fresh(graph, f"{y.name}_{_operator(after).title}"), t.shape, end.dtype, end.quant)
         first = replace(after, inputs=(t.name,), outputs=(moved.name,))
         second = replace(node, inputs=(moved.name,), outputs=after.outputs)
         return graph.replace({node.name: (), after.name: (first, second)}, (moved, replace(end, quant=None)))
-    where = np.arange(source.size).reshape(source.shape).transpose(perm).ravel()
-    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape)
-    first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
-    if isinstance(after.op, Gather):
-        picked = replace(after.op, indices=tuple(int(where[i]) for i in after.op.indices))
-        second = replace(after, op=picked, inputs=(flat.name,))
-        return graph.replace({node.name: (first,), after.name: (second,)}, (flat,))
-    if not isinstance(after.op, Dense):
+    where = np.arange(source.size).reshape(source.shape).transpose(_perm(above)).ravel()
+    flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape, y.dtype)
+    reader = _reading(graph, after, flat, np.argsort(where))
+    if reader is None:
         return False
-    w = graph.tensors[after.inputs[1]]
-    weights = np.empty_like(w.array)
-    weights[:, where] = w.array
-    new_w = Tensor.constant(fresh(graph, f"{w.name}_last"), weights, w.quant)
-    dense = replace(after, inputs=(flat.name, new_w.name, after.inputs[2]))
-    return graph.replace({node.name: (first,), after.name: (dense,)}, (new_w, flat))
+    first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
+    return graph.replace({node.name: (first,), after.name: (reader[0],)}, (*reader[1], flat))
 
 
-def _absorb_in_dense_above(graph: Draft, node: Node) -> bool:
-    """Dense, Reshape, Transpose: the dense layer writes its outputs in the order wanted (decoders)."""
-    assert isinstance(node.op, Transpose)
+def _by_element(graph: Draft, node: Node) -> bool:
+    """Each element of the output is made of the one in its place, by the same rule everywhere."""
+    if len(node.inputs) != 1 or len(node.outputs) != 1:
+        return False
+    return all(a.kind is Kind.SAME and a.out == i for _, axes in _operands(graph, node) for i, a in enumerate(axes))
+
+
+def _reading(graph: Draft, node: Node, flat: Tensor, order: Array) -> tuple[Node, list[Tensor]] | None:
+    """A node that gives the same from `flat`, which is its first input with the channels in another order, and the
+    constants that are new."""
+    op, ins, outs = _operator(node), graph.ins(node), graph.outs(node)
+    operands = _operands(graph, node)
+    if len(operands) != 1 or operands[0][0] is not ins[0] or len(outs) != 1:
+        return None
+    kind = operands[0][1][-1].kind
+    if kind is Kind.MOVE:
+        whole = (np.arange(width(t)) for t in (*ins[1:], *outs))
+        picked = op.cut(ins, outs, (order, *whole))
+        return None if picked is None else (replace(node, op=picked, inputs=(flat.name, *node.inputs[1:])), [])
+    constants = _reordered(graph, node, 0, order) if kind is Kind.REDUCE else None
+    if constants is None:
+        return None
+    inputs = (flat.name, *(constants[i].name if i in constants else i for i in node.inputs[1:]))
+    return replace(node, inputs=inputs), list(constants.values())
+
+
+def _reordered(graph: Draft, node: Node, which: int, order: Array) -> dict[str, Tensor] | None:
+    """The constants of a node for channels of its tensor `which` (inputs, then outputs) in another order; None where
+    more than constants goes along with them."""
+    tensors = (*graph.ins(node), *graph.outs(node))
+    labels = _operator(node).channels(graph.ins(node), graph.outs(node))
+    mine = labels[which][-1]
+    if STAYS in mine or len(np.unique(mine)) < len(mine):
+        return None
+    found = {}
+    for i, (t, of) in enumerate(zip(tensors, labels, strict=True)):
+        axes = [axis for axis, of_axis in of.items() if np.isin(of_axis, mine).any()]
+        if i == which or not axes:
+            continue
+        if t.const is None or not all(np.array_equal(of[axis], mine) for axis in axes):
+            return None
+        array, quant = t.array, t.quant
+        for axis in axes:
+            array = np.take(array, order, axis)
+            if quant is not None and len(quant.scale) > 1 and (quant.axis or 0) == axis % array.ndim:
+                quant = replace(quant, scale=tuple(quant.scale[k] for k in order))
+        found[t.name] = Tensor.constant(fresh(graph, f"{t.name}_last"), array, quant)
+    return found or None
+
+
+def _absorb_above(graph: Draft, node: Node) -> bool:
+    """A dense layer, Reshape, Transpose: the layer writes its outputs in the order wanted (decoders)."""
     reshape = graph.producer.get(node.inputs[0])
     if reshape is None or not isinstance(reshape.op, Reshape) or graph.sole_consumer(node.inputs[0]) is None:
         return False
     below = reshape.inputs[0]
     layer = graph.producer.get(below)
-    while layer is not None and isinstance(layer.op, Unary) and graph.sole_consumer(below) is not None:
+    while layer is not None and _by_element(graph, layer) and graph.sole_consumer(below) is not None:
         below = layer.inputs[0]
         layer = graph.producer.get(below)
-    if layer is None or not isinstance(layer.op, Dense) or graph.sole_consumer(below) is None:
+    if layer is None or len(layer.outputs) != 1 or graph.sole_consumer(below) is None:
         return False
     if graph.tensors[below].shape[-1] != graph.tensors[below].size:
         return False
-    w, b = graph.tensors[layer.inputs[1]], graph.tensors[layer.inputs[2]]
     x, y = graph.ins(node)[0], graph.outs(node)[0]
-    where = np.arange(x.size).reshape(x.shape).transpose(node.op.perm).ravel()
-    quant = w.quant and replace(w.quant, scale=tuple(w.quant.scale[i] for i in where))
-    new_w = Tensor.constant(fresh(graph, f"{w.name}_last"), w.array[where], quant)
-    new_b = Tensor.constant(fresh(graph, f"{b.name}_last"), b.array[where])
-    dense = replace(layer, inputs=(layer.inputs[0], new_w.name, new_b.name))
+    where = np.arange(x.size).reshape(x.shape).transpose(_perm(node)).ravel()
+    constants = _reordered(graph, layer, len(layer.inputs), where)
+    if constants is None:
+        return False
+    inputs = tuple(constants[i].name if i in constants else i for i in layer.inputs)
     shaped = replace(reshape, op=Reshape(y.shape), outputs=(y.name,), origin=merge_origin(reshape, node))
-    return graph.replace({layer.name: (dense,), reshape.name: (shaped,), node.name: ()}, (new_w, new_b))
+    changes = {layer.name: (replace(layer, inputs=inputs),), reshape.name: (shaped,), node.name: ()}
+    return graph.replace(changes, constants.values())
 
 
 def _step(graph: Draft, node: Node) -> bool:
     if isinstance(node.op, Transpose):
-        return _simplify(graph, node) or _absorb_in_dense_above(graph, node)
+        return _simplify(graph, node) or _absorb_above(graph, node)
     return _sink(graph, node)
 
 

@@ -20,12 +20,16 @@ import numpy as np
 from tinygen.ir.invariants import InvariantError
 from tinygen.ir.types import Graph, Node, Stage, Tensor
 from tinygen.numerics import Array, requant
-from tinygen.ops import Add, Concat, Conv, ConvTranspose, Dense, Extreme, Gather, Mul, Unary
-from tinygen.ops.base import int_range, need_quant
+from tinygen.ops import Concat, Extreme, Gather, Unary
+from tinygen.ops.access import width
+from tinygen.ops.base import Operator, int_range, need_quant
+from tinygen.ops.broadcast import Elementwise
+from tinygen.ops.interval import Interval, values
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import Pass, Promise, drop_dead
-from tinygen.passes.channels import Channels, couple, groups, is_depthwise, joins_channels, keep, width
+from tinygen.passes.channels import Channels, couple, keep
 from tinygen.passes.draft import Draft
-from tinygen.passes.intervals import Interval, all_int8, largest_sum, layer_range, reach, sums, taps_inside
+from tinygen.passes.intervals import all_int8, reach
 
 #: Multiplier of a cleared channel: a multiple of 768 that can be halved 28 times, so that every kernel takes it.
 STEADY_MULTIPLIER = 768 << 20
@@ -43,7 +47,7 @@ class Size:
 
 def size_of(graph: Graph) -> Size:
     """Multiply-accumulates, weights and channels of a graph."""
-    layers = [n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense)]
+    layers = [n for n in graph.nodes if isinstance(n.op, Weighted)]
     return Size(
         sum(n.op.macs(graph.ins(n), graph.outs(n)) for n in graph.nodes),  # type: ignore[attr-defined]
         sum(graph.tensors[n.inputs[1]].size for n in layers),
@@ -56,9 +60,7 @@ def largest_sums(graph: Graph) -> dict[str, int]:
     """For each layer with weights a bound on the magnitude of every partial sum of its accumulators, in any order."""
     ranges = reach(graph)
     return {
-        n.name: largest_sum(n.op, graph.ins(n), ranges[n.inputs[0]])
-        for n in graph.nodes
-        if isinstance(n.op, Conv | ConvTranspose | Dense)
+        n.name: n.op.largest_sum(graph.ins(n), ranges[n.inputs[0]]) for n in graph.nodes if isinstance(n.op, Weighted)
     }
 
 
@@ -93,7 +95,7 @@ def _settle(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
     changed: dict[str, Tensor] = {}
     reads = Counter(i for n in graph.nodes for i in n.inputs)
     for node in graph.nodes:
-        if isinstance(node.op, Conv | ConvTranspose | Dense):
+        if isinstance(node.op, Weighted):
             node, made = _settle_layer(graph, node, ranges[node.inputs[0]], reads)
             changed |= {t.name: t for t in made}
         nodes.append(node)
@@ -104,23 +106,23 @@ def _settle(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
 
 def _settle_layer(graph: Graph, node: Node, x: Interval, reads: Mapping[str, int]) -> tuple[Node, tuple[Tensor, ...]]:
     op, ins, out = node.op, graph.ins(node), graph.outs(node)[0]
-    assert isinstance(op, Conv | ConvTranspose | Dense)
+    assert isinstance(op, Weighted)
     assert op.epilogue is not None
     w, b, m = ins[1].array.astype(np.int64), ins[2].array.astype(np.int64), ins[3].array.astype(np.int64)
-    w, b = fold_inputs(w, b, x, need_quant(ins[0])[1], groups(op), padded=not taps_inside(op, ins[0], out).all())
-    acc = sums(op, ins, out, x)
-    y = layer_range(op, ins, out, acc)
+    w, b = fold_inputs(w, b, x, need_quant(ins[0])[1], op.groups, padded=not op.taps_inside(ins[0], out).all())
+    acc = op.sums(ins, out, x)
+    y = op.layer_range(ins, out, acc)
     for channel in np.flatnonzero(y.steady):
         value = int(y.lo[channel])
         w[channel] = 0
         b[channel], m[channel] = _steady_constants(op, out, value, int(acc.lo[channel]), int(m[channel]))
     end = op.epilogue
-    free = layer_range(replace(op, epilogue=replace(end, lo=-(2**31), hi=2**31 - 1)), ins, out, acc)
+    free = op.ending(replace(end, lo=-(2**31), hi=2**31 - 1)).layer_range(ins, out, acc)
     low, high = int_range(out)
     lo = low if (free.lo >= end.lo).all() else end.lo
     hi = high if (free.hi <= end.hi).all() else end.hi
     if (lo, hi) != (end.lo, end.hi):
-        node = replace(node, op=replace(op, epilogue=replace(end, lo=lo, hi=hi)))
+        node = replace(node, op=op.ending(replace(end, lo=lo, hi=hi)))
     made = []
     inputs = list(node.inputs)
     for i, new in ((1, w), (2, b), (3, m)):
@@ -153,9 +155,7 @@ def fold_inputs(w: Array, b: Array, x: Interval, zp: int, count: int, *, padded:
     return left.reshape(w.shape), bias
 
 
-def _steady_constants(
-    op: Conv | ConvTranspose | Dense, out: Tensor, value: int, reached: int, m: int
-) -> tuple[int, int]:
+def _steady_constants(op: Weighted, out: Tensor, value: int, reached: int, m: int) -> tuple[int, int]:
     """Bias and multiplier that give `value` without weights: a small bias where one gives it, for the sake of kernels
     that pack sums; else an accumulator that the channel reaches anyway."""
     assert op.epilogue is not None
@@ -205,15 +205,14 @@ def _same_as(graph: Draft, node: Node, ranges: Mapping[str, Interval]) -> Tensor
 def _range(t: Tensor, ranges: Mapping[str, Interval]) -> Interval:
     if t.const is None:
         return ranges[t.name]
-    rows = t.array.reshape(-1, width(t)).astype(np.int64)
-    return Interval(rows.min(axis=0), rows.max(axis=0))
+    return values(t)
 
 
 def _constant_operand(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | None:
     """Give element-wise nodes a constant for an operand that is one: what made it may then go."""
     draft, found = Draft(graph), False
     for node in graph.nodes:
-        if not isinstance(node.op, Add | Mul | Extreme) or any(t.const is not None for t in graph.ins(node)):
+        if not isinstance(node.op, Elementwise) or any(t.const is not None for t in graph.ins(node)):
             continue
         for t in graph.ins(node):
             r = ranges[t.name]
@@ -258,13 +257,14 @@ def _needed(graph: Graph, channels: Channels) -> Array:
             written = needed[channels.classes[out.name]]
             if not written.any():
                 continue
+            assert isinstance(node.op, Operator)
             x = graph.tensors[node.inputs[0]]
-            if isinstance(node.op, Conv | ConvTranspose | Dense) and not is_depthwise(node.op, x):
+            if isinstance(node.op, Weighted) and not node.op.depthwise(width(x)):
                 w = graph.tensors[node.inputs[1]].array[written]
-                read = np.tile(w.reshape(-1, w.shape[-1]).any(axis=0), groups(node.op))
+                read = np.tile(w.reshape(-1, w.shape[-1]).any(axis=0), node.op.groups)
                 needed[channels.classes[x.name][read]] = True
             for t in graph.ins(node):
-                if t.const is None and not joins_channels(node.op, out) and not needed[channels.classes[t.name]].any():
+                if t.const is None and not node.op.drops_inputs and not needed[channels.classes[t.name]].any():
                     needed[channels.classes[t.name][0]] = True
         if int(needed.sum()) == before:
             return needed

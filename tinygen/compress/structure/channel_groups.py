@@ -10,8 +10,10 @@ import numpy as np
 from tinygen.compress.statistics import Statistics
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
-from tinygen.ops import Conv, ConvTranspose, Dense
-from tinygen.passes.channels import Channels, groups, is_depthwise, width
+from tinygen.ops import Conv, Dense
+from tinygen.ops.access import width
+from tinygen.ops.weighted import Weighted
+from tinygen.passes.channels import Channels
 
 MEASURES = ("macs", "weights", "channels")
 
@@ -49,7 +51,7 @@ class Group:
 
 
 def weighted(graph: Graph) -> tuple[Node, ...]:
-    return tuple(n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense))
+    return tuple(n for n in graph.nodes if isinstance(n.op, Weighted))
 
 
 def channel_groups(graph: Graph, channels: Channels) -> tuple[Group, ...]:
@@ -61,8 +63,9 @@ def channel_groups(graph: Graph, channels: Channels) -> tuple[Group, ...]:
         x, y = graph.ins(node)[0], graph.outs(node)[0]
         for c in channels.classes[y.name].tolist():
             _count(writes, c, node.name)
-        if not is_depthwise(node.op, x):
-            for c in channels.classes[x.name][: width(x) // groups(node.op)].tolist():
+        assert isinstance(node.op, Weighted)
+        if not node.op.depthwise(width(x)):
+            for c in channels.classes[x.name][: width(x) // node.op.groups].tolist():
                 _count(reads, c, node.name)
     found: dict[tuple[object, ...], list[int]] = {}
     for c, made in writes.items():
@@ -171,7 +174,8 @@ class Pruning:
     def __post_init__(self) -> None:
         for node in weighted(self.graph):
             x, y = (self.channels.classes[n] for n in (node.inputs[0], node.outputs[0]))
-            per_group = len(x) // groups(node.op)
+            assert isinstance(node.op, Weighted)
+            per_group = len(x) // node.op.groups
             self.members[node.name] = x[:per_group], y
 
     def losses(self, group: Group) -> tuple[Array, Array]:

@@ -39,7 +39,8 @@ from tinygen.errors import DataError, ModelError, RecipeError
 from tinygen.ir.types import Const, Graph
 from tinygen.numerics import Array
 from tinygen.ops import Conv, Dense
-from tinygen.passes.channels import Channels, couple, keep, weight_masks, width
+from tinygen.ops.access import width
+from tinygen.passes.channels import Channels, constant_masks, couple, keep
 from tinygen.progress import Progress, no_progress
 
 CRITERIA = ("activation", "magnitude")
@@ -220,7 +221,7 @@ def _cut(network: Network, state: Pruning) -> Network:
         if form.mask is not None:
             node = next(n for n in graph.nodes if n.name == name)
             array = form.mask.array
-            for axis, mask in weight_masks(graph, node, masks).items():
+            for axis, mask in constant_masks(graph, node, masks)[1].items():
                 array = np.compress(mask, array, axis)
             form = replace(form, mask=Const(array))
         forms[name] = form

@@ -23,8 +23,9 @@ from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
 from tinygen.ops.base import Operator
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh, rewire
-from tinygen.passes.channels import Channels, Weighted, couple, keep
+from tinygen.passes.channels import Channels, couple, keep
 
 #: Numbers of channels are multiples of this where there are twice as many: kernels work on so many at once.
 GRAIN = 4
@@ -157,9 +158,8 @@ def _worth(graph: Graph, channels: Channels) -> Array:
         squares = w.array.astype(np.float64) ** 2
         rows = squares.reshape(len(squares), -1).sum(axis=1)
         np.add.at(made, channels.classes[node.outputs[0]], rows / rows.mean() if rows.any() else rows)
-        groups = 1 if isinstance(op, Dense) else op.groups
-        columns = squares.reshape(groups, -1, squares.shape[-1]).sum(axis=1).reshape(-1)
-        if groups < x.shape[-1] or groups == 1:
+        columns = squares.reshape(op.groups, -1, squares.shape[-1]).sum(axis=1).reshape(-1)
+        if op.groups < x.shape[-1] or op.groups == 1:
             np.add.at(read, channels.classes[x.name], columns / columns.mean() if columns.any() else columns)
     return np.sqrt(made * read)
 
