@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -53,21 +54,11 @@ class Window:
     def taps_inside(self, x: Shape, out: Shape, *, transposed: bool = False) -> Array:
         """(patterns, taps) of 0 and 1: every set of taps that lie inside the image for some output position."""
         win = self.two_d()
-        sizes = zip(two_d_shape(x)[1:3], two_d_shape(out)[1:3], strict=True)
-        rows, cols = (win._inside(axis, n, m, transposed=transposed) for axis, (n, m) in enumerate(sizes))
+        sizes = zip(two_d_shape(x)[1:3], two_d_shape(out)[1:3], win.kernel, win.strides, win.dilations, win.pads[:2],
+                    strict=True)  # fmt: skip
+        rows, cols = (_inside(*each, transposed) for each in sizes)
         both = rows[:, None, :, None] * cols[None, :, None, :]
         return both.reshape(len(rows) * len(cols), -1)
-
-    def _inside(self, axis: int, length: int, outputs: int, *, transposed: bool) -> Array:
-        o, tap = np.arange(outputs)[:, None], np.arange(self.kernel[axis])[None, :] * self.dilations[axis]
-        stride, pad = self.strides[axis], self.pads[axis]
-        if transposed:
-            i, rest = np.divmod(o + pad - tap, stride)
-            inside = (rest == 0) & (i >= 0) & (i < length)
-        else:
-            i = o * stride - pad + tap
-            inside = (i >= 0) & (i < length)
-        return np.unique(inside, axis=0).astype(np.float64)
 
     def fields(self) -> dict[str, int]:
         """The window's part of a C config struct."""
@@ -82,6 +73,21 @@ class Window:
             "pad_top": w.pads[0],
             "pad_left": w.pads[1],
         }
+
+
+@lru_cache(maxsize=1024)
+def _inside(length: int, outputs: int, kernel: int, stride: int, dilation: int, pad: int, transposed: bool) -> Array:
+    """`Window.taps_inside` along one axis. Read only."""
+    o, tap = np.arange(outputs)[:, None], np.arange(kernel)[None, :] * dilation
+    if transposed:
+        i, rest = np.divmod(o + pad - tap, stride)
+        inside = (rest == 0) & (i >= 0) & (i < length)
+    else:
+        i = o * stride - pad + tap
+        inside = (i >= 0) & (i < length)
+    patterns = np.unique(inside, axis=0).astype(np.float64)
+    patterns.setflags(write=False)
+    return patterns
 
 
 def one_image(shape: Shape) -> None:

@@ -30,7 +30,7 @@ _SINGLE = (Kind.SAME, Kind.MOVE, Kind.REPEAT)
 
 
 def _inverse(perm: Shape) -> Shape:
-    return tuple(int(i) for i in np.argsort(perm))
+    return tuple(sorted(range(len(perm)), key=perm.__getitem__))
 
 
 def is_view(shape: Shape, perm: Shape) -> bool:
@@ -172,13 +172,13 @@ def _is_free(graph: Draft, name: str, perm: Shape) -> bool:
 
 def _sink(graph: Draft, node: Node) -> bool:
     """Move the transposes that feed `node` behind it."""
-    if len(node.outputs) != 1:
-        return False
     above = [t for name in dict.fromkeys(node.inputs) if (t := _transpose_of(graph, name)) is not None]
-    first_of = {_perm(t): t for t in reversed(above)}
-    return any(_sink_one(graph, node, first_of[p]) for p in dict.fromkeys(map(_perm, above))) or any(
-        _sink_flattened(graph, node, t) for t in above
-    )
+    if not above or len(node.outputs) != 1:
+        return False
+    by_order: dict[Shape, Node] = {}
+    for t in above:
+        by_order.setdefault(_perm(t), t)
+    return any(_sink_one(graph, node, t) for t in by_order.values()) or _sink_flattened(graph, node, above[0])
 
 
 def _sink_one(graph: Draft, node: Node, above: Node) -> bool:
@@ -203,15 +203,18 @@ def _sink_one(graph: Draft, node: Node, above: Node) -> bool:
         if t.name in moved:
             continue
         name = fresh(graph, f"{t.name}_{node.name}_last")
+        inverse = _transpose_of(graph, t.name)
         if t.const is not None:
             array = t.array.reshape((1,) * (len(order) - len(t.shape)) + t.shape)
             moved[t.name] = Tensor.constant(name, array.transpose(order), t.quant)
-            continue
-        moved[t.name] = Tensor(name, tuple(t.shape[i] for i in order), t.dtype)
-        # Where no transpose is there to meet, a view becomes a reshape at once: as a transpose it would sink in turn.
-        view = is_view(t.shape, order) and _transpose_of(graph, t.name) is None
-        step = Reshape(moved[t.name].shape) if view else Transpose(order)
-        before.append(Node(fresh(graph, f"{name}_t"), step, (t.name,), (name,), node.origin))
+        elif inverse is not None and _perm(inverse) == _perm(above):
+            moved[t.name] = graph.tensors[inverse.inputs[0]]
+        else:
+            moved[t.name] = Tensor(name, tuple(t.shape[i] for i in order), t.dtype)
+            # Where none is there to meet, a view becomes a reshape at once: as a transpose it would sink in turn.
+            view = is_view(t.shape, order) and inverse is None
+            step = Reshape(moved[t.name].shape) if view else Transpose(order)
+            before.append(Node(fresh(graph, f"{name}_t"), step, (t.name,), (name,), node.origin))
     ins = [moved.get(name, graph.tensors[name]) for name in node.inputs]
     middle = Tensor(fresh(graph, f"{y.name}_last"), after.infer(*(t.shape for t in ins))[0], y.dtype, y.quant)
     back = output_order(op.access(graph.ins(node), (y,))[0], after.access(ins, (middle,))[0], order, middle)
