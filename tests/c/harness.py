@@ -70,8 +70,9 @@ def build(folder: Path, compiler: str = "gcc", extra: tuple[str, ...] = ()) -> c
     return ctypes.CDLL(str(target))
 
 
-def call(library: Any, function: str, config: str, values: dict[str, Any], *arrays: Any) -> None:
-    """`function(&cfg, arrays...)`; every field of the configuration must be given, and no other.
+def call(library: Any, function: str, config: str, values: dict[str, Any], *arrays: Any, outputs: int = 1) -> None:
+    """`function(&cfg, arrays...)`, of which the last `outputs` are written; every field of the configuration must be
+    given, and no other.
 
     `library` is what `build` gives, or a `record.Recorder` around it.
     """
@@ -93,7 +94,7 @@ def call(library: Any, function: str, config: str, values: dict[str, Any], *arra
     if isinstance(library, ctypes.CDLL):
         getattr(library, function)(ctypes.byref(cfg), *pointers)
     else:
-        done = library.record(function, config, values, arrays)
+        done = library.record(function, config, values, arrays, outputs)
         getattr(library.library, function)(ctypes.byref(cfg), *pointers)
         done()
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.numerics import requant
+from tinygen.ops.gates import GateTable
 
 Cfg = dict[str, Any]
 
@@ -206,3 +207,98 @@ def resize_linear(x: np.ndarray, ty: np.ndarray, tx: np.ndarray) -> np.ndarray:
     acc = (2048 - wy) * (2048 - wx) * v[ty[:, 0]][:, tx[:, 0]] + (2048 - wy) * wx * v[ty[:, 0]][:, tx[:, 1]]
     acc += wy * (2048 - wx) * v[ty[:, 1]][:, tx[:, 0]] + wy * wx * v[ty[:, 1]][:, tx[:, 1]]
     return np.rint(acc / 2**22).astype(np.int8)
+
+
+def sat16(v: int) -> int:
+    return max(-32768, min(32767, v))
+
+
+def half_up(v: int, shift: int) -> int:
+    return (v + (1 << shift >> 1)) >> shift
+
+
+def look_up(table: GateTable, v: int) -> int:
+    entry = int(table.entries[(v >> 8) + 128])
+    slope = (entry + 2**15) % 2**16 - 2**15
+    return entry + slope * ((v & 255) << table.shift) >> 16
+
+
+class Direction:
+    """One direction of a recurrent layer in Python's integers, unit by unit. NUMERICS section 9.
+
+    x (steps, n_in), w and r (gates, units, columns), b, mx, mh (gates, units); b is not folded.
+    """
+
+    def __init__(self, c: Cfg, in_zp: int, x: np.ndarray, w: np.ndarray, r: np.ndarray, b: np.ndarray, *m: np.ndarray):
+        self.c, self.in_zp, self.x, self.w, self.r, self.b = c, in_zp, x, w, r, b
+        self.mx, self.mh = m
+        order = range(c["steps"])
+        self.times = reversed(order) if c["reverse"] else order
+
+    def from_x(self, gate: int, u: int, time: int) -> int:
+        row = zip(self.w[gate, u].tolist(), self.x[time].tolist(), strict=True)
+        acc = int(self.b[gate, u]) + sum(w * (x - self.in_zp) for w, x in row)
+        return sat16(half_up(acc * int(self.mx[gate, u]), self.c["x_shift"]))
+
+    def from_h(self, gate: int, u: int, h: list[int], bias: int = 0) -> int:
+        acc = bias + sum(w * v for w, v in zip(self.r[gate, u].tolist(), h, strict=True))
+        return half_up(acc * int(self.mh[gate, u]), self.c["h_shift"])
+
+    def gate(self, table: GateTable, p: int, up: int) -> int:
+        p = max(self.c["sum_lo"], min(self.c["sum_hi"], p))
+        return look_up(table, sat16(p << up))
+
+    def narrow(self, v: int) -> int:
+        return max(self.c["out_lo"], min(self.c["out_hi"], half_up(v * self.c["out_m"], self.c["out_shift"])))
+
+    def lstm(self, f: Any, g: Any, t: Any, peep: Any, h: list[int], cell: list[int]) -> dict[int, list[int]]:
+        c, found = self.c, {}
+        for time in self.times:
+            new = []
+            for u in range(c["n_hidden"]):
+                p = [sat16(self.from_x(k, u, time) + self.from_h(k, u, h)) for k in range(4)]
+
+                def seen(k: int, v: int, p: list[int] = p, u: int = u) -> int:
+                    shift = c["peep_shift"]
+                    return sat16(p[k] + half_up(v * int(peep[k, u]), shift)) if shift else p[k]
+
+                i = self.gate(f, seen(0, cell[u]), c["f_up"])
+                keep = min(32768 - i, 32767) if c["coupled"] else self.gate(f, seen(2, cell[u]), c["f_up"])
+                new_in = half_up(i * self.gate(g, p[3], c["g_up"]), c["ig_down"])
+                value = ((cell[u] * keep >> 16) << c["c_up"]) + new_in
+                cell[u] = max(-(2**23), min(2**23 - 1, value))
+                product = self.gate(f, seen(1, cell[u]), c["f_up"]) * look_up(t, sat16(half_up(cell[u], c["t_down"])))
+                new.append(max(c["out_lo"], min(c["out_hi"], half_up(product * c["out_m"] >> 16, c["out_shift"]))))
+            h[:] = new
+            found[time] = new
+        return found
+
+    def gru(self, f: Any, g: Any, bh: np.ndarray, state: list[int]) -> dict[int, list[int]]:
+        c, found = self.c, {}
+        units = range(c["n_hidden"])
+        for time in self.times:
+            h = [self.narrow(v) for v in state]
+
+            def at(k: int, u: int, time: int = time, h: list[int] = h) -> int:
+                return self.gate(f, sat16(self.from_x(k, u, time) + self.from_h(k, u, h)), c["f_up"])
+
+            resets = [at(1, u) for u in units]
+            kept = [self.narrow(sat16(half_up(r * s, c["r_down"]))) for r, s in zip(resets, state, strict=True)]
+            new = []
+            for u in units:
+                if c["before"]:
+                    inside = half_up(resets[u] * sat16(self.from_h(2, u, h, int(bh[u]))), c["r_down"])
+                else:
+                    inside = self.from_h(2, u, kept)
+                n = self.gate(g, sat16(self.from_x(2, u, time) + inside), c["g_up"])
+                new.append(sat16(n + half_up(at(0, u) * (state[u] - n), c["z_down"])))
+            state[:] = new
+            found[time] = [self.narrow(v) for v in state]
+        return found
+
+    def rnn(self, f: Any, h: list[int]) -> dict[int, list[int]]:
+        c, found = self.c, {}
+        for time in self.times:
+            sums = [sat16(self.from_x(0, u, time) + self.from_h(0, u, h)) for u in range(c["n_hidden"])]
+            h[:] = found[time] = [self.narrow(self.gate(f, p, c["f_up"])) for p in sums]
+        return found

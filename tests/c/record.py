@@ -24,16 +24,19 @@ class Recorder:
     limit: int
     cases: list[tuple[str, str]] = field(default_factory=list)
 
-    def record(self, function: str, config: str, values: dict[str, Any], arrays: tuple[np.ndarray, ...]) -> Any:
-        """To be called before the kernel runs; gives what is to be called after it."""
-        *inputs, out = arrays
-        copies = [None if a.size and np.shares_memory(a, out) else a.copy() for a in inputs]
-        before = out.copy()
+    def record(
+        self, function: str, config: str, values: dict[str, Any], arrays: tuple[np.ndarray, ...], outputs: int = 1
+    ) -> Any:
+        """To be called before the kernel runs; gives what is to be called after it. The last `outputs` arrays are
+        written; what they hold before may be read."""
+        inputs, outs = arrays[:-outputs], arrays[-outputs:]
+        copies = [None if a.size and np.shares_memory(a, outs[0]) else a.copy() for a in inputs]
+        before = [out.copy() for out in outs]
 
         def done() -> None:
             if sum(a.nbytes for a in arrays) <= self.limit:
                 name = f"case_{len(self.cases)}_{function}"
-                self.cases.append((name, _case(name, function, config, values, copies, before, out)))
+                self.cases.append((name, _case(name, function, config, values, copies, before, outs)))
 
         return done
 
@@ -74,8 +77,8 @@ def _case(
     config: str,
     values: dict[str, Any],
     inputs: list[np.ndarray | None],
-    before: np.ndarray,
-    after: np.ndarray,
+    before: list[np.ndarray],
+    after: tuple[np.ndarray, ...],
 ) -> str:
     lines = [f"static int {name}(void)", "{"]
     settings = []
@@ -85,6 +88,7 @@ def _case(
     lines.append(f"    static const {config}_cfg_t cfg = {{{', '.join(settings)}}};")
     arguments = ["&cfg"]
     variants = ("tg_conv_s8_", "tg_dwconv_s8_", "tg_dense_s8_dsp", "tg_dense_s8_m0", "tg_dense_s8_m3")
+    variants = (*variants, "tg_lstm_", "tg_gru_", "tg_rnn_")
     takes_scratch = function.startswith(variants)
     for i, array in enumerate(inputs):
         if array is None:
@@ -96,15 +100,19 @@ def _case(
             c_type = C_TYPES[array.dtype.name]
             lines.append(f"    static const {c_type} a{i}[{max(array.size, 1)}] = {{{_list(array)}}};")
             arguments.append(f"a{i}")
-    n = before.size
-    lines.append(f"    static const int8_t want[{n}] = {{{_list(after)}}};")
-    lines.append(f"    TG_ALIGN(4) int8_t y[{n}];")
-    if any(a is None for a in inputs):
-        lines.append(f"    static const int8_t before[{n}] = {{{_list(before)}}};")
-        lines.append("    (void)memcpy(y, before, sizeof y);")
-    else:
-        lines.append(f"    (void)memset(y, {int(before[0])}, sizeof y);")
-    lines.append(f"    {function}({', '.join(arguments)}, (void *)y);")
-    lines.append("    return memcmp(y, want, sizeof want);")
+    same = []
+    for i, (start, want) in enumerate(zip(before, after, strict=True)):
+        y, c_type = f"y{i or ''}", C_TYPES[want.dtype.name]
+        lines.append(f"    static const {c_type} want_{y}[{want.size}] = {{{_list(want)}}};")
+        lines.append(f"    TG_ALIGN(4) {c_type} {y}[{want.size}];")
+        if start.itemsize == 1 and np.all(start == start.flat[0]) and not any(a is None for a in inputs):
+            lines.append(f"    (void)memset({y}, {int(start.flat[0])}, sizeof {y});")
+        else:
+            lines.append(f"    static const {c_type} before_{y}[{start.size}] = {{{_list(start)}}};")
+            lines.append(f"    (void)memcpy({y}, before_{y}, sizeof {y});")
+        arguments.append(f"(void *){y}")
+        same.append(f"(memcmp({y}, want_{y}, sizeof {y}) != 0)")
+    lines.append(f"    {function}({', '.join(arguments)});")
+    lines.append(f"    return {' || '.join(same)};")
     lines.append("}")
     return "\n".join(lines)

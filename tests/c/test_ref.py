@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.c import cases, oracle
+from tests.c import cases, oracle, recurrent
 from tests.c.harness import Guarded, build, call, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias, requant
 from tinygen.ops.softmax import exp_rule
@@ -321,3 +321,10 @@ def test_requantise_to_the_ends(lib: ctypes.CDLL, shift: int) -> None:
         c = {"outer": 1, "n": tall.size, "inner": 1, "m": value, "in_zp": 127, "out_zp": 3, "shift": shift, "even": 0}
         want = np.clip(requant(acc, value, shift) + 3, -128, 127).astype(np.int8)
         equal(run(lib, "tg_reduce_sum_s8", c, tall, size=1), want, c)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", recurrent.GATES)
+def test_recurrent(lib: ctypes.CDLL, kind: str, bits: int) -> None:
+    for seed in SEEDS:
+        recurrent.check(lib, kind, bits, recurrent.case(np.random.default_rng(seed), kind, bits))

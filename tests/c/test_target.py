@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.layers import Layer
-from tests.c import cases, test_dsp, test_lanes, test_ref, test_small
+from tests.c import cases, recurrent, test_dsp, test_lanes, test_ref, test_small
 from tests.c.harness import INCLUDES, build, sources
 from tests.c.record import Recorder
 from tests.ops.graphs import CASES
@@ -51,6 +51,9 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             getattr(test_ref, f"test_{name}")(ref)
         for name in ("copy", "fill_and_gather", "lookup", "resize"):
             getattr(test_ref, f"test_{name}")(ref)
+        for kind in recurrent.GATES:
+            for bits in (8, 16):
+                test_ref.test_recurrent(ref, kind, bits)
         for make in (test_dsp.one_group, cases.pointwise_case):
             test_dsp.conv_sweep(dsp, make, 8)
         test_dsp.test_dense(dsp)

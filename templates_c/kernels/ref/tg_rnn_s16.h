@@ -1,0 +1,57 @@
+/**
+ * @file  tg_rnn_s16.h
+ * @brief One direction of a simple recurrent layer, int16: h = f(w * x + r * h + b).
+ */
+#ifndef TG_RNN_S16_H_INCLUDED
+#define TG_RNN_S16_H_INCLUDED
+
+#include "tg_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    uint32_t steps;
+    uint32_t tail; /**< steps behind them that have no input: y is 0 there */
+    uint32_t n_in;
+    uint32_t n_hidden;
+    uint32_t at;     /**< of this direction's first unit in h and each step of y */
+    uint32_t y_step; /**< values from step to step of y; 0: only the last one stays */
+    uint16_t reverse;
+    uint16_t fresh;   /**< 1: h starts from 0, else it holds the state before the first step */
+    uint16_t x_shift; /**< of the requantisation of sums, 1..62 */
+    uint16_t h_shift;
+    int16_t sum_lo; /**< clamp of sums */
+    int16_t sum_hi;
+    uint16_t f_up;    /**< sums are moved up so far into the table */
+    uint16_t f_shift; /**< of the slopes of tables */
+    uint16_t out_shift;
+    int16_t out_m;
+    int16_t out_lo; /**< clamp of h */
+    int16_t out_hi;
+} tg_rnn_s16_cfg_t;
+
+/**
+ * h: the state before the first step on entry, after the last on return. Reverse: steps are taken from the last to the
+ * first.
+ *
+ * @param x        [steps][n_in]
+ * @param w        [n_hidden][n_in]
+ * @param r        [n_hidden][n_hidden]
+ * @param b        [n_hidden] with the input zero point folded: bias - in_zp * sum of the row of w
+ * @param mx       [n_hidden] multipliers of the sums of w
+ * @param mh       [n_hidden] multipliers of the sums of r
+ * @param f        [256] table of the function
+ * @param scratch  [n_hidden] values of h
+ * @param y        [steps + tail][y_step], or the last step where y_step is 0
+ * @param h        the state, zero point 0
+ */
+void tg_rnn_s16(const tg_rnn_s16_cfg_t *cfg, const int16_t *x, const int8_t *w, const int8_t *r, const int32_t *b,
+                const int32_t *mx, const int32_t *mh, const int32_t *f, int16_t *scratch, int16_t *y, int16_t *h);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_RNN_S16_H_INCLUDED */
