@@ -165,7 +165,7 @@ def _x(elem: int) -> Callable[[Place], Command]:
 
 
 DAMAGED = [
-    Case("opset_6", _model(lambda: m.dense(opset=6)), MODEL, "net.onnx", "opset 6", "version_converter"),
+    Case("opset_5", _model(lambda: m.dense(opset=5)), MODEL, "net.onnx", "opset 5", "version_converter"),
     Case("opset_999", _model(lambda: m.dense(opset=999)), MODEL, "net.onnx", "opset 999", "pip install -U onnx"),
     Case("opset_missing", _edit(_no_opset), MODEL, "net.onnx", "names no operator set", "Export it again"),
     Case("domain_unknown", _edit(_domain("acme.com", "Fast")), MODEL, "/relu", 'domain "acme.com"', "standard ONNX"),

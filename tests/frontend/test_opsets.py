@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from tests.frontend.support import check, import_model, one_node, ops_of, parse, save
+from tests.frontend.support import check, import_model, one_node, ops_of, parse, random_feeds, run_ours, save
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.opsets import BASE_OPSET, MAX_OPSET, MIN_OPSET, opset_of
@@ -143,6 +143,44 @@ def test_scales_computed_on_the_way(tmp_path: Path) -> None:
     imported = check(tmp_path, parse(text, opset=9))
     assert "Resize" in ops_of(imported.graph)
     assert any("up" in n.origin for n in imported.graph.nodes), "nodes keep their names"
+
+
+# Before opset 7 -------------------------------------------------------------------------------------------------------
+
+CHANNEL = np.array([0.5, -1.0, 2.0], F)
+NORM = [np.array(v, F) for v in ([1, 2, 3], [0, 1, 2], [0.5, 0, 1], [1, 4, 2])]
+#: The shape in which numpy broadcasts a value for each channel against IMAGE.
+_UP = (3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "weights", "kw", "meaning"),
+    [
+        ("Add", [CHANNEL], {"broadcast": 1, "axis": 1}, lambda x: x + CHANNEL.reshape(_UP)),
+        ("Mul", [CHANNEL], {"broadcast": 1, "axis": -3}, lambda x: x * CHANNEL.reshape(_UP)),
+        ("Sub", [np.array([2.0], F)], {"broadcast": 1}, lambda x: x - 2),
+        ("PRelu", [CHANNEL], {}, lambda x: np.where(x > 0, x, x * CHANNEL.reshape(_UP))),
+        ("Dropout", [], {"is_test": 1}, lambda x: x),
+        ("Relu", [], {}, lambda x: np.maximum(x, 0)),
+        (
+            "BatchNormalization", NORM, {"is_test": 1, "epsilon": 0.0},
+            lambda x: (x - NORM[2].reshape(_UP)) / np.sqrt(NORM[3].reshape(_UP)) * NORM[0].reshape(_UP)
+            + NORM[1].reshape(_UP),
+        ),
+    ],
+)  # fmt: skip
+def test_opset_6(op_type: str, weights: list[Any], kw: dict[str, Any], meaning: Any, tmp_path: Path) -> None:
+    imported = check(tmp_path, one_node(op_type, IMAGE, weights, opset=6, **kw))
+    assert imported.opset == 6
+    assert any("opset 6 is read as opset 7" in n for n in imported.notes)
+    feeds = random_feeds(imported)
+    (x,) = feeds.values()
+    np.testing.assert_allclose(run_ours(imported, feeds)[0], meaning(x), rtol=0, atol=1e-5)
+
+
+def test_operators_that_never_changed_are_read_from_any_opset(tmp_path: Path) -> None:
+    imported = check(tmp_path, parse("g (float[1,4] x) => (float y) { y = Transpose<perm=[1,0]>(x) }", opset=1))
+    assert any("opset 1 is read as opset 7" in n for n in imported.notes)
 
 
 def test_problems_of_an_old_file_are_told_with_all_others(tmp_path: Path) -> None:

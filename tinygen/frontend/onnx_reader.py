@@ -28,6 +28,7 @@ from tinygen.frontend.load import (
     sort_and_prune,
     type_name,
 )
+from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
@@ -575,6 +576,7 @@ def read_onnx(
     path = Path(path)
     loaded, sha256, notes = load(path, content)
     opset = opset_of(loaded)
+    old = upgraded(loaded)
     problem = opset_problem(loaded)
     problems = [] if problem is None else [problem]
     runnable, more, problem = for_runtime(loaded)
@@ -600,7 +602,7 @@ def read_onnx(
     if problems:
         raise UnsupportedError(f"{path}: {_counted(problems)} tinygen cannot build:", problems)
     ports_out = walk.outputs()
-    all_notes = (*notes, *more, *walk.builder.notes, *_coarser(walk.builder.coarser))
+    all_notes = (*notes, *old, *more, *walk.builder.notes, *_coarser(walk.builder.coarser))
     graph = Graph(
         name=_c_name(name or path.stem),
         stage=Stage.FLOAT,

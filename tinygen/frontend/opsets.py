@@ -18,7 +18,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from tinygen.errors import Problem
 from tinygen.numerics import Array
 
-#: Oldest that is read, and oldest that the importers know: what lies between is rewritten.
+#: Oldest that onnxruntime runs (opset6.py rewrites those before), and oldest that the importers know.
 MIN_OPSET, BASE_OPSET = 7, 11
 #: Newest default-domain operator set the installed onnx package knows.
 MAX_OPSET = onnx.defs.onnx_opset_version()
@@ -35,7 +35,7 @@ def opset_of(model: ModelProto) -> int:
     return max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
 
 
-def _set_opset(model: ModelProto, version: int) -> None:
+def set_opset(model: ModelProto, version: int) -> None:
     for o in model.opset_import:
         if o.domain in _STANDARD:
             o.version = version
@@ -100,7 +100,7 @@ def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | Non
     if found > MAX_OPSET:
         notes.append(f"opset {found} is newer than the installed onnx {onnx.__version__}; read as {MAX_OPSET}")
         found = MAX_OPSET
-        _set_opset(model, found)
+        set_opset(model, found)
     if found <= BASE_OPSET:
         return model, notes, None
     oldest = max(BASE_OPSET, _oldest_equal(model, found))
@@ -108,7 +108,7 @@ def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | Non
         return model, notes, None
     for version in dict.fromkeys(v for v in (found, newest, oldest) if oldest <= v <= newest):
         lowered = ModelProto.FromString(model.SerializeToString())
-        _set_opset(lowered, version)
+        set_opset(lowered, version)
         if _loads(lowered):
             return lowered, notes, None
     for version in range(newest, _COMPLETE - 1, -1):
@@ -119,7 +119,7 @@ def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | Non
         if _loads(lowered):
             return lowered, notes, None
     if oldest <= newest:  # it is not the number: what onnxruntime does not know is refused with its node
-        _set_opset(model, min(found, newest))
+        set_opset(model, min(found, newest))
         return model, notes, None
     what = f"operators of opset {oldest}; the installed onnxruntime {onnxruntime.__version__} knows up to {newest}"
     help_ = "pip install -U onnxruntime; or export with an older opset_version."
@@ -138,8 +138,8 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
                 yield from _nodes(a.g)
 
 
-class _Rewriter:
-    """Nodes of an old operator set as opset 11 has them; constants are added to the graph."""
+class Rewriter:
+    """Nodes of an old operator set as a newer one has them; constants are added to the graph."""
 
     def __init__(self, model: ModelProto) -> None:
         self.graph = model.graph
@@ -165,7 +165,7 @@ class _Rewriter:
         return [found.get(name) for name in names]
 
 
-def _slice(r: _Rewriter, node: NodeProto) -> None:
+def _slice(r: Rewriter, node: NodeProto) -> None:
     if r.version >= 10:
         return
     starts, ends, axes = (None if v is None else np.array(v, np.int64) for v in r.take(node, "starts", "ends", "axes"))
@@ -173,19 +173,19 @@ def _slice(r: _Rewriter, node: NodeProto) -> None:
     node.input.extend(r.constant(node, what, v) for what, v in given if v is not None)
 
 
-def _clip(r: _Rewriter, node: NodeProto) -> None:
+def _clip(r: Rewriter, node: NodeProto) -> None:
     low, high = r.take(node, "min", "max")
     names = [("min", low), ("max", high)]
     node.input.extend("" if v is None else r.constant(node, what, np.array(v, np.float32)) for what, v in names)
 
 
-def _pad(r: _Rewriter, node: NodeProto) -> None:
+def _pad(r: Rewriter, node: NodeProto) -> None:
     pads, value = r.take(node, "pads", "value")
     node.input.append(r.constant(node, "pads", np.array(pads, np.int64)))
     node.input.append(r.constant(node, "value", np.array(value or 0.0, np.float32)))
 
 
-def _resize(r: _Rewriter, node: NodeProto) -> None:
+def _resize(r: Rewriter, node: NodeProto) -> None:
     """Upsample, and Resize of opset 10: coordinates asymmetric; nearest rounds down, or up where an axis shrinks,
     which only the importer has a word for ("simple", as onnxruntime calls it)."""
     scales, mode = r.take(node, "scales", "mode")
@@ -199,7 +199,7 @@ def _resize(r: _Rewriter, node: NodeProto) -> None:
 
 
 #: Operators that opset 11 writes in another way. All others mean the same in 7 to 11, or their importer reads both.
-_ADAPTERS: dict[str, Callable[[_Rewriter, NodeProto], None]] = {
+_ADAPTERS: dict[str, Callable[[Rewriter, NodeProto], None]] = {
     "Slice": _slice, "Clip": _clip, "Pad": _pad, "Upsample": _resize, "Resize": _resize,
 }  # fmt: skip
 
@@ -209,9 +209,9 @@ def modernised(model: ModelProto) -> list[str]:
     version = opset_of(model)
     if not MIN_OPSET <= version < BASE_OPSET:
         return []
-    rewriter = _Rewriter(model)
+    rewriter = Rewriter(model)
     for node in rewriter.nodes:
         if not node.domain and node.op_type in _ADAPTERS:
             _ADAPTERS[node.op_type](rewriter, node)
-    _set_opset(model, BASE_OPSET)
+    set_opset(model, BASE_OPSET)
     return [f"opset {version} is read as opset {BASE_OPSET}; the check against onnxruntime is of the file as it is"]
