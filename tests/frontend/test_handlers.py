@@ -65,6 +65,23 @@ SPATIAL = [
     case("ceil_no_extra", "AveragePool", (1, 3, 9, 9), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
          count_include_pad=1),
     case("same", "AveragePool", (1, 3, 7, 8), kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"),
+    case("ceil_include", "AveragePool", (1, 2, 8, 9), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 0, 1],
+         ceil_mode=1, count_include_pad=1),
+    case("several_1d", "Conv", (3, 4, 9), arr(6, 2, 3), arr(6), group=2, pads=[2, 0], strides=[2]),
+    case("several_2d", "Conv", (3, 2, 5, 6), arr(4, 2, 3, 2), arr(4), pads=[1, 0, 0, 1]),
+    case("3d", "Conv", (2, 4, 5, 4, 3), arr(6, 2, 3, 2, 2), arr(6), group=2, pads=[1, 0, 1, 2, 1, 0],
+         strides=[2, 1, 1], dilations=[1, 2, 1]),
+    case("several_1d", "ConvTranspose", (2, 3, 5), arr(3, 4, 3), strides=[2], pads=[0, 1], output_padding=[1]),
+    case("several_2d", "ConvTranspose", (2, 3, 4, 5), arr(3, 2, 2, 3), arr(2), strides=[2, 1]),
+    case("several_1d", "MaxPool", (3, 2, 9), kernel_shape=[3], strides=[2], pads=[1, 0]),
+    case("several_2d", "MaxPool", (2, 3, 6, 5), kernel_shape=[2, 3]),
+    case("dilated", "AveragePool", (1, 3, 9, 8), kernel_shape=[3, 2], pads=[2, 1, 0, 1], dilations=[2, 3]),
+    case("3d", "MaxPool", (2, 3, 5, 6, 4), kernel_shape=[3, 2, 2], strides=[2, 1, 1], pads=[1, 1, 0, 1, 0, 0],
+         dilations=[1, 2, 1]),
+    case("several_2d", "AveragePool", (2, 3, 6, 5), kernel_shape=[2, 3], pads=[1, 1, 0, 1]),
+    case("3d", "AveragePool", (1, 3, 5, 6, 4), kernel_shape=[3, 2, 2], pads=[1, 0, 1, 1, 1, 0]),
+    case("3d_include", "AveragePool", (1, 3, 5, 6, 4), kernel_shape=[3, 2, 2], pads=[1, 0, 1, 1, 1, 0],
+         count_include_pad=1),
     case("2d", "GlobalAveragePool", (1, 3, 7, 8)),
     case("1d", "GlobalAveragePool", (1, 3, 7)),
     case("2d", "GlobalMaxPool", (1, 3, 7, 8)),
@@ -213,7 +230,7 @@ SHAPE = [
 
 @pytest.mark.parametrize(("op_type", "x", "weights", "kw"), SPATIAL + RESIZE + UNARY + BINARY + DENSE + REDUCE + SHAPE)
 def test_one_node(op_type: str, x: Any, weights: Any, kw: dict[str, Any], tmp_path: Path) -> None:
-    model = one_node(op_type, x, weights, opset=22 if op_type in ("Mish", "HardSwish") else 18, **kw)
+    model = one_node(op_type, x, weights, opset=22 if op_type in ("Mish", "HardSwish", "AveragePool") else 18, **kw)
     shapes = [x] if isinstance(x[0], int) else x
     given = {f"x{i}": tuple(s) for i, s in enumerate(shapes)}
     # Weights of a linear resize have 11 bits.
@@ -548,15 +565,14 @@ def test_pads_end_up_in_the_window(tmp_path: Path) -> None:
 
 _STATS = [arr(3), arr(3), arr(3)]
 LIMITS = [
-    ("three spatial axes", one_node("Conv", (1, 2, 5, 5, 5), [arr(2, 2, 3, 3, 3)]), "One or two spatial axes; found 3"),
-    ("three-axis pool", one_node("MaxPool", (1, 2, 5, 5, 5), kernel_shape=[2, 2, 2]), "One or two spatial axes"),
+    ("four spatial axes", one_node("Conv", (1, 2, 3, 3, 3, 3), [arr(2, 2, 2, 2, 2, 2)]),
+     "One to three spatial axes; found 4"),
+    ("three axes transposed", one_node("ConvTranspose", (1, 2, 5, 5, 5), [arr(2, 2, 3, 3, 3)]),
+     "One or two spatial axes; found 3"),
+    ("many images", one_node("Conv", (65, 2, 5, 5), [arr(2, 2, 3, 3)]), "65 images"),
     ("computed weights", one_node("Conv", [(1, 2, 5, 5), (3, 2, 2, 2)]), "The weights are constant"),
     ("Indices", one_node("MaxPool", (1, 2, 5, 5), outputs=2, kernel_shape=[2, 2]), "Only the first output"),
     ("pads", one_node("MaxPool", (1, 2, 5, 5), kernel_shape=[2, 2], pads=[2, 0, 0, 0]), "smaller than the window"),
-    ("dilated average", one_node("AveragePool", (1, 2, 9, 9), opset=19, kernel_shape=[2, 2], dilations=[2, 2]),
-     "not dilated"),
-    ("ceil and include", one_node("AveragePool", (1, 2, 8, 8), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1,
-                                  count_include_pad=1), "no extra row"),
     ("statistics", one_node("BatchNormalization", [(1, 3, 4), (3,)], _STATS), "mean and variance are constant"),
     ("cubic", one_node("Resize", (1, 2, 3, 4), [None, np.array([1, 1, 2, 2], F)], mode="cubic"), "found cubic"),
     ("antialias", one_node("Resize", (1, 2, 4, 4), [None, np.array([1, 1, 0.5, 0.5], F)], mode="linear", antialias=1),

@@ -11,9 +11,21 @@ import numpy as np
 from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
 from tinygen.frontend.limits import MAX_ELEMENTS, too_large
 from tinygen.frontend.weights import in_int8, weight_quant
+from tinygen.frontend.windows import slide
 from tinygen.ir.types import Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, AvgPool, Conv, ConvTranspose, Gather, MaxPool, Mul, ReduceExtreme, ReduceSum, Resize
+from tinygen.ops import (
+    Add,
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    Gather,
+    MaxPool,
+    Mul,
+    ReduceExtreme,
+    ReduceSum,
+    Resize,
+)
 from tinygen.ops.base import Shape
 from tinygen.ops.resize import UNIT, Axis
 from tinygen.ops.spatial import Window
@@ -29,10 +41,18 @@ def to_first(b: Builder, x: Tensor) -> Tensor:
     return b.transpose(x, (0, len(x.shape) - 1, *range(1, len(x.shape) - 1)))
 
 
+def one_to_three_axes(n: View) -> str | None:
+    """One to three spatial axes.
+
+    Reshape it, or process it slice by slice."""
+    rank = len(n.act().shape) - 2
+    return None if rank in (1, 2, 3) else f"{rank}"
+
+
 def one_or_two_axes(n: View) -> str | None:
     """One or two spatial axes.
 
-    Three-dimensional data is not supported; reshape it, or process it slice by slice."""
+    Reshape it, or process it slice by slice."""
     rank = len(n.act().shape) - 2
     return None if rank in (1, 2) else f"{rank}"
 
@@ -122,7 +142,7 @@ def conv(b: Builder, n: View) -> Result:
     quant = weight_quant(b, w, w.array.shape[0], 0)
     last, array = in_int8(b, to_last(b, x), w.name, np.moveaxis(w.array, 1, -1), quant, group)
     weights = _weights(b, w, array, quant)
-    return to_first(b, b.emit(Conv(window, group), last, weights, _bias(b, n, 2, w.array.shape[0])))
+    return to_first(b, slide(b, Conv(window, group), last, weights, _bias(b, n, 2, w.array.shape[0])))
 
 
 def conv_transpose(b: Builder, n: View) -> Result:
@@ -155,7 +175,7 @@ def conv_transpose(b: Builder, n: View) -> Result:
     quant = weight_quant(b, w, group * per, 1, group)
     op = ConvTranspose(_sane(Window(kernel, strides, tuple(pads), dilations), x.shape[2:]), tuple(extra), group)
     last, array = in_int8(b, to_last(b, x), w.name, array, quant, group)
-    return to_first(b, b.emit(op, last, _weights(b, w, array, quant), _bias(b, n, 2, group * per)))
+    return to_first(b, slide(b, op, last, _weights(b, w, array, quant), _bias(b, n, 2, group * per)))
 
 
 def one_pool_output(n: View) -> str | None:
@@ -176,33 +196,35 @@ def pads_below_window(n: View) -> str | None:
 def max_pool(b: Builder, n: View) -> Result:
     x = n.act()
     window = _windowed(n, n.ints("kernel_shape"), x.shape[2:])
-    return to_first(b, b.emit(MaxPool(window), to_last(b, x)))
+    return to_first(b, slide(b, MaxPool(window), to_last(b, x)))
 
 
-def no_dilated_average(n: View) -> str | None:
-    """An average pool is not dilated.
-
-    Write it as a depthwise Conv with constant weights."""
-    d = n.ints("dilations", (1,))
-    return f"dilations {list(d)}" if any(v != 1 for v in d) else None
-
-
-def ceil_with_pad_counted(n: View) -> str | None:
-    """ceil_mode adds no extra row where padding counts (count_include_pad=1).
-
-    Export with ceil_mode=False or count_include_pad=False."""
-    if not (n.integer("ceil_mode", 0) and n.integer("count_include_pad", 0)):
-        return None
-    x = n.act()
-    window = _windowed(n, n.ints("kernel_shape"), x.shape[2:])
-    plain = n.ints("pads", (0,) * (2 * window.rank))
-    return None if n.text("auto_pad", "NOTSET") != "NOTSET" or window.pads == plain else f"an extra row of {x.shape}"
+def _mean_over_padding(b: Builder, n: View, window: Window, plain: Shape) -> Tensor:
+    """Means whose padding counts (count_include_pad=1) while rows that ceil_mode adds do not: sums, then a factor for
+    each place. `plain`: the padding without those rows."""
+    x, rank, taps = n.act(), window.rank, int(np.prod(window.kernel))
+    ones = np.ones((x.shape[1], *window.kernel, 1), np.float32)
+    weights, bias = (
+        b.const(ones / np.float32(taps), f"{n.name}/ones"),
+        b.const(np.zeros(x.shape[1], np.float32), "zeros"),
+    )
+    y = slide(b, Conv(window, x.shape[1]), to_last(b, x), weights, bias)
+    factor = np.ones((), np.float64)
+    for i, length in enumerate(x.shape[2:]):
+        begin = np.arange(y.shape[1 + i]) * window.strides[i] - window.pads[i]
+        at = begin[:, None] + np.arange(window.kernel[i]) * window.dilations[i]
+        inside = ((at >= -plain[i]) & (at < length + plain[rank + i])).sum(axis=1)
+        factor = np.multiply.outer(factor, window.kernel[i] / inside)
+    return to_first(b, b.emit(Mul(), y, b.const(factor.astype(np.float32)[..., None], f"{n.name}/share")))
 
 
 def average_pool(b: Builder, n: View) -> Result:
-    x = n.act()
+    x, counted = n.act(), bool(n.integer("count_include_pad", 0))
     window = _windowed(n, n.ints("kernel_shape"), x.shape[2:])
-    return to_first(b, b.emit(AvgPool(window, bool(n.integer("count_include_pad", 0))), to_last(b, x)))
+    plain = n.ints("pads", (0,) * (2 * window.rank))
+    if counted and n.integer("ceil_mode", 0) and n.text("auto_pad", "NOTSET") == "NOTSET" and window.pads != plain:
+        return _mean_over_padding(b, n, window, plain)
+    return to_first(b, slide(b, AvgPool(window, counted), to_last(b, x)))
 
 
 def global_average(b: Builder, n: View) -> Result:
@@ -410,15 +432,15 @@ def rank_four(n: View) -> str | None:
     return None if len(shape) == 4 else str(shape)
 
 
-_POOL = (one_or_two_axes, no_negative_pads, pads_below_window, one_pool_output)
+_POOL = (one_to_three_axes, no_negative_pads, pads_below_window, one_pool_output)
 
 SPATIAL: dict[str, Handler] = {
     "Conv": Handler(
-        conv, (one_or_two_axes, constant_weights, no_negative_pads), "grouped, depthwise, strided, dilated"
+        conv, (one_to_three_axes, constant_weights, no_negative_pads), "grouped, depthwise, strided, dilated"
     ),
     "ConvTranspose": Handler(conv_transpose, (one_or_two_axes, constant_weights, no_negative_pads)),
     "MaxPool": Handler(max_pool, _POOL, "ceil_mode becomes padding"),
-    "AveragePool": Handler(average_pool, (*_POOL, no_dilated_average, ceil_with_pad_counted)),
+    "AveragePool": Handler(average_pool, _POOL),
     "GlobalAveragePool": Handler(global_average),
     "GlobalMaxPool": Handler(global_max),
     "BatchNormalization": Handler(batch_normalization, (constant_statistics, no_running_outputs)),

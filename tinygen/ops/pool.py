@@ -136,7 +136,29 @@ class AvgPool(_Pool):
         return ((x[0], *self.window.out_size(x[1:-1]), x[-1]),)
 
     def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        if max(self.window.dilations) > 1:
+            return (self._dilated_to_onnx(b, ins[0].shape, names[0]),)
         return (_pool_to_onnx(b, "AveragePool", names[0], self.window, count_include_pad=int(self.include_pad)),)
+
+    def _dilated_to_onnx(self, b: OnnxBuilder, shape: Shape, x: str) -> str:
+        """As sums, a depthwise convolution, by their number: AveragePool has dilations from opset 19 on."""
+        n, w, channels = self.window.rank, self.window, shape[-1]
+        nchw = b.op("Transpose", [x], perm=[0, n + 1, *range(1, n + 1)])
+        ones = b.const(np.ones((channels, 1, *w.kernel), np.float32))
+        sums = b.op(
+            "Conv", [nchw, ones], group=channels, strides=list(w.strides), pads=list(w.pads),
+            dilations=list(w.dilations),
+        )  # fmt: skip
+        share = b.const((1.0 / self.counts(shape)).astype(np.float32).reshape(1, 1, *w.out_size(shape[1:-1])))
+        return b.op("Transpose", [b.op("Mul", [sums, share])], perm=[0, *range(2, n + 2), 1])
+
+    def counts(self, shape: Shape) -> Array:
+        """How many values each output of an image of `shape` is the mean of, (OH, OW)."""
+        window = self.window.two_d()
+        ones = np.ones((1, *two_d_shape(shape)[1:3], 1), np.int32)
+        inside = patches(ones, window, int(self.include_pad))
+        found: Array = inside.sum(axis=(3, 4))[0, :, :, 0]
+        return found
 
     def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         (out,) = outs
@@ -158,7 +180,7 @@ class AvgPool(_Pool):
         acc = patches(x, window, 0).sum(axis=(3, 4))
         m, n = np.array(self.m, np.int64), np.array(int(np.prod(self.window.kernel)))
         if not self.uniform:
-            n = patches(np.ones((1, *x.shape[1:3], 1), np.int32), window, 0).sum(axis=(3, 4))
+            n = self.counts(ins[0].shape)[:, :, None]
             m = m[n - 1]
         y = self.mean(acc, m, n, out)
         return (y.reshape(len(x), *out.shape),)
@@ -196,4 +218,5 @@ class AvgPool(_Pool):
             Case("3x3_exclude_pad", cls(Window((3, 3), (1, 1), (1, 1, 1, 1), (1, 1))), ((1, 5, 4, 2),)),
             Case("3x3_include_pad", cls(Window((3, 3), (2, 2), (1, 1, 0, 0), (1, 1)), True), ((1, 6, 6, 2),)),
             Case("1d", cls(Window((4,), (4,), (0, 0), (1,))), ((1, 12, 3),)),
+            Case("dilated", cls(Window((3, 2), (1, 2), (2, 1, 0, 1), (2, 3))), ((1, 7, 9, 2),)),
         )

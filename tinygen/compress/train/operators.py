@@ -187,15 +187,22 @@ def _avg_pool(op: AvgPool, x_shape: Shape, y_shape: Shape) -> Step:
     top, left, bottom, right = window.pads
     sides = (left, right, top, bottom)
     share: Tensor | None = None  # of each window that lies inside the image
+
+    def mean(planes: Tensor) -> Tensor:
+        if max(window.dilations) == 1:
+            return functional.avg_pool2d(planes, window.kernel, window.strides)
+        channels, taps = planes.shape[1], math.prod(window.kernel)
+        each = planes.new_full((channels, 1, *window.kernel), 1.0 / taps)
+        return functional.conv2d(planes, each, None, window.strides, 0, window.dilations, channels)
+
     if not op.uniform:
-        ones = functional.pad(torch.ones(1, 1, *two_d_shape(x_shape)[1:3]), sides)
-        share = functional.avg_pool2d(ones, window.kernel, window.strides)
+        share = mean(functional.pad(torch.ones(1, 1, *two_d_shape(x_shape)[1:3]), sides))
 
     def run(x: Tensor) -> Tensor:
         planes = _planes(x, x_shape)
         if any(window.pads):
             planes = functional.pad(planes, sides)
-        y = functional.avg_pool2d(planes, window.kernel, window.strides)
+        y = mean(planes)
         return _rows(y if share is None else y / share.to(y.device), y_shape)
 
     return run
