@@ -14,7 +14,7 @@ import numpy as np
 from tinygen.calibrate.ranges import Range
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
-from tinygen.ops import Operator, Resize, Softmax, Unary
+from tinygen.ops import Operator, Softmax, Unary
 from tinygen.ops.unary import evaluate
 
 #: What a tensor that the outside reads, or an operator nothing is known of, can tell apart.
@@ -77,7 +77,7 @@ def _needed(
     if isinstance(node.op, Unary) and name in ranges:
         return _not_flat(node.op, ranges[name])
     # Integers that are only moved or compared keep their order, so cutting before or behind is the same.
-    if node.op.same_quant and not (isinstance(node.op, Resize) and node.op.linear):
+    if node.op.picks:
         return found.get(node.outputs[0], EVERYTHING)
     return EVERYTHING
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
 from tinygen.compress.network import Network, WeightForm, snap
 from tinygen.ir.types import Const, Graph, Node, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul, Pad, Unary
-from tinygen.ops.unary import Expr
+from tinygen.ops import ConvTranspose
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh
 
 #: The scale of a channel whose weights are all zero, before `quantise` makes it large enough for the bias.
@@ -19,7 +20,7 @@ _SMALL = 2.0**-40
 
 def with_weights(graph: Graph) -> tuple[Node, ...]:
     """All nodes with weights and a bias: `layers`, and transposed convolutions."""
-    return tuple(n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense))
+    return tuple(n for n in graph.nodes if isinstance(n.op, Weighted))
 
 
 def separated(graph: Graph) -> Graph:
@@ -28,7 +29,7 @@ def separated(graph: Graph) -> Graph:
     nodes, tensors = [], []
     for node in graph.nodes:
         names = list(node.inputs)
-        if isinstance(node.op, Conv | ConvTranspose | Dense):
+        if isinstance(node.op, Weighted):
             for i in (1, 2):
                 name = names[i]
                 if name in taken or len(graph.consumers[name]) > 1:
@@ -42,20 +43,15 @@ def separated(graph: Graph) -> Graph:
 def storable(graph: Graph) -> Graph:
     """The graph with the numbers in its operators rounded to float32, as an ONNX file will hold them."""
 
-    def short(e: Expr) -> Expr:
-        if isinstance(e, tuple):
-            return (e[0], *(short(a) for a in e[1:]))
-        return float(np.float32(e)) if isinstance(e, int | float) else e
+    def short(value: Any) -> Any:
+        """A number, or those of an expression."""
+        if isinstance(value, tuple):
+            return tuple(map(short, value))
+        return float(np.float32(value)) if isinstance(value, float) else value
 
     nodes = []
     for node in graph.nodes:
-        op = node.op
-        if isinstance(op, Unary):
-            op = replace(op, expr=short(op.expr))
-        elif isinstance(op, Pad):
-            op = replace(op, value=float(np.float32(op.value)))
-        elif isinstance(op, Conv | ConvTranspose | Dense | Add | Mul):
-            op = replace(op, lo=float(np.float32(op.lo)), hi=float(np.float32(op.hi)))
+        op = replace(node.op, **{f.name: short(getattr(node.op, f.name)) for f in fields(node.op)})
         nodes.append(node if op == node.op else replace(node, op=op))
     return graph.with_(nodes=nodes)
 

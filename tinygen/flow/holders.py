@@ -20,9 +20,6 @@ from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import MULTIPLIER_STEP, Array
 from tinygen.ops import (
     AvgPool,
-    Conv,
-    ConvTranspose,
-    Dense,
     Gather,
     LogSoftmax,
     LogSumExp,
@@ -36,6 +33,7 @@ from tinygen.ops import (
     Unary,
 )
 from tinygen.ops.base import is_wide, need_quant
+from tinygen.ops.weighted import Weighted
 from tinygen.passes import pins
 
 #: A tensor holds a point when so many of its integers are the point's: any tensor of that scale and size, one that
@@ -172,8 +170,7 @@ class Holders:
             node = self.fixed.producer.get(waiting.pop())
             if node is None:
                 continue
-            linear = isinstance(node.op, Resize) and node.op.linear
-            if isinstance(node.op, Operator) and node.op.same_quant and not linear:  # its values were rounded before
+            if isinstance(node.op, Operator) and node.op.picks:  # its values were rounded before
                 moves = True
                 waiting += [i for i in node.inputs if self.fixed.tensors[i].const is None and i not in self.found]
                 continue
@@ -431,7 +428,7 @@ def _multiplier_error(graph: Graph, node: Node) -> Array | float:
     if isinstance(op, AvgPool | ReduceSum):
         divisors = [m for m in np.ravel(op.m).tolist() if m]
         return max(ZONE, 255.0 * MULTIPLIER_STEP / 2 / min(divisors, default=2**30))
-    if not isinstance(op, Conv | ConvTranspose | Dense) or op.epilogue is None:
+    if not isinstance(op, Weighted) or op.epilogue is None:
         return ZONE
     m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
     found: Array = np.maximum(ZONE, 255.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**op.epilogue.shift)

@@ -287,7 +287,7 @@ def _channel(graph: Graph, output: int) -> int:
 
 def _softmax(graph: Graph, output: int) -> bool:
     node = graph.producer.get(graph.outputs[output])
-    while node is not None and isinstance(node.op, Reshape | Transpose):
+    while node is not None and isinstance(node.op, Operator) and node.op.rearranges:
         node = graph.producer.get(node.inputs[0])
     return node is not None and isinstance(node.op, Softmax | LogSoftmax)
 

@@ -16,7 +16,7 @@ from tinygen.frontend.load import type_name
 from tinygen.frontend.mask import chosen_mask
 from tinygen.ir.types import Node, Tensor
 from tinygen.ops import Add, Expand, Extreme, Mul, Unary
-from tinygen.ops.functions import expression_of
+from tinygen.ops.broadcast import Elementwise
 from tinygen.ops.unary import Expr, choice, is_longer, substitute
 
 #: How far back, and how large, functions of one tensor are followed.
@@ -37,7 +37,7 @@ def _step(b: Builder, node: Node) -> tuple[str, Expr] | None:
     """(tensor, function of it) that a node computes element by element; None for any other node."""
     if isinstance(node.op, Unary):
         return node.inputs[0], node.op.expr
-    if not isinstance(node.op, Add | Mul | Extreme):
+    if not isinstance(node.op, Elementwise):
         return None
     shape = b.tensors[node.outputs[0]].shape
     ins = [b.tensors[i] for i in node.inputs]
@@ -50,7 +50,7 @@ def _step(b: Builder, node: Node) -> tuple[str, Expr] | None:
     root, exprs = found
     functions = iter(exprs)
     args = [next(functions) if t.const is None else float(t.array.reshape(())) for t in ins]
-    return root.name, expression_of(node.op, args[0], args[1])
+    return root.name, node.op.expression(args[0], args[1])
 
 
 def _sources(b: Builder, t: Tensor) -> dict[str, Expr]:

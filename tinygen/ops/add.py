@@ -21,10 +21,13 @@ from tinygen.ops.base import (
     clamp_bounds,
     clamp_to_onnx,
     config,
+    narrowed,
     need_quant,
+    off,
 )
 from tinygen.ops.broadcast import Elementwise, aligned, broadcast_call, operands
 from tinygen.ops.interval import Interval, monotone
+from tinygen.ops.unary import Expr, clip_expr, substitute
 
 #: The largest multiplier for operands of so many bits: the sum must stay below 2^31. NUMERICS sections 2 and 8.
 LARGEST = {8: 2**21 - 1, 16: 16383}
@@ -99,6 +102,19 @@ class Add(Elementwise):
 
     def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
         return (monotone([self._sum(a, b) for a, b in self.corners(outs[0], ranges)]),)
+
+    def clamped(self, lo: float, hi: float) -> Add:
+        lo, hi = narrowed((self.lo, self.hi), lo, hi)
+        return replace(self, lo=lo, hi=hi)
+
+    def expression(self, a: Expr, b: Expr) -> Expr:
+        return substitute(clip_expr(self.lo, self.hi), ("Add" if self.sign > 0 else "Sub", a, b))
+
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        r, scale = self.rule, need_quant(outs[0])[0]
+        assert r is not None
+        parts = zip((r.ma, r.mb), ins, strict=True)
+        return 0.5 + sum(off(abs(m), r.shift, need_quant(t)[0] / scale, 2.0**15) for m, t in parts)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -287,6 +287,13 @@ class Operator(Op):
 
     #: It takes any number of inputs, and does without those of which no channel is left.
     drops_inputs: ClassVar[bool] = False
+    #: Its output has the elements of its input, in another order or shape.
+    rearranges: ClassVar[bool] = False
+
+    @property
+    def picks(self) -> bool:
+        """Each integer of its outputs is one of its inputs', or one of its own (padding): nothing is rounded."""
+        return self.same_quant
 
     def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
         """For each output, how the axes of each input go along with it (ops/access.py). None: weights, or a table.
@@ -320,6 +327,18 @@ class Operator(Op):
         """The operator for fewer channels, as `channels` allows: for each input, then each output, `kept` has the
         indices that stay, in their new order. None where that order cannot be had. Default: it needs no change."""
         return self
+
+    def clamped(self, lo: float, hi: float) -> Operator | None:
+        """The operator whose output is clamped to [lo, hi] as well, at no cost; None where it cannot. FLOAT only."""
+        return None
+
+    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
+        """Values that an output may take whatever calibration has seen: what it pads with, the ends of a table."""
+        return ()
+
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        """FIXED: steps by which an output may be off, inputs taken as exact; saturation is none."""
+        return 0.0 if self.picks else 0.5
 
     def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
         """FIXED: the integers that each channel of each output can take, from those of the inputs. No run may ever
@@ -406,6 +425,16 @@ def clamp_bounds(lo: float, hi: float, out: Tensor) -> tuple[int, int]:
     ends = ((low, lo, -math.inf), (high, hi, math.inf))
     bounds = [end if v == none else int(np.clip(np.rint(v / scale) + zp, low, high)) for end, v, none in ends]
     return bounds[0], bounds[1]
+
+
+def narrowed(clamp: tuple[float, float], lo: float, hi: float) -> tuple[float, float]:
+    """A fused clamp with another to [lo, hi] behind it."""
+    return min(max(clamp[0], lo), hi), min(max(clamp[1], lo), hi)
+
+
+def off(m: int, shift: int, ratio: float, reach: float) -> float:
+    """By how many steps m / 2^shift in place of a ratio moves a product, of numbers up to `reach`."""
+    return abs(m / 2.0**shift - ratio) * reach
 
 
 def clamp_to_onnx(b: OnnxBuilder, name: str, lo: float, hi: float) -> str:

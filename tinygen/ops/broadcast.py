@@ -13,6 +13,7 @@ from tinygen.ops import access
 from tinygen.ops.access import Access
 from tinygen.ops.base import Call, Config, Operator, Shape, contiguous_strides, kernel_of
 from tinygen.ops.interval import Interval
+from tinygen.ops.unary import Expr
 
 
 class Elementwise(Operator):
@@ -23,6 +24,10 @@ class Elementwise(Operator):
 
     def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
         return self
+
+    def expression(self, a: Expr, b: Expr) -> Expr:
+        """What it computes of two expressions (ops/unary.py)."""
+        raise NotImplementedError
 
     def corners(self, out: Tensor, ranges: Sequence[Interval]) -> list[tuple[Array, Array]]:
         """Both ends of the first operand with both of the second: the extremes of what is monotone in each of two

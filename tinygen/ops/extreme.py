@@ -12,6 +12,7 @@ from tinygen.numerics import Array
 from tinygen.ops.base import Call, Case, Lowered, OnnxBuilder, Shape
 from tinygen.ops.broadcast import Elementwise, aligned, broadcast_call, operands
 from tinygen.ops.interval import Interval, monotone
+from tinygen.ops.unary import Expr
 
 #: Constants as far from zero are no numbers but a mask: "leave it" and "hide it" (frontend/mask.py).
 MASKED = 1e30
@@ -55,6 +56,9 @@ class Extreme(Elementwise):
     def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
         pick = np.maximum if self.largest else np.minimum
         return (monotone([pick(a, b) for a, b in self.corners(outs[0], ranges)]),)
+
+    def expression(self, a: Expr, b: Expr) -> Expr:
+        return ("Max" if self.largest else "Min", a, b)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

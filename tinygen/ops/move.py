@@ -57,6 +57,7 @@ class Reshape(_Move):
     """Another shape for the same elements: never a copy."""
 
     shape: Shape
+    rearranges = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         if np.prod(self.shape) != np.prod(shapes[0]):
@@ -128,6 +129,7 @@ class Reshape(_Move):
 @dataclass(frozen=True)
 class Transpose(_Move):
     perm: Shape
+    rearranges = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (tuple(shapes[0][p] for p in self.perm),)
@@ -361,6 +363,9 @@ class Pad(_Move):
         if any(p for i, p in enumerate(self.pads) if i % (last + 1) != last):  # around every channel
             x = Interval(np.minimum(x.lo, fill), np.maximum(x.hi, fill))
         return (Interval(*(np.pad(v, (self.pads[last], self.pads[-1]), constant_values=fill) for v in (x.lo, x.hi))),)
+
+    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
+        return (self.value,)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

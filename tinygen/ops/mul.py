@@ -22,12 +22,15 @@ from tinygen.ops.base import (
     clamp_bounds,
     clamp_to_onnx,
     config,
+    narrowed,
     need_quant,
+    off,
     step_of,
     zero_points,
 )
 from tinygen.ops.broadcast import Elementwise, aligned, broadcast_call, operands
 from tinygen.ops.interval import Interval, monotone
+from tinygen.ops.unary import Expr, clip_expr, substitute
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,18 @@ class Mul(Elementwise):
         end = self.epilogue
         ends = [requant((a - z_a) * (b - z_b), self.m, end.shift) + z_y for a, b in self.corners(outs[0], ranges)]
         return (monotone([np.clip(e, end.lo, end.hi) for e in ends]),)
+
+    def clamped(self, lo: float, hi: float) -> Mul:
+        lo, hi = narrowed((self.lo, self.hi), lo, hi)
+        return replace(self, lo=lo, hi=hi)
+
+    def expression(self, a: Expr, b: Expr) -> Expr:
+        return substitute(clip_expr(self.lo, self.hi), ("Mul", a, b))
+
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        assert self.epilogue is not None
+        ratio = need_quant(ins[0])[0] * need_quant(ins[1])[0] / need_quant(outs[0])[0]
+        return 0.5 + off(self.m, self.epilogue.shift, ratio, min(2.0**30, 2.0**16 / ratio))
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -26,6 +26,7 @@ from tinygen.ops.base import (
     int_range,
     is_wide,
     need_quant,
+    off,
 )
 from tinygen.ops.interval import Interval, monotone
 
@@ -95,6 +96,10 @@ class Requantise(Operator):
         """Monotone."""
         ends = [self.run_fixed(ins, (v,), outs)[0] for v in (ranges[0].lo, ranges[0].hi)]
         return (monotone(ends),)
+
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        ratio = need_quant(ins[0])[0] / need_quant(outs[0])[0]
+        return 0.5 + off(self.m, self.shift, ratio, 2.0**15 if is_wide(ins[0]) else 2.0**8)
 
 
 def _small_multiplier(ratio: float, largest: int, most: int) -> tuple[int, int]:

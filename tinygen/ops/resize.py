@@ -56,6 +56,10 @@ class Resize(Operator):
     linear: bool = False
     same_quant = True
 
+    @property
+    def picks(self) -> bool:
+        return not self.linear
+
     def takes_int16(self) -> bool:
         return not self.linear  # weights of 22 bits times int16 would leave int32
 

@@ -336,6 +336,21 @@ class Unary(Operator):
         found = Interval(np.array([c.min() for c in cuts]), np.array([c.max() for c in cuts]))
         return (found.at(index.reshape(-1)),)
 
+    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
+        return (1.0,) if self.is_truth else ()
+
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        """Of an int16 table with lines between its entries, over all inputs."""
+        x, out = ins[0], outs[0]
+        if self.expr == "x" or not is_wide(x):
+            return 0.5
+        q = np.arange(-(2**15), 2**15)
+        (s_x, _), (s_y, z_y) = need_quant(x), need_quant(out)
+        with np.errstate(all="ignore"):
+            exact = np.nan_to_num(evaluate(self.expr, s_x * q.astype(np.float64)) / s_y, nan=0.0)
+        exact = np.clip(exact + z_y, -(2**15), 2**15 - 1)
+        return float(np.abs(interpolate(self.table(x, out), q) - exact).max())
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         hard = ("Mul", "x", ("Min", ("Max", ("Add", ("Mul", "x", 1 / 6), 0.5), 0.0), 1.0))

@@ -15,7 +15,7 @@ import numpy as np
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, fold_bias
 from tinygen.ops.access import Labels, width
-from tinygen.ops.base import Epilogue, Operator, need_quant
+from tinygen.ops.base import Epilogue, Operator, narrowed, need_quant
 from tinygen.ops.interval import Interval, requantised
 
 
@@ -39,9 +39,29 @@ class Weighted(Operator):
         columns = {} if self.depthwise(width(ins[0])) else {-1: x[-1][: width(ins[0]) // self.groups]}
         return x, rows | columns, *(rows for _ in weights[1:]), y
 
+    lo: float  # fused clamp, real values
+    hi: float
+
+    def clamped(self, lo: float, hi: float) -> Weighted:
+        lo, hi = narrowed((self.lo, self.hi), lo, hi)
+        return self._with(lo=lo, hi=hi)
+
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        """Of the multipliers, on the largest int16 output."""
+        assert self.epilogue is not None
+        w, m = ins[1].quant, ins[3].array
+        assert w is not None
+        ratios = need_quant(ins[0])[0] * np.asarray(w.scale) / need_quant(outs[0])[0]
+        errors = np.abs(m / 2.0**self.epilogue.shift - ratios) / ratios
+        return 0.5 + 2.0**15 * float(errors.max())
+
     def ending(self, end: Epilogue) -> Weighted:
         """The layer with another integer end."""
-        layer: Weighted = replace(cast(Any, self), epilogue=end)
+        return self._with(epilogue=end)
+
+    def _with(self, **changes: Any) -> Weighted:
+        """`replace` for what is a dataclass only where it is a layer."""
+        layer: Weighted = replace(cast(Any, self), **changes)
         return layer
 
     # -- FIXED: intervals --------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ir.types import Node
-from tinygen.ops import Add, Extreme, Mul, Unary
-from tinygen.ops.functions import expression_of
+from tinygen.ops import Unary
+from tinygen.ops.broadcast import Elementwise
 from tinygen.ops.unary import Expr, is_longer, substitute
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
@@ -22,7 +22,7 @@ def _as_function(graph: Draft, node: Node) -> tuple[str, Expr] | None:
     """(root tensor, expression) of a node that computes a function of one tensor; None otherwise."""
     if isinstance(node.op, Unary):
         return node.inputs[0], node.op.expr
-    if not isinstance(node.op, Add | Mul | Extreme):
+    if not isinstance(node.op, Elementwise):
         return None
     args: list[Expr] = []
     roots: list[str] = []
@@ -36,7 +36,7 @@ def _as_function(graph: Draft, node: Node) -> tuple[str, Expr] | None:
             roots.append(t.name)
     if len(set(roots)) != 1 or graph.tensors[roots[0]].shape != graph.outs(node)[0].shape:
         return None
-    return roots[0], expression_of(node.op, *args)
+    return roots[0], node.op.expression(*args)
 
 
 def _through(graph: Draft, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
@@ -49,7 +49,7 @@ def _through(graph: Draft, tensor: str) -> tuple[str, Expr, tuple[Node, ...]]:
 
 def _binary(graph: Draft, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | None:
     """Two operands that are functions of the same root."""
-    if not isinstance(node.op, Add | Mul | Extreme) or any(t.const is not None for t in graph.ins(node)):
+    if not isinstance(node.op, Elementwise) or any(t.const is not None for t in graph.ins(node)):
         return None
     (root_a, a, via_a), (root_b, b, via_b) = (_through(graph, i) for i in node.inputs)
     for root, ea, eb, via in (
@@ -58,13 +58,13 @@ def _binary(graph: Draft, node: Node) -> tuple[str, Expr, tuple[Node, ...]] | No
         (root_b, "x", b, via_b) if root_b == node.inputs[0] else (None, a, b, ()),
     ):
         if root is not None and graph.tensors[root].shape == graph.outs(node)[0].shape:
-            return root, expression_of(node.op, ea, eb), via
+            return root, node.op.expression(ea, eb), via
     return None
 
 
 def _step(graph: Draft, node: Node) -> bool:
     if (
-        isinstance(node.op, Add | Mul | Extreme)
+        isinstance(node.op, Elementwise)
         and graph.ins(node)[0].shape == graph.ins(node)[-1].shape
         and (found := _binary(graph, node)) is not None
     ):

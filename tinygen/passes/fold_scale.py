@@ -9,7 +9,8 @@ import numpy as np
 
 from tinygen.ir.types import Node, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, Mul
+from tinygen.ops import Add, Mul
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 
@@ -50,7 +51,7 @@ def _step(graph: Draft, node: Node) -> bool:
         return False
     activation = next(i for i in node.inputs if graph.tensors[i].const is None)
     layer = graph.producer.get(activation)
-    if layer is None or not isinstance(layer.op, Conv | ConvTranspose | Dense):
+    if layer is None or not isinstance(layer.op, Weighted):
         return False
     if graph.sole_consumer(activation) is None or graph.tensors[activation].quant is not None:
         return False
@@ -79,7 +80,7 @@ def _step(graph: Draft, node: Node) -> bool:
     new_b = Tensor.constant(fresh(graph, f"{stem}_b"), bias.astype(np.float32))
     folded = replace(
         layer,
-        op=replace(layer.op, lo=node.op.lo, hi=node.op.hi),
+        op=layer.op.clamped(node.op.lo, node.op.hi),
         inputs=(layer.inputs[0], new_w.name, new_b.name),
         outputs=node.outputs,
         origin=merge_origin(layer, node),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, Conv, ConvTranspose, Dense, MaxPool, Mul, Reshape, Slice, Transpose, Unary
+from tinygen.ops import MaxPool, Operator, Slice, Unary
 from tinygen.ops.unary import clamp_of, keeps_grid
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
@@ -27,17 +27,16 @@ def _step(graph: Draft, node: Node) -> bool:
     before = graph.producer.get(x.name)
     if bounds is None or before is None or graph.sole_consumer(x.name) is None or not _first(bounds, x, y):
         return False
-    if isinstance(before.op, Conv | ConvTranspose | Dense | Add | Mul):
-        lo, hi = (min(max(old, bounds[0]), bounds[1]) for old in (before.op.lo, before.op.hi))
-        fused = replace(
-            before, op=replace(before.op, lo=lo, hi=hi), outputs=node.outputs, origin=merge_origin(before, node)
-        )
+    assert isinstance(before.op, Operator)
+    op = before.op.clamped(*bounds)
+    if op is not None:
+        fused = replace(before, op=op, outputs=node.outputs, origin=merge_origin(before, node))
         return graph.replace({before.name: (fused,), node.name: ()})
-    if isinstance(before.op, MaxPool | Reshape | Slice | Transpose) and bounds[0] <= 0 <= bounds[1]:
+    if (before.op.rearranges or isinstance(before.op, MaxPool | Slice)) and bounds[0] <= 0 <= bounds[1]:
         source = graph.tensors[before.inputs[0]]
         if graph.sole_consumer(source.name) is None or not _first(bounds, source, y):
             return False
-        moves = isinstance(before.op, Reshape | Transpose)  # these carry no pin
+        moves = before.op.rearranges  # these carry no pin
         quant = y.quant if moves else source.quant
         clamped = Tensor(fresh(graph, f"{source.name}_clamped"), source.shape, quant=quant)
         result = replace(y, quant=None) if moves else y

@@ -15,37 +15,29 @@ from dataclasses import dataclass, field, replace
 
 from tinygen.ir.invariants import InvariantError
 from tinygen.ir.types import Graph, Node, Quant, Tensor
-from tinygen.ops import (
-    Concat,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Expand,
-    Gather,
-    MaxPool,
-    Pad,
-    ReduceExtreme,
-    Reshape,
-    Resize,
-    Slice,
-    Transpose,
-    Unary,
-)
+from tinygen.ops import Operator, Unary
+from tinygen.ops.broadcast import Elementwise
 from tinygen.ops.unary import clamp_of, keeps_grid
+from tinygen.ops.weighted import Weighted
 
-#: Operators that move or pick values.
-_MOVES = (Reshape, Transpose, Slice, Gather, Expand, Concat, Pad, MaxPool, ReduceExtreme, Resize)
+
+def _operator(node: Node) -> Operator:
+    assert isinstance(node.op, Operator)
+    return node.op
+
+
+def _moves(op: Operator) -> bool:
+    """It moves or picks values of one operand."""
+    return op.same_quant and not isinstance(op, Elementwise)
 
 
 def picks(node: Node, q: Quant) -> bool:
     """Every value of the result is one of the operands', or zero, where those are on the grid of `q`."""
-    op = node.op
+    op = _operator(node)
     if isinstance(op, Unary):
         bounds = clamp_of(op.expr)
         return bounds is not None and keeps_grid(*bounds, q)
-    if isinstance(op, Pad):
-        return op.value == 0.0
-    return isinstance(op, _MOVES) and not (isinstance(op, Resize) and op.linear)
+    return op.picks and _moves(op) and not any(op.own_values(()))
 
 
 @dataclass
@@ -103,7 +95,7 @@ def _trace(graph: Graph) -> _Trace:
     for node in graph.nodes:
         ins = [t for t in graph.ins(node) if t.const is None]
         needs = frozenset[object]().union(*(reach[t.name] for t in ins))
-        if isinstance(node.op, Conv | ConvTranspose | Dense):
+        if isinstance(node.op, Weighted):
             w = graph.tensors[node.inputs[1]].quant
             if w is not None and w.pin:
                 needs |= {f'weights "{w.pin}"'}
@@ -114,7 +106,7 @@ def _trace(graph: Graph) -> _Trace:
             on = first if len({g[1] for g in grids if g is not None}) == 1 else (first[0], None)
         rounds = isinstance(node.op, Unary) and node.op.expr == "x"
         source = origin.get(node.inputs[0], node.inputs[0])
-        if isinstance(node.op, Reshape | Transpose):
+        if _operator(node).rearranges:
             origin[node.outputs[0]] = source
         for t in graph.outs(node):
             enter(t, needs, on, source if rounds or t.name in origin else "")
@@ -139,7 +131,7 @@ def _ends(
             ends |= below[out] if pinned.get(out) is None else {pinned[out]}
         for name in node.inputs:
             below[name] |= ends
-        moves = isinstance(node.op, _MOVES) or (isinstance(node.op, Unary) and clamp_of(node.op.expr) is not None)
+        moves = _moves(_operator(node)) or (isinstance(node.op, Unary) and clamp_of(node.op.expr) is not None)
         for name in node.origin:
             (moved if moves else found).setdefault(name, set()).update(ends)
     return {n: frozenset(e) for n, e in found.items()}, {n: frozenset(e) for n, e in moved.items()}
@@ -197,7 +189,7 @@ def settle(graph: Graph) -> Graph:
     more: list[Tensor] = []
     taken = graph.tensors.keys() | graph.by_name.keys()
     for node in reversed(graph.nodes):
-        if not isinstance(node.op, Reshape | Transpose):
+        if not _operator(node).rearranges:
             continue
         x, y = graph.ins(node)[0], graph.outs(node)[0]
         pin = quants.get(y.name, y.quant)

@@ -22,23 +22,19 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
-    Add,
     Conv,
-    ConvTranspose,
     Dense,
     Extreme,
-    Lookup,
-    Mul,
     Operator,
-    Pad,
     Requantise,
     Resize,
     Softmax,
     Unary,
 )
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
-from tinygen.ops.broadcast import constant_quant
+from tinygen.ops.broadcast import Elementwise, constant_quant
 from tinygen.ops.unary import peel
+from tinygen.ops.weighted import Weighted
 from tinygen.passes import rounding, slices
 from tinygen.passes.base import fresh, replace_nodes
 
@@ -118,7 +114,7 @@ def inherited(graph: Graph) -> dict[str, Quant]:
     found: dict[str, Quant] = {}
     for node in graph.nodes:
         op, ins = _operator(node), graph.ins(node)
-        if not op.same_quant or any(t.const is not None for t in ins) or isinstance(op, Pad):
+        if not op.same_quant or any(t.const is not None for t in ins) or op.own_values(ins):
             continue
         quants = {t.quant or found.get(t.name) for t in ins}
         q = quants.pop()
@@ -160,11 +156,7 @@ def choose_quants(
     int16, as `wide_tensors` gives them; `seen`: the least and the largest value of tensors that need not be able to say
     zero where they are parts of outputs (slices.tight_quant)."""
     made = _makers(graph)
-    # Whatever calibration has seen, a padding value must be representable, and "true", and every row of a table.
-    extra = {n.outputs[0]: [n.op.value] for n in graph.nodes if isinstance(n.op, Pad)}
-    extra |= {n.outputs[0]: [1.0] for n in graph.nodes if isinstance(n.op, Unary) and n.op.is_truth}
-    tables = {n.outputs[0]: graph.tensors[n.inputs[1]].array for n in graph.nodes if isinstance(n.op, Lookup)}
-    extra |= {name: [float(rows.min()), float(rows.max())] for name, rows in tables.items()}
+    extra = {o: _operator(n).own_values(graph.ins(n)) for n in graph.nodes for o in n.outputs}
     known = inherited(graph)
 
     def pinned(t: Tensor) -> Quant | None:
@@ -398,7 +390,7 @@ class _Quantiser:
                 lowered = correct_bias(op, ins[0], ins[1], lowered, self.means[node.inputs[0]])
         except ModelError as e:
             raise ModelError(f'{op.describe(ins)} "{_where(node)}": {e}') from e
-        if isinstance(op, Conv | ConvTranspose | Dense):
+        if isinstance(op, Weighted):
             self._note_weights(op, node, ins, out, lowered)
         names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
         self.tensors |= {t.name: t for t in outs}
@@ -469,7 +461,7 @@ class _Quantiser:
         if t.const is not None:
             if op.same_quant:
                 return replace(t, quant=out.quant)  # its codes are moved into the output as they are
-            if isinstance(op, Add | Mul) and (t.quant is None or bits == 16):
+            if isinstance(op, Elementwise) and (t.quant is None or bits == 16):
                 return replace(t, quant=constant_quant(t.array, bits))
             return t
         x = self.tensors[t.name]

@@ -21,7 +21,7 @@ from tinygen.compress.technique import Option, Suggest, Technique, Trial, Work
 from tinygen.errors import ModelError, RecipeError
 from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
+from tinygen.ops import Conv, Dense, PRelu
 from tinygen.ops.base import Operator
 from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh, rewire
@@ -313,7 +313,7 @@ def _initialised(graph: Graph, seed: int) -> Graph:
     rng = np.random.default_rng(seed)
     tensors: list[Tensor] = []
     for node in graph.nodes:
-        if not isinstance(node.op, Operator) or not isinstance(node.op, Conv | ConvTranspose | Dense | PRelu):
+        if not isinstance(node.op, Operator) or not isinstance(node.op, Weighted | PRelu):
             continue
         for i, t in enumerate(graph.ins(node)[1:]):
             if t.const is None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from tinygen.calibrate.ranges import Histogram, estimate
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.ir.types import Graph, Node, Quant
-from tinygen.ops import Add, Mul, Operator, Resize
-from tinygen.ops.broadcast import constant_quant
+from tinygen.ops import Operator
+from tinygen.ops.broadcast import Elementwise, constant_quant
 from tinygen.passes.quantise import choose_quants, range_tensors, wide_tensors
 
 #: How ranges are found: least square error over the values seen.
@@ -58,7 +58,7 @@ def fake_quants(graph: Graph, quants: Mapping[str, Quant]) -> dict[str, Change]:
 
 def _copies(node: Node) -> bool:
     """It moves or compares values, and makes none between them."""
-    return isinstance(node.op, Operator) and node.op.same_quant and not isinstance(node.op, Resize)
+    return isinstance(node.op, Operator) and node.op.picks
 
 
 def _rounding(quant: Quant) -> Change:
@@ -70,7 +70,7 @@ def quantised_constants(model: GraphModule) -> dict[str, Tensor]:
     """Constant operands of sums and products, at the values their int8 codes stand for."""
     values = {}
     for node in model.graph.nodes:
-        if isinstance(node.op, Add | Mul):
+        if isinstance(node.op, Elementwise) and not node.op.same_quant:
             for t in model.graph.ins(node):
                 if t.const is not None:
                     quant = t.quant or constant_quant(t.array)

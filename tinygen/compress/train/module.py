@@ -18,11 +18,9 @@ from tinygen.compress.train.operators import step_of
 from tinygen.ir.types import Const, Graph, Stage
 from tinygen.numerics import Array
 from tinygen.ops import (
-    Conv,
-    ConvTranspose,
-    Dense,
     PRelu,
 )
+from tinygen.ops.weighted import Weighted
 
 Change = Callable[[Tensor], Tensor]
 
@@ -32,7 +30,7 @@ def trainable(graph: Graph) -> tuple[str, ...]:
     found = [
         name
         for node in graph.nodes
-        if isinstance(node.op, Conv | ConvTranspose | Dense | PRelu)
+        if isinstance(node.op, Weighted | PRelu)
         for name in node.inputs[1:]
         if graph.tensors[name].const is not None
     ]

@@ -29,11 +29,11 @@ from tinygen.compress.train.loss import (
     turn,
     turn_input,
 )
-from tinygen.compress.train.module import Change, GraphModule
+from tinygen.compress.train.module import Change, GraphModule, trainable
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, TrainingError
 from tinygen.ir.types import Graph, Quant
-from tinygen.ops import Conv, ConvTranspose, Dense, PRelu
+from tinygen.ops.weighted import Weighted
 from tinygen.progress import Progress
 
 #: Samples whose activations give the layers' ranges and units.
@@ -81,7 +81,7 @@ class Trainer:
     # -- before the loop ---------------------------------------------------------------------------------------------
 
     def _check_layers(self) -> None:
-        if not any(isinstance(n.op, Conv | ConvTranspose | Dense | PRelu) for n in self.network.graph.nodes):
+        if not trainable(self.network.graph):
             raise ModelError(
                 f'fine-tuning of "{self.network.graph.name}": found no layer with weights. Compress without it.'
             )
@@ -179,7 +179,7 @@ class Trainer:
     def _make_adam(self) -> Adam:
         graph = self.network.graph
         params, units, decays = [], [], []
-        readers = {n.inputs[1]: n for n in graph.nodes if isinstance(n.op, Conv | ConvTranspose | Dense)}
+        readers = {n.inputs[1]: n for n in graph.nodes if isinstance(n.op, Weighted)}
         biases = {n.inputs[2]: n for n in readers.values()}
         sources = list(dict.fromkeys(n.inputs[0] for n in readers.values()))
         found = self.student.run([x[:OBSERVED] for x in self.data.inputs], sources)
