@@ -12,7 +12,7 @@ from tinygen.compress.network import Network, layers, weights
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Conv
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh
 
 #: Layers with fewer weights are left alone unless named: what they could save is less than what describes it.
@@ -21,7 +21,7 @@ SMALL = 512
 
 def is_depthwise(graph: Graph, node: Node) -> bool:
     """A convolution whose every input channel is a group of its own."""
-    return isinstance(node.op, Conv) and node.op.depthwise(graph.tensors[node.inputs[0]].shape[-1])
+    return isinstance(node.op, Weighted) and node.op.depthwise(graph.tensors[node.inputs[0]].shape[-1])
 
 
 def why_not_by_default(graph: Graph, node: Node) -> str | None:

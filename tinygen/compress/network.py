@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen.ir.types import Const, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Conv, Dense
+from tinygen.ops.weighted import Weighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,11 @@ class Network:
 
 def layers(graph: Graph) -> tuple[Node, ...]:
     """The layers that techniques work on: convolutions (depthwise ones too) and dense layers with constant weights."""
-    return tuple(n for n in graph.nodes if isinstance(n.op, Conv | Dense))
+    return tuple(n for n in graph.nodes if is_layer(n))
+
+
+def is_layer(node: Node) -> bool:
+    return isinstance(node.op, Weighted) and node.op.by_rows
 
 
 def weights(graph: Graph, node: Node) -> Tensor:

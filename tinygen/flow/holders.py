@@ -25,11 +25,9 @@ from tinygen.ops import (
     LogSumExp,
     Operator,
     ReduceSum,
-    Requantise,
     Reshape,
     Resize,
     Softmax,
-    Transpose,
     Unary,
 )
 from tinygen.ops.base import is_wide, need_quant
@@ -182,8 +180,8 @@ class Holders:
 
     def _own_zone(self, node: Node) -> Array | float:
         x, name = node.inputs[0], node.outputs[0]
-        converts = isinstance(node.op, Requantise) or (isinstance(node.op, Unary) and node.op.expr == "x")
-        if converts and x not in self.found and x in self.fixed.producer:
+        assert isinstance(node.op, Operator)
+        if node.op.is_identity and x not in self.found and x in self.fixed.producer:
             # An operator with a scale of its own (Softmax) is rounded twice.
             part = need_quant(self.fixed.tensors[x])[0] / need_quant(self.fixed.tensors[name])[0]
             return ZONE + (0.5 + self.zone(x)) * part
@@ -201,8 +199,7 @@ class Holders:
         before = self._moved_from(name)
         # What does more than move values between this tensor and other holders is of the point, or it is another one's.
         behind = self.nodes_behind(name, self.found)
-        working = [n for n in behind if not isinstance(n.op, Reshape | Transpose | Gather | Requantise)]
-        working = [n for n in working if not (isinstance(n.op, Unary) and n.op.expr == "x")]
+        working = [n for n in behind if not _moves(n)]
         best: tuple[float, int, Point, list[_Way]] | None = None
         same: list[Point] = []
         for value in self._candidates(origin, before):
@@ -325,10 +322,7 @@ class Holders:
     def _moved_from(self, name: str) -> Holder | None:
         """The holder whose integers this tensor only moves."""
         while (node := self.fixed.producer.get(name)) is not None and not self._computes(name):
-            same = isinstance(node.op, Reshape | Transpose | Gather) or (
-                isinstance(node.op, Unary) and node.op.expr == "x"
-            )
-            if not same:
+            if not _moves(node):
                 return None  # a clamp, or the largest of some
             name = node.inputs[0]
             if name in self.found:
@@ -419,6 +413,12 @@ def _grids(points: Mapping[str, Point]) -> dict[str, str]:
     for name, p in points.items():
         first[name] = first[next(iter(p.sources))] if len(p.sources) == 1 and is_moved(p, points) else name
     return first
+
+
+def _moves(node: Node) -> bool:
+    """Its values are some of its input's, whatever integers stand for them."""
+    assert isinstance(node.op, Operator)
+    return node.op.is_identity or node.op.rearranges or isinstance(node.op, Gather)
 
 
 def _multiplier_error(graph: Graph, node: Node) -> Array | float:

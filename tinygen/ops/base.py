@@ -328,8 +328,18 @@ class Operator(Op):
         indices that stay, in their new order. None where that order cannot be had. Default: it needs no change."""
         return self
 
+    @property
+    def is_identity(self) -> bool:
+        """The real values are those of its input, in whatever integers."""
+        return False
+
     def clamped(self, lo: float, hi: float) -> Operator | None:
         """The operator whose output is clamped to [lo, hi] as well, at no cost; None where it cannot. FLOAT only."""
+        return None
+
+    def padded(self, pads: Shape) -> Operator | None:
+        """The operator that puts zeros around its first input itself: before every axis, then behind every axis; None
+        where it cannot. FLOAT only."""
         return None
 
     def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
@@ -339,6 +349,10 @@ class Operator(Op):
     def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
         """FIXED: steps by which an output may be off, inputs taken as exact; saturation is none."""
         return 0.0 if self.picks else 0.5
+
+    def hands_on(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> int | None:
+        """FIXED: which input the output always equals, integer for integer; None: none that is known."""
+        return None
 
     def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
         """FIXED: the integers that each channel of each output can take, from those of the inputs. No run may ever

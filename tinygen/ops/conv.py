@@ -170,6 +170,10 @@ class Conv(Weighted):
     def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Weighted:
         return replace(self, groups=len(kept[0])) if self.depthwise(ins[0].shape[-1]) else self
 
+    def padded(self, pads: Shape) -> Conv | None:
+        window = self.window.padded(pads)
+        return None if window is None else replace(self, window=window)
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         rng = np.random.default_rng(1)

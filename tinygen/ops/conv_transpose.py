@@ -40,6 +40,7 @@ class ConvTranspose(Weighted):
 
     window: Window
     output_padding: Shape
+    by_rows = False
     groups: int = 1
     lo: float = -math.inf
     hi: float = math.inf

@@ -94,6 +94,10 @@ class Dense(Weighted):
     def permuted(self, ins: Sequence[Tensor], order: Shape) -> Operator | None:
         return self if order[-1] == len(order) - 1 else None
 
+    def mean_shift(self, error: Array, mean: Array) -> Array:
+        shift: Array = error @ mean
+        return shift
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         rng = np.random.default_rng(2)

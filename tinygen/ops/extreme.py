@@ -60,6 +60,13 @@ class Extreme(Elementwise):
     def expression(self, a: Expr, b: Expr) -> Expr:
         return ("Max" if self.largest else "Min", a, b)
 
+    def hands_on(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> int | None:
+        a, b = ranges
+        for i, mine, other in ((0, a, b), (1, b, a)):
+            if (mine.lo >= other.hi).all() if self.largest else (mine.hi <= other.lo).all():
+                return i
+        return None
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         k = np.random.default_rng(5).normal(size=(1, 1, 6)).astype(np.float32)

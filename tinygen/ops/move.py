@@ -300,6 +300,9 @@ class Concat(_Move):
             return (hull(ranges),)
         return (Interval(*(np.concatenate(ends) for ends in zip(*((r.lo, r.hi) for r in ranges), strict=True))),)
 
+    def hands_on(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> int | None:
+        return 0 if len(ins) == 1 else None
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         return (
@@ -424,6 +427,9 @@ class Gather(_Move):
 
     def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
         return (ranges[0].at(np.array(self.indices)) if self.axis == len(ins[0].shape) - 1 else ranges[0],)
+
+    def hands_on(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> int | None:
+        return 0 if self.indices == tuple(range(ins[0].shape[self.axis])) else None
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

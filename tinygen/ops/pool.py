@@ -211,6 +211,16 @@ class AvgPool(_Pool):
             ends += [self.mean(e * n, np.array(m), np.array(divisor), outs[0]) for e in (d.lo, d.hi)]
         return (monotone(ends),)
 
+    def padded(self, pads: Shape) -> AvgPool | None:
+        """One that ignores its own padding would ignore this: only without any it may take it over, and counts it.
+        ONNX forbids windows that lie in the padding alone; onnxruntime could not run the graph."""
+        window = self.window.padded(pads)
+        if window is None or not self.uniform:
+            return None
+        if any(p >= k for p, k in zip(window.pads, window.kernel * 2, strict=True)):
+            return None
+        return replace(self, window=window, include_pad=True)
+
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
         return (

@@ -42,6 +42,10 @@ class Requantise(Operator):
     m: int = 0
     shift: int = 0
 
+    @property
+    def is_identity(self) -> bool:
+        return True
+
     def describe(self, ins: Sequence[Tensor]) -> str:
         return "requantise" if is_wide(ins[0]) else "widen"
 

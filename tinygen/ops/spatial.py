@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -43,6 +43,15 @@ class Window:
             return self
         p = self.pads
         return Window((1, *self.kernel), (1, *self.strides), (0, p[0], 0, p[1]), (1, *self.dilations))
+
+    def padded(self, pads: Shape) -> Window | None:
+        """The window with the pads of a whole tensor (before every axis, then behind every axis) added; None where
+        these are not spatial alone."""
+        rank = len(pads) // 2
+        if rank != self.rank + 2 or any(pads[i] for i in (0, rank - 1, rank, 2 * rank - 1)):
+            return None
+        spatial = pads[1 : rank - 1] + pads[rank + 1 : 2 * rank - 1]
+        return replace(self, pads=tuple(a + b for a, b in zip(self.pads, spatial, strict=True)))
 
     def along(self, x: Shape, out: Shape, channels: Axis, *, transposed: bool = False) -> tuple[Axis, ...]:
         """What reads images `x` through the window and writes `out`: image, spatial axes, channels."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from tinygen.ops.interval import Interval, requantised
 class Weighted(Operator):
     """A layer with weights: chooses freely among the channels it reads and those it writes."""
 
+    #: Every output is a sum over one row of inputs, the same weights everywhere.
+    by_rows: ClassVar[bool] = True
     groups: int = 1
     epilogue: Epilogue | None
 
@@ -54,6 +56,14 @@ class Weighted(Operator):
         ratios = need_quant(ins[0])[0] * np.asarray(w.scale) / need_quant(outs[0])[0]
         errors = np.abs(m / 2.0**self.epilogue.shift - ratios) / ratios
         return 0.5 + 2.0**15 * float(errors.max())
+
+    def mean_shift(self, error: Array, mean: Array) -> Array:
+        """What weights that are off by `error` shift the outputs by on average; `mean` of each input channel. A tap on
+        the zeros around an image counts as one inside it."""
+        taps = error.sum(axis=tuple(range(1, error.ndim - 1)))  # (O, C/groups)
+        group = np.repeat(np.arange(self.groups), len(taps) // self.groups)
+        shift: Array = (taps * mean.reshape(self.groups, -1)[group]).sum(axis=1)
+        return shift
 
     def ending(self, end: Epilogue) -> Weighted:
         """The layer with another integer end."""

@@ -11,14 +11,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ir.types import Graph, Node, Tensor
-from tinygen.ops import Unary
+from tinygen.ops import Operator
 from tinygen.passes.base import Pass, Promise, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 from tinygen.passes.pins import settle
 
 
+def _operator(node: Node) -> Operator:
+    assert isinstance(node.op, Operator)
+    return node.op
+
+
 def _step(graph: Draft, node: Node) -> bool:
-    if not (isinstance(node.op, Unary) and node.op.expr == "x"):
+    if not _operator(node).is_identity:
         return False
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     if y.quant in (None, x.quant) and y.name not in graph.outputs:
@@ -43,7 +48,7 @@ def _step(graph: Draft, node: Node) -> bool:
 def _alike(graph: Draft, x: Tensor, y: Tensor) -> bool:
     """Requantise nodes of one pin for every reader (DedicatedQDQPair of onnxruntime's quantiser): x is pinned."""
     readers = graph.readers(x.name)
-    results = [graph.outs(n)[0] for n in readers if isinstance(n.op, Unary) and n.op.expr == "x"]
+    results = [graph.outs(n)[0] for n in readers if _operator(n).is_identity]
     outside = x.name in graph.outputs or any(t.name in graph.outputs for t in results)
     if y.quant is None or outside or len(results) < len(readers) or any(t.quant != y.quant for t in results):
         return False

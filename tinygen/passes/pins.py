@@ -104,7 +104,7 @@ def _trace(graph: Graph) -> _Trace:
         first = grids[0] if grids and len(ins) == len(node.inputs) else None
         if first is not None and all(g is not None and g[0] == first[0] for g in grids) and picks(node, first[0]):
             on = first if len({g[1] for g in grids if g is not None}) == 1 else (first[0], None)
-        rounds = isinstance(node.op, Unary) and node.op.expr == "x"
+        rounds = _operator(node).is_identity
         source = origin.get(node.inputs[0], node.inputs[0])
         if _operator(node).rearranges:
             origin[node.outputs[0]] = source

@@ -22,8 +22,6 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
-    Conv,
-    Dense,
     Extreme,
     Operator,
     Requantise,
@@ -243,12 +241,12 @@ def _holds(q: Quant, lo: float, hi: float) -> bool:
 
 def weighted_inputs(graph: Graph) -> tuple[str, ...]:
     """Activations that feed a layer whose rounded weights `correct_bias` makes up for: not one with pinned weights."""
-    layers = (n for n in graph.nodes if isinstance(n.op, Conv | Dense))
+    layers = (n for n in graph.nodes if isinstance(n.op, Weighted) and n.op.by_rows)
     names = (n.inputs[0] for n in layers if graph.tensors[n.inputs[1]].quant is None)
     return tuple(dict.fromkeys(names))
 
 
-def correct_bias(op: Operator, x: Tensor, w: Tensor, lowered: Lowered, mean: Array) -> Lowered:
+def correct_bias(op: Weighted, x: Tensor, w: Tensor, lowered: Lowered, mean: Array) -> Lowered:
     """Rounded weights shift a layer's mean output; its bias takes that shift back.
 
     With e = w / s_w - w_q, the rounding error in steps, the accumulator is off by sum(e * x) on average:
@@ -261,12 +259,7 @@ def correct_bias(op: Operator, x: Tensor, w: Tensor, lowered: Lowered, mean: Arr
     assert qw.quant is not None
     s_w = np.asarray(qw.quant.scale).reshape(-1, *(1,) * (w.array.ndim - 1))
     error = w.array / s_w - qw.array
-    if isinstance(op, Conv):
-        taps = error.sum(axis=tuple(range(1, error.ndim - 1)))  # (O, C/groups)
-        group = np.repeat(np.arange(op.groups), len(taps) // op.groups)
-        shift = (taps * mean.reshape(op.groups, -1)[group]).sum(axis=1)
-    else:
-        shift = error @ mean
+    shift = op.mean_shift(error, mean)
     bias = qb.array.astype(np.int64) + np.rint(shift / need_quant(x)[0]).astype(np.int64)
     # The bound of NUMERICS section 1 has room for it: |e| <= 1/2, so the shift is below sum|w| * 256 / 2. An int16
     # layer at its bound takes what fits.
@@ -386,7 +379,8 @@ class _Quantiser:
         ins = [self._input(op, self.graph.tensors[name], out, bits, node.origin) for name in node.inputs]
         try:
             lowered = op.quantise(ins, outs)
-            if isinstance(op, Conv | Dense) and node.inputs[0] in self.means and ins[1].quant is None:
+            corrects = node.inputs[0] in self.means and ins[1].quant is None
+            if corrects and isinstance(op, Weighted) and op.by_rows:
                 lowered = correct_bias(op, ins[0], ins[1], lowered, self.means[node.inputs[0]])
         except ModelError as e:
             raise ModelError(f'{op.describe(ins)} "{_where(node)}": {e}') from e

@@ -20,7 +20,6 @@ import numpy as np
 from tinygen.ir.invariants import InvariantError
 from tinygen.ir.types import Graph, Node, Stage, Tensor
 from tinygen.numerics import Array, requant
-from tinygen.ops import Concat, Extreme, Gather, Unary
 from tinygen.ops.access import width
 from tinygen.ops.base import Operator, int_range, need_quant
 from tinygen.ops.broadcast import Elementwise
@@ -29,7 +28,7 @@ from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import Pass, Promise, drop_dead
 from tinygen.passes.channels import Channels, couple, keep
 from tinygen.passes.draft import Draft
-from tinygen.passes.intervals import all_int8, reach
+from tinygen.passes.intervals import reach
 
 #: Multiplier of a cleared channel: a multiple of 768 that can be halved 28 times, so that every kernel takes it.
 STEADY_MULTIPLIER = 768 << 20
@@ -181,25 +180,12 @@ def _without_effect(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | Non
 
 
 def _same_as(graph: Draft, node: Node, ranges: Mapping[str, Interval]) -> Tensor | None:
-    """The input that the node only hands on, whatever the other is."""
-    ins, out, op = graph.ins(node), graph.outs(node)[0], node.op
-    x = ins[0]
-    if x.const is None and x.shape == out.shape:
-        if isinstance(op, Unary):
-            r = ranges[x.name]
-            codes = np.arange(r.lo.min(), r.hi.max() + 1)
-            return x if all_int8(graph, node) and np.array_equal(ins[1].array[codes + 128], codes) else None
-        if isinstance(op, Concat) and len(ins) == 1:
-            return x
-        if isinstance(op, Gather) and op.indices == tuple(range(x.shape[op.axis])):
-            return x
-    if isinstance(op, Extreme):
-        a, b = (_range(t, ranges) for t in ins)
-        for t, mine, other in ((ins[0], a, b), (ins[1], b, a)):
-            wins = (mine.lo >= other.hi).all() if op.largest else (mine.hi <= other.lo).all()
-            if t.const is None and t.shape == out.shape and wins:
-                return t
-    return None
+    """The input that the node only hands on, whatever the others are."""
+    assert isinstance(node.op, Operator)
+    ins, outs = graph.ins(node), graph.outs(node)
+    which = node.op.hands_on(ins, outs, [_range(t, ranges) for t in ins])
+    same = which is not None and ins[which].const is None and ins[which].shape == outs[0].shape
+    return ins[which] if which is not None and same else None
 
 
 def _range(t: Tensor, ranges: Mapping[str, Interval]) -> Interval:

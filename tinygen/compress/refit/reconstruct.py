@@ -17,10 +17,11 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import set_weights
+from tinygen.compress.network import is_layer
 from tinygen.compress.statistics import FULL_COLUMNS, ROWS, input_rows
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
-from tinygen.ops import Conv, Dense
+from tinygen.ops.weighted import Weighted
 from tinygen.progress import Progress, no_progress
 
 #: One sample of so many judges the fit of the others.
@@ -39,7 +40,7 @@ def reconstruct(
     `kept`: node name to the mask of the original layer's outputs that the layer still has.
     """
     targets = _Targets(original, kept, samples)
-    todo = [n.name for n in graph.nodes if n.name in kept and isinstance(n.op, Conv | Dense)]
+    todo = [n.name for n in graph.nodes if n.name in kept and is_layer(n)]
     for i, name in enumerate(todo):
         node = next(n for n in graph.nodes if n.name == name)
         w, b = _fit(graph, node, targets, samples)
@@ -133,9 +134,9 @@ def _rows(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tupl
 
 def _fit(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tuple[Array, Array]:
     """Weights and bias of one layer. How far they may move is what serves samples best that had no part in the fit."""
-    assert isinstance(node.op, Conv | Dense)
+    assert isinstance(node.op, Weighted)
     _, w, b = graph.ins(node)
-    groups = node.op.groups if isinstance(node.op, Conv) else 1
+    groups = node.op.groups
     start = _Affine(w.array.astype(np.float64).reshape(groups, w.shape[0] // groups, -1),
                     b.array.astype(np.float64).reshape(groups, 1, -1), node.op.lo, node.op.hi)  # fmt: skip
     if start.w.shape[2] > FULL_COLUMNS:

@@ -13,7 +13,7 @@ from tinygen.calibrate.graph import observe
 from tinygen.compress.network import layers
 from tinygen.ir.types import Const, Graph
 from tinygen.numerics import Array
-from tinygen.ops import Conv
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.quantise import weighted_inputs
 
 
@@ -35,12 +35,8 @@ def corrected(graph: Graph, before: Mapping[str, Array], means: Mapping[str, Arr
         if not error.any() or node.inputs[0] not in means:  # no means for weights that were given quantised
             continue
         mean = means[node.inputs[0]]
-        if isinstance(node.op, Conv):
-            taps = error.sum(axis=tuple(range(1, error.ndim - 1)))  # (O, C/groups)
-            group = np.repeat(np.arange(node.op.groups), len(taps) // node.op.groups)
-            shift = (taps * mean.reshape(node.op.groups, -1)[group]).sum(axis=1)
-        else:
-            shift = error @ mean
+        assert isinstance(node.op, Weighted)
+        shift = node.op.mean_shift(error, mean)
         bias = graph.tensors[node.inputs[2]]
         tensors.append(replace(bias, const=Const((bias.array + shift).astype(np.float32))))
     return graph.with_(tensors=tensors)

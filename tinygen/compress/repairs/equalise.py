@@ -20,11 +20,12 @@ from tinygen.calibrate.data import Samples
 from tinygen.calibrate.graph import float_model, to_tensors
 from tinygen.compress.change import is_depthwise, set_weights
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, layers, weights
+from tinygen.compress.network import Network, is_layer, layers, weights
 from tinygen.compress.pinning import separated
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import Array
-from tinygen.ops import AvgPool, Conv, Dense, MaxPool, ReduceExtreme, ReduceSum, Reshape
+from tinygen.ops import AvgPool, MaxPool, ReduceExtreme, ReduceSum, Reshape
+from tinygen.ops.weighted import Weighted
 from tinygen.progress import Progress
 
 #: A channel's factor stays within this of the geometric mean: dead channels are not blown up to the size of others.
@@ -59,7 +60,7 @@ def pairs(network: Network, log: list[LayerChange] | None = None) -> tuple[Pair,
 def _pair(network: Network, node: Node) -> Pair | str:
     """The pair that begins with `node`, or why there is none."""
     graph = network.graph
-    assert isinstance(node.op, Conv | Dense)
+    assert isinstance(node.op, Weighted)
     if node.op.lo not in (0.0, -math.inf) or node.op.hi != math.inf:
         return f"its clamp [{node.op.lo:g}, {node.op.hi:g}] would need other bounds for each channel"
     if weights(graph, node).quant is not None:
@@ -72,7 +73,7 @@ def _pair(network: Network, node: Node) -> Pair | str:
         reader = graph.sole_consumer(name)
         if reader is None:
             return "several read its output, or it is the network's"
-        if isinstance(reader.op, Conv | Dense):
+        if is_layer(reader):
             break
         out = graph.tensors[reader.outputs[0]]
         if isinstance(reader.op, Reshape):
@@ -85,7 +86,7 @@ def _pair(network: Network, node: Node) -> Pair | str:
         elif not isinstance(reader.op, MaxPool | AvgPool):
             return f"{reader.op.title} follows, which a factor does not pass"  # type: ignore[attr-defined]
         name = reader.outputs[0]
-    if isinstance(reader.op, Conv) and reader.op.groups > 1 and not is_depthwise(graph, reader):
+    if isinstance(reader.op, Weighted) and reader.op.groups > 1 and not is_depthwise(graph, reader):
         return "a grouped convolution follows"
     if weights(graph, reader).quant is not None:
         return "the scales of the layer that follows are pinned"

@@ -10,7 +10,6 @@ import numpy as np
 from tinygen.compress.statistics import Statistics
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
-from tinygen.ops import Conv, Dense
 from tinygen.ops.access import width
 from tinygen.ops.weighted import Weighted
 from tinygen.passes.channels import Channels
@@ -103,7 +102,7 @@ class Reader:
     times the inputs of a group. `scale` makes losses relative to the power of its output.
     """
 
-    def __init__(self, op: Conv | Dense, w: Array, statistics: Statistics, *, refit: bool) -> None:
+    def __init__(self, w: Array, statistics: Statistics, *, refit: bool) -> None:
         self.before, self.statistics, self.refit = w, statistics, refit
         self.per_group = w.shape[-1]
         self.w = statistics.split(w)

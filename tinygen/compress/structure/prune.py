@@ -21,7 +21,7 @@ from tinygen.calibrate.metrics import accuracy, sqnr_db
 from tinygen.compress.change import set_weights
 from tinygen.compress.checks import share, within
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, WeightForm
+from tinygen.compress.network import Network, WeightForm, is_layer
 from tinygen.compress.network import layers as layers_of
 from tinygen.compress.refit.reconstruct import reconstruct
 from tinygen.compress.statistics import Statistics, gather
@@ -38,7 +38,6 @@ from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, W
 from tinygen.errors import DataError, ModelError, RecipeError
 from tinygen.ir.types import Const, Graph
 from tinygen.numerics import Array
-from tinygen.ops import Conv, Dense
 from tinygen.ops.access import width
 from tinygen.passes.channels import Channels, constant_masks, couple, keep
 from tinygen.progress import Progress, no_progress
@@ -101,9 +100,9 @@ def prune(
     whole = sum(costs[n].total for n in scope)
     statistics = statistics or _gather(graph, samples, found, progress)
     readers = {
-        n.name: Reader(n.op, graph.ins(n)[1].array, statistics[n.name], refit=refit and _may_change(network, n.name))
+        n.name: Reader(graph.ins(n)[1].array, statistics[n.name], refit=refit and _may_change(network, n.name))
         for n in weighted(graph)
-        if n.name in statistics and isinstance(n.op, Conv | Dense) and any(n.name in g.reads for g in found)
+        if n.name in statistics and is_layer(n) and any(n.name in g.reads for g in found)
     }
     fixed = _fixed_scores(graph, channels, criterion, scores)
     state = Pruning(graph, channels, found, dict(costs), readers, np.ones(len(channels.pinned), bool), fixed)
@@ -236,7 +235,7 @@ def _reconstruct(network: Network, pruned: Network, state: Pruning, samples: Sam
     for node in network.graph.nodes:
         if moved.intersection(node.inputs):
             moved.update(node.outputs)
-            if isinstance(node.op, Conv | Dense) and _may_change(network, node.name):
+            if is_layer(node) and _may_change(network, node.name):
                 names[node.name] = masks[node.outputs[0]]
     return replace(pruned, graph=reconstruct(pruned.graph, network.graph, names, samples, progress))
 

@@ -32,6 +32,7 @@ from tinygen.errors import ModelError, RecipeError
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.ops import Conv
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh, replace_nodes
 from tinygen.progress import Progress, no_progress
 
@@ -161,7 +162,7 @@ def _why_not(network: Network, node: Node, method: str, by_default: bool) -> str
             f'factorise: layer "{node.name}" (ONNX {", ".join(node.origin)}) has a '
             f"{'codebook' if form.codebook else 'mask of zeros'} already. Factorise first."
         )
-    if isinstance(node.op, Conv) and node.op.groups > 1:
+    if isinstance(node.op, Weighted) and node.op.groups > 1:
         return "its channels are in groups already"
     shape = weights(network.graph, node).shape
     if by_default and shape[0] < FEW_OUTPUTS:

@@ -15,13 +15,13 @@ import numpy as np
 from tinygen.compress.change import is_depthwise
 from tinygen.compress.checks import within
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, WeightForm, layers, weights
+from tinygen.compress.network import Network, WeightForm, is_layer, layers, weights
 from tinygen.compress.pinning import unpinned
 from tinygen.compress.technique import Option, Suggest, Technique, Trial, Work
 from tinygen.errors import ModelError, RecipeError
 from tinygen.ir.types import Graph, Node, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Conv, Dense, PRelu
+from tinygen.ops import Conv, PRelu
 from tinygen.ops.base import Operator
 from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh, rewire
@@ -173,7 +173,7 @@ def _shallower(graph: Graph, depth: float, rows: list[LayerChange]) -> Graph:
         stay = int(depth * len(blocks) + 0.5)
         for block in blocks[stay:]:
             nodes = [n for segment in block for n in segment]
-            for node in (n for n in nodes if isinstance(n.op, Conv | Dense)):
+            for node in (n for n in nodes if is_layer(n)):
                 rows.append(LayerChange(node.name, "student depth", "dropped", _size(graph, node), 0))
             graph = _bypass(graph, nodes)
     if not rows:
