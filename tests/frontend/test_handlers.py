@@ -247,7 +247,7 @@ def test_log_of_a_sum(tmp_path: Path) -> None:
 
 def test_what_is_read_has_no_reason_against_it() -> None:
     """An operator that gets a handler leaves the list of those that are refused with advice (`Constant`: in forms)."""
-    assert registry._REASONS.keys() & registry.HANDLERS.keys() == set()
+    assert registry.REASONS.keys() & registry.HANDLERS.keys() == set()
 
 
 # Versions -------------------------------------------------------------------------------------------------------------

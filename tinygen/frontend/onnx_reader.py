@@ -16,6 +16,7 @@ from pathlib import Path
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
 
 from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
+from tinygen.frontend.bodies import DEEPEST, written_out
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
 from tinygen.frontend.limits import subgraphs, too_large
@@ -31,7 +32,7 @@ from tinygen.frontend.load import (
 from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
-from tinygen.frontend.registry import HANDLERS, MICROSOFT, why_not
+from tinygen.frontend.registry import HANDLERS, MICROSOFT, REASONS, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.ops import Reshape
 from tinygen.ops.lookup import MAX_ROWS
@@ -382,7 +383,7 @@ class _Walk:
         if node.op_type == "If" and not node.domain and isinstance(ins[0], Known) and ins[0].array.size == 1:
             self.branch(node, bool(ins[0].array.reshape(-1)[0]))
             return
-        if self._importer(node) is None and not self._foldable(node, ins):
+        if self.importer(node) is None and not self._foldable(node, ins):
             self.refuse(base, node, *why_not(node.domain, node.op_type))
             self.inside(node)
             self.stand_in(node)
@@ -435,7 +436,7 @@ class _Walk:
         """Refuse what the graphs inside a refused node (If, Loop, Scan) hold and tinygen does not read at all."""
         for graph in subgraphs(node):
             for index, inner in enumerate(graph.node):
-                if self._importer(inner) is None and inner.op_type != "Constant":
+                if self.importer(inner) is None and inner.op_type != "Constant":
                     base = f"{node.name or node.op_type}/{inner.name or f'{inner.op_type}_{index}'}"
                     self.refuse(base, inner, *why_not(inner.domain, inner.op_type))
                 self.inside(inner)
@@ -443,6 +444,7 @@ class _Walk:
     def branch(self, node: NodeProto, taken: bool) -> None:
         """An If whose condition is known: the nodes of the branch taken, in place."""
         graph = next(a.g for a in node.attribute if a.name == ("then_branch" if taken else "else_branch"))
+        constants_to_initialisers(self.path, graph)
         self.read |= {i for n in graph.node for i in reads(n)} | {o.name for o in graph.output}
         self.inferred |= {v.name: v for v in (*graph.value_info, *graph.output)}
         for t in graph.initializer:
@@ -455,7 +457,7 @@ class _Walk:
             self.values[name] = self.values[out.name]
 
     @staticmethod
-    def _importer(node: NodeProto) -> Handler | None:
+    def importer(node: NodeProto) -> Handler | None:
         table = HANDLERS if node.domain == "" else MICROSOFT if node.domain == "com.microsoft" else {}
         return table.get(node.op_type)
 
@@ -471,7 +473,7 @@ class _Walk:
             folded = fold(node, constants, self.opsets, self.folded)
             self.folded += sum(k.array.size for k in folded)
             return {name: v for name, v in zip(node.output, folded, strict=True) if name}
-        handler = self._importer(node)
+        handler = self.importer(node)
         assert handler is not None
         code = self._code(view)
         if code is not None:
@@ -592,6 +594,11 @@ def read_onnx(
     more += [*said, *modernised(model)]
     quantised = any(n.op_type == "QuantizeLinear" or (n.domain, n.op_type) in QLINEAR for n in model.graph.node)
     if rewrite(model.graph, opset_of(model)):
+        model = _infer(model)
+    for _ in range(DEEPEST):
+        if not written_out(model, opset_of(model), lambda n: _Walk.importer(n) is not None or n.op_type in REASONS):
+            break
+        constants_to_initialisers(path, model.graph)
         model = _infer(model)
 
     walk = _Walk(path, model, certain=not problems)

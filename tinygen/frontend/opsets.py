@@ -13,9 +13,20 @@ from functools import cache
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+    shape_inference,
+    version_converter,
+)
 
 from tinygen.errors import Problem
+from tinygen.frontend.bodies import DEEPEST, written_out
 from tinygen.numerics import Array
 
 #: Oldest that onnxruntime runs (opset6.py rewrites those before), and oldest that the importers know.
@@ -89,6 +100,26 @@ def _oldest_equal(model: ModelProto, found: int) -> int:
     return max((onnx.defs.get_schema(op, found).since_version for op in known), default=BASE_OPSET)
 
 
+def _without_new(model: ModelProto) -> ModelProto | None:
+    """The model with the operators that onnxruntime may lack written out, as ONNX defines them, in the newest set it
+    runs; None where that does not help."""
+    plain, found = ModelProto.FromString(model.SerializeToString()), opset_of(model)
+
+    def is_old(node: NodeProto) -> bool:
+        known = not node.domain and onnx.defs.has(node.op_type, found)
+        return not known or onnx.defs.get_schema(node.op_type, found).since_version <= _COMPLETE
+
+    for _ in range(DEEPEST):
+        try:
+            plain = shape_inference.infer_shapes(plain)
+        except (shape_inference.InferenceError, RuntimeError):
+            return None
+        if not written_out(plain, found, is_old):
+            break
+    set_opset(plain, min(runtime_opset(), max(BASE_OPSET, _oldest_equal(plain, found))))
+    return plain if _loads(plain) else None
+
+
 def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | None]:
     """The model in an operator set that onnxruntime executes, notes, and what is wrong if there is none.
 
@@ -118,6 +149,9 @@ def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | Non
             continue
         if _loads(lowered):
             return lowered, notes, None
+    plain = _without_new(model)
+    if plain is not None:
+        return plain, notes, None
     if oldest <= newest:  # it is not the number: what onnxruntime does not know is refused with its node
         set_opset(model, min(found, newest))
         return model, notes, None

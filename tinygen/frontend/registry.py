@@ -34,7 +34,7 @@ _NORM = ("normalisation by statistics of the data comes in a later version", f"U
 _ATTENTION = ("attention comes in a later version", f"Use a convolutional network. {_CUT}")
 
 #: Operators with a known reason. Anything else: "not an operator tinygen knows".
-_REASONS: dict[str, tuple[str, str]] = {
+REASONS: dict[str, tuple[str, str]] = {
     "GRU": _RECURRENT, "LSTM": _RECURRENT, "RNN": _RECURRENT,
     "If": _FLOW, "Loop": _FLOW, "Scan": _FLOW,
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
@@ -73,8 +73,8 @@ def why_not(domain: str, op_type: str) -> tuple[str, str]:
         )
     if domain not in ("", "com.microsoft"):
         return f'operators of domain "{domain}"', "Export with standard ONNX operators, or as a model-local function."
-    if op_type in _REASONS:
-        return _REASONS[op_type]
+    if op_type in REASONS:
+        return REASONS[op_type]
     ours = "Run `tinygen ops` for those that are."
     if not domain and not onnx.defs.has(op_type):
         standard = {*HANDLERS, *(s.name for s in onnx.defs.get_all_schemas() if not s.domain)}
