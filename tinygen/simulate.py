@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Port, Tensor
+from tinygen.ir.types import Graph, Port, State, Tensor
 from tinygen.numerics import Array, quantise
 from tinygen.ops import Operator
 from tinygen.ops.base import need_quant, quantise_as, real_of
@@ -20,13 +20,16 @@ Watch = Callable[[str, Array], Array | None]
 
 
 def run(graph: Graph, inputs: Sequence[Array], watch: Watch | None = None) -> tuple[Array, ...]:
-    """Integer inputs, each (samples, *tensor shape), to integer outputs in the same form.
+    """Integer inputs, each (samples, *tensor shape), to integer outputs in the same form. A graph with states takes and
+    gives streams, (streams, steps, *tensor shape): each begins as after a reset.
 
-    `watch(tensor name, values)` sees every activation of each chunk of samples, inputs included, in execution order.
+    `watch(tensor name, values)` sees every activation of each chunk of samples, inputs and what states hold included,
+    in execution order; of streams step by step.
     """
     samples = len(inputs[0]) if inputs else 0
     step = chunk(graph)
-    chunks = [_run_chunk(graph, [x[i : i + step] for x in inputs], watch) for i in range(0, samples, step)]
+    one = _run_streams if graph.states else _run_samples
+    chunks = [one(graph, [x[i : i + step] for x in inputs], watch) for i in range(0, samples, step)]
     return tuple(np.concatenate([c[k] for c in chunks]) for k in range(len(graph.outputs)))
 
 
@@ -36,8 +39,33 @@ def chunk(graph: Graph) -> int:
     return max(1, CHUNK_VALUES // max(1, largest * 10))
 
 
-def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> list[Array]:
-    values: dict[str, Array] = dict(zip(graph.inputs, inputs, strict=True))
+def initial(graph: Graph, state: State) -> Array:
+    """What a state holds after a reset: integers in the shape of the tensor it reads."""
+    t = graph.tensors[state.reads]
+    return quantise_as(t, state.start(t.shape))
+
+
+def _run_samples(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> list[Array]:
+    values = _step(graph, dict(zip(graph.inputs, inputs, strict=True)), watch)
+    return [values[name] for name in graph.outputs]
+
+
+def _run_streams(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> list[Array]:
+    count, steps = inputs[0].shape[:2]
+    held = {s.reads: np.repeat(initial(graph, s)[None], count, axis=0) for s in graph.states}
+    found: list[list[Array]] = [[] for _ in graph.outputs]
+    for step in range(steps):
+        given = {name: x[:, step] for name, x in zip(graph.inputs, inputs, strict=True)}
+        values = _step(graph, {**given, **held}, watch)
+        held = {s.reads: values[s.writes] for s in graph.states}
+        for kept, name in zip(found, graph.outputs, strict=True):
+            kept.append(values[name])
+    return [np.stack(kept, axis=1) for kept in found]
+
+
+def _step(graph: Graph, given: Mapping[str, Array], watch: Watch | None) -> dict[str, Array]:
+    """One call on several samples: values of the graph's results, among others."""
+    values = dict(given)
     readers = {name: len(nodes) for name, nodes in graph.consumers.items()}
     if watch is not None:
         values = {name: _seen(watch, name, x) for name, x in values.items()}
@@ -52,9 +80,9 @@ def _run_chunk(graph: Graph, inputs: Sequence[Array], watch: Watch | None) -> li
             values[name] = y if watch is None else _seen(watch, name, y)
         for name in dict.fromkeys(node.inputs):
             readers[name] -= 1
-            if readers[name] == 0 and name in values and name not in graph.outputs:
+            if readers[name] == 0 and name in values and name not in graph.results:
                 del values[name]
-    return [values[name] for name in graph.outputs]
+    return values
 
 
 def _seen(watch: Watch, name: str, x: Array) -> Array:
@@ -63,7 +91,7 @@ def _seen(watch: Watch, name: str, x: Array) -> Array:
 
 
 def quantise_inputs(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """Float inputs, each (samples, *ONNX shape), as the model's integer tensors."""
+    """Float inputs, each (samples, *ONNX shape), or (streams, steps, *ONNX shape), as the model's integer tensors."""
     return tuple(
         np.ascontiguousarray(quantise_input(graph.tensors[name], port, x))
         for name, port, x in zip(graph.inputs, graph.in_ports, inputs, strict=True)
@@ -71,7 +99,7 @@ def quantise_inputs(graph: Graph, inputs: Sequence[Array]) -> tuple[Array, ...]:
 
 
 def quantise_input(tensor: Tensor, port: Port, x: Array) -> Array:
-    """One float input, (samples, *ONNX shape), in the tensor's integers and layout. NUMERICS section 6."""
+    """One float input, (..., *ONNX shape), in the tensor's integers and layout. NUMERICS section 6."""
     a, rank = port.affine, len(tensor.shape)
     if a is None:
         return quantise_as(tensor, port.moved(x))
@@ -81,7 +109,7 @@ def quantise_input(tensor: Tensor, port: Port, x: Array) -> Array:
 
 
 def dequantise_outputs(graph: Graph, outputs: Sequence[Array]) -> tuple[Array, ...]:
-    """Integer outputs as floats, each (samples, *ONNX shape)."""
+    """Integer outputs as floats, each (samples, *ONNX shape), or of streams."""
     return tuple(
         np.ascontiguousarray(port.to_onnx(real_of(graph.tensors[name], y)))
         for name, port, y in zip(graph.outputs, graph.out_ports, outputs, strict=True)

@@ -75,6 +75,8 @@ def load(
     *,
     name: str | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    states: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
     example: Any = None,
 ) -> Model:
     """Read a model: the path of an ONNX file, its bytes, an `onnx.ModelProto`, or a `torch.nn.Module` with an `example`
@@ -82,16 +84,23 @@ def load(
 
     name: what it is called in C; the file's name unless given.
     input_shapes: of inputs that the model leaves open, by name.
+    states: outputs that the library keeps for the next call, by the names of the inputs that take them there:
+        {"h": "h_out"}. Samples of such a model are streams of calls, (streams, steps, *shape).
+    constants: numbers or arrays that inputs always are, by name: {"sr": 16000}.
 
     ModelError with everything that is wrong with it.
 
     >>> tinygen.load("examples/digits/digits.onnx")
     <Model digits: image (1, 1, 8, 8) -> logits (1, 10)>
     """
-    shapes = _shapes(input_shapes or {})
+    edges: Any = {
+        "input_shapes": _shapes(input_shapes or {}),
+        "states": dict(states or {}),
+        "constants": dict(constants or {}),
+    }
     if isinstance(model, str | os.PathLike):
         path = Path(model)
-        return Model(quantised.load(path, name=name, input_shapes=shapes), path)
+        return Model(quantised.load(path, name=name, **edges), path)
     given: Any = model
     if isinstance(given, bytes | bytearray | memoryview):
         content = bytes(given)
@@ -108,7 +117,7 @@ def load(
             "or a torch.nn.Module with an example input."
         )
     path = Path(f"{model_name(name or 'model')}.onnx")
-    return Model(quantised.load(path, name=name, input_shapes=shapes, content=content), None, content)
+    return Model(quantised.load(path, name=name, content=content, **edges), None, content)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -373,6 +382,12 @@ class Model:
         asked = (boards,) if isinstance(boards, str | Board) else tuple(boards)
         if not asked:
             raise TargetError("fit: found no board. Give the id of one, or several.")
+        said = self._loaded.imported
+        if said.states or said.constants:
+            what = "`states`" if said.states else "`constants`"
+            raise ModelError(
+                f"fit: reads the model's file anew for every trial, which has no {what}. Store a model without."
+            )
         names = tuple(dict.fromkeys(board_of(b).id for b in asked))
         judges = data_or_none(test, test_y)
         model, data = self._on_disk(work), self._samples_on_disk(work / "data.npz", as_data(x, y))

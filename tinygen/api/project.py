@@ -43,7 +43,8 @@ def open_project(path: str | os.PathLike[str] | None = None) -> Project:
 def new_project(
     model: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None, boards: Sequence[str | Board] = (), *,
     data: str | os.PathLike[str] | None = None, test: str | os.PathLike[str] | None = None, name: str | None = None,
-    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None, states: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Project:  # fmt: skip
     """A new folder with a tinygen.toml to edit, the model, and where data goes; named as the model unless given.
     OutputError for a folder that holds anything."""
@@ -51,7 +52,10 @@ def new_project(
     place = Path(model_name(name or path.stem) if folder is None else folder)
     found = [board_of(b) for b in boards or (DEFAULT_BOARD,)]
     samples, judges = (None if x is None else Path(x) for x in (data, test))
-    make_project(path, place, found, data=samples, test=judges, name=name, input_shapes=input_shapes)
+    make_project(
+        path, place, found, data=samples, test=judges, name=name, input_shapes=input_shapes, states=states,
+        constants=constants,
+    )  # fmt: skip
     return open_project(place)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.calibrate.shapes import show
+from tinygen.calibrate.shapes import fit, fit_streams, show
 from tinygen.calibrate.stored import Given, Raw, Stored, names, read_file, read_folder
 from tinygen.errors import DataError
 from tinygen.ir.types import Port, Quant
@@ -23,7 +23,8 @@ _RAW_TYPES = ("int8", "uint8")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """`inputs`: float32 (n, *onnx shape), one array for each ONNX input; `labels`: (n, ...) or None.
+    """`inputs`: float32 (n, *onnx shape), one array for each ONNX input, or streams of a network that keeps a state,
+    (n, steps, *onnx shape); `labels`: (n, ...) or None, for streams or for their steps, (n, steps, ...).
 
     `sha256` covers the values that are used, not the file they came from; `source` is a phrase for reports.
     """
@@ -58,14 +59,15 @@ def read_data(
     limit: int | None = None,
     input_types: Sequence[str] | None = None,
     quants: Sequence[Quant | None] | None = None,
+    streams: bool = False,
 ) -> Samples:
     """Samples from wherever they are, as `load_data` reads files; samples that were read already as they are."""
     check_limit(limit)
     if isinstance(data, Samples):
         return data
     if isinstance(data, Arrays):
-        return _of_arrays(data, ports, limit, input_types, quants)
-    return load_data(data, ports, limit=limit, input_types=input_types, quants=quants)
+        return _of_arrays(data, ports, limit, input_types, quants, streams=streams)
+    return load_data(data, ports, limit=limit, input_types=input_types, quants=quants, streams=streams)
 
 
 def load_data(
@@ -75,13 +77,15 @@ def load_data(
     limit: int | None = None,
     input_types: Sequence[str] | None = None,
     quants: Sequence[Quant | None] | None = None,
+    streams: bool = False,
 ) -> Samples:
     """Read a `.npz` (`x`, optionally `y`; or one array for each ONNX input), a `.npy`, or a folder of `.npy` files.
 
     Shapes for an ONNX input (1, *rest): (n, *rest), (n, 1, *rest), or (*rest) for one sample. Integers become
     float32 unscaled, except arrays of the type the model itself takes (`input_types[i]` is int8 or uint8): those hold
     quantised values and are dequantised by `quants[i]`, which speaks of that same type. At most the first `limit`
-    samples are used and checked.
+    samples are used and checked. `streams`: for a network that keeps a state; samples are streams of calls, (n, steps,
+    *rest), or (steps, *rest) for one, all of the same length.
     """
     file = Path(path)
     check_limit(limit)
@@ -94,12 +98,13 @@ def load_data(
     if not is_folder and not file.is_file():  # a pipe may never end
         raise DataError(f'data file "{file}" is no regular file (a pipe, a device). Give a .npz, a .npy or a folder.')
     if is_folder:
-        raw, stored_labels = read_folder(file, ports, limit)
+        raw, stored_labels = read_folder(file, ports, limit, fit_streams if streams else fit)
     else:
         raw, stored_labels = read_file(file, ports)
     return _gathered(
-        raw, stored_labels, ports, file.name, limit, input_types, quants, whole=not (is_folder and limit is not None)
-    )
+        raw, stored_labels, ports, file.name, limit, input_types, quants, whole=not (is_folder and limit is not None),
+        streams=streams,
+    )  # fmt: skip
 
 
 def _array(name: str, x: object) -> Array:
@@ -115,6 +120,8 @@ def _of_arrays(
     limit: int | None,
     input_types: Sequence[str] | None,
     quants: Sequence[Quant | None] | None,
+    *,
+    streams: bool,
 ) -> Samples:
     """Samples of arrays in memory, held to the same rules as those of files."""
     wanted = [p.name for p in ports]
@@ -135,7 +142,7 @@ def _of_arrays(
         found = {name: _array(name, x) for name, x in zip(wanted, given, strict=True)}
     raw: Raw = [[Given(found[name], f'array "{name}"')] for name in wanted]
     labels = None if data.labels is None else Given(np.asarray(data.labels), "labels")
-    samples = _gathered(raw, labels, ports, "arrays", limit, input_types, quants, whole=True)
+    samples = _gathered(raw, labels, ports, "arrays", limit, input_types, quants, whole=True, streams=streams)
 
     def own(x: Array, given: Array) -> Array:
         """What the user writes into an array later changes nothing here."""
@@ -157,6 +164,7 @@ def _gathered(
     quants: Sequence[Quant | None] | None,
     *,
     whole: bool,
+    streams: bool = False,
 ) -> Samples:
     """The first `limit` samples, checked. `whole`: how many there are is known; not of a folder that is not read to
     its end."""
@@ -166,7 +174,7 @@ def _gathered(
         parts: list[tuple[Array, str]] = []
         left, total = limit, 0
         for stored in raw[i]:
-            part, there = stored.samples(port, left)
+            part, there = stored.samples(port, left, fit_streams if streams else fit)
             parts.append((part, stored.where))
             total += there
             left = None if left is None else max(left - len(part), 1)
@@ -192,11 +200,22 @@ def _gathered(
                 "every input needs the same number."
             )
     total, count = totals[0], len(arrays[0])
+    steps = arrays[0].shape[1] if streams else None
+    for port, x in zip(ports, arrays, strict=True):
+        if streams and x.shape[1] != steps:
+            raise DataError(
+                f'{name}: found {steps} steps of "{ports[0].name}" but {x.shape[1]} of "{port.name}"; every input needs '
+                "the same number."
+            )
     labels = None
     if stored_labels is not None:
+        if steps is not None and total == 1 and stored_labels.shape[:1] == (steps,):  # of the one stream's steps
+            stored_labels = Given(stored_labels.read()[None], stored_labels.where)
         labels = _check_labels(stored_labels, total, count, name, whole=whole)
     of = f" of {total}" if whole and total != count else ""
-    return samples_of(arrays, labels, f"{name}: {count}{of} sample{'' if count == 1 and not of else 's'}")
+    what = "sample" if steps is None else "stream"
+    ending = "" if steps is None else f" of {steps} steps"
+    return samples_of(arrays, labels, f"{name}: {count}{of} {what}{'' if count == 1 and not of else 's'}{ending}")
 
 
 def part(samples: Samples, at: slice | Array) -> Samples:
@@ -232,6 +251,11 @@ def _join(parts: Sequence[tuple[Array, str]]) -> Array:
             raise DataError(
                 f"{name}: found elements of type {part.dtype}, but {first.dtype} in {first_name}; "
                 "all files of a folder need the same type."
+            )
+        if part.shape[1:] != first.shape[1:]:  # streams
+            raise DataError(
+                f"{name}: found {part.shape[1]} steps, but {first.shape[1]} in {first_name}; all streams need the same "
+                "number. Cut them to the length of the shortest, or to pieces of one length."
             )
     return np.concatenate([part for part, _ in parts])
 

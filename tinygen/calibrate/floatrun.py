@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
@@ -80,6 +81,15 @@ def _failure(action: str, error: Exception) -> ModelError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """An output that comes back as an input of the next run: the names of both, and what the input is at first."""
+
+    reads: str
+    writes: str
+    initial: Array
+
+
 #: Nodes of a model that onnxruntime optimises.
 MOST_OPTIMISED = 3000
 
@@ -140,4 +150,24 @@ class FloatModel:
                     )
                 store[i] = result
             progress(i + 1, total)
+        return stacked
+
+    def run_streams(
+        self, inputs: Mapping[str, Array], loops: Sequence[Loop], progress: Progress = quiet
+    ) -> dict[str, Array]:
+        """Streams (n, steps, *input shape) by input name, each from the start of every loop on; all outputs by name,
+        (n, steps, *output shape)."""
+        count, steps = next(iter(inputs.values())).shape[:2]
+        stacked: dict[str, Array] = {}
+        for i in range(count):
+            held = {loop.reads: loop.initial for loop in loops}
+            for step in range(steps):
+                given = {name: x[i, step] for name, x in inputs.items()} | held
+                found = dict(zip(self.output_names, self.run([given[n] for n in self.input_names]), strict=True))
+                if not stacked:
+                    stacked = {n: np.empty((count, steps, *y.shape), y.dtype) for n, y in found.items()}
+                for name, y in found.items():
+                    stacked[name][i, step] = y
+                held = {loop.reads: found[loop.writes] for loop in loops}
+            progress(i + 1, count)
         return stacked

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tinygen.calibrate.floatrun import FloatModel, Progress, quiet
+import numpy as np
+
+from tinygen.calibrate.floatrun import FloatModel, Loop, Progress, quiet
 from tinygen.calibrate.ranges import ChannelMeans, Histogram, Meter, check_method, collect, estimate_all
 from tinygen.calibrate.reach import Tops, reach, softmax_inputs
 from tinygen.errors import DataError
+from tinygen.frontend.onnx_reader import Imported
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
@@ -51,17 +54,55 @@ def to_tensors(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
 
 def float_model(graph: Graph, names: Iterable[str] = ()) -> FloatModel:
     """A FLOAT graph in onnxruntime, which gives its outputs and the activations `names`."""
-    return FloatModel(to_onnx(graph, [n for n in names if n not in graph.outputs]))
+    return FloatModel(to_onnx(graph, [n for n in names if n not in graph.results]))
 
 
 def run_float(graph: Graph, inputs: Sequence[Array], progress: Progress = quiet) -> list[Array]:
-    """Outputs of a FLOAT graph by onnxruntime, each (n, *ONNX shape); `inputs` as the network takes them."""
-    model = float_model(graph)
-    found = dict(zip(model.output_names, model.run_many(to_tensors(graph, inputs), progress), strict=True))
-    return [
-        port.to_onnx(found[name].reshape(-1, *graph.tensors[name].shape))
-        for name, port in zip(graph.outputs, graph.out_ports, strict=True)
-    ]
+    """Outputs of a FLOAT graph by onnxruntime, each (n, *ONNX shape); `inputs` as the network takes them. Of a graph
+    with states both are streams, (n, steps, *ONNX shape), and what it writes comes back."""
+    found = run_tensors(graph, float_model(graph), to_tensors(graph, inputs), progress)
+    return [port.to_onnx(found[name]) for name, port in zip(graph.outputs, graph.out_ports, strict=True)]
+
+
+def run_tensors(
+    graph: Graph, model: FloatModel, inputs: Sequence[Array], progress: Progress = quiet
+) -> dict[str, Array]:
+    """All that `model` gives, made from `graph`, by tensor name: (n, *tensor shape) for inputs of that form, or
+    streams."""
+    if graph.states:
+        loops = [Loop(s.reads, s.writes, s.start(graph.tensors[s.reads].shape)) for s in graph.states]
+        found = model.run_streams(dict(zip(graph.inputs, inputs, strict=True)), loops, progress)
+    else:
+        found = dict(zip(model.output_names, model.run_many(inputs, progress), strict=True))
+    lead = inputs[0].shape[: 2 if graph.states else 1]
+    return {name: y.reshape(*lead, *graph.tensors[name].shape) for name, y in found.items()}
+
+
+def run_reference(
+    imported: Imported, model: FloatModel, inputs: Sequence[Array], progress: Progress = quiet
+) -> dict[str, Array]:
+    """All that `model` gives, made from the file itself, by ONNX name, for its inputs in the file's order, states left
+    out; of a network with states for streams of these."""
+    if not imported.states:
+        return dict(zip(model.output_names, model.run_many(inputs, progress), strict=True))
+    held = {a for a, _ in imported.states}
+    given = dict(zip([n for n in model.input_names if n not in held], inputs, strict=True))
+    starts = {s.name: s.start(imported.graph.tensors[s.reads].shape) for s in imported.graph.states}
+    return model.run_streams(given, [Loop(a, b, starts[a]) for a, b in imported.states], progress)
+
+
+def single_calls(graph: Graph, inputs: Sequence[Array], progress: Progress = quiet) -> list[Array]:
+    """For `graph.opened()`, its inputs in all the calls that streams (n, steps, *tensor shape) are made of: each
+    (n * steps, *tensor shape), with what states hold as the float network has it. Of a graph without states, as given.
+    """
+    if not graph.states:
+        return list(inputs)
+    written = run_tensors(graph, float_model(graph), inputs, progress)
+    held = []
+    for s in graph.states:
+        first = np.broadcast_to(s.start(graph.tensors[s.reads].shape), written[s.writes][:, :1].shape)
+        held.append(np.concatenate([first, written[s.writes][:, :-1]], axis=1))
+    return [x.reshape(-1, *x.shape[2:]) for x in (*inputs, *held)]
 
 
 def observe(

@@ -53,7 +53,7 @@ def reach(graph: Graph, ranges: Mapping[str, Range], tops: Mapping[str, float]) 
         for name in dict.fromkeys(node.inputs):
             if graph.tensors[name].const is None:
                 found[name] = _union((found.get(name), _needed(graph, node, name, ranges, tops, found)))
-    return {name: EVERYTHING if name in graph.outputs else found.get(name, EVERYTHING) for name in ranges}
+    return {name: EVERYTHING if name in graph.results else found.get(name, EVERYTHING) for name in ranges}
 
 
 def _union(parts: Iterable[Range | None]) -> Range:

@@ -37,6 +37,27 @@ def fit(x: Array, port: Port, where: str) -> Array:
     )
 
 
+def fit_streams(x: Array, port: Port, where: str) -> Array:
+    """`x` as streams (n, steps, *port.shape), or a DataError that says what would help."""
+    if x.size == 0:
+        raise DataError(f"{where}: no samples, found shape {show(x.shape)}. At least one is needed.")
+    shape, rest = port.shape, port.shape[1:]
+    batch = shape[:1] == (1,)
+    if x.shape[1:] == shape:
+        return x[None]
+    if x.shape[2:] == shape:
+        return x
+    if batch and x.ndim == len(shape) and x.shape[1:] == rest:
+        return x[None, :, None]
+    if batch and x.ndim == len(shape) + 1 and x.shape[2:] == rest:
+        return x[:, :, None]
+    want = rest if batch else shape
+    raise DataError(
+        f'{where}: found shape {show(x.shape)}; input "{port.name}" is {show(shape)} and the network keeps a state, so '
+        f"samples are streams of calls: {show(('streams', 'steps', *want))}, or {show(('steps', *want))} for one."
+    )
+
+
 def show(shape: Sequence[int | str]) -> str:
     return f"({', '.join(str(d) for d in shape)}{',' if len(shape) == 1 else ''})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -20,6 +20,10 @@ from tinygen.ops.base import Shape
 
 #: Bytes of all samples that are read, as float32. Beyond, --samples or --limit asks for fewer.
 MAX_BYTES = 512 << 20
+
+
+#: Makes samples of an array for a port, or says why they are none: `fit`, or `fit_streams`.
+Form = Callable[[Array, Port, str], Array]
 
 
 class Stored:
@@ -99,10 +103,10 @@ class Stored:
             values = np.frombuffer(data, self.dtype, count)
         return values.reshape(shape[::-1]).transpose() if self._fortran else values.reshape(shape)
 
-    def samples(self, port: Port, most: int | None) -> tuple[Array, int]:
+    def samples(self, port: Port, most: int | None, form: Form = fit) -> tuple[Array, int]:
         """(n, *port.shape), at most the first `most`; and how many there are."""
-        total = len(fit(self.outline, port, self.where))
-        return fit(self.read(most if total > 1 else None), port, self.where), total
+        total = len(form(self.outline, port, self.where))
+        return form(self.read(most if total > 1 else None), port, self.where), total
 
 
 class Given:
@@ -116,9 +120,9 @@ class Given:
         """The values, of at most the first `most` slices of the first axis."""
         return self.values if most is None or not self.shape else self.values[:most]
 
-    def samples(self, port: Port, most: int | None) -> tuple[Array, int]:
+    def samples(self, port: Port, most: int | None, form: Form = fit) -> tuple[Array, int]:
         """(n, *port.shape), at most the first `most`; and how many there are."""
-        x = fit(self.values, port, self.where)
+        x = form(self.values, port, self.where)
         return x[:most], len(x)
 
 
@@ -175,7 +179,7 @@ def read_file(file: Path, ports: Sequence[Port]) -> tuple[Raw, Stored | None]:
     )
 
 
-def read_folder(folder: Path, ports: Sequence[Port], limit: int | None) -> tuple[Raw, Stored | None]:
+def read_folder(folder: Path, ports: Sequence[Port], limit: int | None, form: Form = fit) -> tuple[Raw, Stored | None]:
     """Files in the order of their names; `y.npy` holds the labels."""
     if len(ports) > 1:
         raise DataError(
@@ -195,7 +199,7 @@ def read_folder(folder: Path, ports: Sequence[Port], limit: int | None) -> tuple
         stored = Stored(f)
         stored.where = f"{folder.name}/{f.name}"
         parts.append(stored)
-        count += len(fit(stored.outline, ports[0], stored.where))
+        count += len(form(stored.outline, ports[0], stored.where))
         if limit is not None and count >= limit:
             break
     if not parts:

@@ -32,6 +32,15 @@ def synthetic(ports: Sequence[Port], n: int, seed: int, quants: Sequence[Quant |
     return samples_of(arrays, None, f"synthetic: {n} random samples (seed {seed})")
 
 
+def synthetic_streams(
+    ports: Sequence[Port], n: int, steps: int, seed: int, quants: Sequence[Quant | None] | None = None
+) -> Samples:
+    """The same as `n` streams (n, steps, *shape), each of one kind of sample."""
+    of = synthetic(ports, n * steps, seed, quants)
+    arrays = [np.ascontiguousarray(x.reshape(steps, n, *x.shape[1:]).swapaxes(0, 1)) for x in of.inputs]
+    return samples_of(arrays, None, f"synthetic: {n} random streams of {steps} steps (seed {seed})")
+
+
 def _uniform(bits: np.random.PCG64, shape: Shape) -> Array:
     """Integers in [0, 2^24), int64."""
     size = int(np.prod(shape, dtype=np.int64))

@@ -50,7 +50,7 @@ def build(
     model: Path | None, board: str | None, project: Path | None, only: tuple[str, ...], data: Path | None,
     output: Path | None, sensors: tuple[str, ...], private: bool, force: bool, layers: bool, as_json: bool,
     test: Path | None, repair: str, accept_loss: bool, arena: str, verify: str, optimize: str, plain_stack: bool,
-    name: str | None, method: str, samples: int, input_shapes: dict[str, tuple[int, ...]], activations: str,
+    name: str | None, method: str, samples: int, edges: dict[str, Any], activations: str,
     **demands: Any,
 ) -> None:  # fmt: skip
     """Generate, prove and measure the C library of MODEL for a board. Where there are samples, they judge it.
@@ -73,7 +73,7 @@ def build(
     name = name or ("model" if private else None)
     folder = output or Path("build") / model_name(name or model.stem)
     with Bars() as bars:
-        built = tinygen.load(model, name=name, input_shapes=input_shapes).build(
+        built = tinygen.load(model, name=name, **edges).build(
             board, folder, data, test=test, activations=activations, calibration=method, samples=samples,
             repair=repair, accept_loss=accept_loss, gates=tinygen.Gates(**demands), force=force, arena=arena,
             verify=verify, optimize=optimize, plain_stack=plain_stack, sensors=sensors, private=private, progress=bars,

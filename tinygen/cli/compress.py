@@ -51,7 +51,7 @@ def technique_options(f: Callable[..., Any]) -> Callable[..., Any]:
 def compress(
     model: Path, data: Path, test: Path | None, all_data: bool, output: Path, recipe_file: Path | None,
     save_recipe: Path | None, checkpoints: Path | None, board: str, optimize: str, as_json: bool, name: str | None,
-    method: str, input_shapes: dict[str, tuple[int, ...]], **options: Any,
+    method: str, edges: dict[str, Any], **options: Any,
 ) -> None:  # fmt: skip
     """Make MODEL smaller by the techniques asked for. Writes an ONNX file that tinygen build takes."""
     from tinygen.cli.bars import Bars
@@ -59,7 +59,7 @@ def compress(
     for path in (output, save_recipe):
         check_file(path)
     with Bars() as bars:
-        done = tinygen.load(model, name=name, input_shapes=input_shapes).compress(
+        done = tinygen.load(model, name=name, **edges).compress(
             data, recipe=recipe_file, test=test, all_data=all_data, board=board, optimize=optimize, calibration=method,
             checkpoints=checkpoints, progress=bars, **options,
         )  # fmt: skip

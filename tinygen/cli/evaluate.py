@@ -35,7 +35,7 @@ from tinygen.targets.cores import VERIFY_CORES
 def evaluate(
     target: Path, data: Path, calib: Path | None, model: Path | None, core: str, html: Path | None, limit: int | None,
     layers: bool, as_json: bool, name: str | None, method: str, samples: int,
-    input_shapes: dict[str, tuple[int, ...]], activations: str, **demands: Any,
+    edges: dict[str, Any], activations: str, **demands: Any,
 ) -> None:  # fmt: skip
     """Judge MODEL, or the compiled C of a built FOLDER, by samples.
 
@@ -55,7 +55,7 @@ def evaluate(
                 by_folder.save_page(html)
         else:
             _only(target, "a built folder", {"--model": model, "--html": html, "--core": core != "native"})
-            found = tinygen.load(target, name=name, input_shapes=input_shapes).evaluate(
+            found = tinygen.load(target, name=name, **edges).evaluate(
                 data, calibrate=calib, limit=limit, activations=activations, calibration=method, samples=samples,
                 progress=bars,
             )  # fmt: skip

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,7 +68,7 @@ def fit(
     ms: float | None, min_accuracy: float | None, output: Path, trials: int, time_: str | None, jobs: int, points: int,
     techniques: str, epochs: int | None, final_epochs: int | None, labels: float, optimize: str | None, seed: int,
     storage: str | None, resume: bool, force: bool, as_json: bool, name: str | None, method: str,
-    input_shapes: dict[str, tuple[int, ...]],
+    edges: dict[str, Any],
 ) -> None:  # fmt: skip
     """Search for compressed networks that fit a board. Builds and proves what it finds, and writes a report."""
     from tinygen.cli.bars import Bars
@@ -83,7 +83,7 @@ def fit(
     seconds = None if time_ is None else parse_seconds("--time", time_)
     place = storage or default_storage(output)
     with Bars() as bars:
-        loaded = tinygen.load(model, name=name, input_shapes=input_shapes)
+        loaded = tinygen.load(model, name=name, **edges)
         stop.say(f"the trials so far are kept on {without_password(place)}; go on with --resume.")
         found = loaded.fit(
             boards, data, output=output, limits=limits, test=test, optimize=optimize, calibration=method, seed=seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,8 +20,8 @@ from tinygen.cli.render import render
 @model_options
 def inspect(
     model: Path, board: str | None, as_json: bool, name: str | None, method: str, samples: int,
-    input_shapes: dict[str, tuple[int, ...]], activations: str,
+    edges: dict[str, Any], activations: str,
 ) -> None:  # fmt: skip
     """Show what MODEL is made of; predict time, flash and RAM. Operators, shapes, MACs, parameters; every board."""
-    loaded = tinygen.load(model, name=name, input_shapes=input_shapes)
+    loaded = tinygen.load(model, name=name, **edges)
     render(loaded.inspect(board, activations=activations, calibration=method), as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,6 +42,44 @@ def shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> di
         if not name:
             raise click.BadParameter(f'"{value}" is not NAME=1,3,32,32')
     return found
+
+
+def pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """IN=OUT options."""
+    found = {}
+    for value in values:
+        name, _sep, end = value.partition("=")
+        if not name or not end:
+            raise click.BadParameter(f'"{value}" is not IN=OUT, the names of an input and of an output.')
+        if name in found:
+            raise click.BadParameter(f'"{name}" is given twice.')
+        found[name] = end
+    return found
+
+
+def numbers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=16000 and NAME=1,2,3 options."""
+    found: dict[str, Any] = {}
+    for value in values:
+        name, _sep, text = value.rpartition("=")
+        parts = [_number(t.strip()) for t in text.split(",")]
+        if not name or None in parts:
+            raise click.BadParameter(f'"{value}" is not NAME=NUMBER, or NAME=NUMBER,NUMBER,...')
+        if name in found:
+            raise click.BadParameter(f'"{name}" is given twice.')
+        found[name] = parts[0] if len(parts) == 1 else parts
+    return found
+
+
+def _number(text: str) -> int | float | bool | None:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
 
 
 def name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -84,8 +123,32 @@ def tool_options(f: Callable[..., Any]) -> Callable[..., Any]:
     )(f)  # fmt: skip
 
 
-_INPUT_SHAPE = click.option("--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
-                            help="Fix the shape of an input that the model leaves open.")  # fmt: skip
+#: What is said of a model's inputs and outputs, by the arguments of `tinygen.load`.
+_EDGES = {
+    "input_shapes": click.option(
+        "--input-shape", "input_shapes", multiple=True, callback=shapes, metavar="NAME=1,3,32,32",
+        help="Fix the shape of an input that the model leaves open."),
+    "states": click.option(
+        "--state", "states", multiple=True, callback=pairs, metavar="IN=OUT",
+        help="Keep output OUT in the context as input IN of the next call; again for more."),
+    "constants": click.option(
+        "--set", "constants", multiple=True, callback=numbers, metavar="NAME=NUMBER",
+        help="Make an input a constant (sr=16000); again for more."),
+}  # fmt: skip
+
+
+def edge_options(f: Callable[..., Any]) -> Callable[..., Any]:
+    """These options, as one argument: `edges`, for `tinygen.load`."""
+
+    @functools.wraps(f)
+    def command(*args: Any, **given: Any) -> Any:
+        return f(*args, edges={key: given.pop(key) for key in _EDGES}, **given)
+
+    for option in reversed(_EDGES.values()):
+        command = option(command)
+    return command
+
+
 _CALIBRATION = click.option("--calibration", "method", default=DEFAULT_METHOD, show_default=True, type=Choice(METHODS),
                             help="How ranges of activations are estimated.")  # fmt: skip
 _NAME = click.option("--name", callback=name, help="Name of the model in C; the file's name unless given.")
@@ -93,7 +156,7 @@ _NAME = click.option("--name", callback=name, help="Name of the model in C; the 
 
 def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
     """Options about model and data."""
-    for option in (_INPUT_SHAPE, _CALIBRATION, _NAME):
+    for option in (edge_options, _CALIBRATION, _NAME):
         f = option(f)
     return f
 
@@ -101,7 +164,7 @@ def source_options(f: Callable[..., Any]) -> Callable[..., Any]:
 def model_options(f: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that quantises a model for a build."""
     for option in (
-        _INPUT_SHAPE,
+        edge_options,
         click.option("--samples", default=CALIBRATION_SAMPLES, show_default=True, type=click.IntRange(1),
                      help="How many calibration samples to use."),
         _CALIBRATION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,14 +46,14 @@ def _repairs(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ..
 @source_options
 def quantize(
     model: Path, data: Path, test: Path | None, output: Path, weights: str, activations: str, repairs: tuple[str, ...],
-    max_loss: float, method: str, input_shapes: dict[str, tuple[int, ...]], name: str | None, as_json: bool,
+    max_loss: float, method: str, edges: dict[str, Any], name: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Quantise MODEL, repair what that costs, write an ONNX file. tinygen build takes it as it is."""
     from tinygen.cli.bars import Bars
 
     check_file(output)
     with Bars() as bars:
-        found = tinygen.load(model, name=name, input_shapes=input_shapes).quantize(
+        found = tinygen.load(model, name=name, **edges).quantize(
             data, weights="mixed" if weights == "mixed" else int(weights), activations=activations, repair=repairs,
             max_loss_db=max_loss, calibration=method, test=test, accept_loss=True, progress=bars,
         )  # fmt: skip

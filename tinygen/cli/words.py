@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 #: Those whose option is called otherwise.
 _OPTIONS = {
     "x": "data", "boards": "board", "input_shapes": "input-shape", "milliseconds": "ms", "quality": "min-accuracy",
-    "seconds": "time", "sensors": "sensor", "problems": "json", "to_dict": "json",
+    "seconds": "time", "sensors": "sensor", "states": "state",
+    "constants": "set", "problems": "json", "to_dict": "json",
 }  # fmt: skip
 _NAMED = re.compile(r'`([a-z_]+)(?:=("?)([^`"]*)\2)?`')
 

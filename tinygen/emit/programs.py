@@ -38,13 +38,15 @@ class PortView:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """What programs need to know of the generated C: `name` (kws) begins its names, `prefix` (KWS) its macros."""
+    """What programs need to know of the generated C: `name` (kws) begins its names, `prefix` (KWS) its macros;
+    `stateful`: it keeps something from call to call, and has a <name>_reset."""
 
     name: str
     prefix: str
     version: str
     inputs: tuple[PortView, ...]
     outputs: tuple[PortView, ...]
+    stateful: bool = False
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -74,10 +76,12 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class GoldenCase:
-    """One sample: the integers of every input, and of every output that the model must give for them."""
+    """One sample: the integers of every input, and of every output that the model must give for them. `begins`: a
+    stream does, of a model that keeps a state; the other samples follow in it."""
 
     inputs: tuple[tuple[int, ...], ...]
     outputs: tuple[tuple[int, ...], ...]
+    begins: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +150,16 @@ def _check_lengths(values: Sequence[Sequence[int]], ports: Sequence[PortView]) -
         raise ValueError(f"golden case has {[len(v) for v in values]} values, the model {[p.length for p in ports]}")
 
 
-def render_harness(model: ModelView) -> bytes:
-    """harness.c: runs the model on the samples in in.bin and writes out.bin; see the template's own description."""
-    return render("programs/harness.c.j2", model=model).encode()
+def render_harness(model: ModelView, steps: int = 1) -> bytes:
+    """harness.c: runs the model on the samples in in.bin and writes out.bin; see the template's own description.
+    `steps`: so many make a stream, of a model that keeps a state."""
+    return render("programs/harness.c.j2", model=model, steps=steps).encode()
 
 
-def render_evaluator(model: ModelView) -> bytes:
-    """evaluate.c: runs the model on the real numbers in in.bin and writes out.bin; see the template's description."""
-    return render("evaluate/evaluate.c.j2", model=model).encode()
+def render_evaluator(model: ModelView, steps: int = 1) -> bytes:
+    """evaluate.c: runs the model on the real numbers in in.bin and writes out.bin; see the template's description.
+    `steps` as for `render_harness`."""
+    return render("evaluate/evaluate.c.j2", model=model, steps=steps).encode()
 
 
 def golden_header(model: str) -> str:

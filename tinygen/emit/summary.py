@@ -17,7 +17,7 @@ from tinygen.emit.stamp import plain
 from tinygen.emit.view import ConstTable
 from tinygen.ops.base import ConstArg
 from tinygen.passes.simplify import Size
-from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step
+from tinygen.plan.types import Endpoint, Kept, Place, Plan, PlannedCall, Step
 
 FILE = "plan.json"
 #: Changes when a reader of an older file would misunderstand it.
@@ -36,7 +36,8 @@ def render_summary(
     is where a layer writes, `macs` its multiply-accumulates, `calls` the kernels it calls with the source file of each,
     `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is
     named by each). `simplified` says what the network had before parts without any effect were removed, and after.
-    `buffers` are pieces of the arena, in use from layer `first` to layer `last`.
+    `buffers` are pieces of the arena, in use from layer `first` to layer `last`; `states`, where there are any, lie at
+    its front and are kept from call to call.
     """
     consts = ConstTable(plan.name)
     files = {plain(name.removesuffix(".c")): name for name in sources if name.endswith(".c")}
@@ -55,7 +56,21 @@ def render_summary(
         ],
         "layers": [_layer(s, consts, files) for s in plan.steps],
     }
+    if plan.states:
+        data["states"] = [_state(s) for s in plan.states]
     return (json.dumps(data, indent=2) + "\n").encode()
+
+
+def _state(s: Kept) -> dict[str, Any]:
+    return {
+        "name": s.name,
+        "shape": list(s.shape),
+        "bits": s.quant.bits,
+        "scale": [float(np.float32(v)) for v in s.quant.scale],
+        "zero_point": [s.quant.zero_point],
+        "offset": s.offset,
+        "bytes": s.nbytes,
+    }
 
 
 def _port(e: Endpoint) -> dict[str, Any]:

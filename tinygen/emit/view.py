@@ -12,9 +12,10 @@ import numpy as np
 from tinygen.emit.env import LINE_WIDTH
 from tinygen.emit.kernel_sets import KernelSet, sets_of
 from tinygen.ir.types import Affine, DType
+from tinygen.names import identifier
 from tinygen.ops.base import ConstArg, Generated
 from tinygen.plan.sensor import KINDS, Sensor
-from tinygen.plan.types import Endpoint, Place, Plan, Step
+from tinygen.plan.types import Endpoint, Kept, Place, Plan, Step
 
 C_TYPES = {"int8": "int8_t", "uint16": "uint16_t", "int16": "int16_t", "int32": "int32_t"}
 
@@ -125,6 +126,18 @@ class EndpointView:
 
 
 @dataclass(frozen=True, slots=True)
+class StateView:
+    """What is kept from call to call, `nbytes` from `offset` on in the arena: after a reset every byte is `fill`, or,
+    where that is None, they are those of the constant `start`."""
+
+    comment: str
+    offset: int
+    nbytes: int
+    fill: int | None
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryView:
     """What model.h.j2, model.c.j2 and weights.*.j2 print."""
 
@@ -138,6 +151,8 @@ class LibraryView:
     source: str
     core: str
     arena_len: int
+    state_len: int
+    states: tuple[StateView, ...]
     static_arena: bool
     trace: bool
     weight_bytes: int
@@ -229,7 +244,7 @@ class _Names:
             for s in plan.steps
             for c in s.calls
             for p in (*c.inputs, *c.outputs, c.scratch)
-            if isinstance(p, Place) and p.space == "arena"
+            if isinstance(p, Place) and p.space in ("arena", "state")
         }
         self.pointers = {place: f"t{i}" for i, place in enumerate(sorted(places))}
         self.ports = {
@@ -239,7 +254,7 @@ class _Names:
         self.types = {"input": [e.dtype for e in plan.inputs], "output": [e.dtype for e in plan.outputs]}
 
     def __call__(self, place: Place) -> str:
-        if place.space == "arena":
+        if place.space in ("arena", "state"):
             return self.pointers[place.offset, place.itemsize, place.ctype]
         name = self.ports[place.space][place.index]
         dtype = self.types[place.space][place.index]
@@ -410,6 +425,14 @@ def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint, sensor
     )
 
 
+def _state(s: Kept, consts: ConstTable) -> StateView:
+    values = np.ascontiguousarray(s.initial.array)
+    first = np.unique(values.view(np.uint8))
+    comment = f'int{s.quant.bits}, {shape_text(s.shape)}; "{s.name}"'
+    start = "" if len(first) == 1 else consts.name(identifier(s.name), s.initial)
+    return StateView(comment_text(comment), s.offset, s.nbytes, int(first[0]) if not start else None, start)
+
+
 def library_view(
     plan: Plan,
     *,
@@ -448,6 +471,8 @@ def library_view(
         comment_text(f"{model_file} (sha256 {sha256})" if sha256 else "private"),
         plan.core,
         plan.arena_len,
+        plan.state_len,
+        tuple(_state(s, consts) for s in plan.states),
         static_arena,
         trace,
         sum(c.nbytes for c in consts.views),

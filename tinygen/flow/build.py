@@ -20,12 +20,14 @@ from tinygen.flow.library import make_library, model_view, sensors_of
 from tinygen.flow.private import hidden
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Target
+from tinygen.numerics import Array
 from tinygen.plan.planner import plan
 from tinygen.progress import Progress, no_progress
 from tinygen.targets.cores import get_core
 from tinygen.targets.flash import slow_loops
 
-#: Samples that the output folder brings along to test with: of the data, or random ones of a private build.
+#: Samples, or streams, that the output folder brings along to test with: of the data, or random ones of a private
+#: build.
 GOLDEN_SAMPLES = 2
 
 
@@ -114,13 +116,9 @@ def build_folder(
 def _files(built: Built) -> dict[str, bytes]:
     """Everything in the output folder, by path."""
     plan, model = built.plan, built.model
-    first = len(built.inputs[0]) - verify.MADE_UP if built.target.library.private else 0
-    golden = tuple(
-        GoldenCase(
-            *(tuple(tuple(int(v) for v in x[i].ravel()) for x in ends) for ends in (built.inputs, built.expected))
-        )
-        for i in range(first, first + GOLDEN_SAMPLES)
-    )
+    made_up = verify.MADE_UP_STREAMS if plan.states else verify.MADE_UP
+    first = len(built.inputs[0]) - made_up if built.target.library.private else 0
+    golden = tuple(case for i in range(first, first + GOLDEN_SAMPLES) for case in _golden(built, i))
     stack_bytes = max(2048, _round_up((built.stack or 0) + 1024, 512))
     sources = render_library(built.library)
     files = {f"{home(plan.name)}/{name}": content for name, content in sources.items()}
@@ -131,6 +129,16 @@ def _files(built: Built) -> dict[str, bytes]:
     view = ProjectView(model_view(plan), built.board, golden, stack_bytes, built.target.package)
     files[golden_header(plan.name)] = render_golden_header(view)
     return render_exports(view, taken=files) | files
+
+
+def _golden(built: Built, i: int) -> list[GoldenCase]:
+    """Sample i; of a network that keeps a state, the steps of stream i."""
+    ends = [[x[i] if built.plan.states else x[i : i + 1] for x in arrays] for arrays in (built.inputs, built.expected)]
+
+    def call(arrays: list[Array], t: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(int(v) for v in x[t].ravel()) for x in arrays)
+
+    return [GoldenCase(call(ends[0], t), call(ends[1], t), t == 0) for t in range(len(ends[0][0]))]
 
 
 def _round_up(n: int, step: int) -> int:

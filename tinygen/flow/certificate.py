@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
+
 from tinygen.flow import verify
 from tinygen.flow.private import hidden_verdict
 from tinygen.flow.types import Built
@@ -52,6 +54,7 @@ def certificate_of(built: Built) -> dict[str, Any]:
             "plain_stack": target.plain_stack,
             "sensors": list(target.library.sensors),
             "private": private,
+            **_edges(built),
         },
         "build_id": built.library.build_id,
         "inputs_sha256": hashlib.sha256(verify.sample_bytes(built.inputs)).hexdigest(),
@@ -67,3 +70,12 @@ def certificate_of(built: Built) -> dict[str, Any]:
         "verified": bool(built.results),
         "not_verified": list(built.not_verified),
     }
+
+
+def _edges(built: Built) -> dict[str, Any]:
+    """What was said of the model's edges, where something was: pairs that are states, inputs that are constants."""
+    m = built.model.imported
+    if built.target.library.private:
+        return {"states": len(m.states)} if m.states else {}
+    found: dict[str, Any] = {"states": dict(m.states)} if m.states else {}
+    return found | ({"constants": {k: np.asarray(v).tolist() for k, v in m.constants.items()}} if m.constants else {})

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.floatrun import FloatModel
+from tinygen.calibrate.graph import run_reference, run_tensors, to_tensors
 from tinygen.calibrate.perturb import perturbed
 from tinygen.calibrate.reading.file import Reading, Run
 from tinygen.calibrate.reading.values import Rounded, Unreadable
@@ -80,6 +81,9 @@ def check_import(imported: Imported, graph: Graph, fixed: Graph, samples: Sample
     """Raise VerifyError when the tidied network, or the FIXED graph of a pre-quantised model, does not compute what the
     ONNX file computes. `fixed`: not simplified. `synthetic`: no data were given."""
     if imported.quantised and Reading(imported.original).points:
+        if fixed.states:
+            why = "the file's integers were not checked layer by layer: the network keeps a state"
+            return ImportCheck("nothing", notes=(why,))
         return check_quantised(imported, fixed, samples, synthetic=synthetic)
     return check_float(imported, graph, samples)
 
@@ -89,6 +93,8 @@ def check_import(imported: Imported, graph: Graph, fixed: Graph, samples: Sample
 #: Float networks before and after tidying may differ by so much of the largest output. Folding a BatchNorm or
 #: reordering a sum of n terms moves a float32 by about n * 2^-24 of its largest term; 2^-8 allows sums of 65,536 terms.
 IMPORT_TOLERANCE = 2.0**-8
+#: Steps of a stream, of a network that keeps a state.
+STEPS = 8
 #: A sum in another order is the exact sum of terms that are off by n * 2^-24 each: so much do the weights change in
 #: order to see what that does to the outputs, and so many times.
 SHAKE, SHAKES = 2.0**-16, 4
@@ -103,20 +109,18 @@ def check_float(imported: Imported, graph: Graph, samples: Samples) -> ImportChe
     """
     if any(isinstance(n.op, ArgMax) or (isinstance(n.op, Unary) and n.op.has_steps) for n in graph.nodes):
         return ImportCheck("nothing: the network has steps")
-    few = [x[:2] for x in samples.inputs]
-    original, ours = FloatModel(imported.original), FloatModel(to_onnx(graph))
-    real = dict(zip(original.output_names, original.run_many(few), strict=True))
-    moved = [port.to_tensor(x) for port, x in zip(graph.in_ports, few, strict=True)]
-    found = dict(zip(ours.output_names, ours.run_many(moved), strict=True))
+    few = [x[:2, :STEPS] if graph.states else x[:2] for x in samples.inputs]
+    real = run_reference(imported, FloatModel(imported.original), few)
+    found = run_tensors(graph, FloatModel(to_onnx(graph)), to_tensors(graph, few))
     unrest: dict[str, float] | None = None
     for tensor, port in zip(graph.outputs, graph.out_ports, strict=True):
         a = real[port.name].astype(np.float64)
-        b = port.to_onnx(found[tensor].reshape(-1, *graph.tensors[tensor].shape)).reshape(a.shape)
+        b = port.to_onnx(found[tensor]).reshape(a.shape)
         worst, largest = float(np.max(np.abs(a - b), initial=0.0)), float(np.max(np.abs(a), initial=0.0))
         if worst <= IMPORT_TOLERANCE * max(largest, 1e-6):
             continue
         if unrest is None:
-            unrest = _unrest(imported.original, few, real)
+            unrest = _unrest(imported, few, real)
         if not worst <= unrest[port.name]:
             raise VerifyError(
                 f'output "{port.name}": the network as tinygen read it differs from the ONNX file in onnxruntime '
@@ -127,12 +131,12 @@ def check_float(imported: Imported, graph: Graph, samples: Samples) -> ImportChe
     return ImportCheck("the float network with the file, in onnxruntime", len(few[0]), notes=notes)
 
 
-def _unrest(model: bytes, inputs: Sequence[Array], real: Mapping[str, Array]) -> dict[str, float]:
+def _unrest(imported: Imported, inputs: Sequence[Array], real: Mapping[str, Array]) -> dict[str, float]:
     """How far each output of a model moves when its float constants change by SHAKE of themselves."""
     moves = dict.fromkeys(real, 0.0)
     for seed in range(SHAKES):
-        shaken = FloatModel(perturbed(model, SHAKE, seed))
-        for name, y in zip(shaken.output_names, shaken.run_many(inputs), strict=True):
+        shaken = FloatModel(perturbed(imported.original, SHAKE, seed))
+        for name, y in run_reference(imported, shaken, inputs).items():
             moves[name] = max(moves[name], float(np.max(np.abs(y.astype(np.float64) - real[name]), initial=0.0)))
     return moves
 

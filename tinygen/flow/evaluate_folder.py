@@ -24,7 +24,7 @@ from tinygen.emit.programs import ModelView, render_evaluator
 from tinygen.errors import DataError, ModelError, TargetError, VerifyError
 from tinygen.files import work_folder
 from tinygen.flow.confusion import Confusion, confusion_of
-from tinygen.flow.measures import Figure, figures
+from tinygen.flow.measures import Figure, drift, figures, labelled_steps
 from tinygen.flow.verdict import Verdict
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph, Port, Quant, Stage, Tensor
@@ -75,7 +75,7 @@ def evaluate_folder(
     else:
         graph, real = _float(model, build.name, certificate, ports, samples.inputs, progress)
         reference = "float"
-    shown = figures(graph, real, found, samples)
+    shown = figures(graph, real, found, samples, streams="states" in build.plan)
     if model is None:
         shown = tuple(_alone(f) for f in shown if f.real is not None)
         if not shown:
@@ -86,11 +86,19 @@ def evaluate_folder(
             )
     judged = certificate.get("accuracy") or {}
     precision = str(judged.get("precision") or _precision(build.plan))
-    verdict = Verdict(precision, reference, shown, samples.count, f"{samples.count} samples", True, samples.sha256)
+    drifts = drift(real, found) if "states" in build.plan and model is not None else ()
+    verdict = Verdict(
+        precision, reference, shown, samples.count, f"{samples.count} samples", True, samples.sha256, drift=drifts
+    )
     notes = []
     if samples.sha256 == certificate.get("options", {}).get("calibration_data_sha256"):
         notes.append("these samples calibrated the network: the figures flatter.")
-    confusion = None if samples.labels is None else confusion_of(graph, found[0], samples)
+    confusion = None
+    if samples.labels is not None:
+        answers, told = found[0], samples
+        if "states" in build.plan:
+            answers, _, told = labelled_steps(answers, answers, samples)
+        confusion = confusion_of(graph, answers, told)
     return FolderEvaluation(build.name, folder, target.name, verdict, confusion, judged.get("said"), tuple(notes))
 
 
@@ -107,11 +115,13 @@ def _ports(build: Build) -> tuple[list[Port], list[Port]]:
 def _samples(build: Build, data: Data, limit: int | None) -> Samples:
     types = [str(p.get("type", "float32")) for p in build.plan["inputs"]]
     quants = [_quant(p) for p in build.plan["inputs"]]
-    return read_data(data, _ports(build)[0], limit=limit, input_types=types, quants=quants)
+    streams = "states" in build.plan
+    return read_data(data, _ports(build)[0], limit=limit, input_types=types, quants=quants, streams=streams)
 
 
 def _run(build: Build, core: Core, samples: Samples, progress: Progress) -> list[Array]:
-    view = model_view(build.name, *(port_sizes(build.plan[kind]) for kind in ("inputs", "outputs")))
+    sizes = (port_sizes(build.plan[kind]) for kind in ("inputs", "outputs"))
+    view = model_view(build.name, *sizes, stateful="states" in build.plan)
     return run_library(build.files, view, _ports(build)[1], core, samples.inputs, progress)
 
 
@@ -120,17 +130,21 @@ def run_library(
     progress: Progress = no_progress,
 ) -> list[Array]:  # fmt: skip
     """Real outputs (n, *ONNX shape) of a library's C for real inputs (n, *ONNX shape): float32, one sample after the
-    other, in batches that run side by side."""
-    rows = np.concatenate([x.reshape(len(x), -1).astype("<f4") for x in inputs], axis=1)
+    other, in batches that run side by side. Both are streams (n, steps, *ONNX shape) where the library keeps a state.
+    """
+    lead = inputs[0].shape[: 2 if view.stateful else 1]
+    steps = lead[1] if view.stateful else 1
+    calls = [x.reshape(lead[0] * steps, -1).astype("<f4") for x in inputs]
+    rows = np.concatenate(calls, axis=1)
     limit = BATCH_BYTES if core.machine is None else EMULATED_BATCH_BYTES
     workers = os.cpu_count() or 1
-    step = max(1, min(limit // (4 * rows.shape[1]), -(-len(rows) // workers)))
+    step = max(1, min(limit // (4 * steps * rows.shape[1]), -(-lead[0] // workers))) * steps
     starts = range(0, len(rows), step)
     width = sum(p.length for p in view.outputs)
     found = np.empty((len(rows), width), np.float32)
     done = 0
     with work_folder() as folder:
-        program = _compile(folder, core, files, view)
+        program = _compile(folder, core, files, view, steps)
 
         def one(start: int) -> int:
             batch = rows[start : start + step]
@@ -152,13 +166,13 @@ def run_library(
                 done += count
                 progress("evaluating", done, len(rows))
     ends = np.cumsum([p.length for p in view.outputs])[:-1]
-    return [y.reshape(-1, *p.shape) for y, p in zip(np.split(found, ends, axis=1), outputs, strict=True)]
+    return [y.reshape(*lead, *p.shape) for y, p in zip(np.split(found, ends, axis=1), outputs, strict=True)]
 
 
-def _compile(folder: Path, core: Core, files: Mapping[str, bytes], view: ModelView) -> Program:
+def _compile(folder: Path, core: Core, files: Mapping[str, bytes], view: ModelView, steps: int) -> Program:
     src = folder / "src"
     src.mkdir()
-    for name, content in {**files, "evaluate.c": render_evaluator(view)}.items():
+    for name, content in {**files, "evaluate.c": render_evaluator(view, steps)}.items():
         (src / name).write_bytes(content)
     return compile_program(find_toolchain(core), core, sorted(src.glob("*.c")), [src], folder / "evaluate.elf")
 
@@ -217,7 +231,11 @@ def _float(
             f"{model} cannot be compared: the build is private, so nothing in it says which model it was made from. "
             "Leave `model` out, or build without `private`."
         )
-    imported = read_onnx(model, name=name, input_shapes={p.name: p.shape for p in ports[0]})
+    options = certificate.get("options", {})
+    imported = read_onnx(
+        model, name=name, input_shapes={p.name: p.shape for p in ports[0]}, states=options.get("states"),
+        constants=options.get("constants"),
+    )  # fmt: skip
     built = certificate.get("model", {}).get("sha256")
     if built != imported.sha256:
         raise ModelError(

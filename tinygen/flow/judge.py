@@ -11,11 +11,12 @@ import numpy as np
 
 from tinygen import simulate
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.calibrate.graph import run_float
+from tinygen.calibrate.graph import run_float, run_reference
 from tinygen.errors import AccuracyError, ModelError
 from tinygen.flow.gates import Terms, check_accuracy
 from tinygen.flow.held import Held
-from tinygen.flow.measures import Grade, figures
+from tinygen.flow.measures import Grade, drift, figures
+from tinygen.flow.quantised import calibrate
 from tinygen.flow.rescue import pinned, refusal, rescue
 from tinygen.flow.types import Judged, Loaded, Quantised
 from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, precision
@@ -54,11 +55,12 @@ class Judge:
         progress("judging", 0, 1)
         s = self.held.samples
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, s.inputs))
-        found = figures(self.graph, self.real, simulate.dequantise_outputs(fixed, outputs), s)
+        integer = simulate.dequantise_outputs(fixed, outputs)
+        found = figures(self.graph, self.real, integer, s, streams=bool(self.graph.states))
         progress("judging", 1, 1)
         verdict = Verdict(
             precision(fixed), self.reference, found, s.count, self.held.source, self.held.unseen, s.sha256,
-            repairs=tuple(repairs),
+            repairs=tuple(repairs), drift=drift(self.real, integer) if self.graph.states else (),
         )  # fmt: skip
         return replace(verdict, damage=damage(self.graph, seen)) if verdict.grade > Grade.KEEPS else verdict
 
@@ -92,7 +94,7 @@ def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progres
     def real(y: Array, tensor: Tensor, kind: str, port: Port) -> Array:
         if np.dtype(kind).kind != "f":
             y = dequantise(y.astype(np.int32) - centre(kind), *need_quant(tensor))
-        return y.reshape(-1, *port.shape)
+        return y.reshape(*lead, *port.shape)
 
     tensors, kinds = own.tensors, (imported.input_types, imported.output_types)
     fed = {
@@ -101,10 +103,11 @@ def _run_file(imported: Imported, graph: Graph, inputs: Sequence[Array], progres
     }
     try:
         session = FloatModel(imported.original, as_written=True)
-        found = session.run_many([fed[n] for n in session.input_names], lambda d, t: progress("onnxruntime", d, t))
+        given = [fed[n] for n in session.input_names if n in fed]
+        by_name = run_reference(imported, session, given, lambda d, t: progress("onnxruntime", d, t))
     except ModelError as e:
         raise NoReferenceError(f"onnxruntime does not run the file to compare with ({e})") from e
-    by_name = dict(zip(session.output_names, found, strict=True))
+    lead = inputs[0].shape[: 2 if graph.states else 1]
     return [
         real(by_name[port.name], tensors[n], kind, port)
         for port, n, kind in zip(graph.out_ports, own.outputs, kinds[1], strict=True)
@@ -142,7 +145,7 @@ def judged(
     notes, tried = list(model.held.notes), ""
     verdict = bench.verdict(model.fixed, model.layers, progress=progress)
     wanting = (verdict.ruined and not terms.accept_loss) or check_accuracy(terms.gates, verdict)[0]
-    if wanting and terms.repair and not model.imported.quantised:
+    if wanting and terms.repair and not model.imported.quantised and not model.tidy.states:
         found = rescue(model, method, asked_wide(model.tidy, activations), progress)
         tried = found.tried
         if found.graph is not None:
@@ -156,13 +159,21 @@ def judged(
     if verdict.ruined and not terms.accept_loss:
         may = verdict.precision != "int16" and not model.imported.quantised
         every = frozenset(t.name for t in model.tidy.tensors.values() if t.const is None)
-        wide = pinned(model, method, every, progress) if may else None
-        raise refusal(model, verdict, tried, None if wide is None else bench.verdict(quantise(wide, {})))
+        wide = _all_wide(model, method, every, progress) if may else None
+        raise refusal(model, verdict, tried, None if wide is None else bench.verdict(wide))
     verdict = replace(verdict, accepted=verdict.ruined)
     failed, warned = check_accuracy(terms.gates, verdict)
     if failed:
         raise AccuracyError("\n".join([f'"{model.imported.graph.name}": {verdict}.', *(f"  {f}" for f in failed)]))
     return Judged(model, verdict, (*notes, *warned))
+
+
+def _all_wide(model: Quantised, method: str, every: frozenset[str], progress: Progress) -> Graph | None:
+    """The FIXED graph with every activation in int16; None where that cannot be had."""
+    if model.tidy.states:
+        return calibrate(model.tidy, model.samples, method, progress, every, by_layer=False)[0]
+    wide = pinned(model, method, every, progress)
+    return None if wide is None else quantise(wide, {})
 
 
 def _of_made_up(model: Quantised) -> tuple[str, ...]:

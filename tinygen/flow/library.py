@@ -64,4 +64,5 @@ def model_view(plan: Plan) -> ModelView:
         VERSION,
         tuple(PortView(e.name, e.length, e.quant.bits) for e in plan.inputs),
         tuple(PortView(e.name, e.length, e.quant.bits) for e in plan.outputs),
+        bool(plan.states),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -113,13 +113,23 @@ class Figure:
         return found if self.believed or self.decibel else min(found, Grade.COSTS)
 
 
-def figures(graph: Graph, real: Sequence[Array], integer: Sequence[Array], samples: Samples) -> tuple[Figure, ...]:
+def figures(
+    graph: Graph, real: Sequence[Array], integer: Sequence[Array], samples: Samples, *, streams: bool = False
+) -> tuple[Figure, ...]:
     """All that can be said of a network from its outputs, float and integer, in ONNX layout; the first says most.
 
     `graph`: FLOAT or FIXED. Labels speak of the first output; of every output follow agreement, where it chooses among
-    classes, and SQNR. DataError for labels that fit no measure.
+    classes, and SQNR. DataError for labels that fit no measure. Of streams every step counts as a sample; labels of
+    whole streams speak of their last steps.
     """
-    found = [] if samples.labels is None else _with_labels(graph, real[0], integer[0], samples)
+    if streams:
+        speaking = labelled_steps(real[0], integer[0], samples)
+        real, integer = ([y.reshape(-1, *y.shape[2:]) for y in outputs] for outputs in (real, integer))
+        inputs = tuple(x.reshape(-1, *x.shape[2:]) for x in samples.inputs)
+        samples = replace(samples, inputs=inputs)
+    else:
+        speaking = real[0], integer[0], samples
+    found = [] if samples.labels is None else _with_labels(graph, *speaking)
     labelled = bool(found)
     for i, (a, b) in enumerate(zip(real, integer, strict=True)):
         of = f' of "{graph.out_ports[i].name}"' if len(real) > 1 else ""
@@ -143,6 +153,44 @@ def figures(graph: Graph, real: Sequence[Array], integer: Sequence[Array], sampl
             plain.append(_shares(f"explained variance of float{of}", None, variance, limits))
         plain.append(Figure(f"SQNR{of}", None, db, limits=None if silent else SQNR_LIMITS, decibel=True))
         found += plain + _parts(graph, i, a, b, of)
+    return tuple(found)
+
+
+def labelled_steps(real: Array, integer: Array, samples: Samples) -> tuple[Array, Array, Samples]:
+    """The steps of streams that labels speak of, as samples: all, or the last of each."""
+    labels, lead = samples.labels, samples.inputs[0].shape[:2]
+    every = labels is not None and labels.shape[:2] == lead
+
+    def steps(x: Array) -> Array:
+        found: Array = x.reshape(-1, *x.shape[2:]) if every else x[:, -1]
+        return found
+
+    told = steps(labels) if labels is not None and every else labels
+    return steps(real), steps(integer), replace(samples, inputs=tuple(map(steps, samples.inputs)), labels=told)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """SQNR in dB of the output that keeps least, over the steps from `first` up to and including `last` of all streams:
+    does what a network keeps from call to call lead it away from the float network?"""
+
+    first: int
+    last: int
+    db: float
+
+    def __str__(self) -> str:
+        """steps 10 to 99: 38.1 dB."""
+        return f"steps {self.first} to {self.last}: {decibels(self.db)}"
+
+
+def drift(real: Sequence[Array], integer: Sequence[Array]) -> tuple[Drift, ...]:
+    """By tenfold stretches of steps: 0 to 9, 10 to 99, 100 to 999. Outputs are streams (n, steps, ...)."""
+    steps = real[0].shape[1]
+    ends = [e for e in (10**k for k in range(1, 10)) if e < steps] + [steps]
+    found = []
+    for first, end in zip([0, *ends[:-1]], ends, strict=True):
+        db = min(sqnr_db(a[:, first:end], b[:, first:end]) for a, b in zip(real, integer, strict=True))
+        found.append(Drift(first, end - 1, db))
     return tuple(found)
 
 

@@ -41,6 +41,7 @@ def hidden_verdict(verdict: Verdict, graph: Graph) -> Verdict:
 def renamed(graph: Graph) -> Graph:
     """The same graph: nodes and what they write named by operator and number, nothing left of where they came from."""
     new = {name: f"input{i}" for i, name in enumerate(graph.inputs)}
+    new |= {s.reads: f"state{i}" for i, s in enumerate(graph.states)}
     counts: Counter[str] = Counter()
     nodes: list[Node] = []
     for node in graph.nodes:
@@ -62,6 +63,9 @@ def renamed(graph: Graph) -> Graph:
         outputs=_all(graph.outputs, new),
         in_ports=tuple(replace(p, name=f"input{i}") for i, p in enumerate(graph.in_ports)),
         out_ports=tuple(replace(p, name=f"output{i}") for i, p in enumerate(graph.out_ports)),
+        states=tuple(
+            replace(s, name=f"state{i}", reads=new[s.reads], writes=new[s.writes]) for i, s in enumerate(graph.states)
+        ),
     )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from tinygen import simulate
 from tinygen.calibrate.data import Data, Samples, read_data
 from tinygen.calibrate.floatrun import FloatModel
-from tinygen.calibrate.graph import observe, run_float, to_tensors
+from tinygen.calibrate.graph import observe, run_float, single_calls, to_tensors
 from tinygen.calibrate.metrics import SqnrMeter
-from tinygen.calibrate.synthetic import synthetic
+from tinygen.calibrate.synthetic import synthetic, synthetic_streams
 from tinygen.flow import held
 from tinygen.flow.check import check_import
 from tinygen.flow.demands import check_demands
@@ -34,6 +34,8 @@ from tinygen.progress import Progress, no_progress
 from tinygen.targets.board import Board
 
 SYNTHETIC_SAMPLES = 32
+#: Streams, and steps of each, of networks that keep a state.
+SYNTHETIC_STREAMS = 8, 32
 #: Samples over which the accuracy of every layer is measured.
 SQNR_SAMPLES = 32
 
@@ -43,13 +45,19 @@ def load(
     *,
     name: str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
+    constants: Mapping[str, object] | None = None,
     content: bytes | None = None,
 ) -> Loaded:
     """Import and tidy. `name`: of the model in C, the file's unless given; `input_shapes`: of inputs that the model
-    leaves open; `content`: the file's bytes, where there is no file. ModelError for what cannot be built."""
+    leaves open; `states`: outputs that come back as inputs, by the names of these; `constants`: what inputs always are;
+    `content`: the file's bytes, where there is no file. ModelError for what cannot be built."""
     clock = Clock()
     with clock.phase("import"):
-        imported = read_onnx(path, name=model_name(name or path.stem), input_shapes=input_shapes, content=content)
+        imported = read_onnx(
+            path, name=model_name(name or path.stem), input_shapes=input_shapes, states=states, constants=constants,
+            content=content,
+        )  # fmt: skip
     with clock.phase("tidy"):
         graph = tidy(imported.graph)
     return Loaded(imported, graph, clock.seconds)
@@ -90,7 +98,10 @@ def _samples(loaded: Loaded, asked: Calibration) -> tuple[Samples, bool, Held | 
     judges = asked.judges or held.judges_wanted(graph)
     if data is None:
         quants = [graph.tensors[n].quant for n in graph.inputs]
-        samples = synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants)
+        if graph.states:
+            samples = synthetic_streams(graph.in_ports, *SYNTHETIC_STREAMS, seed=0, quants=quants)
+        else:
+            samples = synthetic(graph.in_ports, SYNTHETIC_SAMPLES, seed=0, quants=quants)
     elif asked.test is None and asked.hold_back:
         hold_back = held.hold_back if range_tensors(graph) else held.all_judge
         samples, judging = hold_back(read_samples(data, loaded, count + judges), count, judges)
@@ -109,7 +120,8 @@ def read_samples(data: Data, loaded: Loaded, limit: int | None) -> Samples:
         q = imported.graph.tensors[name].quant
         # The graph sees uint8 codes minus 128.
         quants.append(replace(q, zero_point=q.zero_point + 128) if q is not None and kind == "uint8" else q)
-    return read_data(data, graph.in_ports, limit=limit, input_types=imported.input_types, quants=quants)
+    kinds = imported.input_types
+    return read_data(data, graph.in_ports, limit=limit, input_types=kinds, quants=quants, streams=bool(graph.states))
 
 
 def calibrate(
@@ -124,11 +136,13 @@ def calibrate(
     """The FIXED graph of a tidied one, with ranges estimated on `samples`, and the accuracy of each of its layers, if
     it is wanted.
 
-    `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones.
+    `wide`: activations in int16. Those hold all values that were seen: 16 bits have room for the rare ones. Of a graph
+    with states the samples are streams: ranges are those of all their calls, each as it follows on the ones before.
     """
-    inputs = to_tensors(graph, samples.inputs)
+    single = graph.opened() if graph.states else graph
+    inputs = single_calls(graph, to_tensors(graph, samples.inputs), lambda d, t: progress("running the states", d, t))
     seen = observe(
-        graph,
+        single,
         inputs,
         range_tensors(graph),
         method,
@@ -138,7 +152,12 @@ def calibrate(
     )
     ranges = seen.ranges
     fixed = quantise(graph, ranges.of(wide_tensors(graph, wide)), seen.means, wide, ranges.seen)
-    return fixed, layer_accuracy(graph, fixed, seen.model, inputs) if by_layer else ()
+    if not by_layer:
+        return fixed, ()
+    if graph.states:  # calls from everywhere in the streams
+        some = np.unique(np.linspace(0, len(inputs[0]) - 1, SQNR_SAMPLES).astype(np.int64))
+        return fixed, layer_accuracy(single, fixed.opened(), seen.model, [x[some] for x in inputs])
+    return fixed, layer_accuracy(graph, fixed, seen.model, inputs)
 
 
 def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:

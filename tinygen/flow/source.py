@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygen.calibrate.data import Data, Samples
 from tinygen.compress.split import class_numbers, split
-from tinygen.errors import DataError
+from tinygen.errors import DataError, ModelError
 from tinygen.flow.demands import check_demands
 from tinygen.flow.quantised import load, read_samples
 from tinygen.flow.types import Loaded
@@ -44,6 +44,12 @@ def source_of(loaded: Loaded, data: Data, *, seed: int = SPLIT_SEED, hold_back: 
 
     Without `hold_back` the part to fit with is all of them: for when other samples judge.
     """
+    if loaded.tidy.states:
+        names = ", ".join(f'"{s.name}"' for s in loaded.tidy.states)
+        raise ModelError(
+            f"the network keeps a state ({names}), and compression and repairs fit layers to single samples. Compress "
+            "the network without `states`, as the step that it is, and say `states` when that is built."
+        )
     check_demands(loaded.tidy)
     samples = read_samples(data, loaded, None)
     check_labels(loaded.tidy, samples)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinygen.flow.measures import Figure, Grade, decibels
+from tinygen.flow.measures import Drift, Figure, Grade, decibels
 from tinygen.ir.types import Graph
 
 #: A layer below so many dB is where damage begins; without one it is the layer that loses most.
@@ -47,7 +47,7 @@ class Damage:
 class Verdict:
     """What a network in integers is worth. `precision`: int8, int16 or mixed; `reference`: what it is compared with;
     the first of `figures` says most. `damage`: where it begins, of a network that loses. `repairs`: those kept;
-    `accepted`: the user takes it although it is ruined."""
+    `accepted`: the user takes it although it is ruined; `drift`: how streams of a network that keeps a state go on."""
 
     precision: str
     reference: str
@@ -59,6 +59,7 @@ class Verdict:
     damage: Damage | None = None
     repairs: tuple[str, ...] = ()
     accepted: bool = False
+    drift: tuple[Drift, ...] = ()
 
     @property
     def grade(self) -> Grade:
@@ -163,4 +164,7 @@ def verdict_json(v: Verdict) -> dict[str, Any]:
         },
         "repairs": list(v.repairs),
         "loss_accepted": v.accepted,
+        **(
+            {"drift": [{"first": d.first, "last": d.last, "sqnr_db": number(d.db)} for d in v.drift]} if v.drift else {}
+        ),
     }

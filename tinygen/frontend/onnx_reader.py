@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
 
 from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
+from tinygen.frontend import edges
 from tinygen.frontend.bodies import DEEPEST, written_out
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
@@ -33,7 +34,7 @@ from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, REASONS, why_not
-from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
+from tinygen.ir.types import Graph, Node, Port, Quant, Stage, State, Tensor
 from tinygen.ops import Reshape
 from tinygen.ops.lookup import MAX_ROWS
 
@@ -44,6 +45,9 @@ class Imported:
 
     `input_types` and `output_types` are the ONNX element types of the ports ("float32", "int8", ...). Where they are
     integers, the port's tensor carries the scale and zero point in its `quant` (int8 view: uint8 code minus 128).
+
+    `states`: names of the inputs and outputs of `original` that the graph has as states, in that order; `constants`:
+    inputs of the file that it has as constants, as they were given.
     """
 
     graph: Graph
@@ -54,6 +58,8 @@ class Imported:
     notes: tuple[str, ...]
     input_types: tuple[str, ...]
     output_types: tuple[str, ...]
+    states: tuple[tuple[str, str], ...] = ()
+    constants: Mapping[str, object] = field(default_factory=dict)
 
 
 #: Operators that only move values: they may stand between a mask and its Softmax.
@@ -103,7 +109,7 @@ def _batch_axis(model: ModelProto, name: str) -> int:
 
 
 def _freeze_inputs(
-    path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
+    path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]], states: Collection[str]
 ) -> tuple[list[str], list[Problem]]:
     """Give every input a static shape; returns notes, and problems. With problems the shapes are stand-ins."""
     notes: list[str] = []
@@ -128,7 +134,7 @@ def _freeze_inputs(
             if min(shape, default=1) < 1:
                 raise ModelError(f'{path}: input "{v.name}": the given shape {shape} is empty.')
         else:
-            shape, said, problem = _static(v.name, dims, _batch_axis(model, v.name))
+            shape, said, problem = _static(v.name, dims, _batch_axis(model, v.name), kept=v.name in states)
             notes += said
             problems += problem
             if dims is None:
@@ -141,12 +147,18 @@ def _freeze_inputs(
     return notes, problems
 
 
-def _static(name: str, dims: list[int | str] | None, batch: int) -> tuple[list[int], list[str], list[Problem]]:
-    """The shape of an input nobody gave, notes, and at most one problem."""
+def _static(
+    name: str, dims: list[int | str] | None, batch: int, *, kept: bool = False
+) -> tuple[list[int], list[str], list[Problem]]:
+    """The shape of an input nobody gave, notes, and at most one problem. `kept`: a state, whose first axis may count
+    something else, and whose open dimension is the batch wherever it stands."""
     where, notes = f'input "{name}"', []
     if dims is None:
         help_ = f"Give it: `input_shapes` {name}=1,..."
         return [], [], [Problem(where, "shape", "has no shape; memory is planned offline", help_)]
+    if kept:
+        free = [i for i, d in enumerate(dims) if isinstance(d, str)]
+        batch = free[0] if len(free) == 1 else batch
     shape: list[int] = []
     open_ = []
     for i, d in enumerate(dims):
@@ -168,7 +180,7 @@ def _static(name: str, dims: list[int | str] | None, batch: int) -> tuple[list[i
     elif min(shape, default=1) < 1:
         problem = Problem(where, "shape", f"{shape}: it is empty", "Export with the real size.")
         shape = [max(d, 1) for d in shape]
-    elif len(shape) > batch and shape[batch] != 1:
+    elif len(shape) > batch and shape[batch] != 1 and not kept:
         what = f"{shape}: a batch of {shape[batch]}; the C runs one sample at a time"
         fixed = [1 if i == batch else d for i, d in enumerate(shape)]
         option = f"`input_shapes` {name}="
@@ -216,11 +228,11 @@ def _evaluation_mode(model: ModelProto) -> list[str]:
 
 
 def _prepare(
-    path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]]
+    path: Path, model: ModelProto, given: Mapping[str, tuple[int, ...]], states: Collection[str] = ()
 ) -> tuple[ModelProto, list[str], list[Problem]]:
     """Frozen, inlined, in evaluation mode, with shapes inferred: the reference model; notes and problems."""
     notes = _evaluation_mode(model)
-    more, problems = _freeze_inputs(path, model, given)
+    more, problems = _freeze_inputs(path, model, given, states)
     notes += more + _drop_unused_inputs(path, model)
     # Shapes recorded for another batch would contradict the inference.
     del model.graph.value_info[:]
@@ -547,7 +559,24 @@ def _coarser(steps: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _reachable(nodes: list[Node], outputs: list[str]) -> list[Node]:
+def _states(
+    path: Path, asked: Mapping[str, str], inputs: Mapping[str, edges.Kind], outputs: Mapping[str, edges.Kind],
+    tensors: Mapping[str, str],
+) -> tuple[State, ...]:  # fmt: skip
+    """The states of a graph. `tensors`: of the outputs, by name. ModelError for ends of two kinds."""
+    found = []
+    for a, b in asked.items():
+        if inputs[a] != outputs[b]:
+            what = [f'"{n}" is {kind} {list(shape)}' for n, (kind, shape) in ((a, inputs[a]), (b, outputs[b]))]
+            raise ModelError(
+                f"{path}: `states` says {a}={b}, but input {what[0]} and output {what[1]}. What a call ends with must "
+                "be what the next can begin with: one type, one shape."
+            )
+        found.append(State(a, a, tensors[b]))
+    return tuple(found)
+
+
+def _reachable(nodes: list[Node], outputs: Collection[str]) -> list[Node]:
     """Nodes some output needs: shape computations leave dead ends."""
     needed, kept = set(outputs), []
     for n in reversed(nodes):
@@ -570,13 +599,19 @@ def read_onnx(
     *,
     name: str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
+    constants: Mapping[str, object] | None = None,
     content: bytes | None = None,
 ) -> Imported:
     """Read an ONNX file. `name`: the C name of the model, default the file's; `input_shapes`: for inputs with open
-    dimensions; `content`: the file's bytes, when they are in memory and `path` is only what errors call them. Raises
-    ModelError with everything that is wrong."""
+    dimensions; `states`: outputs that come back as inputs of the next call, by the names of those; `constants`: numbers
+    or arrays that inputs always are; `content`: the file's bytes, when they are in memory and `path` is only what
+    errors call them. Raises ModelError with everything that is wrong."""
     path = Path(path)
+    states, constants = states or {}, constants or {}
     loaded, sha256, notes = load(path, content)
+    edges.check_states(path, loaded, states)
+    notes = (*notes, *edges.freeze(path, loaded, constants))
     opset = opset_of(loaded)
     old = upgraded(loaded)
     problem = opset_problem(loaded)
@@ -584,7 +619,7 @@ def read_onnx(
     runnable, more, problem = for_runtime(loaded)
     if not problems and problem is not None:
         problems.append(problem)
-    reference, said, of_shapes = _prepare(path, runnable, input_shapes or {})
+    reference, said, of_shapes = _prepare(path, runnable, input_shapes or {}, states)
     for index, node in enumerate(reference.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"  # one name for all who read it
     original = reference.SerializeToString()
@@ -609,6 +644,18 @@ def read_onnx(
     if problems:
         raise UnsupportedError(f"{path}: {_counted(problems)} tinygen cannot build:", problems)
     ports_out = walk.outputs()
+    kinds_in = {p.name: (elem, p.shape) for p, elem in ports_in}
+    kinds_out = {p.name: (elem, p.shape) for _, p, elem in ports_out}
+    states = {a: b for a, b in states.items() if a in kinds_in}  # of one that is not used a note says so
+    kept = _states(path, states, kinds_in, kinds_out, {p.name: t for t, p, _ in ports_out})
+    ports_in = [(p, elem) for p, elem in ports_in if p.name not in states]
+    if len(states) < len(ports_out):
+        ports_out = [e for e in ports_out if e[1].name not in states.values()]
+    else:
+        more.append("every output is a state as well: the outputs stay")
+    free_in = {name: kind for name, kind in kinds_in.items() if name not in states}
+    free_out = {name: kind for name, kind in kinds_out.items() if name not in states.values()}
+    more += edges.note(edges.propose(model, free_in, free_out))
     all_notes = (*notes, *old, *more, *walk.builder.notes, *_coarser(walk.builder.coarser))
     graph = Graph(
         name=_c_name(name or path.stem),
@@ -620,11 +667,10 @@ def read_onnx(
         in_ports=tuple(p for p, _ in ports_in),
         out_ports=tuple(p for _, p, _ in ports_out),
         notes=all_notes,
+        states=kept,
     )
-    graph = graph.with_(
-        nodes=_reachable(walk.builder.nodes, [t for t, _, _ in ports_out]), tensors=walk.builder.tensors.values()
-    )
+    graph = graph.with_(nodes=_reachable(walk.builder.nodes, graph.results), tensors=walk.builder.tensors.values())
     return Imported(
         graph, sha256, opset, quantised, original, all_notes,
-        tuple(e for _, e in ports_in), tuple(e for _, _, e in ports_out),
+        tuple(e for _, e in ports_in), tuple(e for _, _, e in ports_out), tuple(states.items()), dict(constants),
     )  # fmt: skip

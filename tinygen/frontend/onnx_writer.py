@@ -141,11 +141,12 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = (), *, rounded: bool = 
     `rounded`: and passes QuantizeLinear and DequantizeLinear, as in the pre-quantised model that pinned it.
 
     Inputs, outputs and `extra_outputs` (any tensors of the graph) carry the names, shapes and layout of the IR tensors.
+    What states read are inputs behind the others, what they write outputs likewise.
     """
     _need_float(graph)
     b = _Builder({*graph.tensors, *(n.name for n in graph.nodes)})
     pinned: dict[str, str] = {}  # inputs of the graph, by name: what their readers read
-    for name in graph.inputs:
+    for name in graph.sources:
         if (q := graph.tensors[name].quant) is not None:
             pinned[name] = b.fresh("input")
             _pin(b, q, name, pinned[name], rounded)
@@ -167,11 +168,11 @@ def to_onnx(graph: Graph, extra_outputs: Sequence[str] = (), *, rounded: bool = 
     for t in graph.tensors.values():
         if t.const is not None:
             b.initialisers.append(numpy_helper.from_array(t.array, t.name))
-    shown = list(dict.fromkeys((*graph.outputs, *(name for name in extra_outputs if name not in graph.inputs))))
+    shown = list(dict.fromkeys((*graph.results, *(name for name in extra_outputs if name not in graph.sources))))
     tensors = graph.tensors
     return b.model(
         graph.name,
-        [_value_info(name, tensors[name].shape, _plain(tensors[name])) for name in graph.inputs],
+        [_value_info(name, tensors[name].shape, _plain(tensors[name])) for name in graph.sources],
         [_value_info(name, tensors[name].shape, _plain(tensors[name])) for name in shown],
     )
 

@@ -1,5 +1,5 @@
 """The graph that flows through tinygen: frozen data, its rules, its text form."""
 
-from tinygen.ir.types import Affine, Const, DType, Graph, Node, Op, Port, Quant, Stage, Tensor
+from tinygen.ir.types import Affine, Const, DType, Graph, Node, Op, Port, Quant, Stage, State, Tensor
 
-__all__ = ["Affine", "Const", "DType", "Graph", "Node", "Op", "Port", "Quant", "Stage", "Tensor"]
+__all__ = ["Affine", "Const", "DType", "Graph", "Node", "Op", "Port", "Quant", "Stage", "State", "Tensor"]

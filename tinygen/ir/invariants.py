@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tinygen.ir.types import Graph, Stage
 
 
@@ -23,8 +25,9 @@ def check(graph: Graph, where: str = "graph") -> None:
         if tensor.const is not None:
             need(tensor.const.array.shape == tensor.shape, f"constant {name!r} and its shape differ")
             known.add(name)
-    for name in graph.inputs:
+    for name in graph.sources:
         need(name in graph.tensors, f"input {name!r} has no tensor")
+        need(name not in known, f"input {name!r} is another input, or a constant")
         known.add(name)
     need(len(graph.inputs) == len(graph.in_ports) and len(graph.outputs) == len(graph.out_ports), "ports do not match")
     for names, ports in ((graph.inputs, graph.in_ports), (graph.outputs, graph.out_ports)):
@@ -51,10 +54,11 @@ def check(graph: Graph, where: str = "graph") -> None:
             kinds = node.op.types(*(t.dtype for t in graph.ins(node)))  # type: ignore[attr-defined]
             written = tuple(t.dtype for t in graph.outs(node))
             need(kinds == written, f"node {node.name!r} writes {kinds}, its outputs are {written}")
-    for name in graph.outputs:
+    for name in graph.results:
         need(name in known, f"output {name!r} is never made")
+    _check_states(graph, need)
     if graph.stage is Stage.FIXED:
-        for name in (*graph.inputs, *(o for n in graph.nodes for o in n.outputs)):
+        for name in (*graph.sources, *(o for n in graph.nodes for o in n.outputs)):
             t = graph.tensors[name]
             if t.is_plain:
                 continue
@@ -63,3 +67,16 @@ def check(graph: Graph, where: str = "graph") -> None:
                 length = t.shape[t.quant.axis or 0]
                 both = (len(t.quant.scale), len(t.quant.zero_points))
                 need(both == (length, length), f"tensor {name!r} {t.shape} has {both} scales and zero points")
+
+
+def _check_states(graph: Graph, need: Callable[[bool, str], None]) -> None:
+    """Both ends of a state are of one shape and, in a FIXED graph, of one quantisation."""
+    names = [s.name for s in graph.states]
+    need(len(set(names)) == len(names), f"two states have one name: {names}")
+    for s in graph.states:
+        a, b = graph.tensors[s.reads], graph.tensors[s.writes]
+        need(s.writes in graph.producer, f"state {s.name!r}: {s.writes!r} is made by no node")
+        need(a.shape == b.shape, f"state {s.name!r} reads {a.shape} and writes {b.shape}")
+        need(s.initial is None or s.initial.array.shape == a.shape, f"state {s.name!r} begins in another shape")
+        if graph.stage is Stage.FIXED:
+            need(a.quant == b.quant, f"state {s.name!r} reads {a.quant} and writes {b.quant}")

@@ -34,4 +34,9 @@ def dump(graph: Graph) -> str:
         lines.append(f"  {', '.join(_tensor(t) for t in graph.outs(node))}")
         lines.append(f"      = {type(node.op).__name__}({', '.join(node.inputs)}) {attributes}".rstrip())
     lines += [f"  output {n}" for n in graph.outputs]
+    lines += [
+        f"  state  {_tensor(graph.tensors[s.reads])}  <- {s.writes}"
+        + ("" if s.initial is None else f" from {s.initial.sha256[:8]}")
+        for s in graph.states
+    ]
     return "\n".join(lines) + "\n"

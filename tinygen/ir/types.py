@@ -221,11 +221,11 @@ class Port:
         return replace(self, perm=tuple(self.perm[p] for p in perm), affine=affine)
 
     def moved(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(batch, *onnx shape) to (batch, *tensor shape), the values as the outside has them."""
-        return x.transpose(0, *(p + 1 for p in self.perm))
+        """(..., *onnx shape) to (..., *tensor shape), the values as the outside has them."""
+        return self._ordered(x, self.perm)
 
     def to_tensor(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(batch, *onnx shape) to (batch, *tensor shape), normalised where there is an `affine`."""
+        """(..., *onnx shape) to (..., *tensor shape), normalised where there is an `affine`."""
         moved, a = self.moved(x), self.affine
         if a is None:
             return moved
@@ -248,13 +248,36 @@ class Port:
         return real
 
     def to_onnx(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(batch, *tensor shape) to (batch, *onnx shape)."""
-        return x.transpose(0, *(int(p) + 1 for p in np.argsort(self.perm)))
+        """(..., *tensor shape) to (..., *onnx shape)."""
+        return self._ordered(x, np.argsort(self.perm).tolist())
+
+    def _ordered(self, x: npt.NDArray[Any], perm: Iterable[int]) -> npt.NDArray[Any]:
+        """The last axes in another order; those before them count samples, or sequences and steps."""
+        lead = x.ndim - len(self.shape)
+        return x.transpose(*range(lead), *(p + lead for p in perm))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is kept from one call to the next: tensor `reads` begins a call as tensor `writes` ended the one before; at
+    the first call, and after a reset, as `initial`. `name`: of the ONNX input; `initial`: real values in the shape of
+    `reads`, None for zeros. In a FIXED graph both tensors have one `Quant`.
+    """
+
+    name: str
+    reads: str
+    writes: str
+    initial: Const | None = None
+
+    def start(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """`initial` as an array of that shape."""
+        real = np.zeros(shape, np.float32) if self.initial is None else self.initial.array.reshape(shape)
+        return np.asarray(real, np.float32)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in execution order; `ir/invariants.py` proves it. `ports` describes inputs, then outputs, in order."""
+    """Nodes in execution order; `ir/invariants.py` proves it. `in_ports` describe `inputs`, `out_ports` `outputs`."""
 
     name: str
     stage: Stage
@@ -265,6 +288,7 @@ class Graph:
     in_ports: tuple[Port, ...]
     out_ports: tuple[Port, ...]
     notes: tuple[str, ...] = field(default=())
+    states: tuple[State, ...] = field(default=())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
@@ -273,6 +297,16 @@ class Graph:
         """For pickle and copy, which cannot take the proxy."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         return Graph, tuple({**given, "tensors": dict(self.tensors)}.values())
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Tensors that are there before the first node runs: inputs, and what states read."""
+        return (*self.inputs, *(s.reads for s in self.states))
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """Tensors that are wanted: outputs, and what states write."""
+        return (*self.outputs, *(s.writes for s in self.states))
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -286,17 +320,26 @@ class Graph:
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[Node, ...]]:
-        """Tensor name to the nodes that read it, each once; graph outputs do not count."""
+        """Tensor name to the nodes that read it, each once; graph outputs and states do not count."""
         found: dict[str, list[Node]] = {name: [] for name in self.tensors}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
                 found[name].append(node)
         return {name: tuple(nodes) for name, nodes in found.items()}
 
+    def opened(self) -> Graph:
+        """The graph of one call, with states as further inputs and outputs, behind the others."""
+        reads = (Port.plain(s.name, self.tensors[s.reads].shape) for s in self.states)
+        writes = (Port.plain(f"{s.name} next", self.tensors[s.writes].shape) for s in self.states)
+        return replace(
+            self, inputs=self.sources, outputs=self.results, in_ports=(*self.in_ports, *reads),
+            out_ports=(*self.out_ports, *writes), states=(),
+        )  # fmt: skip
+
     def sole_consumer(self, tensor: str) -> Node | None:
-        """The one node that reads `tensor`, or None when several do, or the outside does."""
+        """The one node that reads `tensor`, or None when several do, or the outside or a state does."""
         nodes = self.consumers[tensor]
-        return nodes[0] if len(nodes) == 1 and tensor not in self.outputs else None
+        return nodes[0] if len(nodes) == 1 and tensor not in self.results else None
 
     def ins(self, node: Node) -> tuple[Tensor, ...]:
         return tuple(self.tensors[name] for name in node.inputs)
@@ -315,7 +358,7 @@ class Graph:
         new_nodes = self.nodes if nodes is None else tuple(nodes)
         merged = dict(self.tensors) | {t.name: t for t in tensors}
         graph = replace(self, nodes=new_nodes, tensors=merged, **changes)
-        used = dict.fromkeys(graph.inputs + graph.outputs)
+        used = dict.fromkeys(graph.sources + graph.results)
         for node in new_nodes:
             used.update(dict.fromkeys(node.inputs + node.outputs))
         return replace(graph, tensors={name: merged[name] for name in merged if name in used})

@@ -26,13 +26,13 @@ def _step(graph: Draft, node: Node) -> bool:
     if not _operator(node).is_identity:
         return False
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
-    if y.quant in (None, x.quant) and y.name not in graph.outputs:
+    if y.quant in (None, x.quant) and y.name not in graph.results:
         return graph.bypass(node, x.name)
     if graph.sole_consumer(x.name) is None:
         return x.quant is None and _alike(graph, x, y)
     producer = graph.producer.get(x.name)
     if producer is None:
-        if x.quant is None and y.name not in graph.outputs:
+        if x.quant is None and y.name not in graph.results:
             pinned = replace(x, quant=y.quant)
             return graph.bypass(node, x.name, (pinned,))
         return False
@@ -49,7 +49,7 @@ def _alike(graph: Draft, x: Tensor, y: Tensor) -> bool:
     """Requantise nodes of one pin for every reader (DedicatedQDQPair of onnxruntime's quantiser): x is pinned."""
     readers = graph.readers(x.name)
     results = [graph.outs(n)[0] for n in readers if _operator(n).is_identity]
-    outside = x.name in graph.outputs or any(t.name in graph.outputs for t in results)
+    outside = x.name in graph.results or any(t.name in graph.results for t in results)
     if y.quant is None or outside or len(results) < len(readers) or any(t.quant != y.quant for t in results):
         return False
     for n in readers:

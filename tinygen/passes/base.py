@@ -129,8 +129,8 @@ class _Queue:
 
 
 def drop_dead(graph: Graph) -> Graph:
-    """Without the nodes whose results nobody reads. A graph input stays, read or not."""
-    alive = set(graph.outputs)
+    """Without the nodes whose results nobody reads. Inputs and states stay, read or not."""
+    alive = set(graph.results)
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if alive.intersection(node.outputs):
@@ -148,7 +148,7 @@ def replace_nodes(graph: Graph, changes: dict[str, Iterable[Node]], tensors: Ite
 
 
 def rewire(graph: Graph, old: str, new: str) -> Graph:
-    """Every reader of `old` reads `new`. `old` must not be a graph output."""
+    """Every reader of `old` reads `new`. `old` must not be a result of the graph."""
     nodes = (
         replace(n, inputs=tuple(new if i == old else i for i in n.inputs)) if old in n.inputs else n
         for n in graph.nodes

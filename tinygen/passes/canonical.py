@@ -19,7 +19,7 @@ from tinygen.passes.draft import Draft
 
 def _reshape(graph: Draft, node: Node) -> bool:
     x, y = graph.ins(node)[0], graph.outs(node)[0]
-    if x.shape == y.shape and y.name not in graph.outputs and (y.quant is None or y.quant == x.quant):
+    if x.shape == y.shape and y.name not in graph.results and (y.quant is None or y.quant == x.quant):
         return graph.bypass(node, x.name)
     before = graph.producer.get(x.name)
     if before is not None and isinstance(before.op, Reshape) and (x.quant is None or x.quant == y.quant):

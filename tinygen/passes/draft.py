@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from tinygen.ir.types import Graph, Node, Port, Tensor
+from tinygen.ir.types import Graph, Node, Port, State, Tensor
 
 #: Place in the order of execution. What replaces the node at (7,) stands at (7, 0), (7, 1), ...
 Place = tuple[int, ...]
@@ -26,7 +26,7 @@ class Draft:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self.inputs, self.outputs = graph.inputs, graph.outputs
+        self.inputs, self.outputs, self.states = graph.inputs, graph.outputs, graph.states
         self.in_ports, self.out_ports = graph.in_ports, graph.out_ports
         self.tensors: dict[str, Tensor] = dict(graph.tensors)
         self.producer: dict[str, Node] = {}
@@ -43,6 +43,16 @@ class Draft:
         """In order of execution."""
         return tuple(self.by_name[name] for name in sorted(self.by_name, key=self._places.__getitem__))
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Tensors that are there before the first node runs: inputs, and what states read."""
+        return (*self.inputs, *(s.reads for s in self.states))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Tensors that are wanted: outputs, and what states write."""
+        return (*self.outputs, *(s.writes for s in self.states))
+
     def place(self, name: str) -> Place:
         """Where a node stands among the others."""
         return self._places[name]
@@ -52,9 +62,9 @@ class Draft:
         return tuple(self._readers.get(tensor, {}).values())
 
     def sole_consumer(self, tensor: str) -> Node | None:
-        """The one node that reads `tensor`, or None when several do, or the outside does."""
+        """The one node that reads `tensor`, or None when several do, or the outside or a state does."""
         nodes = self._readers.get(tensor, {})
-        return next(iter(nodes.values())) if len(nodes) == 1 and tensor not in self.outputs else None
+        return next(iter(nodes.values())) if len(nodes) == 1 and tensor not in self.results else None
 
     def ins(self, node: Node) -> tuple[Tensor, ...]:
         return tuple(self.tensors[name] for name in node.inputs)
@@ -83,7 +93,7 @@ class Draft:
 
     def bypass(self, node: Node, source: str, tensors: Iterable[Tensor] = ()) -> bool:
         """Remove a node that only hands on its input `source`: whoever read its output reads that. `tensors` as for
-        `replace`. Its output must not be one of the graph."""
+        `replace`. Its output must not be a result of the graph."""
         self.rewire(node.outputs[0], source)
         return self.replace({node.name: ()}, tensors)
 
@@ -95,7 +105,7 @@ class Draft:
         return True
 
     def rewire(self, old: str, new: str) -> None:
-        """Every reader of `old` reads `new`. `old` must not be a graph output."""
+        """Every reader of `old` reads `new`. `old` must not be a result of the graph."""
         gone = self.readers(old)
         made = [replace(n, inputs=tuple(new if i == old else i for i in n.inputs)) for n in gone]
         for node in made:
@@ -120,18 +130,27 @@ class Draft:
         self.out_ports = (*self.out_ports[:index], port, *self.out_ports[index + 1 :])
         self._settle([old, tensor.name], [], [])
 
+    def set_state(self, index: int, state: State, tensor: Tensor | None = None) -> None:
+        """Another state in the place of one; `tensor`: what it reads, where that is a new one."""
+        old = self.states[index]
+        if tensor is not None:
+            self.tensors[tensor.name] = tensor
+        self.states = (*self.states[:index], state, *self.states[index + 1 :])
+        self._settle([old.reads, old.writes, state.reads, state.writes], [], [])
+
     def freeze(self) -> Graph:
-        """The graph as it is now, without what no output needs."""
-        used = set(self.outputs)
+        """The graph as it is now, without what no result needs."""
+        used = set(self.results)
         kept: list[Node] = []
         for node in reversed(self.nodes):
             if used.intersection(node.outputs):
                 kept.append(node)
                 used.update(node.inputs, node.outputs)
-        used.update(self.inputs)
+        used.update(self.sources)
         return replace(
             self._graph, nodes=tuple(reversed(kept)), tensors={n: t for n, t in self.tensors.items() if n in used},
             inputs=self.inputs, outputs=self.outputs, in_ports=self.in_ports, out_ports=self.out_ports,
+            states=self.states,
         )  # fmt: skip
 
     def _attach(self, node: Node, place: Place) -> None:
@@ -157,7 +176,7 @@ class Draft:
         written = dict.fromkeys((*changed, *(o for n in nodes for o in n.outputs)))
         read = dict.fromkeys(i for n in nodes for i in n.inputs)
         for name in written | read:
-            used = name in self.producer or self._readers.get(name) or name in self.inputs or name in self.outputs
+            used = name in self.producer or self._readers.get(name) or name in self.sources or name in self.results
             if not used:
                 self.tensors.pop(name, None)
                 self._readers.pop(name, None)

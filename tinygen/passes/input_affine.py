@@ -79,7 +79,7 @@ def _absorb(graph: Draft, i: int) -> bool:
     """The Add or Mul behind input `i` becomes the port's."""
     x, port = graph.tensors[graph.inputs[i]], graph.in_ports[i]
     node = graph.sole_consumer(x.name)
-    if node is None or node.outputs[0] in graph.outputs or not _is_free(x, port):
+    if node is None or node.outputs[0] in graph.results or not _is_free(x, port):
         return False
     y = graph.outs(node)[0]
     if isinstance(node.op, Unary) and y.quant is not None and _says_range(node.op, y.quant):
@@ -224,7 +224,9 @@ def _leads_to_input(graph: Draft, name: str) -> bool:
     """Nothing but moves, each read once, between an input and `name`."""
     passed = [name]
     while name not in graph.inputs:
-        above = graph.producer[name]
+        above = graph.producer.get(name)
+        if above is None:  # a state
+            return False
         sources = [i for i in above.inputs if graph.tensors[i].const is None]
         if (
             len(passed) > _MOST_MOVES

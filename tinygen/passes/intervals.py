@@ -13,8 +13,8 @@ from tinygen.passes.draft import Draft
 
 
 def reach(graph: Graph) -> dict[str, Interval]:
-    """The range of every activation, from inputs that may be anything."""
-    found = {n: full(graph.tensors[n]) for n in graph.inputs}
+    """The range of every activation, from inputs and states that may be anything."""
+    found = {n: full(graph.tensors[n]) for n in graph.sources}
     for node in graph.nodes:
         assert isinstance(node.op, Operator)
         ins, outs = graph.ins(node), graph.outs(node)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Tensor
+from tinygen.ir.types import Const, Graph, Node, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Reshape, Transpose, Unary
 from tinygen.ops.access import STAYS, Along, Axis, Kind, Shape, width
@@ -54,9 +54,9 @@ def _simplify(graph: Draft, node: Node) -> bool:
     perm = _perm(node)
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     if perm == tuple(range(len(perm))):
-        if y.name not in graph.outputs:
+        if y.name not in graph.results:
             return graph.bypass(node, x.name)
-        # What stays is a second name for a network output.
+        # What stays is a second name for a network output or a state.
         return graph.replace({node.name: (replace(node, op=Unary("x", "requantise")),)})
     above = _transpose_of(graph, x.name)
     if above is not None:
@@ -135,9 +135,9 @@ def _absorb_edges(graph: Draft) -> bool:
     for i, name in enumerate(graph.inputs):
         readers = graph.readers(name)
         perms = {n.op.perm for n in readers if isinstance(n.op, Transpose)}
-        if name in graph.outputs or len(perms) != 1 or not all(isinstance(n.op, Transpose) for n in readers):
+        if name in graph.results or len(perms) != 1 or not all(isinstance(n.op, Transpose) for n in readers):
             continue
-        if any(n.outputs[0] in graph.outputs for n in readers):
+        if any(n.outputs[0] in graph.results for n in readers):
             continue
         (perm,) = perms
         x = graph.tensors[name]
@@ -151,12 +151,32 @@ def _absorb_edges(graph: Draft) -> bool:
         if node is None or not isinstance(node.op, Transpose) or graph.readers(name):
             continue
         source, port = node.inputs[0], graph.out_ports[i]
-        if source in graph.outputs or source in graph.inputs or graph.outputs.count(name) != 1:
+        if source in graph.results or source in graph.sources or graph.results.count(name) != 1:
             continue
         # tensor = onnx.transpose(port.perm) was for the output; its source is one inverse permutation earlier.
         graph.set_output(i, graph.tensors[source], port.permuted(_inverse(node.op.perm)))
         return graph.replace({node.name: ()})
-    return False
+    return any(_absorb_state(graph, i) for i in range(len(graph.states)))
+
+
+def _absorb_state(graph: Draft, index: int) -> bool:
+    """A state that is written through a transpose and read through its inverse is kept in the order in between."""
+    state = graph.states[index]
+    node = _transpose_of(graph, state.writes)
+    if node is None:
+        return False
+    assert isinstance(node.op, Transpose)
+    perm, source = node.op.perm, node.inputs[0]
+    readers = graph.readers(state.reads)
+    if source in graph.sources or not any(isinstance(n.op, Transpose) and n.op.perm == _inverse(perm) for n in readers):
+        return False
+    x = graph.tensors[state.reads]
+    moved = replace(graph.tensors[source], name=fresh(graph, f"{x.name}_last"), quant=x.quant)
+    initial = None if state.initial is None else Const(state.initial.array.transpose(_inverse(perm)))
+    back = Node(fresh(graph, f"{x.name}_back"), Transpose(perm), (moved.name,), (x.name,), node.origin)
+    graph.set_state(index, replace(state, reads=moved.name, writes=source, initial=initial), moved)
+    graph.put_first(back)
+    return graph.replace({}, (replace(x, quant=None),))
 
 
 def _is_free(graph: Draft, name: str, perm: Shape) -> bool:

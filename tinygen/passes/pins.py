@@ -92,6 +92,8 @@ def _trace(graph: Graph) -> _Trace:
 
     for name, port in zip(graph.inputs, graph.in_ports, strict=True):
         enter(graph.tensors[name], frozenset([f'input "{port.name}"']), None)
+    for state in graph.states:
+        enter(graph.tensors[state.reads], frozenset([f'state "{state.name}"']), None)
     for node in graph.nodes:
         ins = [t for t in graph.ins(node) if t.const is None]
         needs = frozenset[object]().union(*(reach[t.name] for t in ins))
@@ -110,7 +112,8 @@ def _trace(graph: Graph) -> _Trace:
             origin[node.outputs[0]] = source
         for t in graph.outs(node):
             enter(t, needs, on, source if rounds or t.name in origin else "")
-    outputs = {p.name: reach[n] for n, p in zip(graph.outputs, graph.out_ports, strict=True)}
+    outputs = {f'output "{p.name}"': reach[n] for n, p in zip(graph.outputs, graph.out_ports, strict=True)}
+    outputs |= {f'state "{s.name}"': reach[s.writes] for s in graph.states}
     return _Trace(
         values, outputs, *_ends(graph, {n: g[1] for n, g in grid.items() if graph.tensors[n].quant is not None})
     )
@@ -123,6 +126,8 @@ def _ends(
     below: dict[str, set[object]] = {name: set() for name in graph.tensors}
     for name, port in zip(graph.outputs, graph.out_ports, strict=True):
         below[name].add(f'output "{port.name}"')
+    for state in graph.states:
+        below[state.writes].add(f'state "{state.name}"')
     found: dict[str, set[object]] = {}
     moved: dict[str, set[object]] = {}
     for node in reversed(graph.nodes):
@@ -167,7 +172,7 @@ def check(before: Graph, after: Graph, where: str) -> None:
             raise InvariantError(f"after {where}: {name} has {value.quant}; before {was.quant}")
         same(name, was.needs, value.needs)
     for port, had in old.outputs.items():
-        same(f'output "{port}"', had, new.outputs[port])
+        same(port, had, new.outputs[port])
     for name, had in old.ends.items():
         now = frozenset(known(n) if isinstance(n, int) else n for n in new.ends.get(name, frozenset()))
         if not now <= had | old.moved.get(name, frozenset()):

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinygen.calibrate.ranges import quant_from_range
 from tinygen.errors import ModelError
-from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, Tensor
+from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, State, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Extreme,
@@ -45,8 +45,8 @@ def _operator(node: Node) -> Operator:
 def ties(
     graph: Graph, nodes: Collection[Node] | None = None, groups: Collection[tuple[str, ...]] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """Tensor name to all members of its tie, itself included, in graph order. `nodes`: the only ones that tie;
-    `groups`: tensors that are tied besides.
+    """Tensor name to all members of its tie, itself included, in graph order. `nodes`: the only ones that tie, beside
+    the two ends of each state; `groups`: tensors that are tied besides.
 
     A constant joins none: it is quantised anew for each operator that reads it, and the output's range holds all of it
     that matters.
@@ -63,7 +63,8 @@ def ties(
         for n in (graph.nodes if nodes is None else nodes)
         for group in _operator(n).ties(graph.ins(n), graph.outs(n))
     )
-    for names in (*groups, *of_nodes):
+    kept = ((s.reads, s.writes) for s in graph.states)
+    for names in (*groups, *kept, *of_nodes):
         found = [find(n) for n in names if graph.tensors[n].const is None]
         for other in found[1:]:
             leader[other] = found[0]
@@ -185,7 +186,7 @@ def choose_quants(
         # Where it goes is a pin of another scale than where it comes from: rounded once, to that.
         asked = _pin_below(graph, name) or (pins[0] if pins else None)
         # A pin reaches its tie, but not a tensor that others read as well and whose values it would clip.
-        shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.outputs
+        shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.results
         if asked is not None and (not shared or _holds(asked, *ranges[name])):
             chosen[name] = asked
             continue
@@ -354,10 +355,21 @@ class _Quantiser:
                     f'output "{port.name}": {count} scales, one for each of the parts it is joined from along axis '
                     f"{port.perm[q.axis or 0]}; see the header"
                 )
-        fixed = replace(self.graph, stage=Stage.FIXED, nodes=tuple(self.nodes), tensors=self.tensors)
+        states = tuple(self._state(s) for s in self.graph.states)
+        fixed = replace(self.graph, stage=Stage.FIXED, nodes=tuple(self.nodes), tensors=self.tensors, states=states)
         if any(t.const is None and t.quant is not None and t.quant.bits == 16 for t in self.graph.tensors.values()):
             self.notes += filter(None, [rounding.note(fixed)])
         return fixed.with_(notes=(*self.graph.notes, *self.notes))
+
+    def _state(self, state: State) -> State:
+        """A state whose two ends have one quantisation: where pins or operators dictate others, what is written is
+        converted to what is read."""
+        x, y = self.tensors[state.reads], self.tensors[state.writes]
+        if x.quant == y.quant:
+            return state
+        kept = replace(y, name=fresh(self.graph, f"{y.name}_kept"), quant=x.quant, dtype=x.dtype)
+        self._convert(y, kept, self.graph.producer[y.name].origin)
+        return replace(state, writes=kept.name)
 
     def _node(self, node: Node) -> None:
         op = _operator(node)

@@ -174,7 +174,7 @@ def _without_effect(graph: Graph, ranges: Mapping[str, Interval]) -> Graph | Non
         node = draft.by_name[name]
         source = _same_as(draft, node, ranges)
         out = node.outputs[0]
-        if source is not None and out not in graph.outputs and source.quant == draft.tensors[out].quant:
+        if source is not None and out not in graph.results and source.quant == draft.tensors[out].quant:
             found = draft.bypass(node, source.name)
     return draft.freeze() if found else None
 

@@ -97,7 +97,7 @@ def tables(graph: Graph, split: Split) -> frozenset[str]:
     for group in split.groups:
         sources = [n for n in group if (m := graph.producer.get(n)) is None or m.name not in split.moves]
         alone = all(r.name in split.moves for s in sources for r in graph.consumers[s])
-        made = [graph.producer[s].op for s in sources if s in graph.producer and s not in graph.outputs]
+        made = [graph.producer[s].op for s in sources if s in graph.producer and s not in graph.results]
         if alone and len(made) == len(sources) and all(isinstance(op, Unary) and op.expr != "x" for op in made):
             found |= set(group)
     return frozenset(found)
@@ -121,8 +121,8 @@ def _moves(graph: Graph, output: str) -> list[Node]:
         if more or not isinstance(node.op, Concat | Reshape | Transpose):
             continue
         readers = graph.consumers[out]
-        is_last = out == output and not readers and graph.outputs.count(out) == 1
-        if is_last or (readers and out not in graph.outputs and all(r.name in found for r in readers)):
+        is_last = out == output and not readers and graph.results.count(out) == 1
+        if is_last or (readers and out not in graph.results and all(r.name in found for r in readers)):
             found[node.name] = node
     return list(reversed(found.values()))
 

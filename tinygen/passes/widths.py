@@ -11,7 +11,7 @@ from tinygen.ir.types import Graph
 def asked_wide(graph: Graph, activations: str) -> frozenset[str]:
     """The tensors that `activations` names: "8" none, "16" all, else names with commas between.
 
-    A name is that of an input or output of the model, or of an ONNX node, whose layer's output is meant. Raises
+    A name is that of an input, output or state of the model, or of an ONNX node, whose layer's output is meant. Raises
     ModelError for one that is neither.
     """
     every = [t.name for t in graph.tensors.values() if t.const is None]
@@ -21,6 +21,8 @@ def asked_wide(graph: Graph, activations: str) -> frozenset[str]:
     for ports, tensors in ((graph.in_ports, graph.inputs), (graph.out_ports, graph.outputs)):
         for port, tensor in zip(ports, tensors, strict=True):
             known.setdefault(port.name, []).append(tensor)
+    for state in graph.states:
+        known.setdefault(state.name, []).extend((state.reads, state.writes))
     for node in graph.nodes:
         for name in (*node.origin, node.name):
             known.setdefault(name, []).extend(node.outputs)

@@ -26,7 +26,7 @@ def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]
             continue
         tensor = reader.inputs[0]
         maker = _call(graph, makers[tensor]) if tensor in makers else None
-        if maker is None or tensor in graph.outputs or len(graph.consumers[tensor]) != 1:
+        if maker is None or tensor in graph.results or len(graph.consumers[tensor]) != 1:
             continue
         for planes in plane_layouts(ints(reader)):
             if candidates(replace(reader, x_planes=planes), kernel_sets) and candidates(

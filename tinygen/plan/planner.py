@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from tinygen.errors import ModelError
-from tinygen.ir.types import Graph, Node, Stage
+from tinygen.ir.types import Graph, Node, Stage, State, Tensor
 from tinygen.names import identifier
-from tinygen.ops import Operator
+from tinygen.ops import Operator, Reshape
 from tinygen.ops.base import Alias, Call, ConstArg, Planes, need_quant
 from tinygen.plan import memory, schedule
 from tinygen.plan.choose import choose
 from tinygen.plan.planar import choose_planes, pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.types import Buffer, Endpoint, Place, Plan, PlannedCall, Step, Written
+from tinygen.plan.types import Buffer, Endpoint, Kept, Place, Plan, PlannedCall, Step, Written
 from tinygen.plan.variants import limits
+from tinygen.simulate import initial
 from tinygen.targets.arch.base import Core
 
 #: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
@@ -89,10 +90,12 @@ class _Layout:
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: tensors that are not dense
     planes: dict[str, Planes] = field(default_factory=dict)
+    #: nodes that copy what a state is to hold next, by name
+    copies: frozenset[str] = frozenset()
 
     def plan(self) -> Plan:
         graph = self.graph
-        external = set(graph.inputs) | set(graph.outputs)
+        external = set(graph.sources) | set(graph.results)
         calls: dict[str, tuple[Call, ...]] = {}
         if self.optimize != "size":
             self.planes = choose_planes(graph, self.core.kernel_sets)
@@ -112,12 +115,20 @@ class _Layout:
         )
         for node in self.order:
             calls[node.name] = (*(next(chosen) for _ in lowered[node.name]), *self._pads(node))
+        late = self._read_later(calls)
+        if late:
+            return self._with_copies(late).plan()
         self._share_in_place(calls, external)
-        buffers = self._buffers(calls, external)
-        placed, arena_len = memory.place(buffers)
-        memory.check(placed, arena_len)
+        states = self._states()
+        front = memory.align(max((s.offset + s.nbytes for s in states), default=0))
+        placed, arena_len = memory.place(self._buffers(calls, external))
+        placed, arena_len = tuple(replace(b, offset=b.offset + front) for b in placed), arena_len + front
+        memory.check((*placed, *self._kept(states, calls)), arena_len)
         offsets = {b.name: b.offset for b in placed}
+        for state, kept in zip(graph.states, states, strict=True):
+            offsets[state.reads] = offsets[state.writes] = kept.offset
         steps = self._steps(calls, offsets)
+        always = tuple(Buffer(f"state {s.name}", s.nbytes, 0, len(self.order) - 1, s.offset) for s in states)
         return Plan(
             graph.name,
             self.core.name,
@@ -125,8 +136,75 @@ class _Layout:
             tuple(self._endpoint(n, i, True) for i, n in enumerate(graph.inputs)),
             tuple(self._endpoint(n, i, False) for i, n in enumerate(graph.outputs)),
             -(-max(arena_len, 1) // CONTEXT_ALIGN) * CONTEXT_ALIGN,
-            self._in_steps(placed, calls),
+            self._in_steps((*always, *placed), calls),
+            states,
         )
+
+    def _states(self) -> tuple[Kept, ...]:
+        """The states, one behind the other at the front of the arena."""
+        found: list[Kept] = []
+        offset = 0
+        for i, state in enumerate(self.graph.states):
+            t = self.graph.tensors[state.reads]
+            assert t.quant is not None
+            found.append(Kept(state.name, t.shape, t.quant, offset, ConstArg(f"state{i}", initial(self.graph, state))))
+            offset += memory.align(t.nbytes)
+        return tuple(found)
+
+    def _kept(self, states: Iterable[Kept], calls: dict[str, tuple[Call, ...]]) -> list[Buffer]:
+        """For the memory checker: what a state holds is one buffer until it is read for the last time, and another one
+        in the same place from where it is written; one for good where a call writes over what it reads."""
+        lives, found = self._lives(), []
+        end = len(self.order) - 1
+        for state, kept in zip(self.graph.states, states, strict=True):
+            read = lives.get(state.reads, (0, -1))[1]
+            written = lives[state.writes][0]
+            if read == written and self._in_place(self.order[read], calls, state):
+                found.append(Buffer(f"state {state.name}", kept.nbytes, 0, end, kept.offset))
+                continue
+            found.append(Buffer(f"state {state.name}, before", kept.nbytes, 0, read, kept.offset))
+            found.append(Buffer(f"state {state.name}, next", kept.nbytes, written, end, kept.offset))
+        return [b for b in found if b.first <= b.last]
+
+    def _read_later(self, calls: dict[str, tuple[Call, ...]]) -> list[State]:
+        """The states whose next value has no place of its own, or is made while the one before is still to be read."""
+        lives = self._lives()
+        found: list[State] = []
+        taken = set(self.graph.outputs)
+        for state in self.graph.states:
+            read, written = lives.get(state.reads, (0, -1))[1], lives[state.writes][0]
+            clear = read < written or (read == written and self._in_place(self.order[read], calls, state))
+            if state.writes in taken or not clear:
+                found.append(state)
+            taken.add(state.writes)
+        return found
+
+    def _in_place(self, node: Node, calls: dict[str, tuple[Call, ...]], state: State) -> bool:
+        """Does a node write a state over the value it reads of it, as its kernel may?"""
+        if len(calls[node.name]) != 1:
+            return False
+        (call,) = calls[node.name]
+        mine = [name for name in call.inputs if self._root(name)[0] == state.reads]
+        over = all(name in call.in_place and self._root(name)[1] == 0 for name in mine)
+        return over and self._root(call.output) == (state.writes, 0)
+
+    def _with_copies(self, late: Sequence[State]) -> _Layout:
+        """The same layout with a copy of what each of these states is to hold next, made when all have read it."""
+        lives, graph = self._lives(), self.graph
+        behind: dict[int, list[Node]] = {}
+        states = {s.name: s for s in graph.states}
+        tensors: list[Tensor] = []
+        for s in late:
+            y, maker = graph.tensors[s.writes], graph.producer[s.writes]
+            kept = replace(y, name=f"{s.name} kept")
+            copy = Node(f"{s.name} keep", Reshape(y.shape), (y.name,), (kept.name,), maker.origin)
+            tensors.append(kept)
+            states[s.name] = replace(s, writes=kept.name)
+            behind.setdefault(max(self.order.index(maker), lives.get(s.reads, (0, 0))[1]), []).append(copy)
+        order = tuple(n for i, node in enumerate(self.order) for n in (node, *behind.get(i, ())))
+        copied = graph.with_(nodes=order, tensors=tensors, states=tuple(states.values()))
+        names = self.copies | {n.name for nodes in behind.values() for n in nodes}
+        return replace(self, graph=copied, order=order, views={}, planes={}, copies=names)
 
     def _in_steps(self, placed: Iterable[Buffer], calls: dict[str, tuple[Call, ...]]) -> tuple[Buffer, ...]:
         """Buffers with their lives in steps: a node that only looks at its input another way is none."""
@@ -150,7 +228,7 @@ class _Layout:
         skipped = {
             alias.outer if alias.inner in node.outputs else alias.inner
             for alias in node.op.aliases(ins, outs)
-            if self._view(alias, external)
+            if node.name not in self.copies and self._view(alias, external)
         }
         calls = [c for c in node.op.lower(ins, outs) if skipped.isdisjoint(c.inputs[:1])]
         for call in calls:
@@ -184,8 +262,8 @@ class _Layout:
     def _view(self, alias: Alias, external: set[str]) -> bool:
         """Record that `inner` lives inside `outer`; False when it cannot.
 
-        A network input or output has a home of its own. A value must start on a word. Where the inner tensor is a
-        network output and both have the same size, the outer tensor moves in with it instead.
+        A network input, output or state has a home of its own. A value must start on a word. Where the inner tensor is
+        a network output or state and both have the same size, the outer tensor moves in with it instead.
         """
         inner, outer = alias.inner, alias.outer
         tensors = self.graph.tensors
@@ -248,6 +326,8 @@ class _Layout:
             return Place("input", self.graph.inputs.index(root), offset, size, dtype)
         if root in self.graph.outputs:
             return Place("output", self.graph.outputs.index(root), offset, size, dtype)
+        if any(root in (s.reads, s.writes) for s in self.graph.states):
+            return Place("state", 0, offsets[root] + offset, size, dtype)
         return Place("arena", 0, offsets[root] + offset, size, dtype)
 
     def _steps(self, calls: dict[str, tuple[Call, ...]], offsets: dict[str, int]) -> tuple[Step, ...]:
@@ -278,11 +358,17 @@ class _Layout:
             steps.append(
                 Step(
                     name,
-                    node.op.describe(ins),
+                    "keep" if node.name in self.copies else node.op.describe(ins),
                     node.origin,
                     tuple(t.shape for t in ins if t.const is None),
                     tuple(
-                        Written(t.name, t.shape, self._place(t.name, offsets), self.planes.get(t.name)) for t in outs
+                        Written(
+                            node.inputs[0] if node.name in self.copies else t.name,
+                            t.shape,
+                            self._place(t.name, offsets),
+                            self.planes.get(t.name),
+                        )
+                        for t in outs
                     ),
                     node.op.macs(ins, outs),
                     tuple(planned),

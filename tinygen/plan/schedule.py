@@ -16,7 +16,7 @@ def orders(graph: Graph) -> tuple[tuple[Node, ...], ...]:
 def _greedy(graph: Graph) -> tuple[Node, ...]:
     """Of the nodes that are ready, always the one that leaves the fewest bytes alive; the model's order breaks ties."""
     readers = {name: len(nodes) for name, nodes in graph.consumers.items()}
-    ready = set(graph.inputs) | {n for n, t in graph.tensors.items() if t.const is not None}
+    ready = set(graph.sources) | {n for n, t in graph.tensors.items() if t.const is not None}
     order: list[Node] = []
 
     def growth(node: Node) -> int:
@@ -24,7 +24,7 @@ def _greedy(graph: Graph) -> tuple[Node, ...]:
         freed = sum(
             graph.tensors[i].nbytes
             for i in dict.fromkeys(node.inputs)
-            if graph.tensors[i].const is None and i not in graph.inputs and i not in graph.outputs and readers[i] == 1
+            if graph.tensors[i].const is None and i not in graph.sources and i not in graph.results and readers[i] == 1
         )
         return made - freed
 

@@ -12,8 +12,9 @@ from tinygen.ops.base import Call, ConstArg, Generated, Planes
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value lives while the network runs: `space` is "input", "output" or "arena"; `index` counts inputs or
-    outputs; `offset` and `size` are bytes, `dtype` the type of its elements."""
+    """Where a value lives while the network runs: `space` is "input", "output", "arena", or "state", the front of the
+    arena, which is kept from call to call. `index` counts inputs or outputs; `offset` and `size` are bytes, `dtype` the
+    type of its elements."""
 
     space: str
     index: int
@@ -55,7 +56,8 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An output of a layer: the graph's name of the tensor, its shape and place; its layout where that is not dense."""
+    """An output of a layer: the graph's name of the tensor (of a copy into a state, of what is copied), its shape and
+    place; its layout where that is not dense."""
 
     tensor: str
     shape: tuple[int, ...]
@@ -103,8 +105,24 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A state at the front of the arena: `offset` bytes from its start; `initial`: the integers after a reset."""
+
+    name: str
+    shape: tuple[int, ...]
+    quant: Quant
+    offset: int
+    initial: ConstArg
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        return int(self.initial.array.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the C needs."""
+    """Everything the C needs. `states` lie in the first `state_len` bytes of the arena."""
 
     name: str
     core: str
@@ -113,6 +131,12 @@ class Plan:
     outputs: tuple[Endpoint, ...]
     arena_len: int
     buffers: tuple[Buffer, ...]
+    states: tuple[Kept, ...] = ()
+
+    @property
+    def state_len(self) -> int:
+        """Bytes at the front of the arena that are kept from call to call."""
+        return max((-(-(s.offset + s.nbytes) // 4) * 4 for s in self.states), default=0)
 
     @property
     def macs(self) -> int:

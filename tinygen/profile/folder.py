@@ -114,7 +114,7 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
     flash = flash_of(board)
     plan = build.plan
     sizes = [port_sizes(plan[kind]) for kind in ("inputs", "outputs")]
-    view = model_view(build.name, *sizes)
+    view = model_view(build.name, *sizes, stateful="states" in plan)
     calls = [(str(layer["name"]), len(layer["calls"])) for layer in plan["layers"]]
     measured = profile_library(view, calls, build.files, board.core, sample=build.inputs, flash=flash)
     if measured.outputs != build.outputs:

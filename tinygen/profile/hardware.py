@@ -51,7 +51,7 @@ def render_program(build: Build, board: Board) -> dict[str, bytes]:
         )
     name = build.name
     ports = (port_sizes(build.plan[kind]) for kind in ("inputs", "outputs"))
-    view = ProgramView(model_view(name, *ports), board, len(build.plan["layers"]))
+    view = ProgramView(model_view(name, *ports, stateful="states" in build.plan), board, len(build.plan["layers"]))
     files = {
         "platformio.ini": render("profile/program.ini.j2", view=view).encode(),
         "src/main.cpp": render("profile/main.cpp.j2", view=view).encode(),

@@ -55,13 +55,16 @@ class Measured:
     pieces: tuple[Piece, ...]
 
 
-def model_view(name: str, inputs: Sequence[tuple[int, int]], outputs: Sequence[tuple[int, int]]) -> ModelView:
-    """What the program around a model needs: its name in C, and (elements, bits of each) of every input and output."""
+def model_view(
+    name: str, inputs: Sequence[tuple[int, int]], outputs: Sequence[tuple[int, int]], *, stateful: bool = False
+) -> ModelView:
+    """What the program around a model needs: its name in C, (elements, bits of each) of every input and output, and
+    whether it keeps a state."""
 
     def ports(kind: str, sizes: Sequence[tuple[int, int]]) -> tuple[PortView, ...]:
         return tuple(PortView(f"{kind}{i}", n, bits) for i, (n, bits) in enumerate(sizes))
 
-    return ModelView(name, name.upper(), VERSION, ports("input", inputs), ports("output", outputs))
+    return ModelView(name, name.upper(), VERSION, ports("input", inputs), ports("output", outputs), stateful)
 
 
 def default_sample(size: int) -> bytes:
@@ -91,7 +94,8 @@ def profile_plan(
     The same call gives the same numbers. `TargetError` when the model is too large for the emulated machine or the core
     has none; `ToolError` when a tool is missing or fails.
     """
-    model = model_view(plan.name, *([(e.length, e.quant.bits) for e in ends] for ends in (plan.inputs, plan.outputs)))
+    sizes = ([(e.length, e.quant.bits) for e in ends] for ends in (plan.inputs, plan.outputs))
+    model = model_view(plan.name, *sizes, stateful=bool(plan.states))
     layers = [(step.name, len(step.calls)) for step in plan.steps]
     return profile_library(model, layers, files, core, sample=sample, flash=flash, extra_flags=extra_flags)
 

@@ -60,6 +60,8 @@ class ModelSpec:
     targets: tuple[TargetSpec, ...]
     recipe: Path | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ _ACCURACY: Mapping[str, Callable[[TomlTable, str], Any]] = MappingProxyType(
 _USE: Mapping[str, Callable[[TomlTable, str], Any]] = MappingProxyType(
     {"max_flash": TomlTable.size, "max_ram": TomlTable.size, "max_ms": TomlTable.positive}
 )
-_MODEL = ("path", "data", "test", "name", "input_shapes", "recipe", "boards", "on", "limits")
+_MODEL = ("path", "data", "test", "name", "input_shapes", "states", "constants", "recipe", "boards", "on", "limits")
 
 Said = Mapping[str, Any]
 
@@ -283,7 +285,8 @@ def _model(table: TomlTable, key: str, common: _Common) -> ModelSpec:
     return ModelSpec(
         key, _name(table, key), path, calibration,
         Terms(o.get("repair", "auto") == "auto", o.get("accept_loss", False), gates),
-        targets, recipe, _shapes(table.table("input_shapes")),
+        targets, recipe, _shapes(table.table("input_shapes")), _states(table.table("states")),
+        _constants(table.table("constants")),
     )  # fmt: skip
 
 
@@ -302,6 +305,19 @@ def _name(table: TomlTable, key: str) -> str:
     if asked is not None and asked.lower() != model_name(asked):
         table.fault("name", f'"{asked}" cannot be a name in C. Take {model_name(asked)}, say.')
     return model_name(asked or key)
+
+
+def _states(table: TomlTable) -> dict[str, str]:
+    """Outputs that are kept for the next call, by the inputs that take them: h = "h_out"."""
+    found = {}
+    for name in table:
+        found[name] = table.text(name) or ""
+    return found
+
+
+def _constants(table: TomlTable) -> dict[str, Any]:
+    """What inputs always are: sr = 16000, or a list of numbers."""
+    return {name: table.numbers(name) for name in table}
 
 
 def _shapes(table: TomlTable) -> dict[str, tuple[int, ...]]:

@@ -102,7 +102,9 @@ def make(model: ModelSpec, progress: Progress = no_progress) -> Iterator[Attempt
 def prepare(model: ModelSpec, progress: Progress = no_progress, *, tell_missed: bool = False) -> Prepared:
     """A model compressed, if it has a recipe, quantised and judged. A network that integers destroyed, or that misses a
     limit, is an AccuracyError; with `tell_missed` it goes on as it is, and says so."""
-    loaded = load(model.path, name=model.name, input_shapes=model.input_shapes)
+    loaded = load(
+        model.path, name=model.name, input_shapes=model.input_shapes, states=model.states, constants=model.constants
+    )
     source_sha256 = loaded.imported.sha256
     compressed = None
     if model.recipe is not None:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tinygen.calibrate.methods import DEFAULT_METHOD
 from tinygen.emit.env import render
@@ -23,7 +24,7 @@ from tinygen.targets.board import Board
 @dataclass(frozen=True, slots=True)
 class NewView:
     """What the templates print. TOML already: `boards`, `name`, `model`, `data`, `test` ("" where there is none),
-    `shapes`. `arrays`: (name, shape, meaning) of the samples."""
+    `shapes`, `states`, `constants`. `arrays`: (name, shape, meaning) of the samples."""
 
     title: str
     key: str
@@ -39,6 +40,8 @@ class NewView:
     method: str
     arrays: tuple[tuple[str, str, str], ...]
     savez: str
+    states: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
 
 
 def new_project(
@@ -50,6 +53,8 @@ def new_project(
     test: Path | None = None,
     name: str | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """Make the folder, with a copy of the model, unless that has files beside it; data stays where it is. Names of its
     files.
@@ -60,14 +65,22 @@ def new_project(
     for path in (data, test):
         if path is not None and not path.exists():
             raise DataError(f'data file "{path}" does not exist. Give a .npz, a .npy or a folder of .npy files.')
-    loaded = load(model, name=name, input_shapes=input_shapes)
+    loaded = load(model, name=name, input_shapes=input_shapes, states=states, constants=constants)
     try:
         content = model.read_bytes()
     except OSError as e:
         raise ModelError(f"{model} cannot be read: {e.strerror or e}.") from e
     alone = hashlib.sha256(content).hexdigest() == loaded.imported.sha256
     place = f"models/{loaded.name}.onnx" if alone else _from(folder, model)
-    view = _view(loaded.name, place, loaded.tidy.in_ports, folder, boards, data, test, input_shapes or {})
+    view = _view(
+        loaded.name, place, loaded.tidy.in_ports, folder, boards, data, test, input_shapes or {},
+        streams=bool(states),
+    )  # fmt: skip
+    view = replace(
+        view,
+        states=tuple(f"{_toml(a)} = {_toml(b)}" for a, b in (states or {}).items()),
+        constants=tuple(f"{_toml(k)} = {json.dumps(v)}" for k, v in (constants or {}).items()),
+    )
     files = {
         FILE: render("project/tinygen.toml.j2", v=view),
         "README.md": render("project/README.md.j2", v=view),
@@ -102,7 +115,7 @@ def _check_empty(folder: Path) -> None:
 
 def _view(
     name: str, model: str, ports: Sequence[Port], folder: Path, boards: Sequence[Board], data: Path | None,
-    test: Path | None, shapes: Mapping[str, tuple[int, ...]],
+    test: Path | None, shapes: Mapping[str, tuple[int, ...]], *, streams: bool,
 ) -> NewView:  # fmt: skip
     return NewView(
         name,
@@ -117,14 +130,14 @@ def _view(
         "" if test is None else _toml(_from(folder, test)),
         tuple(f"{_toml(k)} = {list(v)}" for k, v in shapes.items()),
         DEFAULT_METHOD,
-        tuple(_array(p, single=len(ports) == 1) for p in ports),
+        tuple(_array(p, single=len(ports) == 1, streams=streams) for p in ports),
         "x=x" if len(ports) == 1 else f"**{{{', '.join(repr(p.name) + ': ...' for p in ports)}}}",
     )
 
 
-def _array(port: Port, *, single: bool) -> tuple[str, str, str]:
-    rest = ", ".join(map(str, port.shape[1:]))
-    return "x" if single else port.name, f"(n, {rest})" if rest else "(n,)", f"input {port.name}"
+def _array(port: Port, *, single: bool, streams: bool) -> tuple[str, str, str]:
+    axes = [*(("streams", "steps") if streams else ("n",)), *map(str, port.shape[1:])]
+    return "x" if single else port.name, f"({', '.join(axes)}{',' if len(axes) == 1 else ''})", f"input {port.name}"
 
 
 def _from(folder: Path, path: Path) -> str:

@@ -134,6 +134,17 @@ class TomlTable:
             self._fail(self.name(key), value, allowed)
         return tuple(value)
 
+    def numbers(self, key: str) -> int | float | bool | list[Any]:
+        """A number, or a list of numbers (of lists)."""
+        allowed = "a number, or a list of numbers: 16000, [0.5, 1.0]"
+        value: Any = self._get(key, (int, float, list), allowed)
+
+        def holds(v: object) -> bool:
+            return all(map(holds, v)) if isinstance(v, list) else isinstance(v, int | float)
+
+        found: int | float | bool | list[Any] = value if holds(value) else self._fail(self.name(key), value, allowed)
+        return found
+
     def positive(self, key: str) -> float | None:
         """A number above 0."""
         return self._number(key, "a number above 0", lambda v: v > 0.0)
