@@ -209,7 +209,7 @@ def _gathered(
             )
     labels = None
     if stored_labels is not None:
-        if steps is not None and total == 1 and stored_labels.shape[:1] == (steps,):  # of the one stream's steps
+        if steps is not None and total == 1 and stored_labels.shape[:1] == (steps,):  # of its steps
             stored_labels = Given(stored_labels.read()[None], stored_labels.where)
         labels = _check_labels(stored_labels, total, count, name, whole=whole)
     of = f" of {total}" if whole and total != count else ""

@@ -36,11 +36,16 @@ def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
         yield "accuracy", verdict.grade.name.lower(), str(verdict)
         if verdict.damage is not None:
             yield "", "", f"the damage begins at {verdict.damage}"
+        if verdict.drift:
+            yield "", "", f"drift against {verdict.reference}: {', '.join(map(str, verdict.drift))}"
     worst = min(model.layers, key=lambda a: a.sqnr_db, default=None)
     if worst is not None and not model.synthetic:
         yield "noisiest", f"{worst.sqnr_db:.1f} dB", f"{worst.title} ({nodes(worst.origin)})"
     yield "layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs"
     yield "simplified", *simplified.removed(model.before, model.after)
+    if built.plan.states:
+        names = ", ".join(f"{s.name} (int{s.quant.bits}, {s.nbytes:,})" for s in built.plan.states)
+        yield "state", f"{built.plan.state_len:,}", f"bytes kept from call to call: {names}"
     flash = flash_bytes(built)
     if flash is None:
         yield "flash", f"> {constants}", "bytes of constants; code not measured (see notes)"

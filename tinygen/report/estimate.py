@@ -34,6 +34,7 @@ def _ports(model: Quantised) -> Table:
         )
         for port, type_ in zip(ports, types, strict=True)
     ]
+    rows += [("state", s.name, shape(model.tidy.tensors[s.reads].shape), "") for s in model.tidy.states]
     return Table("Inputs and outputs", columns("", "name", "shape", "type in ONNX"), tuple(rows))
 
 
@@ -103,6 +104,13 @@ def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
     )  # fmt: skip
 
 
+def _states(model: Quantised) -> dict[str, Any]:
+    """What is kept from call to call, where something is."""
+    tidy = model.tidy
+    found = [{"name": s.name, "shape": list(tidy.tensors[s.reads].shape)} for s in tidy.states]
+    return {"states": found} if found else {}
+
+
 def as_dict(model: Quantised, e: Estimate) -> dict[str, Any]:
     """The document of `tinygen inspect --json`."""
     m = model.imported
@@ -111,6 +119,7 @@ def as_dict(model: Quantised, e: Estimate) -> dict[str, Any]:
         "model": {"name": m.graph.name, "sha256": m.sha256, "opset": m.opset},
         "inputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.in_ports],
         "outputs": [{"name": p.name, "shape": list(p.shape)} for p in model.tidy.out_ports],
+        **_states(model),
         "macs": e.macs,
         "parameters": e.parameters,
         "simplified": simplified.part(model.before, model.after),

@@ -16,8 +16,7 @@ SCHEMA = 1
 def tables(e: Evaluation) -> tuple[Table, ...]:
     """The figures, and what they say."""
     v = e.verdict
-    begins = "" if v.damage is None else f" The damage begins at {v.damage}."
-    return (verdict.table(v, f"{e.name}, {v.source}", f"{v}.{begins}"),)
+    return (verdict.table(v, f"{e.name}, {v.source}", verdict.said(v)),)
 
 
 def as_dict(e: Evaluation) -> dict[str, Any]:

@@ -21,8 +21,7 @@ def tables(judged: Judged, repaired: RepairedFile | None = None) -> tuple[Table,
         said = "made-up inputs: accuracy unknown" if model.synthetic else "not judged"
         shown = Table(name, columns("", ""), (("precision", precision(model.fixed)), ("accuracy", said)))
     else:
-        begins = "" if v.damage is None else f" The damage begins at {v.damage}."
-        shown = verdict.table(v, f"{name}, {v.source}", f"{v}.{begins}")
+        shown = verdict.table(v, f"{name}, {v.source}", verdict.said(v))
     return (*(() if repaired is None else quantisation.tables(repaired.done, repaired.test)), shown)
 
 

@@ -7,6 +7,13 @@ from tinygen.flow.verdict import Verdict
 from tinygen.report.table import Table, columns
 
 
+def said(v: Verdict) -> str:
+    """The verdict in words, with where its damage begins and how it drifts."""
+    begins = "" if v.damage is None else f" The damage begins at {v.damage}."
+    drifts = f" Drift against {v.reference}: {', '.join(map(str, v.drift))}." if v.drift else ""
+    return f"{v}.{begins}{drifts}"
+
+
 def table(v: Verdict, title: str, caption: str) -> Table:
     """A row for each measure; "±" is the standard error of the difference, or without a reference of the figure."""
     numbers = (*([v.reference] if v.reference else []), v.precision, "±")
