@@ -62,6 +62,15 @@ CELLS: Mapping[str, tuple[str, Mapping[str, str], Mapping[str, Array]]] = {
     "delay": ("(float[1,4] x, float[1,4] a, float[1,4] b) => (float[1,4] y, float[1,4] a_out, float[1,4] b_out) "
               "{ a_out = Identity (x) b_out = Identity (a) s = Add (x, a) y = Add (s, b) }",
               {"a": "a_out", "b": "b_out"}, {}),
+    # Two values in one tensor, of which one is twenty times the other.
+    "packed": ("(float[1,4] x, float[2,1,4] h) => (float[1,4] y, float[2,1,4] h_out) "
+               "{ a = Gather <axis = 0> (h, zero) b2, c2 = Split <axis = 0, num_outputs = 2> (h) "
+               "b = Squeeze (c2, first) d = Mul (a, half) e = Add (d, x) a1 = Tanh (e) f = Mul (b, most) "
+               "g = Mul (a1, two) b1 = Add (f, g) y = Add (a1, b1) u = Unsqueeze (a1, first) v = Unsqueeze (b1, first) "
+               "h_out = Concat <axis = 0> (u, v) }",
+               {"h": "h_out"},
+               {"zero": np.array(0), "first": np.array([0]), "half": np.float32([0.5]), "most": np.float32([0.9]),
+                "two": np.float32([2.0])}),
     # A window over time.
     "window": ("(float[1,4] x, float[1,4,2] h) => (float[1,6,1] y, float[1,4,2] h_out) "
                "{ x3 = Unsqueeze (x, axis) c = Concat <axis = 2> (h, x3) h_out = Slice (c, one, three, axis) "
@@ -250,6 +259,52 @@ def test_stream_of_a_convolution_is_the_batch(tmp_path: Path) -> None:
     assert found.shape == want.shape == (steps, 6)
     assert np.array_equal(found, want)
     assert len(np.unique(found)) > 50
+
+
+def test_parts_of_a_state_are_apart(tmp_path: Path) -> None:
+    q = made(tmp_path, "packed")
+    a, b = q.fixed.states
+    assert (a.name, b.name) == ("h.0", "h.1")
+    quants = [q.fixed.tensors[s.reads].quant for s in (a, b)]
+    assert quants[0] is not None
+    assert quants[1] is not None
+    assert quants[1].s > 5 * quants[0].s
+    assert not {"Concat", "Slice", "Gather"} & {type(n.op).__name__ for n in q.fixed.nodes}
+    wide = made(tmp_path, "packed", activations="h.1")
+    assert [w.bits for s in wide.fixed.states if (w := wide.fixed.tensors[s.reads].quant) is not None] == [8, 16]
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes"),
+    [
+        ("b2 = Slice (h, one, two, axis)", "Concat <axis = 1> (c, d)"),  # a piece across both
+        ("b2 = Slice (h, nil, two, axis)", "Concat <axis = 1> (c, c)"),  # one value twice
+        ("b2 = Slice (h, nil, two, axis)\n b3 = Tanh (h)", "Concat <axis = 1> (c, d)"),  # read as a whole too
+        ("b2 = Slice (h, nil, two, axis)", "Concat <axis = 1> (c, k)"),  # a constant part
+    ],
+)
+def test_what_cannot_be_taken_apart_stays(tmp_path: Path, reads: str, writes: str) -> None:
+    """And computes the same as it is."""
+    more = "e = Add (b2, b2)" if "b3" not in reads else "e0 = Slice (b3, nil, two, axis)\n e = Add (b2, e0)"
+    text = f"""
+        g (float[1,2] x, float[1,4] h) => (float[1,2] y, float[1,4] h_out) {{
+            {reads}
+            {more}
+            c = Tanh (e)
+            d = Add (c, x)
+            y = Mul (d, half)
+            h_out = {writes}
+        }}
+    """.replace("one, two, axis", "one, three, axis")
+    arrays = {"nil": [0], "one": [1], "two": [2], "three": [3], "axis": [1]}
+    model = parse(text, weights={k: np.array(v) for k, v in arrays.items()} | {
+        "half": np.float32([0.5]), "k": np.float32([[0.5, 0.25]])})  # fmt: skip
+    at = load(save(tmp_path, model), states={"h": "h_out"})
+    assert [s.name for s in at.tidy.states] == ["h"]
+    x = WANDER[..., :2]
+    q = quantised(at, Calibration(Arrays(x)))
+    inputs = simulate.quantise_inputs(q.fixed, [x[:, :, None]])
+    verify.verify_plan(q, plan(q.fixed, get_core("native")), "native", inputs, simulate.run(q.fixed, inputs))
 
 
 def test_layout_of_a_state_is_its_own(tmp_path: Path) -> None:

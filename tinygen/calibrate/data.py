@@ -204,8 +204,8 @@ def _gathered(
     for port, x in zip(ports, arrays, strict=True):
         if streams and x.shape[1] != steps:
             raise DataError(
-                f'{name}: found {steps} steps of "{ports[0].name}" but {x.shape[1]} of "{port.name}"; every input needs '
-                "the same number."
+                f'{name}: found {steps} steps of "{ports[0].name}" but {x.shape[1]} of "{port.name}"; every input '
+                "needs the same number."
             )
     labels = None
     if stored_labels is not None:

@@ -14,10 +14,12 @@ from tinygen.passes import (
     input_affine,
     layout,
     log_sum_exp,
+    states,
 )
 from tinygen.passes.base import Pass, apply
 
 TIDY: tuple[Pass, ...] = (
+    states.PASS,  # before layout: each part of a state has one of its own
     input_affine.PASS,  # before a clamp fuses with it, or a scale without a layer becomes one
     absorb_pins.PASS,  # requantise nodes would stand between the patterns below
     layout.PASS,  # brings layers and what follows them together, channels last
