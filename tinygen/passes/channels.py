@@ -87,8 +87,8 @@ def _labels(graph: Graph, node: Node) -> tuple[Labels, ...]:
 
 
 def couple(graph: Graph) -> Channels:
-    """The classes of a graph's channels. Those of its inputs, outputs and states are pinned, and what operators say must
-    stay: whatever a Softmax or a reduction over channels reads or writes."""
+    """The classes of a graph's channels. Those of its inputs, outputs and states are pinned, and what operators say
+    must stay: whatever a Softmax or a reduction over channels reads or writes."""
     ties = _Ties(graph)
     for node in graph.nodes:
         ties.node(graph, node)
