@@ -18,6 +18,7 @@ from tinygen.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Div,
     Expand,
     Extreme,
     Gather,
@@ -26,6 +27,7 @@ from tinygen.ops import (
     Lookup,
     MaxPool,
     Mul,
+    Norm,
     Operator,
     Pad,
     PRelu,
@@ -215,6 +217,9 @@ def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
         layer(Lookup(), (1, h), weights(min(64, 4 * w), few)), layer(Lookup(), (1, w), weights(16, c)),
         layer(Expand((1, h, w, c)), (1, 1, 1, c)), layer(Expand((1, h, w, c)), (1, h, w, 1)),
         layer(Pad((0, 1, 1, 0, 0, 1, 1, 0)), x),
+        layer(Div(), x, x), layer(Div(), x, (1, h, w, 1)), layer(Div(), x, (1, 1, 1, c)),
+        layer(Norm((3,)), x, weights(c), weights(c)), layer(Norm((1, 2)), x, weights(c), weights(c)),
+        layer(Norm((3,), centre=False), x, weights(c), np.zeros(1, np.float32)),
     ]  # fmt: skip
 
 

@@ -112,3 +112,24 @@ def dequantise(q: Array, scale: npt.ArrayLike, zero_point: npt.ArrayLike) -> Arr
     """int8 or int16 output to float32, as `<model>_dequantize_output` does it. Scale and zero point broadcast."""
     real: Array = (q.astype(np.int32) - np.asarray(zero_point, np.int32)).astype(np.float32)
     return real * np.asarray(scale, np.float32)
+
+
+def mul_high(a: Array, b: npt.ArrayLike) -> Array:
+    """Bits 63..32 of the products of int32 values: rounded down."""
+    high: Array = np.multiply(a, np.asarray(b, np.int64), dtype=np.int64) >> 32
+    return high
+
+
+#: First guesses of `rsqrt` for w in [2^25 * (i + 32), 2^25 * (i + 33)), i = 0..95: 2^31 / sqrt(w) in the middle.
+RSQRT_TABLE = np.array([min(65535, round(2**31 / math.sqrt(2**25 * (i + 32.5)))) for i in range(96)], np.uint64)
+
+
+def rsqrt(w: Array) -> Array:
+    """2^46 / sqrt(w) for 2^30 <= w < 2^32, at most 2^31 - 1, as int64: two steps of Newton. NUMERICS section 10."""
+    w = w.astype(np.uint64)
+    down = np.uint64(32)
+    r = RSQRT_TABLE[((w >> np.uint64(25)) - np.uint64(32)).astype(np.int64)]
+    r = ((r << np.uint64(16)) * (np.uint64(3 << 30) - (w * (r * r) >> down))) >> down  # Q30, below 2^32
+    r = (r * (np.uint64(3 << 28) - (w * (r * r >> down) >> down))) >> np.uint64(29)
+    found: Array = np.minimum(r, np.uint64(2**31 - 1)).astype(np.int64)
+    return found

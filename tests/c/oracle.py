@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,49 @@ def add(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def mul(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return epilogue((a.astype(np.int64) - c["a_zp"]) * (b.astype(np.int64) - c["b_zp"]), c["m"], c)
+
+
+def div(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    p, q = np.broadcast_arrays(a.astype(np.int64) - c["a_zp"], b.astype(np.int64) - c["b_zp"])
+    y = np.zeros(p.shape, np.int64)
+    for i in np.ndindex(*p.shape):
+        n, d = int(p[i]), int(q[i])
+        if d == 0:
+            y[i] = 255 * ((n > 0) - (n < 0))
+        else:
+            size = (abs(n) * c["m"] // abs(d) + 2 ** (c["shift"] - 1)) >> c["shift"]
+            y[i] = size if (n < 0) == (d < 0) else -size
+    return np.clip(y + c["out_zp"], -128, 127).astype(np.int8)
+
+
+def rsqrt(w: int) -> int:
+    """2^46 / sqrt(w) by the rule of section 10."""
+    r = min(65535, round(2**31 / math.sqrt(2**25 * ((w >> 25) + 0.5))))
+    r = ((r << 16) * (3 * 2**30 - (w * r * r >> 32))) >> 32
+    return min((r * (3 * 2**28 - (w * (r * r >> 32) >> 32))) >> 29, 2**31 - 1)
+
+
+def norm(c: Cfg, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """x: [outer][reps][groups][width]; w: [groups][width][2] or [1][1][2]. Any number of bits: the output is int64."""
+    y = np.zeros(x.shape, np.int64)
+    for o, g in np.ndindex(c["outer"], c["groups"]):
+        values = [[int(v) - c.get("in_zp", 0) for v in row] for row in x[o, :, g]]
+        n = c["reps"] * c["width"]
+        total = sum(map(sum, values)) if c["centre"] else 0
+        add = c["add_high"] << 32 | c["add_low"]
+        v = n * sum(d * d for row in values for d in row) - total * total
+        v = max(v, add) if c["floor"] else v + add
+        p = (64 - v.bit_length()) & ~1
+        root = rsqrt((v << p) >> 32)
+        for r, row in enumerate(values):
+            for i, d in enumerate(row):
+                a = n * d - total
+                up = p // 2 - c["down"]
+                a = a << up if up >= 0 else a >> -up
+                assert -(2**31) <= a < 2**31
+                start, factor = (int(k) for k in (w[g, i] if c["w_step"] else w[0, 0]))
+                y[o, r, g, i] = min(max((start + ((a * root >> 32) * factor >> 32)) >> c["shift"], c["lo"]), c["hi"])
+    return y
 
 
 def larger(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:

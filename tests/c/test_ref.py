@@ -72,6 +72,12 @@ def mul_fields(rng: np.random.Generator) -> dict[str, Any]:
     return {"m": int(m[0]), "shift": shift, **zps, **cases.clamp(rng)}
 
 
+def div_fields(rng: np.random.Generator) -> dict[str, Any]:
+    shift = int(rng.integers(1, 31))
+    zps = {name: cases.zero_point(rng) for name in ("a_zp", "b_zp", "out_zp")}
+    return {"m": int(rng.choice([1, 2**22 - 1, int(rng.integers(1, 2**22))])), "shift": shift, **zps}
+
+
 def no_fields(rng: np.random.Generator) -> dict[str, Any]:
     return {}
 
@@ -79,6 +85,7 @@ def no_fields(rng: np.random.Generator) -> dict[str, Any]:
 OPERATORS = [
     ("add", add_fields, oracle.add),
     ("mul", mul_fields, oracle.mul),
+    ("div", div_fields, oracle.div),
     ("max", no_fields, oracle.larger),
     ("min", no_fields, oracle.smaller),
 ]
@@ -179,6 +186,31 @@ def test_reductions(lib: ctypes.CDLL) -> None:
         m, shift = choose_multipliers([1.0 / c["n"]])
         c |= {"m": int(m[0]), "shift": shift, "even": 1}
         equal(run(lib, "tg_reduce_sum_s8", c, x, size=size), oracle.reduce_sum(c, x), c)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_norm(lib: ctypes.CDLL, bits: int) -> None:
+    for seed in SEEDS[:40]:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {k: int(rng.choice([1, 1, 2, 3, 7])) for k in ("outer", "reps", "groups", "width")}
+        n, dtype, top = c["reps"] * c["width"], np.int8 if bits == 8 else np.int16, 1 << (bits - 1)
+        spread = int(rng.choice([1, 3, top]))
+        x = np.clip(rng.integers(-spread, spread + 1, tuple(c.values())), -top, top - 1).astype(dtype)
+        x = rng.choice(np.array([-top, top - 1], dtype), x.shape) if rng.integers(5) == 0 else x
+        add = int(rng.choice([1, 5, n * n, 2**40, 2**62 - 1]))
+        c |= {"w_step": int(rng.integers(2)), "centre": int(rng.integers(2)), "floor": int(rng.integers(2))}
+        c |= {"add_high": add >> 32, "add_low": add % 2**32, "shift": int(rng.integers(1, 9))}
+        c |= {"down": (max(n - 1, 0).bit_length() + 1) // 2 + 1, "lo": -top, "hi": int(rng.choice([top - 1, top // 3]))}
+        c |= {"in_zp": 0 if c["centre"] else cases.zero_point(rng)} if bits == 8 else {}
+        w = rng.integers(-(2**31), 2**31, (c["groups"], c["width"], 2)) >> int(rng.choice([1, 4, 12]))
+        w = np.ascontiguousarray(w if c["w_step"] else w[:1, :1]).astype(np.int32)
+        w[..., 0] >>= 1
+        want = oracle.norm(c, x, w).astype(dtype)
+        got = run(lib, f"tg_norm_s{bits}", c, x, w, size=want.nbytes)
+        equal(got.view(dtype), want, c)
+        out = Guarded(want.nbytes, fill=x.view(np.int8))
+        call(lib, f"tg_norm_s{bits}", f"tg_norm_s{bits}", c, out.array, w, out.array)
+        equal(out.check().view(dtype), want, c)
 
 
 def test_softmax(lib: ctypes.CDLL) -> None:

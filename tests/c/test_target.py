@@ -49,6 +49,8 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             "argmax",
         ):
             getattr(test_ref, f"test_{name}")(ref)
+        for bits in (8, 16):
+            test_ref.test_norm(ref, bits)
         for name in ("copy", "fill_and_gather", "lookup", "resize"):
             getattr(test_ref, f"test_{name}")(ref)
         for kind in recurrent.GATES:

@@ -194,6 +194,22 @@ REDUCE = [
     case("middle", "LogSoftmax", (1, 3, 4), axis=1),
 ]  # fmt: skip
 
+NORMS = [
+    case("plain", "LayerNormalization", (1, 5, 6), arr(6), arr(6)),
+    case("no_offset", "LayerNormalization", (1, 5, 6), arr(6), epsilon=1e-2),
+    case("two_axes", "LayerNormalization", (1, 3, 4, 5), arr(4, 5), arr(4, 5), axis=2),
+    case("computed_factor", "LayerNormalization", [(1, 5, 6), (6,)], arr(6)),
+    case("2d", "InstanceNormalization", (1, 3, 4, 5), arr(3), arr(3)),
+    case("1d_batch", "InstanceNormalization", (2, 3, 9), arr(3), arr(3), epsilon=0.1),
+    case("l2", "LpNormalization", (1, 3, 4), axis=1),
+    case("l1", "LpNormalization", (1, 3, 4), p=1),
+    case("plain", "MeanVarianceNormalization", (1, 3, 4, 5)),
+    case("channels", "MeanVarianceNormalization", (1, 3, 4, 5), axes=[1]),
+    case("batch", "MeanVarianceNormalization", (2, 3, 4, 5)),
+    case("two", "Div", [(1, 3, 4), (1, 3, 4)]),
+    case("by_row", "Div", [(1, 3, 4), (1, 3, 1)]),
+]  # fmt: skip
+
 SHAPE = [
     case("zero_minus", "Reshape", (1, 3, 4, 5), ints(0, -1)),
     case("allowzero", "Reshape", (1, 3, 4), ints(3, -1), allowzero=1),
@@ -228,7 +244,9 @@ SHAPE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("op_type", "x", "weights", "kw"), SPATIAL + RESIZE + UNARY + BINARY + DENSE + REDUCE + SHAPE)
+@pytest.mark.parametrize(
+    ("op_type", "x", "weights", "kw"), SPATIAL + RESIZE + UNARY + BINARY + DENSE + REDUCE + NORMS + SHAPE
+)
 def test_one_node(op_type: str, x: Any, weights: Any, kw: dict[str, Any], tmp_path: Path) -> None:
     model = one_node(op_type, x, weights, opset=22 if op_type in ("Mish", "HardSwish", "AveragePool") else 18, **kw)
     shapes = [x] if isinstance(x[0], int) else x
@@ -262,6 +280,22 @@ def test_softmax_of_each_version(opset: int, tmp_path: Path) -> None:
     # Before opset 13 over all that follows the axis: a Reshape; since then over that axis alone: a Transpose.
     assert ("Reshape" if opset < 13 else "Transpose") in ops_of(imported.graph)
     check(tmp_path, one_node("LogSoftmax", (1, 3, 4, 2), opset=opset, axis=2))
+
+
+@pytest.mark.parametrize("opset", [21, NEWEST])
+@pytest.mark.parametrize(("shape", "groups"), [((1, 6, 4, 5), 2), ((1, 6, 9), 6), ((1, 6, 9), 1)])
+def test_group_normalization(opset: int, shape: tuple[int, ...], groups: int, tmp_path: Path) -> None:
+    """Since opset 21: the form of opset 18 is deprecated, and onnx itself refuses it."""
+    check(tmp_path, one_node("GroupNormalization", shape, [arr(6), arr(6)], opset=opset, num_groups=groups))
+
+
+def test_rms_normalization(tmp_path: Path) -> None:
+    check(tmp_path, one_node("RMSNormalization", (1, 4, 6), [arr(6)], opset=23, epsilon=1e-3))
+
+
+def test_statistics_as_outputs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Only the first output is used"):
+        import_model(tmp_path, one_node("LayerNormalization", (1, 4, 6), [arr(6)], outputs=2))
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18, NEWEST])

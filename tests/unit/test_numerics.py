@@ -56,3 +56,12 @@ def test_matmul_exact_beyond_float32() -> None:
 def test_quantise_edges() -> None:
     x = np.array([np.nan, np.inf, -np.inf, 0.0, 0.25, 0.75, -0.25], np.float32)
     assert numerics.quantise(x, 0.5, 3).tolist() == [-128, 127, -128, 3, 3, 5, 3]
+
+
+def test_rsqrt_keeps_its_promise() -> None:
+    """NUMERICS section 10: both ends of each piece, where the first guess is worst, and others."""
+    ends = [(2**25 * (i + 32), 2**25 * (i + 33) - 1) for i in range(96)]
+    w = np.concatenate([np.ravel(ends), np.random.default_rng(3).integers(2**30, 2**32, 10**6)])
+    found = numerics.rsqrt(w)
+    assert np.abs(found / (2.0**46 / np.sqrt(w.astype(np.float64))) - 1.0).max() < 2.0**-26.3
+    assert 2**30 <= found.min() <= found.max() < 2**31

@@ -18,6 +18,7 @@ from tinygen.ops import (
     Add,
     ArgMax,
     Dense,
+    Div,
     Extreme,
     LogSoftmax,
     LogSumExp,
@@ -180,7 +181,7 @@ def div(b: Builder, n: View) -> Result:
     if isinstance(n.ins[0], Known):
         inverse_x = b.emit(Unary(("Reciprocal", "x"), "reciprocal"), n.act(1))
         return b.emit(Mul(), b.const(n.ins[0], f"{n.name}/a"), inverse_x)
-    raise Unsupported("division of two activations", "It comes in a later version; divide by a constant.")
+    return b.emit(Div(), n.act(), n.act(1))
 
 
 def fold_operands(b: Builder, values: Sequence[object], step: Callable[[Tensor, Tensor], Tensor], hint: str) -> Tensor:
@@ -456,7 +457,7 @@ MATH: dict[str, Handler] = {
     "Add": Handler(add, notes="of -inf or the like: a mask in front of Softmax"),
     "Sub": Handler(sub),
     "Mul": Handler(mul),
-    "Div": Handler(div, notes="not of two activations"),
+    "Div": Handler(div),
     "Sum": Handler(total),
     "Mean": Handler(total),
     "Max": Handler(extreme),

@@ -10,13 +10,14 @@ from tinygen.errors import did_you_mean
 from tinygen.frontend.context import Handler, limit_text
 from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
+from tinygen.frontend.handlers_norm import NORM
 from tinygen.frontend.handlers_shape import SHAPE
 from tinygen.frontend.handlers_spatial import SPATIAL
 from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
-HANDLERS: dict[str, Handler] = {**SPATIAL, **MATH, **LOGIC, **SHAPE, **QUANTISED}
+HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **MATH, **LOGIC, **SHAPE, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
 #: What can be done to a published file, which nobody can export again.
@@ -30,7 +31,6 @@ _DYNAMIC = (
     "dynamic quantisation: scales computed at run time",
     "Take the float model that this one was made from, or static quantisation (QDQ).",
 )
-_NORM = ("normalisation by statistics of the data comes in a later version", f"Use BatchNormalization. {_CUT}")
 _ATTENTION = ("attention comes in a later version", f"Use a convolutional network. {_CUT}")
 
 #: Operators with a known reason. Anything else: "not an operator tinygen knows".
@@ -38,8 +38,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "GRU": _RECURRENT, "LSTM": _RECURRENT, "RNN": _RECURRENT,
     "If": _FLOW, "Loop": _FLOW, "Scan": _FLOW,
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
-    "LayerNormalization": _NORM, "InstanceNormalization": _NORM, "GroupNormalization": _NORM, "RMSNormalization": _NORM,
-    "MeanVarianceNormalization": _NORM, "LpNormalization": _NORM, "LRN": _NORM,
+    "LRN": ("normalisation across channels comes in a later version", f"Use BatchNormalization. {_CUT}"),
     "Attention": _ATTENTION, "MultiHeadAttention": _ATTENTION, "RotaryEmbedding": _ATTENTION,
     "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
     "ArgMin": ("the position of the minimum", "Use ArgMax of the negated tensor."),

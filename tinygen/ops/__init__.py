@@ -5,10 +5,12 @@ from tinygen.ops.base import Alias, Call, Case, ConstArg, Operator
 from tinygen.ops.conv import Conv
 from tinygen.ops.conv_transpose import ConvTranspose
 from tinygen.ops.dense import Dense
+from tinygen.ops.div import Div
 from tinygen.ops.extreme import Extreme
 from tinygen.ops.lookup import Lookup
 from tinygen.ops.move import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose
 from tinygen.ops.mul import Mul
+from tinygen.ops.norm import Norm
 from tinygen.ops.pool import AvgPool, MaxPool
 from tinygen.ops.prelu import PRelu
 from tinygen.ops.reduce import ReduceExtreme, ReduceSum
@@ -19,14 +21,15 @@ from tinygen.ops.unary import Unary
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
-    Add, Mul, Extreme, Unary, PRelu, Requantise,
-    MaxPool, AvgPool, ReduceSum, ReduceExtreme,
+    Add, Mul, Div, Extreme, Unary, PRelu, Requantise,
+    MaxPool, AvgPool, ReduceSum, ReduceExtreme, Norm,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Expand, Resize,
 )  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
-    "Dense", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MaxPool", "Mul", "Operator", "PRelu",
-    "Pad", "ReduceExtreme", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+    "Dense", "Div", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MaxPool", "Mul", "Norm",
+    "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax",
+    "Transpose", "Unary",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from tinygen.passes import (
     input_affine,
     layout,
     log_sum_exp,
+    normalise,
     states,
 )
 from tinygen.passes.base import Pass, apply
@@ -25,6 +26,7 @@ TIDY: tuple[Pass, ...] = (
     layout.PASS,  # brings layers and what follows them together, channels last
     absorb_pins.PASS,  # those that a transpose kept from their producer
     input_affine.PASS,  # what a transpose or a pin kept from its input
+    normalise.PASS,  # before anything takes its parts for single functions and scales
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
     canonical.PASS,  # after folding: a reshape in between would stop it

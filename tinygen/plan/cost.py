@@ -401,6 +401,13 @@ def _rows(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["n"]})
 
 
+def _norm(f: Mapping[str, int], call: Call) -> Traits:
+    sets, n = f["outer"] * f["groups"], f["reps"] * f["width"]
+    lines = sets * f["reps"]
+    found = {"once": 1.0, "sets": sets, "n": sets * n, "lines": lines, "words": lines * (f["width"] // 4)}
+    return Traits("rows" if f["reps"] * f["groups"] == 1 else "any", found)
+
+
 def _prelu(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["channels"]})
 
@@ -415,10 +422,11 @@ def _resize(f: Mapping[str, int], call: Call) -> Traits:
 _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
-    **dict.fromkeys(("add", "mul", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
-    **{f"{name}_bc": _broadcast for name in ("add", "mul", "max", "min")},
+    **dict.fromkeys(("add", "mul", "div", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
+    **{f"{name}_bc": _broadcast for name in ("add", "mul", "div", "max", "min")},
     "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
+    "norm": _norm,
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},
 }  # fmt: skip

@@ -17,20 +17,18 @@ from torch import Tensor
 from tinygen.compress.train.operators import step_of
 from tinygen.ir.types import Const, Graph, Stage
 from tinygen.numerics import Array
-from tinygen.ops import (
-    PRelu,
-)
+from tinygen.ops import Norm, PRelu
 from tinygen.ops.weighted import Weighted
 
 Change = Callable[[Tensor], Tensor]
 
 
 def trainable(graph: Graph) -> tuple[str, ...]:
-    """Constants that training may change: weights and biases of layers, slopes of PRelu."""
+    """Constants that training may change: weights and biases of layers, slopes of PRelu, factors of normalisations."""
     found = [
         name
         for node in graph.nodes
-        if isinstance(node.op, Weighted | PRelu)
+        if isinstance(node.op, Weighted | PRelu | Norm)
         for name in node.inputs[1:]
         if graph.tensors[name].const is not None
     ]

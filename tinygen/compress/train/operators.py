@@ -24,6 +24,7 @@ from tinygen.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Div,
     Expand,
     Extreme,
     Gather,
@@ -32,6 +33,7 @@ from tinygen.ops import (
     Lookup,
     MaxPool,
     Mul,
+    Norm,
     Pad,
     PRelu,
     ReduceExtreme,
@@ -63,10 +65,12 @@ def step_of(graph: Graph, node: Node) -> Step:
             return _conv_transpose(op, x, out.shape)
         case Dense():
             return lambda x, w, b: _clamp(functional.linear(x, w, b), op.lo, op.hi)
-        case Add() | Mul() | Extreme():
+        case Add() | Mul() | Div() | Extreme():
             constant, ranks = [t.const is not None for t in ins], [len(t.shape) for t in ins]
             if isinstance(op, Extreme):
                 return _broadcast(torch.maximum if op.largest else torch.minimum, constant, ranks)
+            if isinstance(op, Div):
+                return _broadcast(torch.div, constant, ranks)
             lo, hi = op.lo, op.hi
             plain = torch.mul if isinstance(op, Mul) else torch.add if op.sign > 0 else torch.sub
             return _broadcast(lambda a, b: _clamp(plain(a, b), lo, hi), constant, ranks)
@@ -82,6 +86,8 @@ def step_of(graph: Graph, node: Node) -> Step:
             return _reduce_sum(op)
         case ReduceExtreme():
             return _reduce_extreme(op)
+        case Norm():
+            return _norm(op, x)
         case Softmax():
             return lambda x: torch.softmax(x, -1)
         case LogSumExp():
@@ -250,6 +256,19 @@ def _reduce_extreme(op: ReduceExtreme) -> Step:
 def _reduce_sum(op: ReduceSum) -> Step:
     axes = tuple(a + 1 for a in op.axes)
     return lambda x: (torch.mean if op.mean else torch.sum)(x, axes, op.keepdims)
+
+
+def _norm(op: Norm, shape: Shape) -> Step:
+    def run(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+        view = op.view(shape, scale.shape[0])
+        v = x.reshape(x.shape[0], *view)
+        v = v - v.mean((2, 4), keepdim=True) if op.centre else v
+        stat = (v * v).mean((2, 4), keepdim=True) if op.mean else (v * v).sum((2, 4), keepdim=True)
+        root = torch.clamp(stat, min=op.eps) if op.floor else stat + op.eps
+        along = [w if w.shape[0] == 1 else w.reshape(view[2:]) for w in (scale, offset)]
+        return _clamp((v / torch.sqrt(root) * along[0] + along[1]).reshape(x.shape), op.lo, op.hi)
+
+    return run
 
 
 def _argmax(op: ArgMax) -> Step:

@@ -1,0 +1,31 @@
+/**
+ * @file  tg_div_bc_s16.h
+ * @brief Element-wise quotient of two int16 tensors with broadcasting.
+ */
+#ifndef TG_DIV_BC_S16_H_INCLUDED
+#define TG_DIV_BC_S16_H_INCLUDED
+
+#include "tg_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    uint32_t dims[4];    /**< of y, outermost first */
+    int32_t a_stride[4]; /**< in elements; 0 repeats (broadcast) */
+    int32_t b_stride[4];
+    uint32_t m; /**< below 2^31 */
+    uint16_t shift; /**< 1..46 */
+} tg_div_bc_s16_cfg_t;
+
+/**
+ * y = clamp(a / b * m / 2^shift). y: [dims], contiguous; must not overlap a or b.
+ */
+void tg_div_bc_s16(const tg_div_bc_s16_cfg_t *cfg, const int16_t *a, const int16_t *b, int16_t *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_DIV_BC_S16_H_INCLUDED */
