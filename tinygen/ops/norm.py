@@ -124,11 +124,12 @@ class Norm(Operator):
             return None
         moved = replace(self, axes=tuple(sorted(order.index(a) for a in self.axes)))
         shape = tuple(x[i] for i in order)
-        if blocks(shape, moved.axes, self.groups) is None:
+        try:
+            moved.infer(shape, *(t.shape for t in ins[1:]))
+        except ValueError:  # not neighbours there, or other columns
             return None
-        same = all(
-            np.array_equal(moved.spread(shape, t.array), self.spread(x, t.array).transpose(order)) for t in ins[1:]
-        )
+        places = [np.arange(t.shape[0]) for t in ins[1:]]
+        same = all(np.array_equal(moved.spread(shape, p), self.spread(x, p).transpose(order)) for p in places)
         return moved if same else None
 
     def channels(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Labels, ...]:
