@@ -27,11 +27,11 @@ def table(rng: cases.Rng) -> GateTable:
     return gate_table(lambda x: 1 / (1 + np.exp(-x)), 2.0**-12)
 
 
-def case(rng: cases.Rng, kind: str, bits: int) -> dict[str, Any]:
+def case(rng: cases.Rng, kind: str, bits: int, most: int = 8) -> dict[str, Any]:
     """Configuration, constants and the state before; sums from a few hundred units to far beyond what int16 holds."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     dtype = np.int8 if bits == 8 else np.int16
-    steps, tail, n_in, units = (int(v) for v in (rng.integers(1, 4), rng.integers(2), *rng.integers(1, 9, 2)))
+    steps, tail, n_in, units = (int(v) for v in (rng.integers(1, 4), rng.integers(2), *rng.integers(1, most + 1, 2)))
     gates, extra = GATES[kind], int(rng.integers(3))
     c: dict[str, Any] = {
         "steps": steps,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import pack_dense, palette, sparse
+from tinygen.plan.variants import pack_dense, palette, recurrent, sparse
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
@@ -109,4 +109,5 @@ VARIANTS: Variants = {
     "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"], *sparse.DSP["tg_dense_s8"]),
     **ELEMENTWISE,
     **WIDE,
+    **recurrent.DSP,
 }

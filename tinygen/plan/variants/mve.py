@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_mve as pack
+from tinygen.plan.variants import recurrent
 from tinygen.plan.variants.base import Variant, Variants, consts, ints, packed
 
 
@@ -54,4 +55,5 @@ VARIANTS: Variants = {
     "tg_maxpool_s8": (_same_constants("tg_maxpool_s8_mve"),),
     "tg_mul_s8": (_requantised("tg_mul_s8_mve"),),
     "tg_reduce_sum_s8": (_requantised("tg_reduce_sum_s8_mve"),),
+    **recurrent.HELIUM,
 }
