@@ -90,7 +90,7 @@ def as_c(name: str, call: Call, kind: str, d: dict[str, Any]) -> Case:
         lines.append(f"    static const {c_type} want{i}[] = {{{numbers(framed[0])}}};")
         lines.append(f"    {c_type} out{i}[] TG_ALIGN(4) = {{{numbers(framed[1])}}};")
         outs.append((f"out{i}", f"want{i}"))
-    arguments = ["&cfg", *passed, f"&room[{GUARD}]", *(f"&{o}[{GUARD}]" for o, _ in outs)]
+    arguments = ["&cfg", *passed, f"(void *)&room[{GUARD}]", *(f"&{o}[{GUARD}]" for o, _ in outs)]
     lines.append(f"    {call.kernel}({', '.join(arguments)});")
     lines.append(f"    for (int i = 0; i < {GUARD}; ++i) {{")
     lines.append(f"        if ((room[i] != 77) || (room[{words + GUARD} + i] != 77)) {{ return 2; }}")

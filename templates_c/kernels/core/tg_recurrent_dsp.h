@@ -6,6 +6,9 @@
  * words of W, multipliers, (GRU: biases of the candidate's h), words of R, multipliers. A word is two neighbouring
  * halves of the window for two units, 256 * odd + even each (raw pairs, tg_dense_s8_dsp.h), gate by gate; biases and
  * multipliers come even and odd by turns, an odd bias as 256 * odd + even.
+ *
+ * Or what x brings is worked out for two steps at once, two row pairs at a time: 4 biases, words of W, 4 multipliers.
+ * Then it is in memory, a pair of halves for each gate of a block, and blocks begin with R.
  */
 #ifndef TG_RECURRENT_DSP_H_INCLUDED
 #define TG_RECURRENT_DSP_H_INCLUDED
@@ -26,8 +29,9 @@ typedef struct {
     int32_t *c;           /**< the cells */
     const int32_t *outer; /**< and of the cell */
     int32_t m;            /**< int16, to the integers of h */
-    int32_t x_bytes;      /**< of x and of h in the window */
+    int32_t x_bytes;      /**< of x and of h in the window; no x: */
     int32_t h_bytes;
+    const int32_t *px; /**< what x brings */
 } tg_lstm_step_t;
 
 /** Likewise. */
@@ -40,11 +44,23 @@ typedef struct {
     int32_t m;
     int32_t x_bytes;
     int32_t h_bytes;
+    const int32_t *px;
 } tg_gru_step_t;
+
+/** What x brings to the sums of two steps. */
+typedef struct {
+    const int32_t *w;
+    const int32_t *w_end;
+    int32_t *first; /**< pairs of halves of the first step, and of the second */
+    int32_t *second;
+} tg_inputs_step_t;
 
 /** h: in the window of the next step; y: one byte a unit. Both and cells or state for an even number of units. */
 typedef void (*tg_lstm_step_fn_t)(const tg_lstm_step_t *s, const int16_t *window, int16_t *h, int8_t *y);
 typedef void (*tg_gru_step_fn_t)(const tg_gru_step_t *s, const int16_t *window, int16_t *h, int8_t *y);
+
+/** The window holds x of the first step, behind it that of the second. */
+typedef void (*tg_inputs_step_fn_t)(const tg_inputs_step_t *s, const int16_t *window);
 
 /** Widen n bytes, four at a time in the order 0, 2, 1, 3; halves behind them stay as they are. */
 static TG_INLINE void tg_window_fill(int16_t *window, const int8_t *x, int32_t n)
@@ -129,7 +145,7 @@ static TG_INLINE const int32_t *tg_step_sums(const int32_t *w, const int16_t *wi
     return w;
 }
 
-/** What x brings to 2 * gates sums: requantised, int16. */
+/** What x brings to 2 * gates sums: from memory, or requantised, int16. */
 static TG_INLINE const int32_t *tg_step_from_x(const int32_t *w, const int16_t *window, int32_t bytes, int32_t gates,
                                                int32_t *px)
 {
@@ -143,6 +159,35 @@ static TG_INLINE const int32_t *tg_step_from_x(const int32_t *w, const int16_t *
     return &w[2 * gates];
 }
 
+/** The same, where it is in memory. */
+static TG_INLINE void tg_step_given(const int32_t *pairs, int32_t gates, int32_t *px)
+{
+    for (int32_t i = 0; i < gates; ++i) {
+        px[2 * i] = (int16_t)(uint16_t)((uint32_t)pairs[i] & 0xFFFFU);
+        px[(2 * i) + 1] = pairs[i] >> 16;
+    }
+}
+
+/** What x brings to the sums of two steps, which lie behind each other in the window. */
+static TG_INLINE void tg_inputs_step_plain(int32_t words, const tg_inputs_step_t *s, const int16_t *window)
+{
+    const int32_t *w = s->w;
+    int32_t *to[2];
+    to[0] = s->first;
+    to[1] = s->second;
+    while (w != s->w_end) {
+        const int32_t *end = w;
+        for (int32_t i = 0; i < 2; ++i) {
+            int32_t px[4];
+            end = tg_step_from_x(w, &window[2 * words * i], 4 * words, 2, px);
+            to[i][0] = (int32_t)tg_pkhbt((uint32_t)px[0], (uint32_t)px[1]);
+            to[i][1] = (int32_t)tg_pkhbt((uint32_t)px[2], (uint32_t)px[3]);
+            to[i] += 2;
+        }
+        w = end;
+    }
+}
+
 /** v moved up into the range of a table, through it. */
 static TG_INLINE int32_t tg_step_curve(const int32_t *middle, int32_t v, uint32_t up, uint32_t shift)
 {
@@ -154,11 +199,17 @@ static TG_INLINE void tg_lstm_step_plain(const tg_lstm_shifts_t *k, const tg_lst
                                          int16_t *h, int8_t *y)
 {
     const int32_t *w = s->w;
+    const int32_t *pairs = s->px;
     int32_t *c = s->c;
     while (w != s->w_end) {
         int32_t px[8];
         int32_t p[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-        w = tg_step_from_x(w, window, s->x_bytes, 4, px);
+        if (s->x_bytes != 0) {
+            w = tg_step_from_x(w, window, s->x_bytes, 4, px);
+        } else {
+            tg_step_given(pairs, 4, px);
+            pairs += 4;
+        }
         w = tg_step_sums(w, &window[s->x_bytes / 2], s->h_bytes, 4, p);
         for (int32_t i = 0; i < 8; ++i) {
             p[i] = tg_smmlar(p[i], w[i], px[i]);
@@ -190,11 +241,17 @@ static TG_INLINE void tg_gru_step_plain(const tg_gru_shifts_t *k, const tg_gru_s
                                         int16_t *h, int8_t *y)
 {
     const int32_t *w = s->w;
+    const int32_t *pairs = s->px;
     int16_t *state = s->state;
     while (w != s->w_end) {
         int32_t px[6];
         int32_t p[6] = {0, 0, 0, 0, 0, 0};
-        w = tg_step_from_x(w, window, s->x_bytes, 3, px);
+        if (s->x_bytes != 0) {
+            w = tg_step_from_x(w, window, s->x_bytes, 3, px);
+        } else {
+            tg_step_given(pairs, 3, px);
+            pairs += 3;
+        }
         p[4] = w[0];
         p[5] = w[1];
         w = tg_step_sums(&w[2], &window[s->x_bytes / 2], s->h_bytes, 3, p);

@@ -3,7 +3,8 @@
  * @brief Recurrent layers on Helium: sums of one unit after the other, then four units at a time through the tables.
  *
  * A window holds [x | h] in bytes, each padded with zeros to whole vectors. The stream of a unit: vectors of W, a row
- * for each gate; 4 biases, 4 multipliers; vectors of R, likewise; (GRU: 4 biases of h;) 4 multipliers. Unused lanes are 0.
+ * for each gate; 4 biases, 4 multipliers; vectors of R, likewise; (GRU: 4 biases of h;) 4 multipliers. Lanes that are
+ * not used hold 0.
  */
 #ifndef TG_RECURRENT_MVE_H_INCLUDED
 #define TG_RECURRENT_MVE_H_INCLUDED

@@ -20,11 +20,14 @@ typedef struct {
     uint32_t y_step;
     uint16_t reverse;
     uint16_t fresh;
-    uint32_t words;   /**< of the stream */
-    uint16_t x_bytes; /**< of x and of h in the window */
+    uint32_t words;       /**< of the stream */
+    uint32_t input_words; /**< of them in front, for `inputs` */
+    uint32_t px_words;    /**< what x brings to a step; 0: `step` reads x itself */
+    uint16_t x_bytes;     /**< of x and of h in the window */
     uint16_t h_bytes;
     int16_t out_m;
     tg_lstm_step_fn_t step;
+    tg_inputs_step_fn_t inputs; /**< of two steps at once, or none */
 } tg_lstm_s8_dsp_cfg_t;
 
 /**
@@ -33,13 +36,14 @@ typedef struct {
  * @param f        [256] table of the gates
  * @param g        [256] table of the input
  * @param t        [256] table of the cell
- * @param scratch  two windows; behind them, where n_hidden is odd, n_hidden + 1 cells and as many bytes, up to a word
+ * @param scratch  words: two windows, or x of two steps, two of h and two times px_words; behind them, where n_hidden is
+ *                 odd, n_hidden + 1 cells and as many bytes, up to a word
  * @param y        [steps + tail][y_step], or the last step where y_step is 0
  * @param h        the state, zero point 0
  * @param c        the cells
  */
 void tg_lstm_s8_dsp(const tg_lstm_s8_dsp_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *f,
-                    const int32_t *g, const int32_t *t, int32_t *scratch, int8_t *y, int8_t *h, int32_t *c);
+                    const int32_t *g, const int32_t *t, int16_t *scratch, int8_t *y, int8_t *h, int32_t *c);
 
 #ifdef __cplusplus
 }

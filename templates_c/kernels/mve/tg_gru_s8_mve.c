@@ -146,7 +146,7 @@ static TG_NOINLINE void tg_gru_units(const tg_gru_mve_t *k, const int32_t *p, in
 #endif
 
 TG_SHARED void tg_gru_s8_mve(const tg_gru_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *f,
-                             const int32_t *g, int32_t *scratch, int8_t *y, int16_t *h)
+                             const int32_t *g, int16_t *scratch, int8_t *y, int16_t *h)
 {
     const int32_t units = (int32_t)cfg->n_hidden;
     const tg_sums_mve_t sums = {((int32_t)cfg->n_in - 1) / 16, (units - 1) / 16, units};
@@ -155,8 +155,8 @@ TG_SHARED void tg_gru_s8_mve(const tg_gru_s8_cfg_t *cfg, const int8_t *x, const 
                             -(int32_t)cfg->z_down, cfg->out_m,            -(int32_t)cfg->out_shift};
     const int32_t of_x = tg_vectors_mve(sums.x_turns);
     const int32_t half = (int32_t)((1UL << cfg->out_shift) >> 1);
-    int32_t *const p = scratch;
-    int8_t *const window = (int8_t *)&scratch[16 * ((units + 3) / 4)];
+    int32_t *const p = (int32_t *)(void *)scratch;
+    int8_t *const window = (int8_t *)&p[16 * ((units + 3) / 4)];
     int8_t *const state = &window[of_x];
     h += cfg->at;
     y += cfg->at;

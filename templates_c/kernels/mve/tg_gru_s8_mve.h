@@ -21,7 +21,7 @@ extern "C" {
  * @param h        the state
  */
 void tg_gru_s8_mve(const tg_gru_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *f,
-                   const int32_t *g, int32_t *scratch, int8_t *y, int16_t *h);
+                   const int32_t *g, int16_t *scratch, int8_t *y, int16_t *h);
 
 #ifdef __cplusplus
 }

@@ -152,7 +152,7 @@ static TG_NOINLINE void tg_lstm_units(const tg_lstm_mve_t *k, const int32_t *p, 
 #endif
 
 TG_SHARED void tg_lstm_s8_mve(const tg_lstm_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *f,
-                              const int32_t *g, const int32_t *t, int32_t *scratch, int8_t *y, int8_t *h, int32_t *c)
+                              const int32_t *g, const int32_t *t, int16_t *scratch, int8_t *y, int8_t *h, int32_t *c)
 {
     const int32_t units = (int32_t)cfg->n_hidden;
     const tg_sums_mve_t sums = {((int32_t)cfg->n_in - 1) / 16, (units - 1) / 16, units};
@@ -170,8 +170,8 @@ TG_SHARED void tg_lstm_s8_mve(const tg_lstm_s8_cfg_t *cfg, const int8_t *x, cons
                              cfg->out_m * 32768,
                              -(int32_t)cfg->out_shift};
     const int32_t of_x = tg_vectors_mve(sums.x_turns);
-    int32_t *const p = scratch;
-    int8_t *const window = (int8_t *)&scratch[16 * ((units + 3) / 4)];
+    int32_t *const p = (int32_t *)(void *)scratch;
+    int8_t *const window = (int8_t *)&p[16 * ((units + 3) / 4)];
     int8_t *const state = &window[of_x];
     h += cfg->at;
     c += cfg->at;

@@ -23,7 +23,7 @@ extern "C" {
  * @param c        the cells
  */
 void tg_lstm_s8_mve(const tg_lstm_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *f,
-                    const int32_t *g, const int32_t *t, int32_t *scratch, int8_t *y, int8_t *h, int32_t *c);
+                    const int32_t *g, const int32_t *t, int16_t *scratch, int8_t *y, int8_t *h, int32_t *c);
 
 #ifdef __cplusplus
 }

@@ -39,6 +39,10 @@ class StepView:
     lines: tuple[str, ...]
 
     @property
+    def template(self) -> str:
+        return "tg_inputs_step" if self.kind == "inputs" else "tg_recurrent_step"
+
+    @property
     def size(self) -> int:
         """Bytes of code, nearly."""
         return sum(code_size(line) for line in self.lines)
@@ -72,7 +76,8 @@ class GruShifts:
     inner_r: int
 
 
-#: Pairs of halves of x and of h in the window: unrolled for them, or looped, for any, when None.
+#: Pairs of halves of x and of h in the window: unrolled for them, or looped, for any, when None. No x: what it brings
+#: to the sums is there already, from `generate_inputs`.
 Words = tuple[int, int] | None
 
 
@@ -86,9 +91,19 @@ def generate_gru(shifts: GruShifts, words: Words) -> StepView:
     return _view("gru", "a GRU", astuple(shifts), words, _Gru(shifts, words).kernel())
 
 
+def generate_inputs(words: int) -> StepView:
+    """What x brings to the sums of two steps at once."""
+    lines = tuple(_Inputs(words).kernel())
+    return StepView(f"tg_inputs_{words}_dsp", f"What {2 * words} inputs of two steps bring.", "inputs", (words,), lines)
+
+
 def _view(kind: str, of: str, shifts: tuple[int, ...], words: Words, lines: Sequence[str]) -> StepView:
-    shape = f"{words[0]}x{words[1]}" if words else "l"
-    size = f"{2 * words[0]} inputs, {2 * words[1]} units" if words else "any number of inputs and units"
+    if words is None:
+        shape, size = "l", "any number of inputs and units"
+    elif words[0]:
+        shape, size = f"{words[0]}x{words[1]}", f"{2 * words[0]} inputs, {2 * words[1]} units"
+    else:
+        shape, size = f"px{words[1]}", f"{2 * words[1]} units, behind tg_inputs"
     name = f"tg_{kind}_step_{shape}_{'_'.join(map(str, shifts))}_dsp"
     return StepView(name, f"A step of {of}: {size}.", kind, shifts, tuple(lines))
 
@@ -128,6 +143,8 @@ class _Step(Writer):
         super().__init__()
         self.x_words, self.h_words = words or (0, 0)
         looped = self.looped = words is None
+        #: What x brings is there already: s1 points to it, s2 is the window.
+        self.given = words is not None and not self.x_words
         #: Bytes that the ends take, below the rest.
         self.ends = 12 if looped else 0
         #: How far r4 is behind the next word of the stream, and r5 behind that of the window, in bytes.
@@ -138,6 +155,8 @@ class _Step(Writer):
         if self.looped:
             self.op("ldr r4, [r0, #4]", "ldr r5, [r0, #8]", "sub r1, r1, #4", "add r4, r4, r1", "add r5, r5, r4")
             self.op("push {r1, r4, r5}", "mov r5, r1", "vmov r4, s8", "sub r4, r4, #4", "1:")
+        elif self.given:
+            self.op("ldr r4, [r0, #12]", "vmov s1, r4", "vmov s2, r1", "mov r5, r1", "vmov r4, s8", "1:")
         else:
             self.op("mov r5, r1", "vmov r4, s8", "1:")
 
@@ -146,9 +165,10 @@ class _Step(Writer):
         biases = [r for _, r in self.sums()]
         zero = [r for r in biases if r not in starts]
         if not self.looped:
-            self.op(f"ldmia r4!, {{{', '.join(biases)}}}")
-            self.words(self.x_words)
-            self.from_x()
+            if not self.given:
+                self.op(f"ldmia r4!, {{{', '.join(biases)}}}")
+                self.words(self.x_words)
+                self.from_x()
             self.next_words(starts)
             self.words(self.h_words, len(zero) // 2)
             return
@@ -262,7 +282,9 @@ class _Step(Writer):
         by itself."""
         self.scale()
         sums = list(self.sums())
-        for part in (sums[i : i + 3] for i in range(0, len(sums), 3)):
+        if self.given:
+            self.add_given(alone)
+        for part in () if self.given else (sums[i : i + 3] for i in range(0, len(sums), 3)):
             self.next_words([f"r{i}" for i in range(len(part))])
             for i, (s, r) in enumerate(part):
                 if s // 2 == alone:
@@ -271,6 +293,19 @@ class _Step(Writer):
                     self.op(f"vmov r3, s{s}", f"smmlar {r}, {r}, r{i}, r3")
         for s, r in sums:
             self.saturate(r, up[s // 2])
+
+    def add_given(self, alone: int) -> None:
+        """The sums of x are pairs of halves in memory; those of the gate that stands alone go into its scalars."""
+        self.op("vmov r5, s1")
+        for g in range(self.gates):
+            self.next_words(("r0", "r1"))
+            self.op("ldr r2, [r5], #4", "sxth r3, r2", "asrs r2, r2, #16")
+            if g == alone:
+                self.op(f"smmulr {EVEN[g]}, {EVEN[g]}, r0", f"smmulr {ODD[g]}, {ODD[g]}, r1")
+                self.op(f"vmov s{2 * g}, r3", f"vmov s{2 * g + 1}, r2")
+            else:
+                self.op(f"smmlar {EVEN[g]}, {EVEN[g]}, r0, r3", f"smmlar {ODD[g]}, {ODD[g]}, r1, r2")
+        self.op("vmov s1, r5", "vmov r5, s2")
 
     def saturate(self, r: str, up: int) -> None:
         """To int16, moved up."""
@@ -413,3 +448,45 @@ class _Gru(_Step):
         self.narrow("r6", "r7", s.h_down)
         self.op("pkhbt r0, r6, r7, lsl #16", "str r0, [r2], #4", "strb r6, [r3], #1", "strb r7, [r3], #1")
         self.op("vmov s13, r2", "vmov s14, r3")
+
+
+class _Inputs(_Step):
+    """Two row pairs for two steps at a time: r6-r9 sums of the first step, r10-r12 and lr of the second, whose x lies
+    behind that of the first in the window. s8 stream, s9 its end, s10 and s11 where the two steps' pairs go."""
+
+    gates = 2
+    first, second = ("r6", "r7", "r8", "r9"), ("r10", "r11", "r12", "lr")
+
+    def __init__(self, words: int) -> None:
+        super().__init__((words, 0))
+
+    def kernel(self) -> list[str]:
+        self.op("push {r4-r11, lr}", "vldmia r0, {s8-s11}", "mov r5, r1", "vmov r4, s8", "1:", "ldmia r4!, {r6-r9}")
+        for k in range(self.x_words):
+            self.pair_of_steps(k)
+        sums = (*self.first, *self.second)
+        for half in (self.first, self.second):
+            self.op(*(f"sub {half[i + 1]}, {half[i + 1]}, {half[i]}" for i in (0, 2)))
+            self.op(*(f"lsl {half[i]}, {half[i]}, #8" for i in (0, 2)))
+        self.next_words(self.temps)
+        for half in (self.first, self.second):
+            self.op(*(f"smmulr {r}, {r}, {m}" for r, m in zip(half, self.temps, strict=True)))
+        self.op(*(f"ssat {r}, #16, {r}" for r in sums))
+        self.op(*(f"pkhbt {sums[i]}, {sums[i]}, {sums[i + 1]}, lsl #16" for i in range(0, 8, 2)))
+        self.op("vmov r0, s10", "vmov r1, s11", "vmov r2, s9")
+        self.op("str r6, [r0], #4", "str r8, [r0], #4", "str r10, [r1], #4", "str r12, [r1], #4")
+        self.op("vmov s10, r0", "vmov s11, r1")
+        self.add("r4", "r4", self.behind, "r0")
+        self.op("cmp r4, r2", "bne.w 1b", "pop {r4-r11, pc}")
+        return self.lines
+
+    def pair_of_steps(self, k: int) -> None:
+        """One word of each x, against the words of two row pairs."""
+        self.op(f"ldr r0, [r5, #{4 * k}]", f"ldr r1, [r5, #{4 * (k + self.x_words)}]")
+        self.load([(k, 0), (k, 1)], {(k, 0): "r2", (k, 1): "r3"}, set())
+        for w, i in (("r2", 0), ("r3", 2)):
+            # the biases stand in the first step's sums
+            self.op(f"smlad {self.second[i + 1]}, {w}, r1, {self.second[i + 1] if k else self.first[i + 1]}")
+            self.op(f"smlad {self.first[i + 1]}, {w}, r0, {self.first[i + 1]}", f"sxtb16 {w}, {w}")
+            self.op(f"smlad {self.second[i]}, {w}, r1, {self.second[i] if k else self.first[i]}")
+            self.op(f"smlad {self.first[i]}, {w}, r0, {self.first[i]}")

@@ -47,9 +47,12 @@ def sums_supported(w: Array, b: Array, m: Array, shift: int, most: int = 2**30) 
     return None
 
 
-def pack(w: Array, r: Array, b: Array, mx: Array, mh: Array, unit: int, r_bias: Array | None = None) -> Array:
-    """The stream, from weights [gates][units][n_in] and [gates][units][units], and biases and multipliers
-    [gates][units]. `r_bias`: [units], biases of h in the last gate.
+def pack(
+    w: Array, r: Array, b: Array, mx: Array, mh: Array, r_bias: Array | None, unit: int, *, two: bool = False
+) -> tuple[Array, Array]:
+    """The stream of the steps, and in front of it that of x of two steps at once, if it is to be, from weights
+    [gates][units][n_in] and [gates][units][units], and biases and multipliers [gates][units]. `r_bias`: [units], biases
+    of h in the last gate.
     """
     gates, units, n_in = w.shape
     rows = up(units, 2)
@@ -59,15 +62,29 @@ def pack(w: Array, r: Array, b: Array, mx: Array, mh: Array, unit: int, r_bias: 
     from_x[:, :units, :n_in] = w
     from_h = np.zeros((gates, rows, up(units, unit)), np.int64)
     from_h[:, :units, :units] = r
-    parts = [
-        _scalars(_rows(b, rows), raw=True),
-        _words(from_x[:, :, order]),
-        _scalars(_rows(mx, rows)),
-        *(() if r_bias is None else (_scalars(_rows(r_bias[None], rows), raw=True),)),
-        _words(from_h),
-        _scalars(_rows(mh, rows)),
-    ]
+    of_x = (_scalars(_rows(b, rows), raw=True), _words(from_x[:, :, order]), _scalars(_rows(mx, rows)))
+    inside = () if r_bias is None else (_scalars(_rows(r_bias[None], rows), raw=True),)
+    of_h = (*inside, _words(from_h), _scalars(_rows(mh, rows)))
+    if not two:
+        return _stream(*of_x, *of_h), np.zeros(0, np.int32)
+    return _stream(*of_h), _two_row_pairs(*of_x)
+
+
+def _stream(*parts: Array) -> Array:
+    """Blocks one after the other, each its parts."""
     return np.ascontiguousarray(np.concatenate(parts, axis=1).reshape(-1)).astype(np.int32)
+
+
+def _two_row_pairs(b: Array, words: Array, m: Array) -> Array:
+    """The stream of the kernel that takes x of two steps, from parts of blocks: [block][gate, even and odd] biases and
+    multipliers, [block][pair of halves, gate] words."""
+    gates = b.shape[1] // 2
+    by_pair = [a.reshape(-1, 2) for a in (b, m)]
+    of_pair = words.reshape(len(words), -1, gates).transpose(0, 2, 1).reshape(len(words) * gates, -1)
+    more = len(of_pair) % 2
+    b, m, of_pair = (np.pad(a, ((0, more), (0, 0))) for a in (*by_pair, of_pair))
+    two = of_pair.reshape(-1, 2, of_pair.shape[1]).transpose(0, 2, 1)
+    return _stream(b.reshape(-1, 4), two.reshape(len(two), -1), m.reshape(-1, 4))
 
 
 def _rows(a: Array, rows: int) -> Array:

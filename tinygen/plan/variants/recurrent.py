@@ -12,7 +12,15 @@ from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants import pack_recurrent as pack
 from tinygen.plan.variants.base import Variants, consts, ints, packed
-from tinygen.plan.variants.generate_recurrent import GruShifts, LstmShifts, StepView, generate_gru, generate_lstm
+from tinygen.plan.variants.generate_recurrent import (
+    GruShifts,
+    LstmShifts,
+    StepView,
+    Words,
+    generate_gru,
+    generate_inputs,
+    generate_lstm,
+)
 
 #: Code of an unrolled step, at most.
 LONGEST = 8192
@@ -20,49 +28,19 @@ LONGEST = 8192
 _RUN = ("steps", "tail", "n_in", "n_hidden", "at", "y_step", "reverse", "fresh")
 
 
-def lstm(call: Call) -> Call | str:
-    """Unrolled."""
-    return _lstm(call, looped=False)
+def unrolled(call: Call) -> Call | str:
+    """Made for so many inputs and units."""
+    return _dsp(call, looped=False, two=False)
 
 
-def lstm_looped(call: Call) -> Call | str:
-    """Any shape with one kernel of 900 bytes."""
-    return _lstm(call, looped=True)
+def two_steps(call: Call) -> Call | str:
+    """Likewise, what x brings worked out for two steps at once: each weight is loaded once for both."""
+    return _dsp(call, looped=False, two=True) if ints(call)["steps"] > 1 else ""
 
 
-def gru(call: Call) -> Call | str:
-    """Unrolled."""
-    return _gru(call, looped=False)
-
-
-def gru_looped(call: Call) -> Call | str:
-    """Any shape with one kernel."""
-    return _gru(call, looped=True)
-
-
-def _lstm(call: Call, *, looped: bool) -> Call | str:
-    f, c = ints(call), consts(call)
-    shifts = LstmShifts(
-        f["f_up"], f["g_up"], f["c_up"], f["ig_down"], f["t_down"], f["out_shift"], f["f_shift"], f["g_shift"],
-        f["t_shift"],
-    )  # fmt: skip
-    made = _stream(f, c, looped)
-    if isinstance(made, str):
-        return made
-    words, stream, config = made
-    return _made(call, generate_lstm(shifts, words), stream, config, ("f", "g", "t"), 4)
-
-
-def _gru(call: Call, *, looped: bool) -> Call | str:
-    f, c = ints(call), consts(call)
-    shifts = GruShifts(
-        f["f_up"], f["g_up"], f["r_down"], f["z_down"], f["out_shift"], f["f_shift"], f["g_shift"]
-    )  # fmt: skip
-    made = _stream(f, c, looped)
-    if isinstance(made, str):
-        return made
-    words, stream, config = made
-    return _made(call, generate_gru(shifts, words), stream, {**config, "out_shift": f["out_shift"]}, ("f", "g"), 2)
+def looped(call: Call) -> Call | str:
+    """Any number of inputs and units, by one kernel of less than 900 bytes."""
+    return _dsp(call, looped=True, two=False)
 
 
 @dataclass(frozen=True)
@@ -98,23 +76,52 @@ def _layer(f: Mapping[str, int], c: Mapping[str, Array]) -> _Layer | str:
     return reason or _Layer(w, r, b, mx, mh, r_bias)
 
 
-def _stream(
-    f: Mapping[str, int], c: Mapping[str, Array], looped: bool
-) -> tuple[tuple[int, int] | None, Array, dict[str, int]] | str:
-    """Words of the window where the kernel is made for them, the stream, and what of the config says how long they
-    are; or why not."""
+def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
+    """As one of tg_lstm_s8_dsp or tg_gru_s8_dsp, with a step of its own."""
+    f, c = ints(call), consts(call)
     layer = _layer(f, c)
     if isinstance(layer, str):
         return layer
     reason = pack.pairs_supported(layer.w) or pack.pairs_supported(layer.r)
     if reason is not None:
         return reason
-    unit = 4 if looped else 2
-    x, h = pack.up(f["n_in"], unit), pack.up(f["n_hidden"], unit)
-    stream = pack.pack(layer.w, layer.r, layer.b, layer.mx, layer.mh, unit, layer.r_bias)
-    config = {name: f[name] for name in _RUN}
-    config |= {"words": stream.size, "x_bytes": 2 * x, "h_bytes": 2 * h, "out_m": f["out_m"]}
-    return None if looped else (x // 2, h // 2), stream, config
+    unit, units = 4 if looped else 2, f["n_hidden"]
+    x, h = pack.up(f["n_in"], unit), pack.up(units, unit)
+    views = [_step(call, None if looped else (0 if two else x // 2, h // 2))]
+    if two:
+        views.append(generate_inputs(x // 2))
+    size = sum(view.size for view in views)
+    if size > LONGEST:
+        return f"unrolled it takes {size} bytes of code"
+    steps, inputs = pack.pack(layer.w, layer.r, layer.b, layer.mx, layer.mh, layer.r_bias, unit, two=two)
+    px = pack.up(len(layer.w) * pack.up(units, 2) // 2, 2) if two else 0
+    config: dict[str, int | str] = {name: f[name] for name in _RUN}
+    config |= {"words": steps.size + inputs.size, "input_words": inputs.size, "px_words": px}
+    config |= {"x_bytes": 2 * x, "h_bytes": 2 * h, "out_m": f["out_m"]}
+    if "before" in f:
+        config["out_shift"] = f["out_shift"]
+    config |= zip(("step", "inputs"), (view.name for view in views), strict=False)
+    state = 2 if "before" in f else 4  # bytes of a unit
+    odd = pack.up((units + 1) * (state + 1), 4) if units % 2 else 0
+    tables = (ConstArg(name, c[name]) for name in "fgt" if name in c)
+    return replace(
+        call,
+        kernel=f"{call.kernel}_dsp",
+        config=tuple(config.items()),
+        cfg_type=f"{call.kernel}_dsp_cfg_t",
+        consts=(ConstArg("w", np.concatenate([inputs, steps])), *tables),
+        scratch=2 * (2 * x + 2 * h) + 8 * px + odd,
+        generated=tuple(Generated(v.name, f"dsp/{v.template}", v, v.size, v.size) for v in views),
+    )
+
+
+def _step(call: Call, words: Words) -> StepView:
+    f = ints(call)
+    if "before" in f:
+        of_gru = ("f_up", "g_up", "r_down", "z_down", "out_shift", "f_shift", "g_shift")
+        return generate_gru(GruShifts(*(f[name] for name in of_gru)), words)
+    of_lstm = ("f_up", "g_up", "c_up", "ig_down", "t_down", "out_shift", "f_shift", "g_shift", "t_shift")
+    return generate_lstm(LstmShifts(*(f[name] for name in of_lstm)), words)
 
 
 def _helium(call: Call) -> Call | str:
@@ -129,24 +136,5 @@ def _helium(call: Call) -> Call | str:
     return packed(call, f"{call.kernel}_mve", scratch, w=stream, **tables)
 
 
-def _made(
-    call: Call, view: StepView, stream: Array, config: dict[str, int], tables: tuple[str, ...], state: int
-) -> Call | str:
-    """`state`: bytes of a unit's cell, or of its state."""
-    if view.size > LONGEST:
-        return f"unrolled it takes {view.size} bytes of code"
-    c, units = consts(call), config["n_hidden"]
-    odd = pack.up((units + 1) * (state + 1), 4) if units % 2 else 0
-    return replace(
-        call,
-        kernel=f"{call.kernel}_dsp",
-        config=(*config.items(), ("step", view.name)),
-        cfg_type=f"{call.kernel}_dsp_cfg_t",
-        consts=(ConstArg("w", stream), *(ConstArg(name, c[name]) for name in tables)),
-        scratch=2 * (config["x_bytes"] + config["h_bytes"]) + odd,
-        generated=(Generated(view.name, "dsp/tg_recurrent_step", view, view.size, view.size),),
-    )
-
-
-DSP: Variants = {"tg_lstm_s8": (lstm, lstm_looped), "tg_gru_s8": (gru, gru_looped)}
-HELIUM: Variants = {"tg_lstm_s8": (_helium,), "tg_gru_s8": (_helium,)}
+DSP: Variants = dict.fromkeys(("tg_lstm_s8", "tg_gru_s8"), (unrolled, two_steps, looped))
+HELIUM: Variants = dict.fromkeys(("tg_lstm_s8", "tg_gru_s8"), (_helium,))
