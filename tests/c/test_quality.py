@@ -15,6 +15,13 @@ from tests.c.harness import FOLDERS, INCLUDES, KERNELS, WARNINGS, headers, sourc
 from tests.c.test_dwplane import case3x3, case_row
 from tinygen.emit.env import render
 from tinygen.plan.variants import palette
+from tinygen.plan.variants.generate_recurrent import (
+    GruShifts,
+    LstmShifts,
+    generate_gru,
+    generate_inputs,
+    generate_lstm,
+)
 
 Require = Callable[[str], None]
 
@@ -39,6 +46,10 @@ KINDS = (
     "conv_pal",
     "dense_pal.*dsp",
     "dense_pal.*m0",
+    r"lstm_step_\d",
+    "gru_step_px",
+    "lstm_step_l",
+    "inputs_",
 )
 COMPILERS = {
     "gcc-c99": ["gcc", "-std=c99"],
@@ -71,6 +82,11 @@ def made() -> dict[str, str]:
     for small in (True, False):
         lanes, columns = palette.PaletteLanesView(3, 8, 4, small), palette.PaletteColumnsView(2, 8, small)
         kernels |= {lanes.name: ("core/tg_conv_pal", lanes), columns.name: ("core/tg_dense_pal", columns)}
+    lstm, gru = LstmShifts(0, 1, 1, 9, 8, 14, 2, 3, 3), GruShifts(0, 1, 15, 15, 22, 2, 3)
+    of_steps = [generate_inputs(3)]
+    for words in ((3, 4), (0, 4), None):
+        of_steps += [generate_lstm(lstm, words), generate_gru(gru, words)]
+    kernels |= {view.name: (f"dsp/{view.template}", view) for view in of_steps}
     return {
         f"{name}.{end}": render(f"kernels/{template}.{end}.j2", k=view)
         for name, (template, view) in sorted(kernels.items())
