@@ -189,3 +189,11 @@ def test_two_models_on_two_boards(tmp_path: Path) -> None:
     assert [t.name for t in read_project(place(tmp_path, TWO)).targets] == [
         f"{m}/{b}" for m in ("digits", "sine") for b in ("nucleo_f446re", "nucleo_g071rb")
     ]
+
+
+def test_states_and_constants(tmp_path: Path) -> None:
+    text = BOARD + MODEL + 'states = { h = "h_out" }\nconstants = { sr = 16000, k = [0.5, 1] }\n'
+    (model,) = read_project(place(tmp_path, text)).models
+    assert (model.states, model.constants) == ({"h": "h_out"}, {"sr": 16000, "k": [0.5, 1]})
+    with pytest.raises(ProjectError, match=r"models.digits.constants.sr"):
+        read_project(place(tmp_path, BOARD + MODEL + 'constants = { sr = "fast" }\n'))

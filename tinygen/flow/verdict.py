@@ -164,7 +164,13 @@ def verdict_json(v: Verdict) -> dict[str, Any]:
         },
         "repairs": list(v.repairs),
         "loss_accepted": v.accepted,
-        **(
-            {"drift": [{"first": d.first, "last": d.last, "sqnr_db": number(d.db)} for d in v.drift]} if v.drift else {}
-        ),
+        **drift_json(v),
     }
+
+
+def drift_json(v: Verdict) -> dict[str, Any]:
+    """How it drifts, of a network that keeps a state."""
+    rows = [
+        {"first": d.first, "last": d.last, "sqnr_db": round(d.db, 6) if math.isfinite(d.db) else None} for d in v.drift
+    ]
+    return {"drift": rows} if rows else {}

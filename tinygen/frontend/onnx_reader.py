@@ -286,7 +286,7 @@ def _help_for_input(name: str, consumers: Mapping[str, list[NodeProto]]) -> str:
     cut = "or cut the model behind it: onnx.utils.extract_model"
     if by == {"Cast"}:
         return f"Make its type float in the file (onnx.load, elem_type = 1), {cut}."
-    return f"Where it is always the same, make it a constant (an initialiser of that name); {cut}."
+    return f"Where it is always the same, say so: `constants` {name}=NUMBER; {cut}."
 
 
 class _Walk:

@@ -25,7 +25,7 @@ _CUT = "Cut the model there: onnx.utils.extract_model."
 _RECURRENT = ("recurrent layers come in a later version", f"Use a convolutional network, or unroll the layer. {_CUT}")
 _FLOW = (
     "control flow: which nodes run depends on the data",
-    f"Make an input that decides, and never changes, a constant of the file. {_CUT}",
+    f"Where an input decides that never changes, say what it is: `constants` NAME=NUMBER. {_CUT}",
 )
 _DYNAMIC = (
     "dynamic quantisation: scales computed at run time",

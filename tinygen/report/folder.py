@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.flow.evaluate_folder import FolderEvaluation
+from tinygen.flow.verdict import drift_json
 from tinygen.report import confusion, verdict
 from tinygen.report.table import Table
 from tinygen.report.words import finite
@@ -14,7 +15,9 @@ SCHEMA = 1
 
 def tables(e: FolderEvaluation) -> tuple[Table, ...]:
     """The figures, and which classes are confused."""
-    built = "" if e.built is None else f"When it was built: {e.built}."
+    built = " ".join(
+        filter(None, ("" if e.built is None else f"When it was built: {e.built}.", verdict.drifts(e.verdict)))
+    )
     title = f"{e.model}: the C of {e.folder} on {e.core}, {e.verdict.source}"
     return verdict.table(e.verdict, title, built), *(() if e.confusion is None else confusion.tables(e.confusion))
 
@@ -41,6 +44,7 @@ def as_dict(e: FolderEvaluation) -> dict[str, Any]:
             }
             for f in v.figures
         ],
+        **drift_json(v),
         "confusion": None if e.confusion is None else confusion.part(e.confusion),
         "verdict_of_build": e.built,
         "notes": list(e.notes),

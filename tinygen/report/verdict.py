@@ -10,8 +10,12 @@ from tinygen.report.table import Table, columns
 def said(v: Verdict) -> str:
     """The verdict in words, with where its damage begins and how it drifts."""
     begins = "" if v.damage is None else f" The damage begins at {v.damage}."
-    drifts = f" Drift against {v.reference}: {', '.join(map(str, v.drift))}." if v.drift else ""
-    return f"{v}.{begins}{drifts}"
+    return f"{v}.{begins} {drifts(v)}".rstrip()
+
+
+def drifts(v: Verdict) -> str:
+    """How a network that keeps a state drifts along the steps of streams."""
+    return f"Drift against {v.reference}: {', '.join(map(str, v.drift))}." if v.drift else ""
 
 
 def table(v: Verdict, title: str, caption: str) -> Table:
