@@ -1,26 +1,26 @@
-"""What operators say of themselves (`access`, `permuted`, `channels`, `cut`), against what they compute, case by case.
-
-`bounds` is held against runs in tests/passes/test_intervals.py.
-"""
+"""What operators say of themselves (ops/base.py, the algebra), against what they compute, case by case."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from itertools import permutations
 
 import numpy as np
 import pytest
 
 from tests.ops.graphs import CASES
-from tests.ops.test_cases import fixed_case
-from tinygen.ir.types import Tensor
+from tests.ops.test_wide import calibrated
+from tinygen.ir.types import DType, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Case, Concat, Conv, Gather, Pad, Reshape, Slice, Transpose
+from tinygen.ops import Case, Concat, Conv, Gather, MaxPool, Pad, ReduceSum, Reshape, Slice, Transpose
 from tinygen.ops.access import STAYS, Axis, Kind, Labels, Region, width
 from tinygen.ops.base import Operator, int_range
+from tinygen.ops.interval import Interval, full, values
 from tinygen.ops.spatial import Window
 from tinygen.passes.layout import output_order
+from tinygen.passes.quantise import quantise
 
 #: Elements of each input that are changed.
 TRIED = 12
@@ -36,14 +36,18 @@ more = [
     ("Pad-channels", Case("", Pad((0, 1, 2, 0, 0, 1)), ((1, 2, 3),))),
     ("Slice-channels", Case("", Slice((0, 0, 1), (1, 1, 1), (1, 4, 3)), ((1, 4, 5),))),
     ("Slice-channels_back", Case("", Slice((0, 0, 4), (1, 1, -1), (1, 4, 3)), ((1, 4, 5),))),
+    ("ReduceSum-several", Case("", ReduceSum((1, 2), False, False), ((1, 3, 4),))),
     ("Gather-channels_twice", Case("", Gather(2, (4, 0, 0, 3)), ((1, 3, 5),))),
 ]
-ALL = [*CASES, *more]
-every_case = pytest.mark.parametrize("case", [c for _, c in ALL], ids=[n for n, _ in ALL])
+ALL = dict([*CASES, *more])
+every_case = pytest.mark.parametrize("name", ALL)
 
 
-def fixed_node(case: Case) -> tuple[Operator, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    fixed, _, _ = fixed_case(case)
+@cache
+def fixed_node(name: str, *, wide: bool = False) -> tuple[Operator, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The FIXED operator of a case, its inputs and its outputs; what can be is in int16, where that is asked for."""
+    graph, _, _, ranges = calibrated(ALL[name])
+    fixed = quantise(graph, ranges, wide=(*graph.inputs, "y") if wide else ())
     node = next(n for n in fixed.nodes if n.name == "node")
     assert isinstance(node.op, Operator)
     return node.op, fixed.ins(node), fixed.outs(node)
@@ -63,9 +67,9 @@ def cells(shape: tuple[int, ...]) -> list[Region]:
 
 
 @every_case
-def test_nothing_else_is_read(case: Case) -> None:
+def test_nothing_else_is_read(name: str) -> None:
     """Change one input element: only outputs whose reads hold it may change."""
-    op, ins, outs = fixed_node(case)
+    op, ins, outs = fixed_node(name)
     rng = np.random.default_rng(0)
     base = [draw(t, 1, rng) for t in ins]
     for y, out in enumerate(outs):
@@ -90,13 +94,13 @@ def test_nothing_else_is_read(case: Case) -> None:
                     assert all(a <= p < b for p, (a, b) in zip(at, box, strict=True)), (at, cell)
 
 
-MOVES = [(n, c) for n, c in ALL if isinstance(c.op, Transpose | Slice | Gather | Pad | Concat)]
+MOVES = [name for name, case in ALL.items() if isinstance(case.op, Transpose | Slice | Gather | Pad | Concat)]
 
 
-@pytest.mark.parametrize("case", [c for _, c in MOVES], ids=[n for n, _ in MOVES])
-def test_what_is_moved_is_read_alone(case: Case) -> None:
+@pytest.mark.parametrize("name", MOVES)
+def test_what_is_moved_is_read_alone(name: str) -> None:
     """Elements that carry their own numbers tell where each output came from: no more than that is read."""
-    op, ins, outs = fixed_node(case)
+    op, ins, outs = fixed_node(name)
     arrays, start = [], 1000
     for t in ins:
         numbers = (start + np.arange(t.size)).reshape(t.shape)
@@ -112,7 +116,7 @@ def test_what_is_moved_is_read_alone(case: Case) -> None:
 
 def test_regions_of_a_window() -> None:
     """Taps that padding hides are not read; with dilation the first tap inside is not monotone."""
-    op, ins, outs = fixed_node(dict(more)["Conv-edge"])
+    op, ins, outs = fixed_node("Conv-edge")
     (along,) = op.access(ins, outs)
     assert along[0] is not None
     rows = along[0][1]
@@ -127,9 +131,9 @@ def test_regions_of_a_window() -> None:
 
 
 @every_case
-def test_axes_in_another_order(case: Case) -> None:
+def test_axes_in_another_order(name: str) -> None:
     """The permuted operator gives the same from permuted operands, its output permuted as `access` says."""
-    op, ins, outs = fixed_node(case)
+    op, ins, outs = fixed_node(name)
     rng = np.random.default_rng(1)
     arrays = [draw(t, 3, rng) for t in ins]
     (expected,) = op.run_fixed(ins, arrays, outs)
@@ -156,9 +160,9 @@ def test_axes_in_another_order(case: Case) -> None:
 
 @every_case
 @pytest.mark.parametrize("share", [0.3, 0.7])
-def test_fewer_channels(case: Case, share: float) -> None:
+def test_fewer_channels(name: str, share: float) -> None:
     """Channels that ties let go, gone: the others come out as before, weights of those that went being zero."""
-    op, ins, outs = fixed_node(case)
+    op, ins, outs = fixed_node(name)
     rng = np.random.default_rng(int(10 * share))
     tensors, labels = (*ins, *outs), op.channels(ins, outs)
     assert len(labels) == len(tensors)
@@ -205,6 +209,59 @@ def test_fewer_channels(case: Case, share: float) -> None:
 @pytest.mark.parametrize(("name", "most"), [("Conv-3x3", 0), ("Conv-depthwise", 0), ("Softmax-rows", math.inf)])
 def test_layers_let_channels_go(name: str, most: float) -> None:
     """`channels` is no licence to keep everything."""
-    op, ins, outs = fixed_node(dict(ALL)[name])
+    op, ins, outs = fixed_node(name)
     labels = op.channels(ins, outs)
     assert sum(int((labels[i][-1] == STAYS).sum()) for i in (0, -1)) <= most
+
+
+def within(t: Tensor, rng: np.random.Generator) -> tuple[Interval, Array]:
+    """A range for each channel, some of one value, or a narrow one for all; and integers from it: ends, and what lies
+    between."""
+    low, high = int_range(t)
+    ends = np.sort(rng.integers(low, high + 1, (2, width(t))), axis=0)
+    if rng.random() < 0.3:
+        start = int(rng.integers(low, high - 24))
+        ends = np.repeat([[start], [start + int(rng.integers(1, 25))]], width(t), axis=1)
+    ends[1] = np.where(rng.random(width(t)) < 0.2, ends[0], ends[1])
+    x = rng.integers(ends[0], ends[1] + 1, (8, *t.shape))
+    x = np.where(rng.random(x.shape) < 0.7, ends[rng.integers(0, 2, x.shape), np.arange(width(t))], x)
+    x[0], x[1] = ends
+    return Interval(ends[0], ends[1]), x.astype(t.dtype.value)
+
+
+@every_case
+@pytest.mark.parametrize("wide", [False, True])
+def test_no_run_leaves_its_bounds(name: str, wide: bool) -> None:
+    op, ins, outs = fixed_node(name, wide=wide)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        drawn = [(values(t), t.array) if t.const is not None else within(t, rng) for t in ins]
+        bounds = op.bounds(ins, outs, [r for r, _ in drawn])
+        for t, found, y in zip(outs, bounds, op.run_fixed(ins, [x for _, x in drawn], outs), strict=True):
+            rows = y.reshape(-1, width(t)).astype(np.int64)
+            assert (found.lo <= rows.min(axis=0)).all()
+            assert (rows.max(axis=0) <= found.hi).all()
+            assert (full(t).lo <= found.lo).all()
+            assert (found.hi <= full(t).hi).all()
+
+
+def test_a_window_outside_the_image_gives_the_least_integer() -> None:
+    op, quant = MaxPool(Window((2,), (1,), (1, 1), (3,))), Quant.per_tensor(0.1, 3)
+    x, y = (Tensor(n, (1, length, 2), DType.INT8, quant) for n, length in (("x", 2), ("y", 1)))
+    (run,) = op.run_fixed([x], [np.full((1, 2, 2), 5, np.int8)], [y])
+    (found,) = op.bounds([x], [y], [Interval(np.array([5, 4]), np.array([5, 7]))])
+    assert run.ravel().tolist() == found.lo.tolist() == [-128, -128]
+    assert op.reads([x], [y], [((0, 1), (0, 1), (0, 2))]) == (None,)
+
+
+def test_a_table_gives_the_rows_that_indices_can_pick() -> None:
+    op, ins, outs = fixed_node("Lookup-rows")
+    for low in range(-128, 128, 3):
+        high = min(low + 9, 127)
+        x = np.broadcast_to(np.arange(low, high + 1, dtype=np.int8)[:, None, None], (high - low + 1, *ins[0].shape))
+        (y,) = op.run_fixed(ins, [x, ins[1].array], outs)
+        ends = Interval(np.full(width(ins[0]), low), np.full(width(ins[0]), high))
+        (found,) = op.bounds(ins, outs, [ends, values(ins[1])])
+        rows = y.reshape(-1, width(outs[0]))
+        assert np.array_equal(found.lo, rows.min(axis=0))
+        assert np.array_equal(found.hi, rows.max(axis=0))

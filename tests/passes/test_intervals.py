@@ -20,7 +20,6 @@ from tinygen.ops import Case, Conv, ConvTranspose, Dense, PRelu, Unary
 from tinygen.ops.interval import Interval
 from tinygen.passes.intervals import reach
 
-CASE_IDS = [name for name, _ in CASES]
 WEIGHTED = [(name, case) for name, case in CASES if isinstance(case.op, Conv | ConvTranspose | Dense)]
 
 
@@ -29,13 +28,6 @@ def assert_sound(g: Graph, inputs: list[Array]) -> None:
     for name, (lo, hi) in observed(g, inputs).items():
         assert (ranges[name].lo <= lo).all(), name
         assert (hi <= ranges[name].hi).all(), name
-
-
-@pytest.mark.parametrize("case", [case for _, case in CASES], ids=CASE_IDS)
-def test_every_operator_is_sound(case: Case) -> None:
-    fixed, _, _ = fixed_case(case)
-    for seed in range(4):
-        assert_sound(fixed, extremes(fixed, 16, seed))
 
 
 @pytest.mark.parametrize("wide", [0.0, 0.5])
