@@ -391,8 +391,7 @@ class _Quantiser:
         ins = [self._input(op, self.graph.tensors[name], out, bits, node.origin) for name in node.inputs]
         try:
             lowered = op.quantise(ins, outs)
-            corrects = node.inputs[0] in self.means and ins[1].quant is None
-            if corrects and isinstance(op, Weighted) and op.by_rows:
+            if isinstance(op, Weighted) and op.by_rows and node.inputs[0] in self.means and ins[1].quant is None:
                 lowered = correct_bias(op, ins[0], ins[1], lowered, self.means[node.inputs[0]])
         except ModelError as e:
             raise ModelError(f'{op.describe(ins)} "{_where(node)}": {e}') from e
