@@ -11,13 +11,14 @@ from tinygen.frontend.context import Handler, limit_text
 from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
 from tinygen.frontend.handlers_norm import NORM
+from tinygen.frontend.handlers_pick import PICK
 from tinygen.frontend.handlers_shape import SHAPE
 from tinygen.frontend.handlers_spatial import SPATIAL
 from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
-HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **MATH, **LOGIC, **SHAPE, **QUANTISED}
+HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **MATH, **LOGIC, **SHAPE, **PICK, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
 #: What can be done to a published file, which nobody can export again.
