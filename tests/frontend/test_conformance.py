@@ -29,7 +29,7 @@ _MANY = {"Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean", "Concat"}
 _KNOWN = set(HANDLERS) | {name for domain, name in QLINEAR if not domain} | {"Constant"}
 
 REFUSED: dict[str, tuple[str, ...]] = {
-    "three spatial axes": ("test_convtranspose_3d",),
+    "three spatial axes": ("test_convtranspose_3d", "test_col2im_5d"),
     "training outputs of BatchNormalization": (
         "test_batchnorm_epsilon_training_mode",
         "test_batchnorm_example_training_mode",
@@ -106,29 +106,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "test_split_zero_size_splits_opset13",
         "test_split_zero_size_splits_opset18",
     ),
-    "cubic interpolation": (
-        "test_resize_downsample_scales_cubic",
-        "test_resize_downsample_scales_cubic_A_n0p5_exclude_outside",
-        "test_resize_downsample_scales_cubic_align_corners",
-        "test_resize_downsample_scales_cubic_antialias",
-        "test_resize_downsample_sizes_cubic",
-        "test_resize_downsample_sizes_cubic_antialias",
-        "test_resize_upsample_scales_cubic",
-        "test_resize_upsample_scales_cubic_A_n0p5_exclude_outside",
-        "test_resize_upsample_scales_cubic_align_corners",
-        "test_resize_upsample_scales_cubic_asymmetric",
-        "test_resize_upsample_sizes_cubic",
-    ),
-    "antialias": (
-        "test_resize_downsample_scales_linear_antialias",
-        "test_resize_downsample_sizes_linear_antialias",
-    ),
-    "crop and resize": (
-        "test_resize_tf_crop_and_resize",
-        "test_resize_tf_crop_and_resize_axes_2_3",
-        "test_resize_tf_crop_and_resize_axes_3_2",
-        "test_resize_tf_crop_and_resize_extrapolation_value",
-    ),
     "a constant output": (
         "test_isnan",
         "test_shape",
@@ -172,6 +149,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
 DIFFERENT = {
     # The last row is the last row of the image, as in onnxruntime and PyTorch, although 2 * 0.6 is not whole.
     "test_resize_downsample_scales_linear_align_corners",
+    "test_resize_downsample_scales_cubic_align_corners",
 }
 
 
@@ -230,8 +208,9 @@ def test_node(name: str, tmp_path: Path) -> None:
     for got, port, tensor in zip(run_ours(imported, feeds), graph.out_ports, graph.outputs, strict=True):
         want = real(np.asarray(expected[port.name]), graph, tensor)
         quant = graph.tensors[tensor].quant
-        # A quantised output is compared before its rounding.
-        np.testing.assert_allclose(got, want, rtol=case.rtol, atol=1e-5 if quant is None else 1.01 * quant.s)
+        # A quantised output is compared before its rounding; sums of large terms are off by float32 of those.
+        rounding = 1e-5 * max(1.0, float(np.abs(want).max(initial=0.0)))
+        np.testing.assert_allclose(got, want, rtol=case.rtol, atol=rounding if quant is None else 1.01 * quant.s)
 
 
 @pytest.mark.parametrize("name", sorted(_LISTED))

@@ -6,9 +6,13 @@ passes remove what cancels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from onnx import helper
 
 from tinygen.frontend.context import Builder, Handler, Known, Result, Unsupported, View
+from tinygen.frontend.handlers_linear import along, attributes, columns
 from tinygen.frontend.limits import MAX_ELEMENTS, too_large
 from tinygen.frontend.weights import in_int8, weight_quant
 from tinygen.frontend.windows import slide
@@ -264,27 +268,50 @@ def batch_normalization(b: Builder, n: View) -> Result:
 # Resize ---------------------------------------------------------------------------------------------------------------
 
 
-def resize_mode(n: View) -> str | None:
-    """Mode is nearest or linear.
+def _by_matrices(b: Builder, n: View, out: Sequence[int], scale: Sequence[float]) -> Tensor:
+    """Cubic, antialiased or cropping: each axis by a matrix, and a constant where the crop reaches outside."""
+    x = n.act()
+    rank = len(x.shape)
+    axes = [a % rank for a in n.ints("axes", range(rank))]
+    crops = n.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    roi = n.array(1, "the region").reshape(-1).astype(np.float32) if crops else np.zeros(0, np.float32)
+    sizes = (
+        not (n.has(2) and n.array(2, "the scales").size) and n.text("keep_aspect_ratio_policy", "stretch") == "stretch"
+    )
+    attrs = attributes(n, "axes", "keep_aspect_ratio_policy")
 
-    Cubic interpolation is not supported; use linear."""
-    mode = n.text("mode", "nearest")
-    return None if mode in ("nearest", "linear") else mode
+    def run(images: Array, a: int) -> Array:
+        """The last axis of (1, k, 1, length) as axis a is resized."""
+        feeds: dict[str, Array] = {"x": images}
+        if crops:
+            at = axes.index(a)
+            ends = float(roi[at]), float(roi[len(axes) + at])
+            feeds["roi"] = np.array([0, 0, 0, ends[0], 1, 1, 1, ends[1]], np.float32)
+        if sizes:
+            feeds["sizes"] = np.array([*images.shape[:3], out[a]], np.int64)
+        else:
+            feeds["scales"] = np.array([1, 1, 1, scale[a]], np.float32)
+        ins = [name if name in feeds else "" for name in ("x", "roi", "scales", "sizes")]
+        return columns(helper.make_node("Resize", ins, ["y"], **attrs), feeds, n.version)
 
-
-def resize_no_crop(n: View) -> str | None:
-    """coordinate_transformation_mode is not tf_crop_and_resize.
-
-    Use a Slice and a plain Resize."""
-    mode = n.text("coordinate_transformation_mode", "half_pixel")
-    return mode if mode == "tf_crop_and_resize" else None
-
-
-def resize_plain(n: View) -> str | None:
-    """No antialias.
-
-    Export with antialias=False."""
-    return "antialias=1" if n.integer("antialias", 0) else None
+    y, outside = x, np.zeros((), bool)
+    for a in range(rank):
+        length, cropped = (
+            x.shape[a],
+            crops and a in axes and (roi[axes.index(a)], roi[len(axes) + axes.index(a)]) != (0, 1),
+        )
+        if a not in axes or (out[a] == length and scale[a] == 1.0 and not cropped):
+            outside = np.logical_or.outer(outside, np.zeros(out[a], bool))
+            continue
+        units = np.eye(length, dtype=np.float32)[None, :, None, :]
+        zero = run(np.zeros((1, 1, 1, length), np.float32), a)[0, 0, 0]
+        matrix = run(units, a)[0, :, 0, :].T - zero[:, None]
+        y = along(b, y, a, matrix, f"{n.name}/axis{a}")
+        outside = np.logical_or.outer(outside, ~matrix.any(axis=1))
+    value = n.real("extrapolation_value", 0.0)
+    if crops and value != 0.0 and outside.any():
+        y = b.emit(Add(), y, b.const(np.where(outside, value, 0.0).astype(np.float32), f"{n.name}/outside"))
+    return y
 
 
 def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> np.float32:
@@ -374,7 +401,14 @@ def resize(b: Builder, n: View) -> Result:
     out, scale = _resize_scales(n, x.shape)
     if min(out) < 1:
         raise Unsupported(f"output shape {out}")
-    linear = n.text("mode", "nearest") == "linear"
+    mode = n.text("mode", "nearest")
+    linear = mode == "linear"
+    if (
+        mode == "cubic"
+        or n.integer("antialias", 0)
+        or n.text("coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    ):
+        return _by_matrices(b, n, out, scale)
     where = n.text("coordinate_transformation_mode", "half_pixel")
     rounding = [n.text("nearest_mode", "round_prefer_floor")] * rank
     if rounding[0] == "simple":  # opset 10 and before (opsets.py)
@@ -444,7 +478,7 @@ SPATIAL: dict[str, Handler] = {
     "GlobalAveragePool": Handler(global_average),
     "GlobalMaxPool": Handler(global_max),
     "BatchNormalization": Handler(batch_normalization, (constant_statistics, no_running_outputs)),
-    "Resize": Handler(resize, (resize_mode, resize_no_crop, resize_plain)),
+    "Resize": Handler(resize, notes="cubic, antialiased or cropping: a dense layer for each axis"),
     "DepthToSpace": Handler(depth_to_space, (rank_four,)),
     "SpaceToDepth": Handler(space_to_depth, (rank_four,)),
 }

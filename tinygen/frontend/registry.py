@@ -8,6 +8,7 @@ import onnx
 
 from tinygen.errors import did_you_mean
 from tinygen.frontend.context import Handler, limit_text
+from tinygen.frontend.handlers_linear import LINEAR
 from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
 from tinygen.frontend.handlers_norm import NORM
@@ -18,7 +19,7 @@ from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
-HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **MATH, **LOGIC, **SHAPE, **PICK, **QUANTISED}
+HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **MATH, **LOGIC, **SHAPE, **PICK, **LINEAR, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
 #: What can be done to a published file, which nobody can export again.
