@@ -58,12 +58,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "test_flexattention_score_mod_expanded_ver26",
         "test_flexattention_soft_cap_expanded_ver26",
     ),
-    "normalisation written out: division of two activations": (
-        "test_group_normalization_epsilon_expanded",
-        "test_group_normalization_example_expanded",
-        "test_mvn_expanded",
-        "test_mvn_expanded_ver18",
-    ),
     "a stack of constant matrices": (
         "test_matmul_1d_3d",
         "test_matmul_3d",
@@ -122,26 +116,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "test_size",
         "test_size_example",
         "test_slice_start_out_of_bounds",
-    ),
-    "softmax written out: division of two activations": (
-        "test_softmax_axis_0_expanded",
-        "test_softmax_axis_0_expanded_ver18",
-        "test_softmax_axis_1_expanded",
-        "test_softmax_axis_1_expanded_ver18",
-        "test_softmax_axis_2_expanded",
-        "test_softmax_axis_2_expanded_ver18",
-        "test_softmax_default_axis_expanded",
-        "test_softmax_default_axis_expanded_ver18",
-        "test_softmax_example_expanded",
-        "test_softmax_example_expanded_ver18",
-        "test_softmax_large_number_expanded",
-        "test_softmax_large_number_expanded_ver18",
-        "test_softmax_negative_axis_expanded",
-        "test_softmax_negative_axis_expanded_ver18",
-    ),
-    "softsign written out: division of two activations": (
-        "test_softsign_example_expanded_ver18",
-        "test_softsign_expanded_ver18",
     ),
 }
 

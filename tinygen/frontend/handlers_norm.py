@@ -86,7 +86,7 @@ def lp_normalization(b: Builder, n: View) -> Result:
     x, p = n.act(), n.integer("p", 2)
     axis = _axis(n, len(x.shape), -1)
     if p == 2:
-        return _normalised(b, Norm((axis,), centre=False, mean=False, eps=0.0, floor=True), x, None, None, ())
+        return _normalised(b, Norm((axis,), centre=False, mean=False, eps=1e-30, floor=True), x, None, None, ())
     total = b.emit(ReduceSum((axis,), True, False), b.emit(Unary(("Abs", "x"), "abs"), x))
     return b.emit(Div(), x, total)
 

@@ -586,6 +586,13 @@ def _reachable(nodes: list[Node], outputs: Collection[str]) -> list[Node]:
     return kept[::-1]
 
 
+def _reads(node: NodeProto) -> bool:
+    """Has a node an importer, or a reason why not, so that its function body is not wanted?"""
+    if node.op_type == "LayerNormalization" and any(node.output[1:]):  # mean and deviation: only the body has them
+        return False
+    return _Walk.importer(node) is not None or node.op_type in REASONS
+
+
 def _counted(problems: Sequence[Problem]) -> str:
     """ "1 input and 3 nodes": where the problems are."""
     kinds = {"operator set": 0, "input": 0, "node": 0}
@@ -631,7 +638,7 @@ def read_onnx(
     if rewrite(model.graph, opset_of(model)):
         model = _infer(model)
     for _ in range(DEEPEST):
-        if not written_out(model, opset_of(model), lambda n: _Walk.importer(n) is not None or n.op_type in REASONS):
+        if not written_out(model, opset_of(model), _reads):
             break
         constants_to_initialisers(path, model.graph)
         model = _infer(model)
