@@ -165,6 +165,26 @@ def reduce_sum(c: Cfg, x: np.ndarray) -> np.ndarray:
     return to_even(acc, c["m"], c["n"], c) if c["even"] else epilogue(acc, c["m"], c)
 
 
+def reduce_l2(c: Cfg, x: np.ndarray) -> np.ndarray:
+    """NUMERICS section 10, a value at a time in Python's integers."""
+    squares = ((x.astype(np.int64) - c.get("in_zp", 0)) ** 2).sum(axis=1)
+    low, high = (-32768, 32767) if c.get("wide") else (-128, 127)
+
+    def one(v: int) -> int:
+        if v == 0:
+            return int(c["out_zp"])
+        p = (64 - v.bit_length()) // 2 * 2
+        w = v << p >> 32
+        g = round(2**31 / (2.0**25 * ((w >> 25) + 0.5)) ** 0.5)
+        r = (g << 16) * (3 * 2**30 - (w * g * g >> 32)) >> 32
+        r = min(r * (3 * 2**28 - (w * (r * r >> 32) >> 32)) >> 29, 2**31 - 1)
+        down = p // 2 + c["shift"] - 1
+        return int(c["out_zp"]) + ((w * r >> 31) * int(c["m"]) + (1 << (down - 1)) >> down)
+
+    found = np.array([one(int(v)) for v in squares.ravel()]).reshape(squares.shape)
+    return np.clip(found, low, high).astype(np.int16 if c.get("wide") else np.int8)
+
+
 def to_even(acc: np.ndarray, m: np.ndarray | int, n: np.ndarray | int, c: Cfg) -> np.ndarray:
     """The mean of n values: rule 1, and of two integers as near as each other the even one."""
     q = (acc * m + (1 << (c["shift"] - 1))) >> c["shift"]

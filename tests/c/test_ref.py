@@ -213,6 +213,23 @@ def test_norm(lib: ctypes.CDLL, bits: int) -> None:
         equal(out.check().view(dtype), want, c)
 
 
+def test_lengths(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {key: int(rng.integers(1, 10)) for key in ("outer", "n", "inner")}
+        m, shift = rng.choice([1, 2**20 + 1, 2**30, 2**31 - 1]), rng.choice([0, 10, 24, 31, 32])
+        c |= {"m": int(m), "shift": int(shift), "in_zp": cases.zero_point(rng), "out_zp": cases.zero_point(rng)}
+        x = cases.int8(rng, c["outer"], c["n"], c["inner"])
+        equal(run(lib, "tg_reduce_l2_s8", c, x, size=x[:, 0].size), oracle.reduce_l2(c, x), c)
+        wide = (rng.integers(-(2**15), 2**15, x.shape) >> int(rng.integers(16))).astype(np.int16)
+        wide[rng.random(x.shape) < 0.1] = -(2**15)
+        del c["in_zp"]
+        c["wide"] = int(rng.integers(2))
+        c["out_zp"] *= 1 - c["wide"]
+        want = oracle.reduce_l2(c, wide)
+        equal(run(lib, "tg_reduce_l2_s16", c, wide, size=want.nbytes).view(want.dtype), want, c)
+
+
 def test_softmax(lib: ctypes.CDLL) -> None:
     for seed in SEEDS:
         rng = np.random.default_rng(seed)

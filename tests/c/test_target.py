@@ -44,6 +44,7 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             "prelu",
             "pools",
             "reductions",
+            "lengths",
             "softmax",
             "softmax16",
             "argmax",

@@ -20,7 +20,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
-from tinygen.ops import Add, Case, Conv, ConvTranspose, Dense, Div, Lookup, Mul
+from tinygen.ops import Add, Case, Conv, ConvTranspose, Dense, Div, Lookup, Mul, ReduceL2
 from tinygen.passes.quantise import quantise
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
@@ -64,6 +64,8 @@ def error_bound(case: Case, fixed: Graph) -> float:
         from_x = x.quant.s * np.sqrt((flat**2).sum(axis=1)) / np.sqrt(12)
         from_w = s_w * 127 * x.quant.s * np.sqrt(flat.shape[1]) / np.sqrt(12)
         return 1.0 + 6.0 * float(np.max(np.sqrt(from_x**2 + from_w**2))) / step
+    if isinstance(case.op, ReduceL2):  # errors of half a step in each of n values
+        return 1.0 + 0.6 * case.op.outer_n_inner(ins[0])[1] ** 0.5 * sum(t.quant.s for t in ins if t.quant) / step
     steepest = {Add: 1.0, Mul: 4.0 * 6.0}.get(type(case.op), 1.2)  # |d y / d x|; factors of Mul reach 6 sigma of 2
     coarse = sum(t.quant.s for t in ins if t.quant is not None)
     return 1.0 + steepest * max(coarse, step) / step

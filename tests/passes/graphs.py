@@ -202,11 +202,26 @@ def logarithms() -> ModelProto:
     return n.model(n.conv(over, 1, 2, (1, 1)), n.op("Add", lse, top), n.op("Sub", rows, plain), log_softmax)
 
 
+def lengths() -> ModelProto:
+    """Magnitudes written out: of a spectrum, whose real and imaginary parts come from one convolution, of two tensors,
+    over an axis."""
+    n = Net(37)
+    spectrum = n.conv(n.input("x", 1, 1, 40), 1, 10, (8,), strides=[4], pads=[0, 0])
+    ends = [(0, 5), (5, 10)]
+    parts = [n.op("Slice", spectrum, *(n.const([v], "int64") for v in (a, b, 1))) for a, b in ends]
+    squares = [n.op("Pow", p, n.const(2.0)) for p in parts]
+    y = n.conv(n.op("Sqrt", n.op("Add", *squares)), 5, 3, (3,), pads=[1, 1])
+    z = n.op("Relu", n.conv(y, 3, 3, (1,)))
+    both = n.op("Sqrt", n.op("Add", n.op("Mul", y, y), n.op("Mul", z, z)))
+    rows = n.op("Sqrt", n.op("ReduceSum", n.op("Mul", z, z), n.const([2], "int64")))
+    return n.model(n.conv(both, 3, 2, (1,)), rows)
+
+
 PATTERNS: dict[str, Callable[[], ModelProto]] = {
     f.__name__: f
     for f in (
         bn_first, scales, residual, squeeze_excite, decoder, unet, activations, clamps, pads, sequence,
-        maxima, logarithms,
+        maxima, logarithms, lengths,
     )
 }  # fmt: skip
 ONNX = {**NETS, **PATTERNS}

@@ -16,6 +16,7 @@ from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.ops import (
     Add,
     AvgPool,
+    Concat,
     Conv,
     ConvTranspose,
     Dense,
@@ -26,8 +27,10 @@ from tinygen.ops import (
     Mul,
     Operator,
     Pad,
+    ReduceL2,
     ReduceSum,
     Reshape,
+    Slice,
     Softmax,
     Transpose,
     Unary,
@@ -510,6 +513,29 @@ def test_exponentials_that_others_read_stay() -> None:
     mean = Net(1)
     y = mean.op("Log", mean.op("ReduceMean", mean.op("Exp", mean.input("x", 1, 6)), axes=[1]))
     assert not ops(tidied(mean.model(y)), LogSumExp)
+
+
+# --- lengths ----------------------------------------------------------------------------------------------------------
+
+
+def test_roots_of_sums_of_squares_become_one_operator() -> None:
+    done = tidied(PATTERNS["lengths"]())
+    assert len(ops(done, ReduceL2)) == 3
+    assert not ops(done, Add, Mul, ReduceSum, Slice)  # the halves of a spectrum are seen as two rows, not cut apart
+    assert len(ops(done, Concat)) == 1
+
+
+def test_squares_that_others_read_stay() -> None:
+    n = Net(1)
+    square = n.op("Mul", n.input("x", 1, 6), "x")
+    done = tidied(n.model(n.op("Sqrt", n.op("ReduceSum", square, n.const([1], "int64"))), square))
+    assert not ops(done, ReduceL2)
+    for sign, a in (("Sub", "Mul"), ("Add", "Abs")):
+        other = Net(1)
+        x, y = other.input("x", 1, 6), other.input("y", 1, 6)
+        first = other.op("Mul", x, x) if a == "Mul" else other.op("Abs", x)
+        done = tidied(other.model(other.op("Sqrt", other.op(sign, first, other.op("Mul", y, y)))))
+        assert not ops(done, ReduceL2)
 
 
 # --- ties ------------------------------------------------------------------------------------------------------------

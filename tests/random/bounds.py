@@ -26,6 +26,7 @@ from tinygen.ops import (
     Mul,
     Pad,
     PRelu,
+    ReduceL2,
     ReduceSum,
     Resize,
     Softmax,
@@ -121,6 +122,8 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         return 0.5 + 255 * int(np.prod(op.window.kernel)) * MULTIPLIER_ERROR / 2.0**op.shift
     if isinstance(op, ReduceSum):
         return 0.5 + 255 * op.outer_n_inner(ins[0])[1] * MULTIPLIER_ERROR / 2.0**op.shift + 2.0**-18 * top / s_y
+    if isinstance(op, ReduceL2):
+        return 0.5 + 2.0**-16 * top / s_y
     if isinstance(op, Softmax | LogSoftmax | LogSumExp):
         # Every exponential is off by half of 1/65535 (int16: 4.5 of 1/65536), and so is their sum, n times.
         n, each = ins[0].shape[-1], (4.5 if fixed.tensors[made.inputs[0]].dtype is DType.INT16 else 0.5) / 65535

@@ -25,6 +25,7 @@ from tinygen.ops import (
     Mul,
     PRelu,
     ReduceExtreme,
+    ReduceL2,
     ReduceSum,
     Softmax,
     Unary,
@@ -350,7 +351,6 @@ _SQUARE: Expr = ("Mul", "x", "x")
 #: Sums of a function of each value, and the function of the sum.
 _SUMS: dict[str, tuple[Expr, Expr]] = {
     "ReduceL1": (("Abs", "x"), "x"),
-    "ReduceL2": (_SQUARE, ("Sqrt", "x")),
     "ReduceSumSquare": (_SQUARE, "x"),
     "ReduceLogSum": ("x", ("Log", "x")),
 }
@@ -372,14 +372,15 @@ def reduction(b: Builder, n: View) -> Result:
 def _reduced(b: Builder, n: View, x: Tensor) -> Tensor:
     keep, axes = bool(n.integer("keepdims", 1)), reduce_axes(n, len(x.shape))
     if axes is None or not x.shape:
-        return x
-
+        return b.emit(Unary(("Abs", "x"), "length"), x) if n.op_type == "ReduceL2" else x
     if n.op_type == "ReduceLogSumExp":
         return _log_sum_exp(b, x, axes, keep)
 
     def op(over: Shape, keepdims: bool) -> Operator:
         if n.op_type in ("ReduceMax", "ReduceMin"):
             return ReduceExtreme(over, keepdims, n.op_type == "ReduceMax")
+        if n.op_type == "ReduceL2":
+            return ReduceL2(over, keepdims)
         return ReduceSum(over, keepdims, n.op_type == "ReduceMean")
 
     if block(x.shape, axes) is not None:
@@ -467,6 +468,7 @@ MATH: dict[str, Handler] = {
     "MatMul": Handler(matmul, (one_constant_factor,)),
     "ReduceMean": Handler(reduction),
     "ReduceSum": Handler(reduction),
+    "ReduceL2": Handler(reduction),
     "ReduceMax": Handler(reduction),
     "ReduceMin": Handler(reduction),
     **{name: Handler(sum_of, notes="a table and ReduceSum") for name in _SUMS},

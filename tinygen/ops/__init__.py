@@ -13,7 +13,7 @@ from tinygen.ops.mul import Mul
 from tinygen.ops.norm import Norm
 from tinygen.ops.pool import AvgPool, MaxPool
 from tinygen.ops.prelu import PRelu
-from tinygen.ops.reduce import ReduceExtreme, ReduceSum
+from tinygen.ops.reduce import ReduceExtreme, ReduceL2, ReduceSum
 from tinygen.ops.requantise import Requantise
 from tinygen.ops.resize import Resize
 from tinygen.ops.softmax import ArgMax, LogSoftmax, LogSumExp, Softmax
@@ -22,7 +22,7 @@ from tinygen.ops.unary import Unary
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
     Add, Mul, Div, Extreme, Unary, PRelu, Requantise,
-    MaxPool, AvgPool, ReduceSum, ReduceExtreme, Norm,
+    MaxPool, AvgPool, ReduceSum, ReduceL2, ReduceExtreme, Norm,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Expand, Resize,
 )  # fmt: skip
@@ -30,6 +30,6 @@ OPERATORS: tuple[type[Operator], ...] = (
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
     "Dense", "Div", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MaxPool", "Mul", "Norm",
-    "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice", "Softmax",
-    "Transpose", "Unary",
+    "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceL2", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice",
+    "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

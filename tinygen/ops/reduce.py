@@ -1,4 +1,5 @@
-"""Mean, sum, maximum and minimum over one block of neighbouring axes, seen as [outer, n, inner]. NUMERICS section 3."""
+"""Mean, sum, length, maximum and minimum over one block of neighbouring axes, seen as [outer, n, inner]. NUMERICS
+sections 3 and 10."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
-from tinygen.numerics import Array, choose_multipliers, half_to_even, int_type, requant
+from tinygen.numerics import Array, choose_multipliers, half_to_even, int_type, requant, rsqrt
 from tinygen.ops.access import Access, Axis, Kind, width
 from tinygen.ops.base import (
     LONGEST_SUM16,
@@ -26,10 +27,14 @@ from tinygen.ops.base import (
     keeps_scale,
     kernel_of,
     need_quant,
+    output_width,
     step_of,
     zero_points,
 )
 from tinygen.ops.interval import Interval
+
+#: The squares of so many int8 or int16 values add up to less than 2^44.
+LONGEST_SQUARES = {8: 65535, 16: 16384}
 
 
 def reduced_shape(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
@@ -157,6 +162,93 @@ class ReduceSum(_Reduce):
         return (
             Case("global_average", cls((1, 2)), ((1, 5, 4, 6),)),
             Case("last_axis_sum", cls((2,), False, False), ((1, 5, 7),)),
+        )
+
+
+@dataclass(frozen=True)
+class ReduceL2(_Reduce):
+    """Euclidean length: the square root of the sum of the squares. NUMERICS section 10."""
+
+    m: int = 0
+    shift: int = 0
+    int16 = True
+    narrows = True
+
+    @property
+    def title(self) -> str:
+        return "length"
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        axes = b.const(np.array(self.axes, np.int64))
+        return (b.op("ReduceL2", [names[0], axes], keepdims=int(self.keepdims)),)
+
+    def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
+        (out,) = outs
+        _, n, _ = self.outer_n_inner(ins[0])
+        longest = LONGEST_SQUARES[bits_of(ins[0])]
+        if n > longest:
+            raise ModelError(f'"{out.name}": the length of {n} values; of {bits_of(ins[0])} bits it takes {longest}')
+        ratio = need_quant(ins[0])[0] / need_quant(out)[0]
+        shift = int(np.clip(30 - np.floor(np.log2(ratio)), 0, 32))
+        m = int(np.rint(ratio * 2.0**shift))
+        if m >= 2**31:
+            raise ModelError(f'"{out.name}": a step of the input is {ratio:.3g} steps of the output, more than 2^30')
+        return Lowered(replace(self, m=m, shift=shift), (ins[0].name,))
+
+    def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
+        (out,) = outs
+        x = arrays[0].reshape(-1, *self.outer_n_inner(ins[0])).astype(np.int64) - need_quant(ins[0])[1]
+        return (self.rooted((x * x).sum(axis=2), out).reshape(-1, *out.shape),)
+
+    def rooted(self, v: Array, out: Tensor) -> Array:
+        """Sums of squares (int64, below 2^44) as integers of the output."""
+        w, half = v.astype(np.uint64), np.zeros(v.shape, np.uint64)  # w = v << 2 * half, 2^62 or more
+        w = np.maximum(w, np.uint64(1))
+        for step in (16, 8, 4, 2, 1):
+            small = w < np.uint64(1) << np.uint64(64 - 2 * step)
+            w = np.where(small, w << np.uint64(2 * step), w)
+            half += np.where(small, np.uint64(step), np.uint64(0))
+        w >>= np.uint64(32)
+        root = (w * rsqrt(w).astype(np.uint64)) >> np.uint64(31)  # sqrt(v) = root * 2^(1 - half)
+        down = half + np.uint64(self.shift - 1)
+        q = (root * np.uint64(self.m) + (np.uint64(1) << (down - np.uint64(1)))) >> down
+        q = np.where(v > 0, np.minimum(q, np.uint64(1 << 16)), np.uint64(0)).astype(np.int64)
+        y: Array = np.clip(q + need_quant(out)[1], *int_range(out)).astype(int_type(bits_of(out)))
+        return y
+
+    def lower(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Call, ...]:
+        (out,) = outs
+        outer, n, inner = self.outer_n_inner(ins[0])
+        fields = config(
+            outer=outer,
+            n=n,
+            inner=inner,
+            m=self.m,
+            **zero_points(in_zp=ins[0]),
+            out_zp=need_quant(out)[1],
+            shift=self.shift,
+            **output_width(ins[0], out),
+        )
+        return (Call(kernel_of("tg_reduce_l2", ins[0]), fields, (ins[0].name,), (), out.name),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        d, m = ranges[0].minus(need_quant(ins[0])[1]), width(outs[0])
+        _, n, _ = self.outer_n_inner(ins[0])
+        most = np.maximum(np.abs(d.lo), np.abs(d.hi))
+        least = np.where((d.lo <= 0) & (d.hi >= 0), 0, np.minimum(np.abs(d.lo), np.abs(d.hi)))
+        ends = [e.astype(np.int64) ** 2 for e in (least, most)]
+        if len(ins[0].shape) - 1 in self.axes:
+            ends = [np.full(m, e.sum() * (n // width(ins[0]))) for e in ends]
+        else:
+            ends = [e * n for e in ends]
+        return (Interval(*(self.rooted(e, outs[0]).astype(np.int64) for e in ends)),)
+
+    @classmethod
+    def cases(cls) -> tuple[Case, ...]:
+        return (
+            Case("last_axis", cls((2,), False), ((1, 5, 7),)),
+            Case("complex", cls((2,), False), ((1, 4, 2, 9),)),
+            Case("whole", cls((1, 2)), ((1, 3, 50, 2),)),
         )
 
 

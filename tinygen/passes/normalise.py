@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, Div, Expand, Mul, Norm, ReduceSum, Reshape, Transpose, Unary
+from tinygen.ops import Add, Div, Expand, Mul, Norm, ReduceL2, ReduceSum, Reshape, Transpose, Unary
 from tinygen.ops.broadcast import Elementwise
 from tinygen.ops.norm import blocks
 from tinygen.ops.reduce import reduced_shape
@@ -138,10 +138,14 @@ def _root_of(graph: Draft, tensor: str) -> tuple[_Stat, _Root] | None:
     for _ in range(8):
         tensor = _unwrapped(graph, tensor)
         stat = _stat_of(graph, tensor)
+        node = _made_by(graph, tensor)
+        if node is not None and isinstance(node.op, ReduceL2):
+            around = _difference(graph, node.inputs[0], node.op.axes)
+            stat = _Stat(around[0] if around else node.inputs[0], node.op.axes, around is not None, False)
+            expr = substitute(expr, ("Sqrt", "x"))
         if stat is not None:
             root = _as_root(expr)
             return None if root is None else (stat, root)
-        node = _made_by(graph, tensor)
         if node is None:
             return None
         if isinstance(node.op, Unary):

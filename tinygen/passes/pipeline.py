@@ -13,6 +13,7 @@ from tinygen.passes import (
     fuse_pad,
     input_affine,
     layout,
+    lengths,
     log_sum_exp,
     normalise,
     states,
@@ -30,6 +31,7 @@ TIDY: tuple[Pass, ...] = (
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
     canonical.PASS,  # after folding: a reshape in between would stop it
+    lengths.PASS,  # likewise: squares and roots
     log_sum_exp.PASS,  # before chains are collapsed: exponentials and logarithms must not meet int8
     affine.PASS,  # scales that no layer took
     fuse_clamp.PASS,  # their activations

@@ -425,7 +425,7 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     **dict.fromkeys(("add", "mul", "div", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
     **{f"{name}_bc": _broadcast for name in ("add", "mul", "div", "max", "min")},
     "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "prelu": _prelu,
-    **{f"reduce_{name}": _reduce for name in ("sum", "max", "min")},
+    **{f"reduce_{name}": _reduce for name in ("sum", "l2", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
     "norm": _norm,
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},

@@ -37,6 +37,7 @@ from tinygen.ops import (
     Pad,
     PRelu,
     ReduceExtreme,
+    ReduceL2,
     ReduceSum,
     Reshape,
     Resize,
@@ -84,6 +85,8 @@ def step_of(graph: Graph, node: Node) -> Step:
             return _avg_pool(op, x, out.shape)
         case ReduceSum():
             return _reduce_sum(op)
+        case ReduceL2():
+            return _reduce_l2(op)
         case ReduceExtreme():
             return _reduce_extreme(op)
         case Norm():
@@ -269,6 +272,11 @@ def _norm(op: Norm, shape: Shape) -> Step:
         return _clamp((v / torch.sqrt(root) * along[0] + along[1]).reshape(x.shape), op.lo, op.hi)
 
     return run
+
+
+def _reduce_l2(op: ReduceL2) -> Step:
+    axes = tuple(a + 1 for a in op.axes)
+    return lambda x: torch.linalg.vector_norm(x, 2, axes, op.keepdims)
 
 
 def _argmax(op: ArgMax) -> Step:
