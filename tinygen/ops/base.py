@@ -287,6 +287,8 @@ class Operator(Op):
 
     #: It takes any number of inputs, and does without those of which no channel is left.
     drops_inputs: ClassVar[bool] = False
+    #: Its constants behind the first input are weights, which training may change.
+    learns: ClassVar[bool] = False
     #: Its output has the elements of its input, in another order or shape.
     rearranges: ClassVar[bool] = False
 

@@ -85,6 +85,7 @@ class Norm(Operator):
     hi: float = math.inf
     add: int = 0
     epilogue: Epilogue | None = None
+    learns = True
     int16 = True
 
     @property

@@ -35,6 +35,7 @@ from tinygen.ops.interval import Interval, monotone
 class PRelu(Operator):
     mp: int = 0
     shift: int = 0
+    learns = True
     int16 = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:

@@ -24,6 +24,7 @@ class Weighted(Operator):
 
     #: Every output is a sum over one row of inputs, the same weights everywhere.
     by_rows: ClassVar[bool] = True
+    learns = True
     groups: int = 1
     epilogue: Epilogue | None
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from tinygen.compress.train.operators import step_of
 from tinygen.ir.types import Const, Graph, Stage
 from tinygen.numerics import Array
-from tinygen.ops import Norm, PRelu
-from tinygen.ops.weighted import Weighted
+from tinygen.ops import Operator
 
 Change = Callable[[Tensor], Tensor]
 
@@ -28,7 +27,7 @@ def trainable(graph: Graph) -> tuple[str, ...]:
     found = [
         name
         for node in graph.nodes
-        if isinstance(node.op, Weighted | PRelu | Norm)
+        if isinstance(node.op, Operator) and node.op.learns
         for name in node.inputs[1:]
         if graph.tensors[name].const is not None
     ]
