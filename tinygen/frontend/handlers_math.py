@@ -22,6 +22,7 @@ from tinygen.ops import (
     Extreme,
     LogSoftmax,
     LogSumExp,
+    MatMul,
     Mul,
     PRelu,
     ReduceExtreme,
@@ -251,13 +252,6 @@ def prelu(b: Builder, n: View) -> Result:
 # Dense layers ---------------------------------------------------------------------------------------------------------
 
 
-def one_constant_factor(n: View) -> str | None:
-    """One factor is constant.
-
-    Products of two activations (attention) come in a later version."""
-    return None if n.is_known(0) or n.is_known(1) else "a product of two activations"
-
-
 def _dense(b: Builder, n: View, x: Tensor, w: Known, array: Array, axis: int, bias: Tensor | None) -> Tensor:
     """x (..., K) by `array` (M, K), whose outputs are axis `axis` of the ONNX constant `w`."""
     m, name = array.shape[0], w.name or f"{n.name}/weights"
@@ -269,6 +263,8 @@ def _dense(b: Builder, n: View, x: Tensor, w: Known, array: Array, axis: int, bi
 
 def gemm(b: Builder, n: View) -> Result:
     alpha, beta = n.real("alpha", 1.0), n.real("beta", 1.0)
+    if not n.is_known(0) and not n.is_known(1):
+        return _gemm_of_two(b, n, alpha, beta)
     if isinstance(n.ins[1], Known):
         x, w, m_axis = n.act(), n.ins[1], 0 if n.integer("transB", 0) else 1
         x = b.transpose(x, (1, 0)) if n.integer("transA", 0) else x
@@ -303,12 +299,42 @@ def gemm(b: Builder, n: View) -> Result:
     return b.emit(Add(), y, b.tensor(c, f"{n.name}/bias"))
 
 
+def _gemm_of_two(b: Builder, n: View, alpha: float, beta: float) -> Tensor:
+    """A product of two activations."""
+    a_perm, b_perm = ((1, 0) if n.integer(name, 0) else () for name in ("transA", "transB"))
+    y = b.emit(MatMul(a_perm, b_perm), n.act(), n.act(1))
+    y = y if alpha == 1.0 else b.emit(Mul(), y, b.const(np.array(alpha), f"{n.name}/alpha"))
+    if not n.has(2) or beta == 0.0:
+        return y
+    c = b.tensor(n.ins[2], f"{n.name}/bias")
+    c = c if beta == 1.0 else b.emit(Mul(), c, b.const(np.array(beta), f"{n.name}/beta"))
+    return b.emit(Add(), y, c)
+
+
+def _product(b: Builder, n: View) -> Tensor:
+    """A product of two tensors of which none is the weights of a layer. A vector is a row, or a column."""
+    left, right = (b.tensor(v, f"{n.name}/{c}") for v, c in zip(n.ins, "ab", strict=True))
+    row, column = len(left.shape) == 1, len(right.shape) == 1
+    left = b.reshape(left, (1, *left.shape)) if row else left
+    right = b.reshape(right, (*right.shape, 1)) if column else right
+    y = b.emit(MatMul(), left, right)
+    shape = [*y.shape[:-2], *([] if row else [y.shape[-2]]), *([] if column else [y.shape[-1]])]
+    return b.reshape(y, shape)
+
+
+def _slices(v: Value | None) -> bool:
+    """More than one matrix of numbers: no weights of a layer."""
+    return isinstance(v, Known) and any(d != 1 for d in v.array.shape[:-2])
+
+
 def matmul(b: Builder, n: View) -> Result:
+    if not any(map(n.is_known, (0, 1))) or any(map(_slices, n.ins)):
+        return _product(b, n)
     if isinstance(n.ins[1], Known):
         w, x = n.ins[1], n.act()
         a = w.array
-        if a.ndim == 0 or any(d != 1 for d in a.shape[:-2]):
-            raise Unsupported(f"a constant factor of shape {a.shape}", "Split the product: one matrix for each slice.")
+        if a.ndim == 0:
+            raise Unsupported("a constant factor of rank 0")
         flat = a.reshape(-1, 1) if a.ndim == 1 else a.reshape(a.shape[-2:])
         # Axes of the constant: the last holds the outputs; a vector has a single output.
         y = _dense(b, n, x, w, flat.T, a.ndim - 1 if a.ndim > 1 else -1, None)
@@ -318,10 +344,8 @@ def matmul(b: Builder, n: View) -> Result:
         return b.reshape(y, (*(1,) * (a.ndim - rank), *y.shape)) if a.ndim > rank else y
     w, x = n.known(0, "the first factor"), n.act(1)
     a = w.array
-    if a.ndim == 0 or any(d != 1 for d in a.shape[:-2]):
-        raise Unsupported(
-            f"a constant first factor of shape {a.shape}", "Split the product: one matrix for each slice."
-        )
+    if a.ndim == 0:
+        raise Unsupported("a constant factor of rank 0")
     flat = a.reshape(1, -1) if a.ndim == 1 else a.reshape(a.shape[-2:])
     rank = len(x.shape)
     if rank == 1:  # matrix by vector
@@ -464,8 +488,8 @@ MATH: dict[str, Handler] = {
     "Max": Handler(extreme),
     "Min": Handler(extreme),
     "PRelu": Handler(prelu),
-    "Gemm": Handler(gemm, (one_constant_factor,)),
-    "MatMul": Handler(matmul, (one_constant_factor,)),
+    "Gemm": Handler(gemm),
+    "MatMul": Handler(matmul),
     "ReduceMean": Handler(reduction),
     "ReduceSum": Handler(reduction),
     "ReduceL2": Handler(reduction),

@@ -1,6 +1,7 @@
 """All operators, by explicit list."""
 
 from tinygen.ops.add import Add
+from tinygen.ops.attention import Attention
 from tinygen.ops.base import Alias, Call, Case, ConstArg, Operator
 from tinygen.ops.conv import Conv
 from tinygen.ops.conv_transpose import ConvTranspose
@@ -8,6 +9,7 @@ from tinygen.ops.dense import Dense
 from tinygen.ops.div import Div
 from tinygen.ops.extreme import Extreme
 from tinygen.ops.lookup import Lookup
+from tinygen.ops.matmul import MatMul
 from tinygen.ops.move import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose
 from tinygen.ops.mul import Mul
 from tinygen.ops.norm import Norm
@@ -22,14 +24,14 @@ from tinygen.ops.unary import Unary
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
     Add, Mul, Div, Extreme, Unary, PRelu, Requantise,
-    MaxPool, AvgPool, ReduceSum, ReduceL2, ReduceExtreme, Norm,
+    MaxPool, AvgPool, ReduceSum, ReduceL2, ReduceExtreme, Norm, MatMul, Attention,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Expand, Resize,
 )  # fmt: skip
 
 __all__ = [
-    "OPERATORS", "Add", "Alias", "ArgMax", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv", "ConvTranspose",
-    "Dense", "Div", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MaxPool", "Mul", "Norm",
-    "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceL2", "ReduceSum", "Requantise", "Reshape", "Resize", "Slice",
-    "Softmax", "Transpose", "Unary",
+    "OPERATORS", "Add", "Alias", "ArgMax", "Attention", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv",
+    "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MatMul",
+    "MaxPool", "Mul", "Norm", "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceL2", "ReduceSum", "Requantise",
+    "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

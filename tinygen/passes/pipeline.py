@@ -6,6 +6,7 @@ from tinygen.ir.types import Graph
 from tinygen.passes import (
     absorb_pins,
     affine,
+    attention,
     canonical,
     collapse_unary,
     fold_scale,
@@ -29,6 +30,7 @@ TIDY: tuple[Pass, ...] = (
     input_affine.PASS,  # what a transpose or a pin kept from its input
     normalise.PASS,  # before anything takes its parts for single functions and scales
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
+    attention.PASS,  # where layers have their biases, before its scales are taken for something else
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
     canonical.PASS,  # after folding: a reshape in between would stop it
     lengths.PASS,  # likewise: squares and roots
@@ -39,6 +41,7 @@ TIDY: tuple[Pass, ...] = (
     fuse_clamp.PASS,  # clamps that collapsing made visible
     fuse_pad.PASS,  # pads whose transposes are gone
     layout.PASS,  # what canonical and fusing uncovered
+    attention.PRODUCTS,  # transposes that stay in front of products
     absorb_pins.PASS,
     canonical.PASS,
 )

@@ -23,6 +23,7 @@ from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, State, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Extreme,
+    MatMul,
     Operator,
     Requantise,
     Resize,
@@ -466,7 +467,7 @@ class _Quantiser:
         if t.const is not None:
             if op.same_quant:
                 return replace(t, quant=out.quant)  # its codes are moved into the output as they are
-            if isinstance(op, Elementwise) and (t.quant is None or bits == 16):
+            if isinstance(op, Elementwise | MatMul) and (t.quant is None or bits == 16):
                 return replace(t, quant=constant_quant(t.array, bits))
             return t
         x = self.tensors[t.name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -401,6 +402,24 @@ def _rows(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["n"]})
 
 
+def _matmul(f: Mapping[str, int], call: Call) -> Traits:
+    rows, columns = math.prod(_tuples(call)["dims"][:3]), _tuples(call)["dims"][3]
+    outputs = rows * columns
+    return Traits("any", {"once": 1, "rows": rows, "outputs": outputs, "macs": outputs * f["inner"]})
+
+
+def _attention(f: Mapping[str, int], call: Call) -> Traits:
+    """Rows of one head: scores with keys, their exponentials, values weighted by them."""
+    rows = f["batch"] * f["queries"] * f["heads"]
+    # A causal row sees as many keys as queries went before.
+    seen = sum(min(i + 1, f["keys"]) for i in range(f["queries"])) if f["causal"] else f["queries"] * f["keys"]
+    scores = f["batch"] * f["heads"] * seen
+    return Traits("any", {
+        "once": 1, "rows": rows, "scores": scores, "score_macs": scores * f["d"], "outputs": rows * f["dv"],
+        "value_macs": scores * f["dv"],
+    })  # fmt: skip
+
+
 def _norm(f: Mapping[str, int], call: Call) -> Traits:
     sets, n = f["outer"] * f["groups"], f["reps"] * f["width"]
     lines = sets * f["reps"]
@@ -427,6 +446,6 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "l2", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
-    "norm": _norm,
+    "norm": _norm, "matmul": _matmul, "attention": _attention,
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},
 }  # fmt: skip

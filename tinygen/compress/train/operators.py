@@ -19,6 +19,7 @@ from tinygen.ir.types import Tensor as GraphTensor
 from tinygen.ops import (
     Add,
     ArgMax,
+    Attention,
     AvgPool,
     Concat,
     Conv,
@@ -31,6 +32,7 @@ from tinygen.ops import (
     LogSoftmax,
     LogSumExp,
     Lookup,
+    MatMul,
     MaxPool,
     Mul,
     Norm,
@@ -89,6 +91,10 @@ def step_of(graph: Graph, node: Node) -> Step:
             return _reduce_l2(op)
         case ReduceExtreme():
             return _reduce_extreme(op)
+        case MatMul():
+            return _matmul(op, [len(t.shape) for t in ins], [t.const is not None for t in ins])
+        case Attention():
+            return _attention(op)
         case Norm():
             return _norm(op, x)
         case Softmax():
@@ -259,6 +265,40 @@ def _reduce_extreme(op: ReduceExtreme) -> Step:
 def _reduce_sum(op: ReduceSum) -> Step:
     axes = tuple(a + 1 for a in op.axes)
     return lambda x: (torch.mean if op.mean else torch.sum)(x, axes, op.keepdims)
+
+
+def _matmul(op: MatMul, ranks: Sequence[int], constant: Sequence[bool]) -> Step:
+    def turned(x: Tensor, fixed: bool, perm: Shape) -> Tensor:
+        lead = 0 if fixed else 1
+        return x.permute(*range(lead), *(p + lead for p in perm)) if perm else x
+
+    function = _broadcast(torch.matmul, constant, ranks)
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        y = function(turned(a, constant[0], op.a_perm), turned(b, constant[1], op.b_perm))
+        return _clamp(turned(y, False, op.y_perm), op.lo, op.hi)
+
+    return run
+
+
+def _attention(op: Attention) -> Step:
+    each = op.heads // op.kv_heads
+
+    def run(q: Tensor, k: Tensor, v: Tensor, *bias: Tensor) -> Tensor:
+        n, b, t, s = q.shape[0], q.shape[1], q.shape[2], k.shape[2]
+        split = [
+            x.reshape(n, b, x.shape[2], heads, -1).transpose(2, 3)
+            for x, heads in ((q, op.heads), (k, op.kv_heads), (v, op.kv_heads))
+        ]
+        k4, v4 = (x.repeat_interleave(each, 2) for x in split[1:])
+        scores = split[0] @ k4.transpose(-1, -2) * op.scale
+        for extra in bias:
+            scores = scores + extra
+        if op.causal:
+            scores = scores.masked_fill(~torch.ones(t, s, dtype=torch.bool, device=q.device).tril(), -math.inf)
+        return (torch.softmax(scores, -1) @ v4).transpose(2, 3).reshape(n, b, t, -1)
+
+    return run
 
 
 def _norm(op: Norm, shape: Shape) -> Step:
