@@ -14,6 +14,7 @@ from tinygen.numerics import Array
 from tinygen.ops import (
     Add,
     ArgMax,
+    Attention,
     AvgPool,
     Conv,
     ConvTranspose,
@@ -25,6 +26,7 @@ from tinygen.ops import (
     LogSoftmax,
     LogSumExp,
     Lookup,
+    MatMul,
     MaxPool,
     Mul,
     Norm,
@@ -199,6 +201,7 @@ def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
              tuple(1024 if i % 2 else 0 for i in range(2 * n))) for n in (h, w)
     )  # fmt: skip
     classes = (1, h, min(c, 256))
+    heads = 1 + h % 3
     picked = tuple(rng.randrange(h) for _ in range(rng.randint(1, h)))
     return [
         layer(transposed, (1, min(h, 8), min(w, 8), few), weights(few, k, k, few), weights(few)),
@@ -222,6 +225,9 @@ def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
         layer(Div(), x, x), layer(Div(), x, (1, h, w, 1)), layer(Div(), x, (1, 1, 1, c)),
         layer(Norm((3,)), x, weights(c), weights(c)), layer(Norm((1, 2)), x, weights(c), weights(c)),
         layer(Norm((3,), centre=False), x, weights(c), np.zeros(1, np.float32)),
+        layer(MatMul(), (1, h, w, few), (1, h, few, w)), layer(MatMul((), (0, 1, 3, 2)), x, x),
+        layer(Attention(heads, heads, 0.3), *[(1, h, heads * few)] * 3),
+        layer(Attention(heads, heads, 0.3, causal=True), *[(1, min(h * w, 64), heads * 8)] * 3),
     ]  # fmt: skip
 
 

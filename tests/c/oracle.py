@@ -125,6 +125,38 @@ def norm(c: Cfg, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return y
 
 
+def matmul(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a: (slices, slices, rows, inner), b: (slices, slices, inner, columns). The output is int64."""
+    acc = np.matmul(a.astype(np.int64) - c.get("a_zp", 0), b.astype(np.int64) - c.get("b_zp", 0)) >> c.get("down", 0)
+    return np.clip(requant(acc, c["m"], c["shift"]) + c.get("out_zp", 0), c["lo"], c["hi"])
+
+
+def attention(
+    c: Cfg, q: np.ndarray, k: np.ndarray, v: np.ndarray, exp: np.ndarray, bias: np.ndarray, low: int, high: int
+) -> np.ndarray:
+    """q: (batch, queries, heads, d), k and v: (batch, keys, heads / each, ...), bias: (heads, queries, keys)."""
+    y = np.zeros((*q.shape[:3], v.shape[3]), np.int64)
+    wide = "down" in c
+    for b, i, h in np.ndindex(*q.shape[:3]):
+        keys = [j for j in range(c["keys"]) if not c["causal"] or j <= i]
+        scores = []
+        for j in keys:
+            pairs = zip(q[b, i, h].tolist(), k[b, j, h // c["each"]].tolist(), strict=True)
+            acc = sum((x - c.get("q_zp", 0)) * (z - c.get("k_zp", 0)) for x, z in pairs) >> c.get("down", 0)
+            s = ((acc * c["m"] + 2 ** (c["shift"] - 1)) >> c["shift"]) + int(bias[h, i, j])
+            scores.append(-32768 if bias[h, i, j] == -32768 else min(max(s, -24576), 32767))
+        below = [min((max(scores) - s) << c["coarse"], 8191) for s in scores]
+        e = [int(exp[d % 512]) >> (d // 512) for d in below]
+        m = (c["numerator_high"] << 32 | c["numerator_low"]) // sum(e)
+        for o in range(v.shape[3]):
+            values = [int(v[b, j, h // c["each"], o]) - c.get("v_zp", 0) for j in keys]
+            acc = sum(x * z for x, z in zip(e, values, strict=True)) >> (7 if wide else 0)
+            assert -(2**31) <= acc < 2**31
+            out = ((acc * m + 2 ** (c["out_shift"] - 1)) >> c["out_shift"]) + c["out_zp"]
+            y[b, i, h, o] = min(max(out, low), high)
+    return y
+
+
 def larger(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(a >= b, a, b)
 

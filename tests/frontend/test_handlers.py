@@ -247,6 +247,16 @@ NORMS = [
     case("by_row", "Div", [(1, 3, 4), (1, 3, 1)]),
 ]  # fmt: skip
 
+PRODUCTS = [
+    case("two", "MatMul", [(1, 3, 5, 6), (1, 3, 6, 4)]),
+    case("one_for_all", "MatMul", [(1, 3, 5, 6), (6, 4)]),
+    case("row", "MatMul", [(6,), (1, 6, 4)]),
+    case("column", "MatMul", [(1, 4, 6), (6,)]),
+    case("slices", "MatMul", (1, 3, 5, 6), arr(3, 6, 4)),
+    case("two", "Gemm", [(5, 6), (4, 6)], transB=1, alpha=0.5),
+    case("three", "Gemm", [(6, 5), (6, 4), (1, 4)], transA=1, beta=2.0),
+]  # fmt: skip
+
 SHAPE = [
     case("zero_minus", "Reshape", (1, 3, 4, 5), ints(0, -1)),
     case("allowzero", "Reshape", (1, 3, 4), ints(3, -1), allowzero=1),
@@ -283,7 +293,7 @@ SHAPE = [
 
 @pytest.mark.parametrize(
     ("op_type", "x", "weights", "kw"),
-    SPATIAL + RESIZE + LINEAR + PICK + UNARY + BINARY + DENSE + REDUCE + NORMS + SHAPE,
+    SPATIAL + RESIZE + LINEAR + PICK + UNARY + BINARY + DENSE + REDUCE + NORMS + PRODUCTS + SHAPE,
 )
 def test_one_node(op_type: str, x: Any, weights: Any, kw: dict[str, Any], tmp_path: Path) -> None:
     model = one_node(op_type, x, weights, opset=22 if op_type in ("Mish", "HardSwish", "AveragePool") else 18, **kw)

@@ -208,8 +208,10 @@ class Builder:
         self._pending.append(Node(outs[0].name, op, tuple(t.name for t in inputs), tuple(t.name for t in outs)))
         return tuple(outs)
 
-    def const(self, value: Known | Array, hint: str = "const", quant: Quant | None = None) -> Tensor:
-        """A float32 constant tensor; equal ones of the same name are one tensor."""
+    def const(
+        self, value: Known | Array, hint: str = "const", quant: Quant | None = None, infinite: bool = False
+    ) -> Tensor:
+        """A float32 constant tensor; equal ones of the same name are one tensor. `infinite`: it may hold -inf."""
         if isinstance(value, Known):
             hint, array = value.name or hint, value.array
             # An operand has one scale; weights, which have one for each output, bring their `quant` along.
@@ -218,7 +220,7 @@ class Builder:
             array = value
         with np.errstate(over="ignore"):
             array = np.asarray(array, np.float32)
-        bad = int(array.size - np.isfinite(array).sum())
+        bad = int(array.size - (np.isfinite(array) | (infinite & np.isneginf(array))).sum())
         if bad:
             raise Unsupported(
                 f'constant "{hint}" {list(array.shape)} holds NaN or infinite values: {bad} of {array.size}',

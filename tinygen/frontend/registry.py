@@ -8,6 +8,7 @@ import onnx
 
 from tinygen.errors import did_you_mean
 from tinygen.frontend.context import Handler, limit_text
+from tinygen.frontend.handlers_attention import ATTENTION, MICROSOFT_ATTENTION
 from tinygen.frontend.handlers_linear import LINEAR
 from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
@@ -19,9 +20,12 @@ from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
-HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **MATH, **LOGIC, **SHAPE, **PICK, **LINEAR, **QUANTISED}
+HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **ATTENTION, **MATH, **LOGIC, **SHAPE, **PICK, **LINEAR, **QUANTISED}
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
-MICROSOFT: dict[str, Handler] = {name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")}
+MICROSOFT: dict[str, Handler] = {
+    **{name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")},
+    **MICROSOFT_ATTENTION,
+}
 #: What can be done to a published file, which nobody can export again.
 _CUT = "Cut the model there: onnx.utils.extract_model."
 _RECURRENT = ("recurrent layers come in a later version", f"Use a convolutional network, or unroll the layer. {_CUT}")
@@ -33,7 +37,6 @@ _DYNAMIC = (
     "dynamic quantisation: scales computed at run time",
     "Take the float model that this one was made from, or static quantisation (QDQ).",
 )
-_ATTENTION = ("attention comes in a later version", f"Use a convolutional network. {_CUT}")
 
 #: Operators with a known reason. Anything else: "not an operator tinygen knows".
 REASONS: dict[str, tuple[str, str]] = {
@@ -41,7 +44,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "If": _FLOW, "Loop": _FLOW, "Scan": _FLOW,
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
     "LRN": ("normalisation across channels comes in a later version", f"Use BatchNormalization. {_CUT}"),
-    "Attention": _ATTENTION, "MultiHeadAttention": _ATTENTION, "RotaryEmbedding": _ATTENTION,
     "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
     "ArgMin": ("the position of the minimum", "Use ArgMax of the negated tensor."),
     "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
@@ -108,6 +110,10 @@ def supported_ops() -> tuple[SupportedOp, ...]:
             ),
         )
         for domain, name in REWRITES
+    ]
+    rows += [
+        SupportedOp(f"com.microsoft:{name}", (1,), tuple(limit_text(x)[0] for x in h.limits))
+        for name, h in MICROSOFT_ATTENTION.items()
     ]
     rows += [SupportedOp("Upsample", (7, 9), ("opset 7 to 9; read as Resize",))]
     rows += [SupportedOp("Constant", _versions("Constant"), ("folded, like every node of constants",))]
