@@ -143,8 +143,9 @@ def attention(
         for j in keys:
             pairs = zip(q[b, i, h].tolist(), k[b, j, h // c["each"]].tolist(), strict=True)
             acc = sum((x - c.get("q_zp", 0)) * (z - c.get("k_zp", 0)) for x, z in pairs) >> c.get("down", 0)
-            s = ((acc * c["m"] + 2 ** (c["shift"] - 1)) >> c["shift"]) + int(bias[h, i, j])
-            scores.append(-32768 if bias[h, i, j] == -32768 else min(max(s, -24576), 32767))
+            s = min(max((acc * c["m"] + 2 ** (c["shift"] - 1)) >> c["shift"], -32768), 32767)
+            s = min(max(s + int(bias[h, i, j]), -24576), 32767)
+            scores.append(-32768 if bias[h, i, j] == -32768 else s)
         below = [min((max(scores) - s) << c["coarse"], 8191) for s in scores]
         e = [int(exp[d % 512]) >> (d // 512) for d in below]
         m = (c["numerator_high"] << 32 | c["numerator_low"]) // sum(e)

@@ -140,7 +140,7 @@ class Attention(Operator):
         k, v = (np.repeat(x, each, axis=1) for x in (k, v))
         table, bias = arrays[3].astype(np.int64), arrays[4].astype(np.int64)
         acc = (q @ k.swapaxes(2, 3)).astype(np.int64) >> self.down  # below 2^53: exact
-        scores = np.clip(requant(acc, self.m, self.shift) + bias, LEAST, MOST)
+        scores = np.clip(np.clip(requant(acc, self.m, self.shift), -MOST - 1, MOST) + bias, LEAST, MOST)
         hidden = np.broadcast_to(bias, (self.heads, t, s)) == MASKED
         if self.causal:
             hidden = hidden | ~np.tri(t, s, dtype=bool)

@@ -18,7 +18,7 @@ extern "C" {
 /** A score with its bias. */
 static inline int16_t tg_score(int32_t score, int32_t bias)
 {
-    const int32_t s = tg_clamp(score + bias, TG_SCORE_LEAST, 32767);
+    const int32_t s = tg_clamp(tg_clamp(score, -32768, 32767) + bias, TG_SCORE_LEAST, 32767);
     return (int16_t)((bias == TG_SCORE_MASKED) ? TG_SCORE_MASKED : s);
 }
 
