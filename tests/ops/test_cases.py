@@ -20,7 +20,7 @@ from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
-from tinygen.ops import Add, Case, Conv, ConvTranspose, Dense, Div, Lookup, Mul, ReduceL2
+from tinygen.ops import Add, Attention, Case, Conv, ConvTranspose, Dense, Div, Lookup, Mul, ReduceL2
 from tinygen.passes.quantise import quantise
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
@@ -51,6 +51,16 @@ def error_bound(case: Case, fixed: Graph) -> float:
     ins, out = fixed.ins(node), fixed.outs(node)[0]
     assert out.quant is not None
     step = out.quant.s
+    if isinstance(case.op, Attention):
+        # Scores are off by what their factors are; weights by twice that in sum, at most (softmax is Lipschitz so).
+        q, k, v = (t.quant for t in ins[:3])
+        assert q is not None
+        assert k is not None
+        assert v is not None
+        d = ins[0].shape[2] // case.op.heads
+        reach = [t.s * max(t.high - t.zero_point, t.zero_point - t.low) for t in (q, k, v)]
+        scores = case.op.scale * d * (q.s * reach[1] + k.s * reach[0]) / 2.0 + 2.0**-9
+        return 1.0 + (2.0 * scores * reach[2] + v.s) / step
     if isinstance(case.op, Div):
         return 256.0  # by values around zero; followed closely in tests/ops/test_div.py
     if isinstance(case.op, Lookup):

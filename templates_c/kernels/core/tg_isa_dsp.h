@@ -277,6 +277,18 @@ static TG_INLINE int32_t tg_usat15(int32_t v)
 #endif
 }
 
+/** Clamp to 0..8191. */
+static TG_INLINE int32_t tg_usat13(int32_t v)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("usat %0, #13, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return (v < 0) ? 0 : ((v > 8191) ? 8191 : v);
+#endif
+}
+
 /** Clamp to -128..127. */
 static TG_INLINE int32_t tg_ssat8(int32_t v)
 {
