@@ -20,6 +20,7 @@ from tinygen.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Expand,
     Extreme,
     LogSoftmax,
     LogSumExp,
@@ -567,3 +568,16 @@ def test_every_pattern_is_a_golden_graph() -> None:
     assert set(PATTERNS) | set(NETS) == set(ONNX)
     assert all(ops(graph(n), Conv, Dense, Unary, Mul, Add, Reshape) for n in ONNX)
     assert canonical.PASS.name == "canonical"
+
+
+def test_what_names_a_shape_does_not_pass_a_reshape() -> None:
+    """An Expand that repeats nothing works on each element, but in one shape alone."""
+    x, t, flat, y = (Tensor(n, s) for n, s in (("x", (1, 3, 4)), ("t", (1, 4, 3)), ("flat", (1, 12)), ("y", (1, 12))))
+    nodes = (
+        Node("t", Transpose((0, 2, 1)), ("x",), ("t",)),
+        Node("flat", Reshape((1, 12)), ("t",), ("flat",)),
+        Node("y", Expand((1, 12)), ("flat",), ("y",)),
+    )
+    ports = (Port.plain("x", x.shape),), (Port.plain("y", y.shape),)
+    before = Graph("g", Stage.FLOAT, {v.name: v for v in (x, t, flat, y)}, nodes, ("x",), ("y",), *ports)
+    assert_same(before, apply(layout.PASS, before), 0.0)

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import accumulate
-from operator import mul
 
 import numpy as np
 
 from tinygen.ir.types import Affine, Node, Port, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Concat, Mul, Pad, Reshape, Slice, Transpose, Unary
+from tinygen.ops import Add, Concat, Mul, Operator, Pad, Slice, Unary
+from tinygen.ops.access import Kind
 from tinygen.ops.unary import clamp_of
 from tinygen.passes.base import Pass, Promise, Whole, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
@@ -135,30 +134,21 @@ def _raise(graph: Draft, node: Node) -> bool:
     values, axis = found
     x, y = graph.tensors[_source(graph, above)], graph.outs(node)[0]
     op, rank = above.op, len(y.shape)
-    if isinstance(op, Transpose):
-        axis = op.perm[axis]
-    elif isinstance(op, Reshape) and values.size > 1:
-        sizes = list(accumulate((1, *x.shape), mul))
-        before = math.prod(y.shape[:axis])
-        match = [a for a, d in enumerate(x.shape) if d == values.size and sizes[a] == before]
+    if isinstance(op, Concat):
+        return _raise_over_concat(graph, node, above)
+    assert isinstance(op, Operator)
+    if values.size > 1:  # the axis of x that goes along, whole
+        along = op.access(graph.ins(above), graph.outs(above))[0][0]
+        match = [i for i, a in enumerate(along or ()) if a.out == axis and a.kind is Kind.SAME]
         if not match:
             return False
         axis = match[0]
-    elif isinstance(op, Slice) and values.size > 1:
-        if op.counts[axis] != x.shape[axis] or op.starts[axis] != 0:
-            return False
-    elif isinstance(op, Pad):
+    if isinstance(op, Pad):
         shape = tuple(values.size if a == axis and values.size > 1 else 1 for a in range(rank))
         filled = _apply(graph, node, np.full(shape, op.value))
-        if values.size > 1 and (op.pads[axis] or op.pads[rank + axis]):
-            return False
         if np.unique(filled).size > 1:
             return _blocks(graph, node, above, np.broadcast_to(filled, shape))
         op = replace(op, value=float(filled.flat[0]))
-    elif isinstance(op, Concat):
-        return _raise_over_concat(graph, node, above)
-    elif not isinstance(op, Reshape | Slice):
-        return False
     shape = tuple(values.size if a == axis and values.size > 1 else 1 for a in range(len(x.shape)))
     const = Tensor.constant(fresh(graph, f"{node.name}_raised"), values.astype(np.float32).reshape(shape))
     early = Tensor(fresh(graph, f"{y.name}_early"), x.shape)
@@ -220,6 +210,12 @@ def _raise_over_concat(graph: Draft, node: Node, above: Node) -> bool:
     return graph.replace({above.name: (first, second), node.name: ()}, tensors)
 
 
+def _moves(node: Node) -> bool:
+    """It only puts values in their places, or constants beside them."""
+    assert isinstance(node.op, Operator)
+    return node.op.rearranges or isinstance(node.op, Slice | Pad | Concat)
+
+
 def _leads_to_input(graph: Draft, name: str) -> bool:
     """Nothing but moves, each read once, between an input and `name`."""
     passed = [name]
@@ -228,11 +224,7 @@ def _leads_to_input(graph: Draft, name: str) -> bool:
         if above is None:  # a state
             return False
         sources = [i for i in above.inputs if graph.tensors[i].const is None]
-        if (
-            len(passed) > _MOST_MOVES
-            or len(sources) != 1
-            or not isinstance(above.op, Transpose | Reshape | Slice | Pad | Concat)
-        ):
+        if len(passed) > _MOST_MOVES or len(sources) != 1 or not _moves(above):
             return False
         (name,) = sources
         passed.append(name)

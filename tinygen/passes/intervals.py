@@ -6,10 +6,9 @@ independent: real weights, real requantisation, real padding. Sound for everythi
 
 from __future__ import annotations
 
-from tinygen.ir.types import DType, Graph, Node
+from tinygen.ir.types import Graph
 from tinygen.ops.base import Operator
 from tinygen.ops.interval import Interval, full, values
-from tinygen.passes.draft import Draft
 
 
 def reach(graph: Graph) -> dict[str, Interval]:
@@ -22,8 +21,3 @@ def reach(graph: Graph) -> dict[str, Interval]:
         for out, interval in zip(outs, node.op.bounds(ins, outs, known), strict=True):
             found[out.name] = interval
     return found
-
-
-def all_int8(graph: Graph | Draft, node: Node) -> bool:
-    """No activation that the node reads or writes is wider."""
-    return all(t.dtype is DType.INT8 for t in (*graph.ins(node), *graph.outs(node)) if t.const is None)

@@ -279,8 +279,11 @@ def _sink_flattened(graph: Draft, node: Node, above: Node) -> bool:
 
 
 def _by_element(graph: Draft, node: Node) -> bool:
-    """Each element of the output is made of the one in its place, by the same rule everywhere."""
+    """Each element of the output is made of the one in its place, by the same rule everywhere and in every shape."""
     if len(node.inputs) != 1 or len(node.outputs) != 1:
+        return False
+    op, ins = _operator(node), graph.ins(node)
+    if op.permuted(ins, tuple(reversed(range(len(ins[0].shape))))) is not op:
         return False
     return all(a.kind is Kind.SAME and a.out == i for _, axes in _operands(graph, node) for i, a in enumerate(axes))
 
