@@ -381,3 +381,54 @@ def test_compression_says_why_not(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match='keeps a state \\("h"\\)'):
         source_of(loaded(tmp_path, "sum"), Arrays(WANDER))
+
+
+def test_api_runs_streams(tmp_path: Path) -> None:
+    """Real numbers and integers from Python, and from the folder's C, are the same streams."""
+    import tinygen
+
+    path = save(tmp_path, cell("read later")[0])
+    model = tinygen.load(path, states={"h": "h_out"})
+    q = model.quantize(WANDER, accept_loss=True)
+    y = q.run(WANDER)
+    assert isinstance(y, np.ndarray)
+    assert y.shape == (6, 40, 4)
+    assert not np.allclose(q.run(WANDER[:, 20:]), y[:, 20:])  # another past
+    codes = q.run_integers(q.quantize_input(WANDER))
+    assert isinstance(codes, np.ndarray)
+    assert codes.shape == (6, 40, 1, 4)
+    with pytest.raises(DataError, match=r'input "x" is \(streams, steps, 1, 4\)'):
+        q.run_integers(np.zeros((3, 1, 4), np.int8))
+    built = q.build("native", verify="none")
+    built.save(tmp_path / "out")
+    assert np.array_equal(tinygen.open_build(tmp_path / "out").run(WANDER), y)
+
+
+def test_programs_around_it_compile_and_agree(tmp_path: Path) -> None:
+    """The golden test and the example of an output folder, on this computer."""
+    import subprocess
+
+    from tinygen.build.toolchain import compile_program, find_toolchain
+    from tinygen.emit.programs import ProjectView, render_example, render_golden_test
+    from tinygen.flow.build import golden_cases
+    from tinygen.flow.library import model_view
+
+    at = loaded(tmp_path, "read later")
+    board = load_board("native")
+    built = build_folder(at, tmp_path / "out", Target(board), Calibration(Arrays(WANDER)), terms=None)
+    view = ProjectView(model_view(built.plan), board, golden_cases(built))
+    core = get_core("native")
+    for name, text, said in (
+        ("test", render_golden_test(view), "done 16"),
+        ("main", render_example(view), "argmax"),
+    ):
+        src = tmp_path / name
+        src.mkdir()
+        for path, content in built.files.items():
+            if path.startswith("lib/model/src/") or path == "include/model_golden.h":
+                (src / Path(path).name).write_bytes(content)
+        (src / "program.c").write_bytes(text)
+        program = compile_program(find_toolchain(core), core, sorted(src.glob("*.c")), [src], src / "a.elf")
+        done = subprocess.run([program.elf], capture_output=True, text=True, check=False)
+        assert said in done.stdout + done.stderr
+        assert "not ok" not in done.stdout

@@ -192,3 +192,27 @@ def test_recurrent_layers_say_so_by_wiring() -> None:
     kind = ("float32", (1, 4))
     inputs, outputs = {"x": ("float32", (1, 1, 3)), "p": kind, "q": kind}, {"u": kind, "v": kind}
     assert propose(_lstm(), inputs, outputs) == {"p": "v", "q": "u"}
+
+
+def test_cache_that_grows(tmp_path: Path) -> None:
+    text = """
+    g (float[1, 1, 4] x, float[1, 8, 4] past) => (float[1, 1, 4] y, float[1, 9, 4] present) {
+        present = Concat <axis = 1> (past, x)
+        y = ReduceMax <keepdims = 1> (present)
+    }
+    """.replace("y = ReduceMax <keepdims = 1> (present)", "m = Neg (x)\n y = Relu (m)")
+    with pytest.raises(ModelError, match="what grows from call to call cannot be kept"):
+        read(tmp_path, text, states={"past": "present"})
+
+
+def test_cache_that_drops_the_oldest(tmp_path: Path) -> None:
+    text = """
+    g (float[1, 1, 4] x, float[1, 8, 4] past) => (float[1, 9, 4] y, float[1, 8, 4] present) {
+        all = Concat <axis = 1> (past, x)
+        y = Relu (all)
+        one = Constant <value = int64[1] {1}> ()
+        nine = Constant <value = int64[1] {9}> ()
+        present = Slice (all, one, nine, one)
+    }
+    """
+    assert read(tmp_path, text, states={"past": "present"}).graph.states[0].name == "past"

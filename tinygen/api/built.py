@@ -213,7 +213,10 @@ class BuildFolder:
     def run(self, x: Inputs, *, core: str = "native", progress: Progress = no_progress) -> Array | tuple[Array, ...]:
         """What the compiled C gives for samples `x`, on this computer or an emulated `core`: real numbers, in the form
         of `Quantised.run`, and equal to it."""
-        return one([without_batch(y) for y in run_folder(self.path, as_data(x), core=core, progress=progress)])
+        streams = "states" in read_build(self.path).plan
+        return one(
+            [without_batch(y, streams=streams) for y in run_folder(self.path, as_data(x), core=core, progress=progress)]
+        )
 
     def evaluate(
         self,

@@ -92,7 +92,8 @@ class Quantised(Result):
     def run(self, x: Inputs) -> Array | tuple[Array, ...]:
         """Outputs as real numbers, each float32 (n, *shape of the ONNX output without its batch of 1), for samples
         `x`; a tuple where there are several. They are exactly what <model>_quantize_input, <model>_run and
-        <model>_dequantize_output give on the chip.
+        <model>_dequantize_output give on the chip. Of a model that keeps a state both are streams, (streams, steps,
+        *shape), each from a reset on.
 
         >>> model = tinygen.load("examples/sine/sine.onnx")
         >>> x = np.linspace(0, 2 * np.pi, 200, dtype=np.float32).reshape(-1, 1)
@@ -103,11 +104,13 @@ class Quantised(Result):
         fixed = self._model.fixed
         samples = read_samples(as_data(x), self._loaded, None)
         outputs = simulate.run(fixed, simulate.quantise_inputs(fixed, samples.inputs))
-        return one([without_batch(y.astype(np.float32)) for y in simulate.dequantise_outputs(fixed, outputs)])
+        real = simulate.dequantise_outputs(fixed, outputs)
+        return one([without_batch(y.astype(np.float32), streams=bool(fixed.states)) for y in real])
 
     def run_integers(self, x: Array | Sequence[Array]) -> Array | tuple[Array, ...]:
         """Outputs as the integers of <model>_run's buffers, each (n, *shape in the buffer), for integer inputs of that
-        form, as `quantize_input` makes them; a tuple of one for each where there are several."""
+        form, as `quantize_input` makes them; a tuple of one for each where there are several. Of a model that keeps a
+        state (streams, steps, *shape in the buffer)."""
         fixed = self._model.fixed
         inputs = (x,) if len(fixed.inputs) == 1 and not isinstance(x, tuple) else tuple(x)
         if len(inputs) != len(fixed.inputs):
@@ -117,13 +120,15 @@ class Quantised(Result):
             t = fixed.tensors[name]
             dtype, (low, high) = t.dtype.value, int_range(t)
             x = np.asarray(given)
-            if x.shape[1:] != t.shape or x.dtype.kind not in "iu" or len(x) == 0 or x.min() < low or x.max() > high:
+            lead = ("streams", "steps") if fixed.states else ("n",)
+            fits = x.shape[len(lead) :] == t.shape and x.ndim == len(lead) + len(t.shape)
+            if not fits or x.dtype.kind not in "iu" or x.size == 0 or x.min() < low or x.max() > high:
                 raise DataError(
-                    f'run_integers: input "{port.name}" is (n, {", ".join(map(str, t.shape))}) of integers from {low} '
-                    f"to {high}, as the buffer of <model>_run has them; found {x.dtype} {x.shape}."
+                    f'run_integers: input "{port.name}" is ({", ".join((*lead, *map(str, t.shape)))}) of integers from '
+                    f"{low} to {high}, as the buffer of <model>_run has them; found {x.dtype} {x.shape}."
                 )
             taken.append(x.astype(dtype))
-        if len({len(x) for x in taken}) > 1:
+        if len({x.shape[: 2 if fixed.states else 1] for x in taken}) > 1:
             raise DataError(
                 f"run_integers: found {[len(x) for x in taken]} samples; every input needs the same number."
             )

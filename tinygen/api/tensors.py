@@ -26,9 +26,10 @@ def outputs_of(m: Imported) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(p.name, p.shape, t) for p, t in zip(m.graph.out_ports, m.output_types, strict=True))
 
 
-def without_batch(y: Array) -> Array:
-    """(n, 1, *rest) as (n, *rest): the 1 is the model's own batch."""
-    return y.reshape(len(y), *y.shape[2:]) if y.ndim > 1 and y.shape[1] == 1 else y
+def without_batch(y: Array, *, streams: bool = False) -> Array:
+    """(n, 1, *rest) as (n, *rest), or streams (n, steps, 1, *rest) as (n, steps, *rest): the 1 is the model's batch."""
+    lead = 2 if streams else 1
+    return y.reshape(*y.shape[:lead], *y.shape[lead + 1 :]) if y.ndim > lead and y.shape[lead] == 1 else y
 
 
 def one(arrays: Sequence[Array]) -> Array | tuple[Array, ...]:

@@ -116,9 +116,7 @@ def build_folder(
 def _files(built: Built) -> dict[str, bytes]:
     """Everything in the output folder, by path."""
     plan, model = built.plan, built.model
-    made_up = verify.MADE_UP_STREAMS if plan.states else verify.MADE_UP
-    first = len(built.inputs[0]) - made_up if built.target.library.private else 0
-    golden = tuple(case for i in range(first, first + GOLDEN_SAMPLES) for case in _golden(built, i))
+    golden = golden_cases(built)
     stack_bytes = max(2048, _round_up((built.stack or 0) + 1024, 512))
     sources = render_library(built.library)
     files = {f"{home(plan.name)}/{name}": content for name, content in sources.items()}
@@ -129,6 +127,13 @@ def _files(built: Built) -> dict[str, bytes]:
     view = ProjectView(model_view(plan), built.board, golden, stack_bytes, built.target.package)
     files[golden_header(plan.name)] = render_golden_header(view)
     return render_exports(view, taken=files) | files
+
+
+def golden_cases(built: Built) -> tuple[GoldenCase, ...]:
+    """What the output folder brings along to test with."""
+    made_up = verify.MADE_UP_STREAMS if built.plan.states else verify.MADE_UP
+    first = len(built.inputs[0]) - made_up if built.target.library.private else 0
+    return tuple(case for i in range(first, first + GOLDEN_SAMPLES) for case in _golden(built, i))
 
 
 def _golden(built: Built, i: int) -> list[GoldenCase]:

@@ -7,6 +7,7 @@ quantised.py). All refusals are collected and raised together, before any other 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -568,9 +569,14 @@ def _states(
     for a, b in asked.items():
         if inputs[a] != outputs[b]:
             what = [f'"{n}" is {kind} {list(shape)}' for n, (kind, shape) in ((a, inputs[a]), (b, outputs[b]))]
+            grows = math.prod(outputs[b][1]) > math.prod(inputs[a][1])
+            more = (
+                " Memory is planned offline, so what grows from call to call cannot be kept: export a cache of a fixed"
+            )
+            more += " length, which drops the oldest (Concat, then Slice) or is written in turn (TensorScatter)."
             raise ModelError(
                 f"{path}: `states` says {a}={b}, but input {what[0]} and output {what[1]}. What a call ends with must "
-                "be what the next can begin with: one type, one shape."
+                f"be what the next can begin with: one type, one shape.{more if grows else ''}"
             )
         found.append(State(a, a, tensors[b]))
     return tuple(found)
