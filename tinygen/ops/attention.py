@@ -15,6 +15,7 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, int_type, requant
+from tinygen.ops.access import Access, Axis, Kind
 from tinygen.ops.base import (
     Call,
     Case,
@@ -175,6 +176,20 @@ class Attention(Operator):
         own = (q.name,) if alone and d == dv and bits_of(q) == bits_of(out) else ()
         kernel = kernel_of("tg_attention", q)
         return (Call(kernel, fields, names, consts, out.name, scratch=-(-2 * s // 4) * 4, in_place=own),)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        """A row of the output reads its row of q, and its head of all keys and values that it sees."""
+        _, t, s, d, dv = self._sizes(ins)
+        head = np.arange(outs[0].shape[2]) // dv
+        shared = head // (self.heads // self.kv_heads)
+        seen = Axis(Kind.WINDOW, 1, np.zeros(t, np.int64), np.minimum(np.arange(t), s - 1))
+        rows = seen if self.causal else Axis(Kind.MIX)
+        value = shared * dv + np.arange(len(head)) % dv
+        image, row = Axis(Kind.SAME, 0), Axis(Kind.SAME, 1)
+        q = (image, row, Axis(Kind.WINDOW, 2, head * d, head * d + d - 1))
+        k = (image, rows, Axis(Kind.WINDOW, 2, shared * d, shared * d + d - 1))
+        v = (image, rows, Axis(Kind.WINDOW, 2, value, value))
+        return ((q, k, v, *(None for _ in ins[3:])),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

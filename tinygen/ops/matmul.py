@@ -15,6 +15,7 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, requant_clamp
+from tinygen.ops.access import Access, Axis, Kind, width
 from tinygen.ops.base import (
     Call,
     Case,
@@ -35,6 +36,7 @@ from tinygen.ops.base import (
     zero_points,
 )
 from tinygen.ops.broadcast import operands
+from tinygen.ops.interval import Interval
 
 #: Products in a sum: of int8 below 2^31, of int16 below 2^47 in 64 bits.
 LONGEST = {8: 2**15, 16: 2**16}
@@ -143,6 +145,25 @@ class MatMul(Operator):
     def clamped(self, lo: float, hi: float) -> MatMul:
         lo, hi = narrowed((self.lo, self.hi), lo, hi)
         return replace(self, lo=lo, hi=hi)
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        rank = len(outs[0].shape)
+        stored = [self.y_perm.index(i) for i in range(rank)] if self.y_perm else list(range(rank))
+        found = []
+        for t, perm, inner in zip(ins, (self.a_perm, self.b_perm), (-1, -2), strict=True):
+            shape = turned(t.shape, perm)
+            axes = []
+            for i, d in enumerate(shape, rank - len(shape)):
+                out = stored[i]
+                axes.append(Axis(Kind.SAME if d == outs[0].shape[out] else Kind.REPEAT, out))
+            axes[inner] = Axis(Kind.MIX)
+            found.append(tuple(axes[perm.index(i)] for i in range(len(axes))) if perm else tuple(axes))
+        return (tuple(found),)
+
+    def bounds(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> tuple[Interval, ...]:
+        end, m = self.epilogue, width(outs[0])
+        assert end is not None
+        return (Interval(np.full(m, end.lo), np.full(m, end.hi)),)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
