@@ -83,7 +83,7 @@ def chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
     chunk: list[Case] = []
     total = 0
     for case in cases:
-        size = sum(t.nbytes for t in (*_activations(case), _output(case))) + sum(
+        size = sum(t.nbytes for t in (*_activations(case), *_outputs(case))) + sum(
             c.array.nbytes for c in case.call.consts
         )
         if chunk and total + size > CHUNK_BYTES:
@@ -100,8 +100,8 @@ def _activations(case: Case) -> list[Tensor]:
     return list(dict.fromkeys(t for t in case.layer.ins(case.layer.nodes[0]) if t.const is None))
 
 
-def _output(case: Case) -> Tensor:
-    return case.layer.outs(case.layer.nodes[0])[0]
+def _outputs(case: Case) -> tuple[Tensor, ...]:
+    return case.layer.outs(case.layer.nodes[0])
 
 
 def random_values(rng: np.random.Generator, t: Tensor) -> Array:
@@ -132,11 +132,12 @@ class Program:
         self.values: list[Mapping[str, Array]] = [
             c.values or {t.name: random_values(rng, t) for t in _activations(c)} for c in cases
         ]
-        steps, sample, self.at = [], [], []
+        self.at: list[tuple[int, ...]] = []
+        steps, sample = [], []
         in_len = out_len = 16
         arena = max(16, *(align(c.call.scratch) for c in cases))
         for i, (case, values) in enumerate(zip(cases, self.values, strict=True)):
-            node, out = case.layer.nodes[0], _output(case)
+            node, outs = case.layer.nodes[0], _outputs(case)
             assert isinstance(node.op, Operator)
             shift, shifted = case.shift or 0, case.shift is not None
             in_len, out_len = in_len + shift % 4, out_len + shift // 4 % 4
@@ -148,11 +149,13 @@ class Program:
                 sample.append((in_len, laid))
                 in_len = align(in_len + laid.size) + shift // 16 % 4
             in_len = align(in_len)
-            size = case.call.y_planes.size if case.call.y_planes else out.nbytes
-            out_len += out_len % (bits_of(out) // 8)
-            target = Place("output", 0, out_len, size, out.dtype)
-            self.at.append(out_len)
-            out_len = align(out_len + size + (4 if shifted else 0))
+            targets: dict[str, Place] = {}
+            for out in outs:
+                size = case.call.y_planes.size if case.call.y_planes else out.nbytes
+                out_len += -out_len % (bits_of(out) // 8)
+                targets[out.name] = Place("output", 0, out_len, size, out.dtype)
+                out_len = align(out_len + size + (4 if shifted else 0))
+            self.at.append(tuple(p.offset for p in targets.values()))
             start = (arena - case.call.scratch) // 4 * 4 if shifted else 0
             scratch = Place("arena", 0, start, case.call.scratch) if case.call.scratch else None
             planned = []
@@ -161,12 +164,13 @@ class Program:
                 for name in call.inputs:
                     tensor = case.layer.tensors[name]
                     places.append(known[name] if tensor.const is None else ConstArg(f"k{len(places)}", tensor.array))
-                planned.append(PlannedCall(call, tuple(places), (target,), scratch if call is case.call else None))
+                made = tuple(targets[name] for name in call.outputs)
+                planned.append(PlannedCall(call, tuple(places), made, scratch if call is case.call else None))
             ins = case.layer.ins(node)
             steps.append(
                 Step(
                     f"l{i}", node.op.describe(ins), (case.name,), tuple(t.shape for t in _activations(case)),
-                    (Written(out.name, out.shape, target),), case.macs, tuple(planned),
+                    tuple(Written(out.name, out.shape, targets[out.name]) for out in outs), case.macs, tuple(planned),
                 )
             )  # fmt: skip
         ends = [
@@ -195,12 +199,13 @@ class Program:
             graph, node = case.layer, case.layer.nodes[0]
             assert isinstance(node.op, Operator)
             arrays = [values[t.name][None] if t.const is None else t.array for t in graph.ins(node)]
-            y = node.op.run_fixed(graph.ins(node), arrays, [_output(case)])[0][0]
             planes = case.call.y_planes
-            if planes is None:
-                equal = found[at : at + y.nbytes].tobytes() == np.ascontiguousarray(y).tobytes()
-            else:
-                equal = np.array_equal(found[at + planes.place(y)], y)
+            equal = True
+            for (y,), start in zip(node.op.run_fixed(graph.ins(node), arrays, _outputs(case)), at, strict=True):
+                if planes is None:
+                    equal &= found[start : start + y.nbytes].tobytes() == np.ascontiguousarray(y).tobytes()
+                else:
+                    equal &= np.array_equal(found[start + planes.place(y)], y)
             if not equal:
                 yield case
 

@@ -23,9 +23,11 @@ from tinygen.ops import (
     Expand,
     Extreme,
     Gather,
+    Gru,
     LogSoftmax,
     LogSumExp,
     Lookup,
+    Lstm,
     MatMul,
     MaxPool,
     Mul,
@@ -33,17 +35,20 @@ from tinygen.ops import (
     Operator,
     Pad,
     PRelu,
+    Recurrent,
     ReduceExtreme,
     ReduceL2,
     ReduceSum,
     Reshape,
     Resize,
+    Rnn,
     Slice,
     Softmax,
     Transpose,
     Unary,
 )  # fmt: skip
 from tinygen.ops.base import Shape
+from tinygen.ops.recurrent import SIGMOID, TANH
 from tinygen.ops.resize import Axis
 from tinygen.ops.spatial import Window
 from tinygen.passes.quantise import quantise, range_tensors
@@ -63,7 +68,7 @@ class Layer:
     wide: tuple[str, ...] = ()
 
     def float_graph(self) -> Graph:
-        """Inputs x0, x1, ..., output y."""
+        """Inputs x0, x1, ..., outputs y, y1, ...; what only calibration sees is none."""
         tensors = [
             Tensor(f"x{i}", given) if isinstance(given, tuple) else Tensor.constant(f"k{i}", given)
             for i, given in enumerate(self.inputs)
@@ -71,18 +76,21 @@ class Layer:
         if self.bits < 8:
             most = np.abs(tensors[1].array.reshape(tensors[1].shape[0], -1)).max(axis=1) / ((1 << self.bits >> 1) - 1)
             tensors[1] = replace(tensors[1], quant=Quant(tuple(float(v) for v in most), 0, 0))
-        y = Tensor("y", self.op.infer(*(t.shape for t in tensors))[0])
+        shapes = self.op.infer(*(t.shape for t in tensors))
+        types = self.op.types(*(t.dtype for t in tensors))
+        outs = [Tensor(f"y{i or ''}", s, t) for i, (s, t) in enumerate(zip(shapes, types, strict=True))]
+        shown = outs[: len(outs) - self.op.watched]
         inputs = tuple(t for t in tensors if t.const is None)
-        node = Node("layer", self.op, tuple(t.name for t in tensors), ("y",), (self.name,))
+        node = Node("layer", self.op, tuple(t.name for t in tensors), tuple(t.name for t in outs), (self.name,))
         return Graph(
             "layers",
             Stage.FLOAT,
-            {t.name: t for t in (*tensors, y)},
+            {t.name: t for t in (*tensors, *outs)},
             (node,),
             tuple(t.name for t in inputs),
-            ("y",),
+            tuple(t.name for t in shown),
             tuple(Port.plain(t.name, t.shape) for t in inputs),
-            (Port.plain("y", y.shape),),
+            tuple(Port.plain(t.name, t.shape) for t in shown),
         )
 
     def graph(self) -> Graph:
@@ -192,6 +200,14 @@ def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
     def layer(op: Operator, *inputs: tuple[int, ...] | Array) -> Layer:
         return Layer(f"{op.title} {h}x{w}x{c}", op, inputs)
 
+    def recurrent(kind: type[Recurrent], steps: int, units: int, **more: bool) -> Layer:
+        """One direction, with the functions that everybody takes."""
+        usual = {"LSTM": (SIGMOID, TANH, TANH), "GRU": (SIGMOID, TANH), "RNN": (TANH,)}[kind.ONNX]
+        rows = kind.GATES * units
+        matrices = (weights(1, rows, few) / math.sqrt(few), weights(1, rows, units) / math.sqrt(units))
+        states = ((1, units),) * kind.STATES if more.get("initial") else ()
+        return layer(kind(units, (usual,), **more), (1, steps, few), *matrices, weights(1, 2 * rows) / 8, *states)
+
     k, s = rng.choice((2, 3)), rng.choice((1, 2))
     few = min(c, 24)
     transposed = ConvTranspose(Window((k, k), (s, s), (0, 0, 0, 0), (1, 1)), (0, 0))
@@ -222,6 +238,9 @@ def other_layers(rng: random.Random, h: int, w: int, c: int) -> list[Layer]:
         layer(Lookup(), (1, h), weights(min(64, 4 * w), few)), layer(Lookup(), (1, w), weights(16, c)),
         layer(Expand((1, h, w, c)), (1, 1, 1, c)), layer(Expand((1, h, w, c)), (1, h, w, 1)),
         layer(Pad((0, 1, 1, 0, 0, 1, 1, 0)), x),
+        recurrent(Lstm, h, 4 * w), recurrent(Lstm, 1, min(c, 32), initial=True), recurrent(Rnn, h, 2 * w),
+        recurrent(Gru, h, 3 * w), recurrent(Gru, w, min(c, 32), before=True), recurrent(Gru, w, 5 * w, before=True),
+        recurrent(Gru, 1, min(c, 32), before=True, initial=True),
         layer(Div(), x, x), layer(Div(), x, (1, h, w, 1)), layer(Div(), x, (1, 1, 1, c)),
         layer(Norm((3,)), x, weights(c), weights(c)), layer(Norm((1, 2)), x, weights(c), weights(c)),
         layer(Norm((3,), centre=False), x, weights(c), np.zeros(1, np.float32)),

@@ -39,6 +39,8 @@ def case(rng: cases.Rng, kind: str, bits: int, most: int = 8) -> dict[str, Any]:
         "n_in": n_in,
         "n_hidden": units,
         "at": int(rng.integers(extra + 1)),
+        "x_at": int(rng.integers(3)),
+        "y_at": int(rng.integers(3)),
     }
     c |= {"y_step": units + extra, "reverse": int(rng.integers(2)), "fresh": int(rng.integers(2))}
     if rng.integers(4) == 0:
@@ -71,7 +73,7 @@ def case(rng: cases.Rng, kind: str, bits: int, most: int = 8) -> dict[str, Any]:
     return {
         "c": c,
         "in_zp": cases.zero_point(rng) if bits == 8 else 0,
-        "x": rng.integers(low, high + 1, (steps + tail, n_in)).astype(dtype),
+        "x": rng.integers(low, high + 1, c["x_at"] + (steps + tail) * n_in).astype(dtype),
         "w": cases.weights(rng, gates, units, n_in),
         "r": cases.weights(rng, gates, units, units),
         "b": rng.integers(-(2**21), 2**21 + 1, (gates, units)).astype(np.int32) >> int(rng.integers(20)),
@@ -80,7 +82,7 @@ def case(rng: cases.Rng, kind: str, bits: int, most: int = 8) -> dict[str, Any]:
         "mh": many(c["h_shift"], gates, units),
         "tables": tables,
         "peep": many(c.get("peep_shift", 0), 3, units),
-        "y": np.full((steps + tail if c["y_step"] else 1, span), 77, dtype),
+        "y": np.full(c["y_at"] + (steps + tail if c["y_step"] else 1) * span, 77, dtype),
         "h": state(rng, 16, span) if kind == "gru" else state(rng, bits, span),
         "cell": rng.integers(-(2**23), 2**23, span).astype(np.int32),
     }
@@ -97,7 +99,10 @@ def expected(kind: str, d: dict[str, Any]) -> list[np.ndarray]:
     y, h, cell = d["y"].copy(), d["h"].copy(), d["cell"].copy()
     if c["fresh"]:
         h[own], cell[own] = 0, 0
-    layer = Direction(c, d["in_zp"], d["x"], d["w"], d["r"], d["b"], d["mx"], d["mh"])
+    rows = y[c["y_at"] :].reshape(-1, len(h))
+    layer = Direction(
+        c, d["in_zp"], d["x"][c["x_at"] :].reshape(-1, c["n_in"]), d["w"], d["r"], d["b"], d["mx"], d["mh"]
+    )
     state, cells = h[own].tolist(), cell[own].tolist()
     if kind == "lstm":
         found = layer.lstm(*d["tables"], d["peep"], state, cells)
@@ -107,9 +112,9 @@ def expected(kind: str, d: dict[str, Any]) -> list[np.ndarray]:
         found = layer.rnn(*d["tables"], state)
     h[own], cell[own] = state, cells
     for time, values in found.items():
-        y[time if c["y_step"] else 0, own] = values
+        rows[time if c["y_step"] else 0, own] = values
     if c["tail"]:
-        y[c["steps"] :, own] = 0
+        rows[c["steps"] :, own] = 0
     return [y, h, cell] if kind == "lstm" else [y, h]
 
 

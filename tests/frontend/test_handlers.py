@@ -698,8 +698,6 @@ LIMITS = [
     ("computed shape", parse("g (float[1,4] x) => (float y) { i = Cast<to=7>(x) y = Reshape(x, i) }"),
      "the new shape is computed from the input"),
     ("infinite operand", one_node("Mul", (1, 4), [np.array(np.inf, F)]), "NaN or infinite"),
-    ("recurrent", parse("g (float[4,1,6] x) => (float y) { y = GRU<hidden_size=3>(x, w, r) }",
-                        weights={"w": arr(1, 9, 6), "r": arr(1, 9, 3)}), "recurrent layers come in a later version"),
 ]  # fmt: skip
 
 

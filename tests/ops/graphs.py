@@ -12,23 +12,26 @@ CASES = [(f"{cls.__name__}-{case.name}", case) for cls in OPERATORS for case in 
 
 
 def case_graph(case: Case) -> Graph:
-    """The FLOAT graph of a case: inputs x0, x1, ..., output y."""
+    """The FLOAT graph of a case: inputs x0, x1, ..., outputs y, y1, ...; what only calibration sees is none."""
     tensors = [
         Tensor(f"x{i}", given) if isinstance(given, tuple) else Tensor.constant(f"k{i}", given)
         for i, given in enumerate(case.inputs)
     ]
-    y = Tensor("y", case.op.infer(*(t.shape for t in tensors))[0])
+    shapes = case.op.infer(*(t.shape for t in tensors))
+    types = case.op.types(*(t.dtype for t in tensors))
+    outs = [Tensor(f"y{i or ''}", s, t) for i, (s, t) in enumerate(zip(shapes, types, strict=True))]
+    shown = outs[: len(outs) - case.op.watched]
     inputs = tuple(t for t in tensors if t.const is None)
-    node = Node("node", case.op, tuple(t.name for t in tensors), ("y",), ("/case/node",))
+    node = Node("node", case.op, tuple(t.name for t in tensors), tuple(t.name for t in outs), ("/case/node",))
     return Graph(
         "case",
         Stage.FLOAT,
-        {t.name: t for t in (*tensors, y)},
+        {t.name: t for t in (*tensors, *outs)},
         (node,),
         tuple(t.name for t in inputs),
-        ("y",),
+        tuple(t.name for t in shown),
         tuple(Port.plain(t.name, t.shape) for t in inputs),
-        (Port.plain("y", y.shape),),
+        tuple(Port.plain(t.name, t.shape) for t in shown),
     )
 
 

@@ -136,7 +136,7 @@ def test_axes_in_another_order(name: str) -> None:
     op, ins, outs = fixed_node(name)
     rng = np.random.default_rng(1)
     arrays = [draw(t, 3, rng) for t in ins]
-    (expected,) = op.run_fixed(ins, arrays, outs)
+    expected, *_ = op.run_fixed(ins, arrays, outs)
     along = op.access(ins, outs)[0]
     rank = len(ins[0].shape)
     if any(a is not None and len(a) != rank for a in along):

@@ -26,14 +26,19 @@ class PortView:
     bits: int = 8
 
     @property
+    def stored(self) -> int:
+        """Bits in which an integer lies."""
+        return 8 if self.bits <= 8 else 16 if self.bits <= 16 else 32
+
+    @property
     def ctype(self) -> str:
         """C type of an element."""
-        return f"int{self.bits}_t"
+        return f"int{self.stored}_t"
 
     @property
     def nbytes(self) -> int:
         """Bytes of the buffer."""
-        return self.length * self.bits // 8
+        return self.length * self.stored // 8
 
 
 @dataclass(frozen=True, slots=True)

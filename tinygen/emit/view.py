@@ -379,7 +379,8 @@ def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint, sensor
     number = "" if count == 1 else str(index)
     suffix, macro = f"{kind}{number}", f"{model.upper()}_{kind.upper()}{number}"
     table = f"{model}_{suffix}"
-    comment = f'int{e.quant.bits}, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
+    bits = "" if e.dtype.value.endswith(str(e.quant.bits)) else f" of {e.quant.bits} bits"
+    comment = f'{e.dtype.value}{bits}, {shape_text(e.shape)}; ONNX "{e.name}" {shape_text(e.port.shape)}'
     a = e.port.affine or Affine((0.0,), (1.0,))
     steps: tuple[float, ...] = e.quant.scale
     ends: tuple[int, ...] = ()
@@ -401,7 +402,7 @@ def _endpoint(model: str, kind: str, index: int, count: int, e: Endpoint, sensor
     scales = tuple(map(float_literal, steps)) if several else ()
     return EndpointView(
         macro,
-        f"int{e.quant.bits}_t",
+        f"{e.dtype.value}_t",
         e.quant.low,
         e.quant.high,
         suffix,

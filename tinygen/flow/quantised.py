@@ -162,7 +162,7 @@ def calibrate(
 
 def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequence[Array]) -> tuple[LayerAccuracy, ...]:
     """SQNR of every layer's output over the first samples: where accuracy goes. `inputs` in the tensors' layout."""
-    meters = {o: SqnrMeter() for n in graph.nodes for o in n.outputs}
+    meters = {o: SqnrMeter() for n in graph.nodes for o in n.outputs if o in fixed.tensors}
     count, step = min(len(inputs[0]), SQNR_SAMPLES), simulate.chunk(fixed)
     for start in range(0, count, step):
         few = [np.ascontiguousarray(x[start : min(start + step, count)]) for x in inputs]
@@ -177,6 +177,7 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
         LayerAccuracy(o, n.op.describe(graph.ins(n)), n.origin, meters[o].db)  # type: ignore[attr-defined]
         for n in graph.nodes
         for o in n.outputs
+        if o in meters
     )
 
 

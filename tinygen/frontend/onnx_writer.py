@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from tinygen.errors import ModelError
 from tinygen.frontend.handlers_spatial import resize_axis
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Conv, ConvTranspose, Dense, Resize
-from tinygen.ops.base import Operator
+from tinygen.ops.base import Operator, ScanStep, Shape
 
 #: Operator set and file version of everything we write: old enough for onnxruntime 1.14.
 OPSET = 18
@@ -53,6 +53,29 @@ class _Builder:
         self.nodes.append(helper.make_node(op_type, list(inputs), outs, name=outs[0], **attributes))
         return outs
 
+    def scan(
+        self, step: ScanStep, states: Sequence[str], state: Shape, rows: str, row: Shape, reverse: bool
+    ) -> tuple[str, ...]:
+        inner = _Builder(())
+        inner.fresh = self.fresh  # type: ignore[method-assign]  # one space of names: a body may not use one again
+        now = [self.fresh("state") for _ in states]
+        at = self.fresh("row")
+        after, stacked = step(inner, now, at)
+        count = len(after) + len(stacked)
+        names = [self.fresh("turn") for _ in range(count)]  # a body's outputs are its own, each of them once
+        ends = [helper.make_node("Identity", [n], [out]) for n, out in zip((*after, *stacked), names, strict=True)]
+        body = helper.make_graph(
+            [*inner.nodes, *ends],
+            self.fresh("body"),
+            [*(_value_info(n, state) for n in now), _value_info(at, row)],
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names],
+            inner.initialisers,
+        )
+        way = [int(reverse)]
+        more = {"scan_input_directions": way, "scan_output_directions": way * len(stacked)} if reverse else {}
+        outs = self.ops("Scan", [*states, rows], count, body=body, num_scan_inputs=1, **more)
+        return outs[len(after) :]
+
     def const(self, array: Array) -> str:
         name = self.fresh("const")
         self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
@@ -77,8 +100,12 @@ class _Builder:
             n.name = node.name if n is proper else f"{node.name}/{n.op_type}{'' if count == 1 else f'_{count}'}"
 
     def model(self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> bytes:
-        """The serialised model, without initialisers that nobody reads."""
-        read = {name for n in self.nodes for name in n.input}
+        """The serialised model, without nodes and initialisers that nobody reads."""
+        read = {v.name for v in outputs}
+        for n in reversed(self.nodes):
+            if read.intersection(n.output):
+                read.update(_read_by(n))
+        self.nodes = [n for n in self.nodes if read.intersection(n.output)]
         graph = helper.make_graph(self.nodes, name, inputs, outputs, [t for t in self.initialisers if t.name in read])
         imports = [helper.make_opsetid("", OPSET)]
         if any(n.domain == MICROSOFT for n in self.nodes):
@@ -88,6 +115,12 @@ class _Builder:
         )
         data: bytes = model.SerializeToString()
         return data
+
+
+def _read_by(node: NodeProto) -> set[str]:
+    """Names that a node reads, or its body."""
+    bodies = (a.g for a in node.attribute if a.type == AttributeProto.GRAPH)
+    return {*node.input, *(name for body in bodies for n in body.node for name in _read_by(n))}
 
 
 def _value_info(name: str, shape: Sequence[int], codes: str = "") -> ValueInfoProto:

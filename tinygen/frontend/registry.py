@@ -14,13 +14,16 @@ from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
 from tinygen.frontend.handlers_norm import NORM
 from tinygen.frontend.handlers_pick import PICK
+from tinygen.frontend.handlers_recurrent import RECURRENT
 from tinygen.frontend.handlers_shape import SHAPE
 from tinygen.frontend.handlers_spatial import SPATIAL
 from tinygen.frontend.opsets import MIN_OPSET
 from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
-HANDLERS: dict[str, Handler] = {**SPATIAL, **NORM, **ATTENTION, **MATH, **LOGIC, **SHAPE, **PICK, **LINEAR, **QUANTISED}
+HANDLERS: dict[str, Handler] = {
+    **SPATIAL, **NORM, **ATTENTION, **MATH, **LOGIC, **RECURRENT, **SHAPE, **PICK, **LINEAR, **QUANTISED
+}  # fmt: skip
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {
     **{name: QUANTISED[name] for name in ("QuantizeLinear", "DequantizeLinear")},
@@ -28,7 +31,6 @@ MICROSOFT: dict[str, Handler] = {
 }
 #: What can be done to a published file, which nobody can export again.
 _CUT = "Cut the model there: onnx.utils.extract_model."
-_RECURRENT = ("recurrent layers come in a later version", f"Use a convolutional network, or unroll the layer. {_CUT}")
 _FLOW = (
     "control flow: which nodes run depends on the data",
     f"Where an input decides that never changes, say what it is: `constants` NAME=NUMBER. {_CUT}",
@@ -40,7 +42,6 @@ _DYNAMIC = (
 
 #: Operators with a known reason. Anything else: "not an operator tinygen knows".
 REASONS: dict[str, tuple[str, str]] = {
-    "GRU": _RECURRENT, "LSTM": _RECURRENT, "RNN": _RECURRENT,
     "If": _FLOW, "Loop": _FLOW, "Scan": _FLOW,
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
     "LRN": ("normalisation across channels comes in a later version", f"Use BatchNormalization. {_CUT}"),

@@ -15,6 +15,7 @@ from tinygen.ops.mul import Mul
 from tinygen.ops.norm import Norm
 from tinygen.ops.pool import AvgPool, MaxPool
 from tinygen.ops.prelu import PRelu
+from tinygen.ops.recurrent import Gru, Lstm, Recurrent, Rnn
 from tinygen.ops.reduce import ReduceExtreme, ReduceL2, ReduceSum
 from tinygen.ops.requantise import Requantise
 from tinygen.ops.resize import Resize
@@ -24,6 +25,7 @@ from tinygen.ops.unary import Unary
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
     Add, Mul, Div, Extreme, Unary, PRelu, Requantise,
+    Lstm, Gru, Rnn,
     MaxPool, AvgPool, ReduceSum, ReduceL2, ReduceExtreme, Norm, MatMul, Attention,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
     Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Expand, Resize,
@@ -31,7 +33,7 @@ OPERATORS: tuple[type[Operator], ...] = (
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "Attention", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv",
-    "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "LogSoftmax", "LogSumExp", "Lookup", "MatMul",
-    "MaxPool", "Mul", "Norm", "Operator", "PRelu", "Pad", "ReduceExtreme", "ReduceL2", "ReduceSum", "Requantise",
-    "Reshape", "Resize", "Slice", "Softmax", "Transpose", "Unary",
+    "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "Gru", "LogSoftmax", "LogSumExp", "Lookup", "Lstm",
+    "MatMul", "MaxPool", "Mul", "Norm", "Operator", "PRelu", "Pad", "Recurrent", "ReduceExtreme", "ReduceL2",
+    "ReduceSum", "Requantise", "Reshape", "Resize", "Rnn", "Slice", "Softmax", "Transpose", "Unary",
 ]  # fmt: skip

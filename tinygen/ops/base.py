@@ -29,11 +29,26 @@ Config = tuple[tuple[str, int | tuple[int, ...] | str], ...]
 LONGEST_SUM16 = 65535
 
 
+class ScanStep(Protocol):
+    """One turn of a loop: adds nodes to `inner`; returns the new states, and the values that are stacked."""
+
+    def __call__(
+        self, inner: OnnxBuilder, states: Sequence[str], row: str, /
+    ) -> tuple[Sequence[str], Sequence[str]]: ...
+
+
 class OnnxBuilder(Protocol):
     """What `to_onnx` needs to write its float meaning as ONNX nodes (implemented by frontend/onnx_writer.py)."""
 
     def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add a node with one output; returns the name of that output."""
+
+    def scan(
+        self, step: ScanStep, states: Sequence[str], state: Shape, rows: str, row: Shape, reverse: bool
+    ) -> tuple[str, ...]:
+        """A loop over the first axis of `rows`, from its end where `reverse`: `step` adds the nodes of one turn from
+        the states, of shape `state` each, and a row, of shape `row`; it returns the new states and what to stack.
+        Returns the names of the stacks."""
 
     def ops(self, op_type: str, inputs: Sequence[str], count: int, **attributes: Any) -> tuple[str, ...]:
         """Add a node with `count` outputs; returns their names."""
@@ -180,7 +195,7 @@ class Call:
         if self.cfg_type:
             return self.cfg_type
         stem, _, end = self.kernel.rpartition("_")
-        return f"{self.kernel if end in ('s8', 's16') else stem}_cfg_t"
+        return f"{self.kernel if end in ('s8', 's16', 's32') else stem}_cfg_t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +229,8 @@ class Operator(Op):
     writes_int16: ClassVar[bool] = True
     #: It reads and writes each activation in the width that it has: nothing is widened or narrowed for it.
     any_width: ClassVar[bool] = False
+    #: It computes in the width of its first output, and so reads all that it does not keep (`keeps`).
+    by_output: ClassVar[bool] = False
 
     def takes_int16(self) -> bool:
         """Can these attributes be computed on int16 activations?"""
@@ -227,6 +244,11 @@ class Operator(Op):
     def describe(self, ins: Sequence[Tensor]) -> str:
         """`title`, made more precise by what the inputs tell."""
         return self.title
+
+    @property
+    def watched(self) -> int:
+        """How many outputs, the last ones, a FLOAT node has for calibration alone: the FIXED one has none of them."""
+        return 0
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         """Output shapes from input shapes. Raises ValueError when they do not fit."""
@@ -258,10 +280,14 @@ class Operator(Op):
         calibrate."""
         return None
 
-    def lawful_quant(self, lo: float, hi: float, output: int = 0) -> Quant | None:
+    def lawful_quant(self, lo: float, hi: float, bits: int = 8, output: int = 0) -> Quant | None:
         """The quantisation of an output, and of all that is tied to it, by a law of the operator's own from the range
-        that calibration found (a cell: 24 bits, a power of two); None: as any other's."""
+        that calibration found and the bits asked for (a cell: 24 bits, a power of two); None: as any other's."""
         return None
+
+    def keeps(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> frozenset[str]:
+        """Activations that it reads and writes in the width they have, whatever it computes in: states."""
+        return frozenset(t.name for t in (*ins, *outs)) if self.any_width else frozenset()
 
     def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         """The FIXED form; activations in `ins` and `out` carry their Quant. Default: same operator, same inputs."""
@@ -344,8 +370,9 @@ class Operator(Op):
         where it cannot. FLOAT only."""
         return None
 
-    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
-        """Values that an output may take whatever calibration has seen: what it pads with, the ends of a table."""
+    def own_values(self, ins: Sequence[Tensor], output: int = 0) -> tuple[float, ...]:
+        """Values that an output may take whatever calibration has seen: what it pads with, the ends of a table, a first
+        state."""
         return ()
 
     def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:

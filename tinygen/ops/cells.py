@@ -41,8 +41,8 @@ class Narrowing:
     hi: int = 127
 
     def product(self, p: Array) -> Array:
-        """Of a product of two int16: ((p * m >> 16) + 2^(shift-1)) >> shift, clamped."""
-        moved: Array = ((p * self.m >> 16) + (1 << (self.shift - 1))) >> self.shift
+        """Of a product of two int16: ((p * m >> 16) + 2^(shift-1)) >> shift, clamped; with shift 0 nothing is added."""
+        moved: Array = ((p * self.m >> 16) + ((1 << self.shift) >> 1)) >> self.shift
         return np.clip(moved, self.lo, self.hi)
 
     def value(self, v: Array) -> Array:
@@ -54,12 +54,16 @@ class Narrowing:
 @dataclass(frozen=True, slots=True)
 class LstmRule:
     """An LSTM's shifts. `f_up`, `g_up`: how far sums are moved up into the table of the gates' and of the input's
-    curve. cell = (c * f >> 16) << c_up, plus i * g rounded and shifted down by `ig_down`; tanh reads it moved down by
-    `t_down`. `coupled`: f is 1 - i (ONNX `input_forget`). `peep_shift`: of the multipliers of peepholes."""
+    curve; `f_shift`, `g_shift`, `t_shift` are those of the tables. cell = (c * f >> 16) << c_up, plus i * g rounded and
+    moved down by `ig_down`; its curve reads it moved down by `t_down`. `coupled`: f is 1 - i (ONNX `input_forget`).
+    `peep_shift`: of the multipliers of peepholes."""
 
     sums: Sums
     f_up: int
     g_up: int
+    f_shift: int
+    g_shift: int
+    t_shift: int
     c_up: int
     ig_down: int
     t_down: int
@@ -76,6 +80,8 @@ class GruRule:
     sums: Sums
     f_up: int
     g_up: int
+    f_shift: int
+    g_shift: int
     r_down: int
     z_down: int
     out: Narrowing
@@ -88,6 +94,7 @@ class RnnRule:
 
     sums: Sums
     f_up: int
+    f_shift: int
     out: Narrowing
 
 
@@ -106,6 +113,11 @@ def weighted(x: Array, w: Array, b: Array | int, zero_point: int, bits: int) -> 
 def input_sums(rule: Sums, acc: Array, m: Array) -> Array:
     """What the inputs bring to the sums: requantised and clamped to int16."""
     return sat16(requant(acc, m, rule.x_shift))
+
+
+def hidden_sums(rule: Sums, acc: Array, m: Array) -> Array:
+    """What h brings to the sums: requantised."""
+    return requant(acc, m, rule.h_shift)
 
 
 def _sum(rule: Sums, total: Array) -> Array:

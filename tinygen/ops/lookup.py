@@ -81,7 +81,7 @@ class Lookup(Operator):
         first, last = (int(np.clip(v - self.zero, 0, len(rows) - 1)) for v in (ranges[0].lo.min(), ranges[0].hi.max()))
         return (Interval(*(f(rows[first : last + 1].astype(np.int64), axis=0) for f in (np.min, np.max))),)
 
-    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
+    def own_values(self, ins: Sequence[Tensor], output: int = 0) -> tuple[float, ...]:
         rows = ins[1].array
         return (float(rows.min()), float(rows.max()))
 

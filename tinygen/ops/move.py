@@ -367,7 +367,7 @@ class Pad(_Move):
             x = Interval(np.minimum(x.lo, fill), np.maximum(x.hi, fill))
         return (Interval(*(np.pad(v, (self.pads[last], self.pads[-1]), constant_values=fill) for v in (x.lo, x.hi))),)
 
-    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
+    def own_values(self, ins: Sequence[Tensor], output: int = 0) -> tuple[float, ...]:
         return (self.value,)
 
     @classmethod

@@ -66,7 +66,7 @@ class Requantise(Operator):
                 many, shift = choose_multipliers([ratio], 1)
                 m = int(many[0])
             else:
-                m, shift = _small_multiplier(ratio, *(NARROW if is_wide(x) else WIDEN))
+                m, shift = small_multiplier(ratio, *(NARROW if is_wide(x) else WIDEN))
         except ValueError as e:
             raise ModelError(f'"{out.name}": {e}') from e
         return Lowered(replace(self, m=m, shift=shift), (x.name,))
@@ -106,7 +106,7 @@ class Requantise(Operator):
         return 0.5 + off(self.m, self.shift, ratio, 2.0**15 if is_wide(ins[0]) else 2.0**8)
 
 
-def _small_multiplier(ratio: float, largest: int, most: int) -> tuple[int, int]:
+def small_multiplier(ratio: float, largest: int, most: int) -> tuple[int, int]:
     """(m, shift) with ratio ~ m / 2^shift, m <= largest, 0 <= shift <= most. ValueError when no shift will do."""
     shift = most
     while shift > 0 and round(ratio * 2.0**shift) > largest:

@@ -336,7 +336,7 @@ class Unary(Operator):
         found = Interval(np.array([c.min() for c in cuts]), np.array([c.max() for c in cuts]))
         return (found.at(index.reshape(-1)),)
 
-    def own_values(self, ins: Sequence[Tensor]) -> tuple[float, ...]:
+    def own_values(self, ins: Sequence[Tensor], output: int = 0) -> tuple[float, ...]:
         return (1.0,) if self.is_truth else ()
 
     def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:

@@ -13,6 +13,7 @@ from tinygen.passes import (
     fuse_clamp,
     fuse_pad,
     input_affine,
+    last_step,
     layout,
     lengths,
     log_sum_exp,
@@ -43,6 +44,7 @@ TIDY: tuple[Pass, ...] = (
     layout.PASS,  # what canonical and fusing uncovered
     attention.PRODUCTS,  # transposes that stay in front of products
     absorb_pins.PASS,
+    last_step.PASS,  # slices and reshapes are as simple as they get
     canonical.PASS,
 )
 

@@ -156,7 +156,7 @@ def choose_quants(
     int16, as `wide_tensors` gives them; `seen`: the least and the largest value of tensors that need not be able to say
     zero where they are parts of outputs (slices.tight_quant)."""
     made = _makers(graph)
-    extra = {o: _operator(n).own_values(graph.ins(n)) for n in graph.nodes for o in n.outputs}
+    extra = {o: _operator(n).own_values(graph.ins(n), k) for n in graph.nodes for k, o in enumerate(n.outputs)}
     known = inherited(graph)
 
     def pinned(t: Tensor) -> Quant | None:
@@ -199,7 +199,7 @@ def choose_quants(
                 lo, hi = ranges[member]
                 lows += [lo, *extra.get(member, ())]
                 highs += [hi, *extra.get(member, ())]
-        laws = (made[g][0].lawful_quant(min(lows), max(highs), made[g][1]) for g in tie if g in made)
+        laws = (made[g][0].lawful_quant(min(lows), max(highs), bits, made[g][1]) for g in tie if g in made)
         law = next((q for q in laws if q is not None), None)
         if law is not None:
             chosen[name] = law
@@ -381,7 +381,8 @@ class _Quantiser:
             self._convert(before[0], final, node.origin, node.name)
             return
         bits = self._bits(node, before, finals)
-        outs = [self._output(op, t, bits, k) for k, t in enumerate(finals)]
+        kept = op.keeps(self.graph.ins(node), finals)
+        outs = [t if t.name in kept else self._output(op, t, bits, k) for k, t in enumerate(finals)]
         out = outs[0]
         if isinstance(op, Resize) and op.linear and before[0].quant != final.quant and not is_wide(before[0]):
             # In the scale it reads: in a finer one its inputs could lie beyond the ends.
@@ -389,7 +390,11 @@ class _Quantiser:
             self.notes.append(
                 f'{op.describe(before)} "{_where(node)}" is rounded twice: the model has another scale behind it'
             )
-        ins = [self._input(op, self.graph.tensors[name], out, bits, node.origin) for name in node.inputs]
+        given = [self.graph.tensors[name] for name in node.inputs]
+        ins = [
+            self.tensors[t.name] if t.name in kept and t.const is None else self._input(op, t, out, bits, node.origin)
+            for t in given
+        ]
         try:
             lowered = op.quantise(ins, outs)
             if isinstance(op, Weighted) and op.by_rows and node.inputs[0] in self.means and ins[1].quant is None:
@@ -400,8 +405,9 @@ class _Quantiser:
             self._note_weights(op, node, ins, out, lowered)
         names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
         self.tensors |= {t.name: t for t in outs}
+        outs = outs[: len(outs) - op.watched]
         self.nodes.append(Node(node.name, lowered.op, names, tuple(t.name for t in outs), node.origin))
-        for made, wanted in zip(outs, finals, strict=True):
+        for made, wanted in zip(outs, finals, strict=False):
             if made.name != wanted.name:
                 self._convert(made, wanted, node.origin)
 
@@ -427,7 +433,7 @@ class _Quantiser:
     def _bits(self, node: Node, before: Sequence[Tensor], finals: Sequence[Tensor]) -> int:
         """Width in which a node computes: 16 where it reads or writes int16 and has the form, else 8."""
         op, final = _operator(node), finals[0]
-        if op.any_width:
+        if op.any_width or op.by_output:
             return bits_of(final)
         pin = self.graph.tensors[node.outputs[0]].quant
         if isinstance(op, Softmax) and pin is not None and pin != op.fixed_quant(8):
@@ -448,11 +454,9 @@ class _Quantiser:
         """What a node writes: `final`, or a tensor of its own where that has other integers."""
         if final.is_plain:
             return final
-        own = op.fixed_quant(bits_of(final) if op.narrows or op.any_width else bits, output)
+        own = op.fixed_quant(bits_of(final) if op.narrows else bits, output)
         if own is not None and own != final.quant:
             own = op.fixed_quant(bits, output)
-        if own is None and op.any_width:
-            return final
         if own is None:
             if bits == bits_of(final) or (bits == 16 and op.narrows):
                 return final
@@ -471,7 +475,7 @@ class _Quantiser:
                 return replace(t, quant=constant_quant(t.array, bits))
             return t
         x = self.tensors[t.name]
-        if x.is_plain or op.any_width:
+        if x.is_plain:
             return x
         if op.same_quant and any(q is not None and q.zero_points for q in (x.quant, out.quant)):
             return x  # a part of an output, or what holds several

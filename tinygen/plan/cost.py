@@ -65,7 +65,7 @@ def traits(call: Call) -> Traits:
 
 def operator(kernel: str) -> str:
     """`tg_conv_s8_dsp` -> `conv`."""
-    return re.split("_s8|_s16", kernel.removeprefix("tg_"))[0]
+    return re.split("_s8|_s16|_s32", kernel.removeprefix("tg_"))[0]
 
 
 def line(call: Call) -> str:
@@ -427,6 +427,23 @@ def _norm(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("rows" if f["reps"] * f["groups"] == 1 else "any", found)
 
 
+def _recurrent(f: Mapping[str, int], call: Call) -> Traits:
+    steps, n_in, units = f["steps"], f["n_in"], f["n_hidden"]
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[operator(call.reference or call.kernel)]
+    rows = steps * gates * units
+    found: dict[str, float] = {
+        "once": 1, "steps": steps, "inputs": steps * n_in, "units": steps * units, "rows": rows,
+        "x_macs": rows * n_in, "h_macs": rows * units,
+        "words": steps * gates * _up(units, 2) * (2 * _up(n_in, 2) + 2 * _up(units, 2)),
+        "words_4": steps * gates * _up(units, 2) * (4 * _up(n_in, 4) + 4 * _up(units, 4)),
+        "pairs": steps * _up(units, 2), "fours": steps * _up(units, 4),
+        "vectors": rows * (_up(n_in, 16) + _up(units, 16)),
+    }  # fmt: skip
+    first = steps * units * (1 - f.get("before", 1))  # reset gates of their own
+    found |= {"resets": first, "reset_macs": first * (n_in + units)}
+    return Traits("any", found)
+
+
 def _prelu(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("any", {"once": 1, "rows": f["rows"], "n": f["rows"] * f["channels"]})
 
@@ -447,5 +464,6 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     **{f"reduce_{name}": _reduce for name in ("sum", "l2", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
     "norm": _norm, "matmul": _matmul, "attention": _attention,
+    **dict.fromkeys(("lstm", "gru", "rnn"), _recurrent),
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},
 }  # fmt: skip

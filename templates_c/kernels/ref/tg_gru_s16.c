@@ -26,7 +26,8 @@ TG_SHARED void tg_gru_s16(const tg_gru_s16_cfg_t *cfg, const int16_t *x, const i
     int16_t *const next = &now[units];
     int16_t *const kept = (cfg->before != 0U) ? now : &next[units]; /* what of h the reset gate lets through */
     h += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     if (cfg->fresh != 0U) {
         (void)memset(h, 0, cfg->n_hidden * sizeof(*h));
     }

@@ -17,6 +17,8 @@ typedef struct {
     uint32_t n_in;
     uint32_t n_hidden;
     uint32_t at;     /**< of this direction's first unit in h, c and each step of y */
+    uint32_t x_at;   /**< of the first step in x, */
+    uint32_t y_at;   /**< and in y */
     uint32_t y_step; /**< values from step to step of y; 0: only the last one stays */
     uint16_t reverse;
     uint16_t fresh;   /**< 1: h and c start from 0, else they hold the state before the first step */

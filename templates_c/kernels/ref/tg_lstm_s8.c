@@ -31,7 +31,8 @@ TG_SHARED void tg_lstm_s8(const tg_lstm_s8_cfg_t *cfg, const int8_t *x, const in
     int8_t *const next = (int8_t *)scratch;
     h += cfg->at;
     c += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     if (cfg->fresh != 0U) {
         (void)memset(h, 0, bytes);
         (void)memset(c, 0, cfg->n_hidden * sizeof(*c));

@@ -18,7 +18,8 @@ TG_SHARED void tg_rnn_s16(const tg_rnn_s16_cfg_t *cfg, const int16_t *x, const i
     const uint32_t bytes = cfg->n_hidden * (uint32_t)sizeof(*h);
     int16_t *const next = scratch;
     h += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     if (cfg->fresh != 0U) {
         (void)memset(h, 0, bytes);
     }

@@ -18,7 +18,8 @@ TG_SHARED void tg_rnn_s8(const tg_rnn_s8_cfg_t *cfg, const int8_t *x, const int8
     const uint32_t bytes = cfg->n_hidden * (uint32_t)sizeof(*h);
     int8_t *const next = (int8_t *)scratch;
     h += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     if (cfg->fresh != 0U) {
         (void)memset(h, 0, bytes);
     }

@@ -90,9 +90,10 @@ class GraphModule(torch.nn.Module):
         for i, (node, step) in enumerate(self._steps):
             if i not in needed:
                 continue
-            out = node.outputs[0]
-            y = self._saturated(out, step(*(values[name] for name in node.inputs)))
-            values[out] = change[out](y) if out in change else y
+            made = step(*(values[name] for name in node.inputs))
+            for out, y in zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=False):
+                y = self._saturated(out, y)
+                values[out] = change[out](y) if out in change else y
             for name in node.inputs:  # what nobody reads later makes room
                 if last.get(name) == i and name not in wanted:
                     values.pop(name, None)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tinygen.compress.train.recurrent import recurrent_step
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node
 from tinygen.ir.types import Tensor as GraphTensor
@@ -38,6 +39,7 @@ from tinygen.ops import (
     Norm,
     Pad,
     PRelu,
+    Recurrent,
     ReduceExtreme,
     ReduceL2,
     ReduceSum,
@@ -56,8 +58,9 @@ from tinygen.ops.unary import Expr
 Step = Callable[..., Tensor]
 
 
-def step_of(graph: Graph, node: Node) -> Step:
-    """What computes `node`; ModelError for an operator without a float meaning here."""
+def step_of(graph: Graph, node: Node) -> Step | Callable[..., tuple[Tensor, ...]]:
+    """What computes `node`, one output or all that somebody may read; ModelError for an operator without a float
+    meaning here."""
     op, ins = node.op, graph.ins(node)
     out: GraphTensor = graph.tensors[node.outputs[0]]
     x = ins[0].shape
@@ -124,6 +127,8 @@ def step_of(graph: Graph, node: Node) -> Step:
             return lambda x: x.reshape(x.shape[0], *lead, *x.shape[1:]).expand(x.shape[0], *out.shape)
         case Resize():
             return _resize(op, x, out.shape)
+        case Recurrent():
+            return recurrent_step(op, x)
     where = ", ".join(node.origin) or node.name
     raise ModelError(f'{type(op).__name__} "{where}": fine-tuning knows no gradient for this operator; leave it out.')
 
