@@ -144,7 +144,9 @@ def judge(ran: Ran, outputs: Sequence[Array], expected: Mapping[str, Array]) -> 
             shift = 128 if ran.model.imported.output_types[k] == "uint8" else 0
             want = (want.astype(np.float64) - shift - q.zero_point) * q.s
         elif want.dtype.kind in "iub":
-            good &= bool(np.array_equal(np.rint(got), want.astype(np.float64)))
+            whole = want.astype(np.float64)
+            apart = np.abs(got - whole)
+            good &= bool(np.array_equal(np.rint(got), whole) and np.all(apart <= STEPS * _step(t, port.perm)))
             continue
         worst = min(worst, distance(want, got))
         good &= is_close(want.astype(np.float64), got.astype(np.float64), _step(t, port.perm))

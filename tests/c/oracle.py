@@ -162,6 +162,10 @@ def larger(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(a >= b, a, b)
 
 
+def compare(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where((a == b) if c["equal"] else (a < b), c["yes"], c["no"]).astype(np.int8)
+
+
 def smaller(c: Cfg, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(a <= b, a, b)
 

@@ -79,6 +79,11 @@ def div_fields(rng: np.random.Generator) -> dict[str, Any]:
     return {"m": int(rng.choice([1, 2**22 - 1, int(rng.integers(1, 2**22))])), "shift": shift, **zps}
 
 
+def compare_fields(rng: np.random.Generator) -> dict[str, Any]:
+    yes, no = (int(v) for v in rng.choice([-128, 0, 127], 2, replace=False))
+    return {"equal": int(rng.integers(2)), "yes": yes, "no": no}
+
+
 def no_fields(rng: np.random.Generator) -> dict[str, Any]:
     return {}
 
@@ -88,6 +93,7 @@ OPERATORS = [
     ("mul", mul_fields, oracle.mul),
     ("div", div_fields, oracle.div),
     ("max", no_fields, oracle.larger),
+    ("compare", compare_fields, oracle.compare),
     ("min", no_fields, oracle.smaller),
 ]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from tests.frontend.support import check, import_model, ops_of, parse, save
+from tests.frontend.support import check, import_model, ops_of, parse, run_ours, save
 from tinygen import simulate
 from tinygen.calibrate.data import Samples
 from tinygen.errors import ModelError
@@ -84,6 +84,7 @@ MANY = {
     "and_of_two": "t = MatMul(x, w) a = Greater(x, c) d = Greater(t, zero) m = And(a, d) y = Cast<to=1>(m)",
     "or_of_two": "t = MatMul(x, w) a = Greater(x, c) d = Greater(t, zero) m = Or(a, d) y = Cast<to=1>(m)",
     "truth_as_output": "y = Greater(x, k)",
+    "xor_of_two": "t = MatMul(x, w) a = Greater(x, c) d = Greater(t, zero) m = Xor(a, d) y = Cast<to=1>(m)",
 }
 
 
@@ -99,14 +100,23 @@ def test_many_tensors(name: str, tmp_path: Path) -> None:
     check(tmp_path, model)
 
 
-@pytest.mark.parametrize(
-    "body", ["t = MatMul(x, w) m = Greater(x, t) y = Where(m, x, t)", "a = Greater(x, c) t = MatMul(x, w) "
-             "b = Greater(t, c) m = Xor(a, b) y = Cast<to=1>(m)"]
-)  # fmt: skip
-def test_two_tensors_are_refused(body: str, tmp_path: Path) -> None:
-    model = _model(body, w=np.random.default_rng(0).normal(size=(8, 8)).astype(F))
-    with pytest.raises(ModelError, match=r"of two tensors\s+Choices between several tensors"):
-        read_onnx(save(tmp_path, model))
+@pytest.mark.parametrize("relation", ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"])
+def test_two_tensors(relation: str, tmp_path: Path) -> None:
+    w = np.eye(8, dtype=F)
+    w[::2] *= 2
+    imported = check(tmp_path, _model(f"t = MatMul(x, w) m = {relation}(x, t) y = Where(m, x, t)", w=w))
+    assert "Compare" in ops_of(imported.graph)
+
+
+def test_truth_values_as_inputs(tmp_path: Path) -> None:
+    body = "m = Xor(a, c) n = Or(m, a) y = Where(n, x, zero)"
+    text = f"g (bool[1,8] a, bool[1,8] c, float[1,8] x) => (float y) {{ {body} }}"
+    imported = import_model(tmp_path, parse(text, weights={"zero": F(0)}))
+    rng = np.random.default_rng(4)
+    feeds = {"a": rng.random((1, 8)) > 0.5, "c": rng.random((1, 8)) > 0.5, "x": rng.normal(size=(1, 8)).astype(F)}
+    (y,) = run_ours(imported, feeds)
+    np.testing.assert_array_equal(y, np.where(feeds["a"] ^ feeds["c"] | feeds["a"], feeds["x"], 0))
+    assert [p.ends for p in imported.graph.in_ports[:2]] == [(0, 1), (0, 1)]
 
 
 def test_functions_stay_small(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ _NODE = (
 #: Rewrites of onnxruntime that change values. Pad_Fusion gives zero padding to a MaxPool, which then ignores it (1.31).
 _WRONG_OPTIMIZERS = ["Pad_Fusion"]
 _TYPES = {
-    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_, "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
     "tensor(int8)": np.int8, "tensor(uint8)": np.uint8, "tensor(int16)": np.int16,
     "tensor(int32)": np.int32, "tensor(int64)": np.int64,
 }  # fmt: skip

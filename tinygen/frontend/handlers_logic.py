@@ -15,13 +15,12 @@ from tinygen.frontend.handlers_math import apply, fold_operands, scalar_of
 from tinygen.frontend.load import type_name
 from tinygen.frontend.mask import chosen_mask
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, Expand, Extreme, Mul, Unary
+from tinygen.ops import Add, Compare, Expand, Extreme, Mul, Unary
 from tinygen.ops.broadcast import Elementwise
 from tinygen.ops.unary import Expr, choice, is_longer, substitute
 
 #: How far back, and how large, functions of one tensor are followed.
 _DEPTH, _SIZE = 24, 200
-_LATER = "Choices between several tensors come in a later version; compare with a constant."
 
 _SAME: Expr = "x"
 _MIRRORED = {
@@ -112,8 +111,15 @@ def compare(b: Builder, n: View) -> Result:
     elif (one := _as_one(b, (a, c))) is not None:
         y = b.emit(Unary((op, *one[1]), op.lower()), one[0])
     else:
-        raise Unsupported("a comparison of two tensors", _LATER)
+        y = _of_two(b, op, n.act(0) if a is n.ins[0] else n.act(1), n.act(1) if a is n.ins[0] else n.act(0))
     return Act(y, "bool")
+
+
+def _of_two(b: Builder, op: str, a: Tensor, c: Tensor) -> Tensor:
+    """Two tensors: greater is less, turned round."""
+    if op.startswith("Greater"):
+        op, a, c = _MIRRORED[op], c, a
+    return b.emit(Compare(op), a, c)
 
 
 def not_(b: Builder, n: View) -> Result:
@@ -131,8 +137,6 @@ def logic(b: Builder, n: View) -> Result:
     one = _as_one(b, n.ins)
     if one is not None:
         return Act(b.emit(Unary(_LOGIC[n.op_type](*one[1]), n.op_type.lower()), one[0]), "bool")
-    if n.op_type == "Xor" and all(isinstance(v, Act) for v in n.ins):
-        raise Unsupported("logic of two tensors", _LATER)
     a, c = (b.tensor(v if isinstance(v, Act) else _real(v), f"{n.name}/mask") for v in n.ins)
     if n.op_type == "Xor":
         return Act(b.emit(Unary(("Abs", "x"), "xor"), b.emit(Add(-1), a, c)), "bool")

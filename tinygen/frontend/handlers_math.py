@@ -160,6 +160,8 @@ def add(b: Builder, n: View) -> Result:
 
 
 def sub(b: Builder, n: View) -> Result:
+    if n.ins[0] is n.ins[1]:  # zeros of that type and shape, as function bodies write them
+        return Known(np.zeros(n.act().shape, np.float32))
     return b.emit(Add(-1), *_operands(b, n))
 
 
@@ -470,6 +472,8 @@ def argmax(b: Builder, n: View) -> Result:
     x = n.act()
     axis = _normal_axis(n.integer("axis", 0), len(x.shape))
     keep = bool(n.integer("keepdims", 1))
+    if n.op_type == "ArgMin":  # the order of the integers turned round: the mirrored range has the same steps
+        x = b.emit(Unary(("Neg", "x"), "neg"), x)
     moved, _ = _axis_last(b, x, axis)
     y = b.emit(ArgMax(bool(n.integer("select_last_index", 0)), keep and axis == len(x.shape) - 1), moved)
     return Act(b.reshape(y, reduced_shape(x.shape, (axis,), keep)), "int64")
@@ -500,4 +504,5 @@ MATH: dict[str, Handler] = {
     "Softmax": Handler(softmax, notes="at most 4096 values"),
     "LogSoftmax": Handler(softmax, notes="at most 4096 values"),
     "ArgMax": Handler(argmax, notes="at most 256 values"),
+    "ArgMin": Handler(argmax, notes="at most 256 values"),
 }

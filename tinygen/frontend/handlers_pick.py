@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.frontend.context import Builder, Handler, Result, Unsupported, View
+from tinygen.frontend.context import Act, Builder, Handler, Result, Unsupported, View
 from tinygen.frontend.handlers_shape import normal, take
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Concat, Extreme, Mul
+from tinygen.ops import Add, ArgMax, Concat, Extreme, Lookup, Mul, ReduceSum, Unary
 from tinygen.ops.base import Operator
+from tinygen.ops.lookup import MAX_ROWS
+from tinygen.ops.unary import Expr
 
 
 def pick(b: Builder, x: Tensor, places: Array) -> Tensor:
@@ -37,9 +39,35 @@ def _inside(index: Array, length: int) -> Array:
     return np.where(index < 0, index + length, index)
 
 
+def one_hot_rows(b: Builder, index: Tensor, rows: Array, hint: str) -> Tensor:
+    """A row of `rows` for each whole number of `index`."""
+    if len(rows) > MAX_ROWS:
+        raise Unsupported(
+            f"an index of {len(rows)} values; at most {MAX_ROWS}", "Larger tables come in a later version."
+        )
+    return b.emit(Lookup(), index, b.const(rows.astype(np.float32), f"{hint}/rows"))
+
+
+def _gathered(b: Builder, n: View, x: Tensor, axis: int) -> Tensor:
+    """By computed indices: of all values along the axis the sum, each times 1 or 0."""
+    index = n.act(1)
+    others = [i for i in range(len(x.shape)) if i != axis]
+    if len(index.shape) != len(x.shape) or any(index.shape[i] != x.shape[i] for i in others):
+        raise Unsupported(
+            f"computed indices of shape {index.shape} into {x.shape}", "Give every other axis its length."
+        )
+    chosen = one_hot_rows(b, index, np.eye(x.shape[axis]), n.name)
+    last = b.transpose(x, [*others, axis])
+    values = b.reshape(last, (*last.shape[:axis], 1, *last.shape[axis:]))
+    return b.emit(ReduceSum((len(x.shape),), False, False), b.emit(Mul(), values, chosen))
+
+
 def gather_elements(b: Builder, n: View) -> Result:
-    x, index = n.act(), _indices(n, 1, "the indices")
+    x = n.act()
     axis = normal(n.integer("axis", 0), len(x.shape))
+    if not n.is_known(1):
+        return _gathered(b, n, x, axis)
+    index = _indices(n, 1, "the indices")
     return pick(b, x, np.take_along_axis(_part(positions(x), index.shape, axis), _inside(index, x.shape[axis]), axis))
 
 
@@ -54,6 +82,43 @@ def _rows(at: Array, index: Array, batch: int) -> Array:
     spots = [_inside(index[..., k], at.shape[batch + k]) for k in range(depth)]
     lead = np.indices(index.shape[:batch]).reshape(batch, *index.shape[:batch], *(1,) * (index.ndim - 1 - batch))
     return np.asarray(at[(*lead, *spots)])
+
+
+def one_hot(b: Builder, n: View) -> Result:
+    """Indices from -depth to depth - 1; any other gives a row of the first value alone."""
+    index, depth = n.act(), int(n.array(1, "the depth").reshape(-1)[0])
+    off, on = n.array(2, "the values").astype(np.float32).reshape(-1)
+    axis = normal(n.integer("axis", -1), len(index.shape) + 1)
+    rows = np.full((depth + 1, depth), off, np.float32)
+    np.fill_diagonal(rows, on)
+    if index.quant is not None and index.quant.scale == (1.0,):  # a code of the input's, from 0 on
+        rows = rows[:depth]
+    else:
+        inside: Expr = ("Where", ("Less", "x", -0.5), ("Add", "x", float(depth)), "x")
+        known: Expr = ("Less", ("Abs", ("Sub", inside, (depth - 1) / 2)), depth / 2)
+        index = b.emit(Unary(("Where", known, inside, float(depth)), "index"), index)
+    y = one_hot_rows(b, index, rows, n.name)
+    order = list(range(len(index.shape)))
+    order.insert(axis, len(index.shape))
+    return Act(b.transpose(y, order))
+
+
+def hardmax(b: Builder, n: View) -> Result:
+    """1 at the largest value, 0 elsewhere."""
+    x = n.act()
+    rank = len(x.shape)
+    axis = normal(n.integer("axis", -1 if n.version >= 13 else 1), rank)
+    if n.version < 13:  # over all axes from `axis` on
+        flat = b.reshape(
+            x, (int(np.prod(x.shape[:axis], dtype=np.int64)), int(np.prod(x.shape[axis:], dtype=np.int64)))
+        )
+        return b.reshape(_hardest(b, n, flat), x.shape)
+    order = [i for i in range(rank) if i != axis] + [axis]
+    return b.transpose(_hardest(b, n, b.transpose(x, order)), np.argsort(order).tolist())
+
+
+def _hardest(b: Builder, n: View, x: Tensor) -> Tensor:
+    return one_hot_rows(b, b.emit(ArgMax(), x), np.eye(x.shape[-1]), n.name)
 
 
 def gather_nd(b: Builder, n: View) -> Result:
@@ -139,7 +204,11 @@ def known_reduction(n: View) -> str | None:
 
 
 PICK: dict[str, Handler] = {
-    "GatherElements": Handler(gather_elements, notes="constant indices"),
+    "GatherElements": Handler(
+        gather_elements, notes="constant indices, or computed ones of an axis of at most 256 values"
+    ),
+    "OneHot": Handler(one_hot, notes="constant depth and values"),
+    "Hardmax": Handler(hardmax, notes="at most 256 values"),
     "GatherND": Handler(gather_nd, notes="constant indices"),
     "Compress": Handler(compress, notes="constant condition"),
     "ReverseSequence": Handler(reverse_sequence, notes="constant lengths"),

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
 
 from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
 from tinygen.frontend import edges
@@ -33,7 +33,7 @@ from tinygen.frontend.load import (
 )
 from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
-from tinygen.frontend.quantised import ASYMMETRIC, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
+from tinygen.frontend.quantised import ASYMMETRIC, COMPARES_CODES, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, REASONS, why_not
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, State, Tensor
 from tinygen.ops import Reshape
@@ -279,6 +279,26 @@ def _infer(model: ModelProto) -> ModelProto:
         return model  # our own operators know their shapes; this is for refused nodes only
 
 
+def _shapes_as_constants(graph: GraphProto) -> bool:
+    """Shape of what has a known one becomes a constant, which inference sees through where it does not see through the
+    node; was there any?"""
+    dims = {v.name: _dims(v) for v in (*graph.input, *graph.value_info)}
+    kept = []
+    for n in graph.node:
+        found = dims.get(n.input[0]) if n.op_type == "Shape" and not n.domain and not n.attribute else None
+        if found is None or not all(isinstance(d, int) for d in found):
+            kept.append(NodeProto.FromString(n.SerializeToString()))
+        else:
+            graph.initializer.append(
+                helper.make_tensor(n.output[0], TensorProto.INT64, [len(found)], [int(d) for d in found])
+            )
+    changed = len(kept) < len(graph.node)
+    if changed:
+        del graph.node[:]
+        graph.node.extend(kept)
+    return changed
+
+
 def _help_for_input(name: str, consumers: Mapping[str, list[NodeProto]]) -> str:
     """What to do about an input that is no real number, by what reads it."""
     by = {n.op_type for n in consumers.get(name, ())}
@@ -301,7 +321,7 @@ class _Walk:
         self.problems: list[Problem] = []
         self.certain = certain
         self.folded = 0  # elements of constants that were computed
-        self.inferred = {v.name: v for v in (*model.graph.value_info, *model.graph.output)}
+        self.inferred = {v.name: v for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
         names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
         self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
         self.readers: dict[str, list[NodeProto]] = {}
@@ -328,6 +348,8 @@ class _Walk:
             code, codes, largest = None, "", None
             if elem in ("int32", "int64") and (rows := self.rows_for(v.name)):
                 code, codes, largest = None, "uint8", rows - 1
+            elif elem == "bool":
+                code, codes, largest = None, "uint8", 1
             elif elem in ("int8", "uint8", "int16"):
                 code = input_code(v.name, elem, consumers, arrays)
                 codes = "" if code is not None else elem
@@ -352,18 +374,35 @@ class _Walk:
         return ports
 
     def rows_for(self, name: str) -> int:
-        """Rows of the smallest table that an input looks up; 0 when it is no index, or a table is too long."""
+        """Values of the smallest axis that an input is an index of; 0 when it is no index, or an axis is too long."""
         found: list[int] = []
-        waiting = [name]
+        waiting, seen = [name], {name}
         while waiting:
             tensor = waiting.pop()
             for n in self.readers.get(tensor, ()):
-                table = self.values.get(n.input[0]) if n.op_type == "Gather" else None
-                if isinstance(table, Known) and table.array.ndim and tensor == n.input[1]:
-                    found.append(len(table.array))
-                elif n.op_type in (*_MOVING, "QuantizeLinear", "DequantizeLinear"):
-                    waiting += n.output[:1]
+                if n.op_type in ("Gather", "GatherElements") and tensor == n.input[1]:
+                    found.append(self.length_of(n))
+                elif n.op_type == "OneHot" and tensor == n.input[0]:
+                    depth = self.values.get(n.input[1])
+                    found.append(int(depth.array.reshape(-1)[0]) if isinstance(depth, Known) else 0)
+                elif n.op_type in (*_MOVING, "QuantizeLinear", "DequantizeLinear") or (
+                    n.op_type == "Where" and tensor != n.input[0]
+                ):
+                    waiting += [o for o in n.output[:1] if o not in seen]
+                    seen |= set(n.output[:1])
+        found = [rows for rows in found if rows > 0]
         return min(found) if found and max(found) <= MAX_ROWS else 0
+
+    def length_of(self, node: NodeProto) -> int:
+        """Values along the axis that a node picks from; 0 where that is not known, or it is a table's other axis."""
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        table = self.values.get(node.input[0])
+        if isinstance(table, Known):
+            return len(table.array) if table.array.ndim and axis == 0 else 0
+        v = self.inferred.get(node.input[0])
+        dims = _dims(v) or [] if v is not None else []
+        length = dims[axis] if -len(dims) <= axis < len(dims) else 0
+        return length if isinstance(length, int) and node.op_type == "GatherElements" else 0
 
     def refuse(self, base: str, node: NodeProto, what: str, help_: str) -> None:
         operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
@@ -508,6 +547,8 @@ class _Walk:
         if codes <= {None} or view.op_type in ("DequantizeLinear", "Cast", "CastLike", "Shape", "Size", "ArgMax"):
             return None
         what = f"{view.op_type} of integers"
+        if view.op_type in COMPARES_CODES and all(c is None or c.scale == (1.0,) for c in codes):
+            return None  # numbers that mean themselves
         if view.op_type not in MOVES_CODES:
             raise Unsupported(what, "Put DequantizeLinear before and QuantizeLinear behind it.")
         data = view.ins if view.op_type == "Concat" else view.ins[:1]
@@ -647,7 +688,11 @@ def read_onnx(
         if not written_out(model, opset_of(model), _reads):
             break
         constants_to_initialisers(path, model.graph)
+        del model.graph.value_info[:]  # what could not be told before would stay unknown
         model = _infer(model)
+        if _shapes_as_constants(model.graph):
+            del model.graph.value_info[:]
+            model = _infer(model)
 
     walk = _Walk(path, model, certain=not problems)
     ports_in = walk.inputs()

@@ -21,6 +21,8 @@ from tinygen.numerics import Array
 from tinygen.ops import Unary
 from tinygen.ops.unary import clip_expr, keeps_grid
 
+#: Operators that take integers which are no codes of real numbers: nothing is computed, they are compared.
+COMPARES_CODES = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Max", "Min")
 #: Operators that move or compare integer codes without regard to their scale; `in_real` translates what else they say.
 MOVES_CODES = (
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Concat", "Split", "Slice",

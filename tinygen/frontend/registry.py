@@ -46,7 +46,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
     "LRN": ("normalisation across channels comes in a later version", f"Use BatchNormalization. {_CUT}"),
     "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
-    "ArgMin": ("the position of the minimum", "Use ArgMax of the negated tensor."),
     "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "NonMaxSuppression": ("a result of variable length", _CUT),
     "NonZero": ("a result of variable length", _CUT),

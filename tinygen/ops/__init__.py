@@ -3,6 +3,7 @@
 from tinygen.ops.add import Add
 from tinygen.ops.attention import Attention
 from tinygen.ops.base import Alias, Call, Case, ConstArg, Operator
+from tinygen.ops.compare import Compare
 from tinygen.ops.conv import Conv
 from tinygen.ops.conv_transpose import ConvTranspose
 from tinygen.ops.dense import Dense
@@ -24,7 +25,7 @@ from tinygen.ops.unary import Unary
 
 OPERATORS: tuple[type[Operator], ...] = (
     Conv, ConvTranspose, Dense,
-    Add, Mul, Div, Extreme, Unary, PRelu, Requantise,
+    Add, Mul, Div, Extreme, Compare, Unary, PRelu, Requantise,
     Lstm, Gru, Rnn,
     MaxPool, AvgPool, ReduceSum, ReduceL2, ReduceExtreme, Norm, MatMul, Attention,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
@@ -32,8 +33,9 @@ OPERATORS: tuple[type[Operator], ...] = (
 )  # fmt: skip
 
 __all__ = [
-    "OPERATORS", "Add", "Alias", "ArgMax", "Attention", "AvgPool", "Call", "Case", "Concat", "ConstArg", "Conv",
-    "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "Gru", "LogSoftmax", "LogSumExp", "Lookup", "Lstm",
-    "MatMul", "MaxPool", "Mul", "Norm", "Operator", "PRelu", "Pad", "Recurrent", "ReduceExtreme", "ReduceL2",
-    "ReduceSum", "Requantise", "Reshape", "Resize", "Rnn", "Slice", "Softmax", "Transpose", "Unary",
+    "OPERATORS", "Add", "Alias", "ArgMax", "Attention", "AvgPool", "Call", "Case", "Compare", "Concat",
+    "ConstArg", "Conv", "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "Gru", "LogSoftmax",
+    "LogSumExp", "Lookup", "Lstm", "MatMul", "MaxPool", "Mul", "Norm", "Operator", "PRelu", "Pad", "Recurrent",
+    "ReduceExtreme", "ReduceL2", "ReduceSum", "Requantise", "Reshape", "Resize", "Rnn", "Slice", "Softmax",
+    "Transpose", "Unary",
 ]  # fmt: skip

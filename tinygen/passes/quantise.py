@@ -395,6 +395,8 @@ class _Quantiser:
             self.tensors[t.name] if t.name in kept and t.const is None else self._input(op, t, out, bits, node.origin)
             for t in given
         ]
+        if op.aligns:
+            ins = self._on_one_grid(ins, node.origin)
         try:
             lowered = op.quantise(ins, outs)
             if isinstance(op, Weighted) and op.by_rows and node.inputs[0] in self.means and ins[1].quant is None:
@@ -493,6 +495,21 @@ class _Quantiser:
         if wanted.name not in self.tensors:
             self._convert(x, wanted, origin)
         return self.tensors[wanted.name]
+
+    def _on_one_grid(self, ins: Sequence[Tensor], origin: tuple[str, ...]) -> list[Tensor]:
+        """Inputs of one quantisation: where pins give them several, one that holds what all of them can say."""
+        quants = [t.quant for t in ins if t.quant is not None]
+        if all(q == quants[0] for q in quants):
+            return list(ins)
+        lows, highs = ([q.s * (end - q.zero_point) for q in quants] for end in (-128, 127))
+        both = quant_from_range(min(lows), max(highs))
+        found = []
+        for t in ins:
+            wanted = replace(t, name=fresh(self.graph, f"{t.name}_aligned"), quant=both)
+            if wanted.name not in self.tensors:
+                self._convert(t, wanted, origin)
+            found.append(self.tensors[wanted.name])
+        return found
 
     @staticmethod
     def _widened(x: Tensor) -> Tensor:

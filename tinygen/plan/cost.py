@@ -455,11 +455,14 @@ def _resize(f: Mapping[str, int], call: Call) -> Traits:
                          (f["channels"] // 4), "bytes": pixels * (f["channels"] % 4)})  # fmt: skip
 
 
+#: Of two operands, element by element; each has a form that broadcasts.
+_PAIRS = ("add", "mul", "div", "max", "min", "compare")
+
 _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
-    **dict.fromkeys(("add", "mul", "div", "max", "min", "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
-    **{f"{name}_bc": _broadcast for name in ("add", "mul", "div", "max", "min")},
+    **dict.fromkeys((*_PAIRS, "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
+    **{f"{name}_bc": _broadcast for name in _PAIRS},
     "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "l2", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),

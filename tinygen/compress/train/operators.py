@@ -22,6 +22,7 @@ from tinygen.ops import (
     ArgMax,
     Attention,
     AvgPool,
+    Compare,
     Concat,
     Conv,
     ConvTranspose,
@@ -80,6 +81,9 @@ def step_of(graph: Graph, node: Node) -> Step | Callable[..., tuple[Tensor, ...]
             lo, hi = op.lo, op.hi
             plain = torch.mul if isinstance(op, Mul) else torch.add if op.sign > 0 else torch.sub
             return _broadcast(lambda a, b: _clamp(plain(a, b), lo, hi), constant, ranks)
+        case Compare():
+            relation = {"Less": torch.lt, "LessOrEqual": torch.le, "Equal": torch.eq}[op.relation]
+            return _broadcast(lambda a, b: relation(a, b).to(a.dtype), [False, False], [len(t.shape) for t in ins])
         case Unary():
             return _unary(op)
         case PRelu():

@@ -1,0 +1,30 @@
+/**
+ * @file  tg_compare_s8.h
+ * @brief Is one int8 tensor less than another of its shape, or equal to it, element by element.
+ */
+#ifndef TG_COMPARE_S8_H_INCLUDED
+#define TG_COMPARE_S8_H_INCLUDED
+
+#include "tg_platform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    uint32_t n;
+    int32_t equal; /**< 0: a < b; 1: a == b */
+    int32_t yes;   /**< what y is where that holds */
+    int32_t no;    /**< what it is elsewhere */
+} tg_compare_s8_cfg_t;
+
+/**
+ * a and b share scale and zero point. a, b, y: [n]. In place allowed: y == a or y == b.
+ */
+void tg_compare_s8(const tg_compare_s8_cfg_t *cfg, const int8_t *a, const int8_t *b, int8_t *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TG_COMPARE_S8_H_INCLUDED */
