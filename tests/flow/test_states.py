@@ -432,3 +432,28 @@ def test_programs_around_it_compile_and_agree(tmp_path: Path) -> None:
         done = subprocess.run([program.elf], capture_output=True, text=True, check=False)
         assert said in done.stdout + done.stderr
         assert "not ok" not in done.stdout
+
+
+def test_cell_of_24_bits_is_moved_as_it_is() -> None:
+    """Reshapes and slices around what an LSTM keeps: no table narrows it, and the copy is of whole words."""
+    from tinygen.ir.types import Node, Port, Quant, State, Tensor
+    from tinygen.ops import Reshape, Slice
+
+    cell_quant = Quant.per_tensor(2.0**-20, 0, 24)
+    tensors = [Tensor("x", (2, 3), quant=cell_quant), Tensor("h", (1, 6), quant=cell_quant)]
+    tensors += [Tensor("a", (6,)), Tensor("h_out", (1, 6)), Tensor("r", (2, 3)), Tensor("y", (1, 3))]
+    nodes = (
+        Node("a", Reshape((6,)), ("x",), ("a",)),
+        Node("h_out", Reshape((1, 6)), ("a",), ("h_out",)),
+        Node("r", Reshape((2, 3)), ("h",), ("r",)),
+        Node("y", Slice((1, 0), (1, 1), (1, 3)), ("r",), ("y",)),
+    )
+    graph = Graph("cell", Stage.FLOAT, {t.name: t for t in tensors}, nodes, ("x",), ("y",), (Port.plain("x", (2, 3)),),
+                  (Port.plain("y", (1, 3)),), states=(State("h", "h", "h_out"),))  # fmt: skip
+    fixed = quantise(graph, {})
+    assert {type(n.op) for n in fixed.nodes} == {Reshape, Slice}
+    assert {t.quant for t in fixed.tensors.values()} == {cell_quant}
+    x = np.arange(30).reshape(1, 5, 2, 3).astype(np.int32)
+    (found,) = simulate.run(fixed, [x])
+    assert np.array_equal(found[0, 1:, 0], x[0, :-1, 1])
+    assert not found[0, 0].any()

@@ -115,6 +115,8 @@ def check(seed: int, folder: Path, cores: tuple[str, ...] = ("native",), *, int1
     data: dict[str, Array] = {n: x.reshape(STREAMS, STEPS, *x.shape[1:]) for n, x in feeds.items() if n not in states}
     try:
         at = load(path, states=states)
+        if not at.tidy.states:
+            return "nothing reads it"
         x = {p.name: data[p.name] for p in at.tidy.in_ports}
         q = quantised(at, Calibration(Arrays(x), activations="16" if int16 else "8"))
         inputs = verify.make_inputs(q.fixed, simulate.quantise_inputs(q.fixed, q.samples.inputs), seed)

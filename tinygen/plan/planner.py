@@ -12,7 +12,7 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage, State, Tensor
 from tinygen.names import identifier
 from tinygen.ops import Operator, Reshape
-from tinygen.ops.base import Alias, Call, ConstArg, Planes, need_quant
+from tinygen.ops.base import Alias, Call, ConstArg, Planes, is_whole_copy, need_quant
 from tinygen.plan import memory, schedule
 from tinygen.plan.choose import choose
 from tinygen.plan.planar import choose_planes, pad_call
@@ -100,6 +100,7 @@ class _Layout:
         if self.optimize != "size":
             self.planes = choose_planes(graph, self.core.kernel_sets)
         lowered = {node.name: self._lower(node, external) for node in self.order}
+        self._drop_copies_onto_themselves(lowered)
         shared = limits([c for calls_ in lowered.values() for c in calls_])
         rows = [
             [
@@ -166,6 +167,24 @@ class _Layout:
             found.append(Buffer(f"state {state.name}, next", kept.nbytes, written, end, kept.offset))
         return [b for b in found if b.first <= b.last]
 
+    def _drop_copies_onto_themselves(self, lowered: dict[str, tuple[Call, ...]]) -> None:
+        """A recurrent layer copies the state it begins with to where the next one comes about, and goes on there. Where
+        both ends lie in one place the copy is none."""
+        lives, taken = self._lives(), set(self.graph.outputs)
+        for state in self.graph.states:
+            read, written = lives.get(state.reads, (0, -1))[1], lives[state.writes][0]
+            node = self.order[written]
+            if read == written and state.writes not in taken:
+                ends = (state.reads, 0), (state.writes, 0)
+                left = [
+                    c
+                    for c in lowered[node.name]
+                    if not (is_whole_copy(c) and (self._root(c.inputs[0]), self._root(c.output)) == ends)
+                ]
+                if not any(self._root(name)[0] == state.reads for c in left for name in c.inputs):
+                    lowered[node.name] = tuple(left)
+            taken.add(state.writes)
+
     def _read_later(self, calls: dict[str, tuple[Call, ...]]) -> list[State]:
         """The states whose next value has no place of its own, or is made while the one before is still to be read."""
         lives = self._lives()
@@ -181,9 +200,12 @@ class _Layout:
 
     def _in_place(self, node: Node, calls: dict[str, tuple[Call, ...]], state: State) -> bool:
         """Does a node write a state over the value it reads of it, as its kernel may?"""
+        reading = [c for c in calls[node.name] if any(self._root(name)[0] == state.reads for name in c.inputs)]
+        if not reading:  # it goes on where that lies
+            return True
         if len(calls[node.name]) != 1:
             return False
-        (call,) = calls[node.name]
+        (call,) = reading
         mine = [name for name in call.inputs if self._root(name)[0] == state.reads]
         over = all(name in call.in_place and self._root(name)[1] == 0 for name in mine)
         return over and self._root(call.output) == (state.writes, 0)
