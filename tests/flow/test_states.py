@@ -457,3 +457,42 @@ def test_cell_of_24_bits_is_moved_as_it_is() -> None:
     (found,) = simulate.run(fixed, [x])
     assert np.array_equal(found[0, 1:, 0], x[0, :-1, 1])
     assert not found[0, 0].any()
+
+
+def recurrent(kind: str, steps: int) -> tuple[ModelProto, dict[str, str]]:
+    """A recurrent layer of 3 inputs and 5 units over so many steps, with its states as inputs and outputs."""
+    rows = 5 * {"GRU": 3, "LSTM": 4, "RNN": 1}[kind]
+    arrays = weights(w=(3, rows), r=(5, rows), b=(2 * rows,), o=(5, 2))
+    arrays |= {"w": arrays["w"].T[None], "r": arrays["r"].T[None], "b": arrays["b"][None], "axis": np.array([1])}
+    cell = kind == "LSTM"
+    ins, outs = ("h, c", "hn, cn") if cell else ("h", "hn")
+    text = (
+        f"g (float[{steps},1,3] x, float[1,1,5] h{', float[1,1,5] c' if cell else ''}) => "
+        f"(float[{steps},1,2] y, float[1,1,5] hn{', float[1,1,5] cn' if cell else ''}) {{ "
+        f'z, {outs} = {kind} <hidden_size = 5> (x, w, r, b, "", {ins}) s = Squeeze (z, axis) y = MatMul (s, o) }}'
+    )
+    return parse(text, weights=arrays), {"h": "hn"} | ({"c": "cn"} if cell else {})
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "RNN"])
+def test_recurrent_step_is_the_whole_sequence(tmp_path: Path, kind: str) -> None:
+    """1,000 calls of one step, the state kept between them, against one call of 1,000: equal bits, and the C's."""
+    x = np.resize(WANDER[..., :3].reshape(-1, 3), (1000, 3)).astype(np.float32)
+
+    def fixed(steps: int) -> tuple[Graph, Array]:
+        model, states = recurrent(kind, steps)
+        given = x.reshape(1, 1000 // steps, steps, 1, 3)
+        at = load(save(tmp_path, model, f"{kind}{steps}.onnx"), states=states)
+        q = quantised(at, Calibration(Arrays(given)))
+        (found,) = simulate.run(q.fixed, simulate.quantise_inputs(q.fixed, [given]))
+        return q.fixed, found.reshape(1000, 2)
+
+    (step, found), (_, want) = fixed(1), fixed(1000)
+    assert np.array_equal(found, want)
+    assert len(np.unique(found)) > 50
+    planned = plan(step, get_core("native"))
+    assert "keep" not in kinds(planned)
+    assert not any(c.call.kernel.startswith("tg_copy") for s in planned.steps for c in s.calls)
+    q = replace(made(tmp_path, "sum"), fixed=step)
+    inputs = simulate.quantise_inputs(step, [np.stack([x, -x])[:, :, None, None]])
+    verify.verify_plan(q, planned, "native", inputs, simulate.run(step, inputs))
