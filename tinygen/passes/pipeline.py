@@ -8,6 +8,7 @@ from tinygen.passes import (
     affine,
     attention,
     canonical,
+    cells,
     collapse_unary,
     fold_scale,
     fuse_clamp,
@@ -29,6 +30,7 @@ TIDY: tuple[Pass, ...] = (
     layout.PASS,  # brings layers and what follows them together, channels last
     absorb_pins.PASS,  # those that a transpose kept from their producer
     input_affine.PASS,  # what a transpose or a pin kept from its input
+    cells.PASS,  # likewise
     normalise.PASS,  # before anything takes its parts for single functions and scales
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     attention.PASS,  # where layers have their biases, before its scales are taken for something else
