@@ -30,14 +30,14 @@ TIDY: tuple[Pass, ...] = (
     layout.PASS,  # brings layers and what follows them together, channels last
     absorb_pins.PASS,  # those that a transpose kept from their producer
     input_affine.PASS,  # what a transpose or a pin kept from its input
-    cells.PASS,  # likewise
-    normalise.PASS,  # before anything takes its parts for single functions and scales
+    cells.PASS,  # written out by hand: before anything takes its parts for single functions and scales
+    normalise.PASS,  # likewise
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     attention.PASS,  # where layers have their biases, before its scales are taken for something else
     fuse_clamp.PASS,  # before collapse_unary: a clamp fused in a layer narrows its range and costs nothing
     canonical.PASS,  # after folding: a reshape in between would stop it
-    lengths.PASS,  # likewise: squares and roots
-    log_sum_exp.PASS,  # before chains are collapsed: exponentials and logarithms must not meet int8
+    lengths.PASS,  # squares and roots must not meet int8
+    log_sum_exp.PASS,  # before chains are collapsed: likewise exponentials and logarithms
     affine.PASS,  # scales that no layer took
     fuse_clamp.PASS,  # their activations
     collapse_unary.PASS,  # what is left of element-wise chains
