@@ -23,7 +23,6 @@ from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, State, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Extreme,
-    MatMul,
     Operator,
     Requantise,
     Resize,
@@ -31,7 +30,7 @@ from tinygen.ops import (
     Unary,
 )
 from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
-from tinygen.ops.broadcast import Elementwise, constant_quant
+from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import peel
 from tinygen.ops.weighted import Weighted
 from tinygen.passes import rounding, slices
@@ -248,6 +247,16 @@ def weighted_inputs(graph: Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def constant_operands(graph: Graph, node: Node) -> tuple[str, ...]:
+    """Constants that lie along a node's output and get a scale of their own: no weights, and nothing that is only moved
+    or compared."""
+    op, ins = _operator(node), graph.ins(node)
+    if op.same_quant or all(t.const is None for t in ins):
+        return ()
+    along = op.access(ins, graph.outs(node))[0]
+    return tuple(t.name for t, axes in zip(ins, along, strict=True) if t.const is not None and axes is not None)
+
+
 def correct_bias(op: Weighted, x: Tensor, w: Tensor, lowered: Lowered, mean: Array) -> Lowered:
     """Rounded weights shift a layer's mean output; its bias takes that shift back.
 
@@ -390,11 +399,12 @@ class _Quantiser:
             self.notes.append(
                 f'{op.describe(before)} "{_where(node)}" is rounded twice: the model has another scale behind it'
             )
-        given = [self.graph.tensors[name] for name in node.inputs]
+        own = constant_operands(self.graph, node)
         ins = [
-            self.tensors[t.name] if t.name in kept and t.const is None else self._input(op, t, out, bits, node.origin)
-            for t in given
-        ]
+            self.tensors[t.name] if t.name in kept and t.const is None
+            else self._input(op, t, out, bits, node.origin, own=t.name in own)
+            for t in self.graph.ins(node)
+        ]  # fmt: skip
         if op.aligns:
             ins = self._on_one_grid(ins, node.origin)
         try:
@@ -468,12 +478,13 @@ class _Quantiser:
         assert own is not None
         return replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=own, dtype=own.dtype)
 
-    def _input(self, op: Operator, t: Tensor, out: Tensor, bits: int, origin: tuple[str, ...]) -> Tensor:
-        """An input as the node reads it; activations of other integers are converted first."""
+    def _input(self, op: Operator, t: Tensor, out: Tensor, bits: int, origin: tuple[str, ...], *, own: bool) -> Tensor:
+        """An input as the node reads it; activations of other integers are converted first. `own`: a constant operand
+        with a scale of its own."""
         if t.const is not None:
             if op.same_quant:
                 return replace(t, quant=out.quant)  # its codes are moved into the output as they are
-            if isinstance(op, Elementwise | MatMul) and (t.quant is None or bits == 16):
+            if own and (t.quant is None or bits == 16):
                 return replace(t, quant=constant_quant(t.array, bits))
             return t
         x = self.tensors[t.name]

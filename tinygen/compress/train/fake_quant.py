@@ -13,8 +13,8 @@ from tinygen.calibrate.ranges import Histogram, estimate
 from tinygen.compress.train.module import Change, GraphModule
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.ops import Operator
-from tinygen.ops.broadcast import Elementwise, constant_quant
-from tinygen.passes.quantise import choose_quants, range_tensors, wide_tensors
+from tinygen.ops.broadcast import constant_quant
+from tinygen.passes.quantise import choose_quants, constant_operands, range_tensors, wide_tensors
 
 #: How ranges are found: least square error over the values seen.
 METHOD = "mse"
@@ -67,14 +67,13 @@ def _rounding(quant: Quant) -> Change:
 
 
 def quantised_constants(model: GraphModule) -> dict[str, Tensor]:
-    """Constant operands of sums and products, at the values their int8 codes stand for."""
+    """Constant operands, of sums and products say, at the values their int8 codes stand for."""
     values = {}
     for node in model.graph.nodes:
-        if isinstance(node.op, Elementwise) and not node.op.same_quant:
-            for t in model.graph.ins(node):
-                if t.const is not None:
-                    quant = t.quant or constant_quant(t.array)
-                    codes = np.clip(np.rint(t.array / quant.s) + quant.zero_point, -128, 127)
-                    real = ((codes - quant.zero_point) * quant.s).astype(np.float32)
-                    values[t.name] = torch.from_numpy(real).to(next(model.parameters()).device)
+        for name in constant_operands(model.graph, node):
+            t = model.graph.tensors[name]
+            quant = t.quant or constant_quant(t.array)
+            codes = np.clip(np.rint(t.array / quant.s) + quant.zero_point, -128, 127)
+            real = ((codes - quant.zero_point) * quant.s).astype(np.float32)
+            values[name] = torch.from_numpy(real).to(next(model.parameters()).device)
     return values
