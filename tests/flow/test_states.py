@@ -67,9 +67,10 @@ CELLS: Mapping[str, tuple[str, Mapping[str, str], Mapping[str, Array]]] = {
                "{ a = Gather <axis = 0> (h, zero) b2, c2 = Split <axis = 0, num_outputs = 2> (h) "
                "b = Squeeze (c2, first) d = Mul (a, half) e = Add (d, x) a1 = Tanh (e) f = Mul (b, most) "
                "g = Mul (a1, two) b1 = Add (f, g) y = Add (a1, b1) u = Unsqueeze (a1, first) v = Unsqueeze (b1, first) "
-               "h_out = Concat <axis = 0> (u, v) }",
+               "w = Concat <axis = 0> (u, v) h_out = Add (w, nil) }",
                {"h": "h_out"},
-               {"zero": np.array(0), "first": np.array([0]), "half": np.float32([0.5]), "most": np.float32([0.9]),
+               {"zero": np.array(0), "nil": np.float32([0.0]),
+                "first": np.array([0]), "half": np.float32([0.5]), "most": np.float32([0.9]),
                 "two": np.float32([2.0])}),
     # A window over time.
     "window": ("(float[1,4] x, float[1,4,2] h) => (float[1,6,1] y, float[1,4,2] h_out) "

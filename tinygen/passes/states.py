@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygen.ir.types import Const, Graph, Node, State, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Concat, Gather, Operator, Reshape, Slice, Transpose
+from tinygen.ops import Concat, Gather, Operator, Reshape, Slice, Transpose, Unary
 from tinygen.passes.base import Pass, Promise, drop_dead, fresh
 
 
@@ -79,7 +79,7 @@ def _parts(graph: Graph, state: State) -> list[_Part]:
 
     def above(name: str) -> None:
         node = graph.producer.get(name)
-        if node is None or not isinstance(node.op, Concat | Reshape | Transpose):
+        if node is None or not (isinstance(node.op, Concat | Reshape | Transpose) or _is_nothing(node)):
             sources[name] = None
             return
         for i in node.inputs:
@@ -123,8 +123,15 @@ def _ends(graph: Graph, state: State) -> Iterator[tuple[str, Array]]:
         waiting += [(n.outputs[0], _moved(graph, n, [places])) for n in moving]
 
 
+def _is_nothing(node: Node) -> bool:
+    """Adding zero, multiplying by one: what a converter leaves of a loss or a scale."""
+    return isinstance(node.op, Unary) and node.op.expr in ("x", ("Add", "x", 0.0), ("Mul", "x", 1.0))
+
+
 def _moved(graph: Graph, node: Node, arrays: list[Array]) -> Array:
     assert isinstance(node.op, Operator)
+    if _is_nothing(node):
+        return arrays[0]
     (found,) = node.op.run_fixed(graph.ins(node), arrays, graph.outs(node))
     return found
 
