@@ -147,6 +147,18 @@ def dsp() -> list[Case]:
 
 
 @pytest.fixture(scope="module")
+def m0() -> list[Case]:
+    found = [*random_cases("m0", range(16), 9), *random_cases("m0", range(100, 104), 40), *at_the_ends("m0")]
+    assert len(found) > 25
+    return found
+
+
+@pytest.fixture(scope="module")
+def m3() -> list[Case]:
+    return [*random_cases("m3", range(16), 9), *random_cases("m3", range(100, 104), 40), *at_the_ends("m3")]
+
+
+@pytest.fixture(scope="module")
 def mve() -> list[Case]:
     found = [*random_cases("mve", range(16), 9), *random_cases("mve", range(100, 104), 40), *at_the_ends("mve")]
     assert len(found) > 25
@@ -177,7 +189,7 @@ def at_the_ends(kernel_set: str) -> list[Case]:
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("kernel_set", ["dsp", "mve"])
+@pytest.mark.parametrize("kernel_set", ["dsp", "mve", "m0"])
 def test_host(
     kernel_set: str, compiler: str, request: pytest.FixtureRequest, require_tool: Require, tmp_path: Path
 ) -> None:
@@ -195,30 +207,33 @@ def failing(found: list[Case], status: int) -> str:
     return found[status - 1].name if 0 < status <= min(96, len(found)) else f"exit status {status}"
 
 
-#: (machine, flags)
+#: Kernel set, machine, flags. QEMU's micro:bit is a real Armv6-M, in which the timer's interrupts are not set up.
 CORES = {
-    "m4": ("mps2-an386", ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]),
-    "m4-soft": ("mps2-an386", ["-mcpu=cortex-m4"]),
-    "m7": ("mps2-an500", ["-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"]),
+    "m0": ("m0", "microbit", ["-mcpu=cortex-m0"]),
+    "m3": ("m3", "mps2-an385", ["-mcpu=cortex-m3"]),
+    "m4": ("dsp", "mps2-an386", ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]),
+    "m4-soft": ("dsp", "mps2-an386", ["-mcpu=cortex-m4"]),
+    "m7": ("dsp", "mps2-an500", ["-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"]),
 }
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_emulated(core: str, dsp: list[Case], require_tool: Require, tmp_path: Path) -> None:
-    """The step kernels in assembly, while interrupts overwrite what lies below the stack pointer."""
+def test_emulated(core: str, request: pytest.FixtureRequest, require_tool: Require, tmp_path: Path) -> None:
+    """Step kernels in assembly, while interrupts overwrite what lies below the stack pointer."""
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
-    machine, flags = CORES[core]
+    kernel_set, machine, flags = CORES[core]
+    found = request.getfixturevalue(kernel_set)
     options = ["-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-nostartfiles", *flags]
     link = ["-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(tmp_path / "a.elf")]
-    files = [str(TARGET / "startup.c"), *program(dsp, tmp_path)]
+    files = [str(TARGET / "startup.c"), *program(found, tmp_path, interrupted=core != "m0")]
     subprocess.run(["arm-none-eabi-gcc", *options, *INCLUDES, f"-I{tmp_path}", *files, *link], check=True)
     # 32 ns an instruction: an interrupt every 900 or so
     quiet = ["-icount", "shift=5", "-nographic", "-monitor", "none", "-serial", "none"]
     semihosting = ["-semihosting-config", "enable=on,target=native"]
     command = ["qemu-system-arm", "-M", machine, *quiet, *semihosting, "-kernel", str(tmp_path / "a.elf")]
     status = subprocess.run(command, timeout=60, check=False).returncode
-    assert status == 0, failing(dsp, status)
+    assert status == 0, failing(found, status)
 
 
 def test_emulated_helium(mve: list[Case], require_tool: Require, tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ TG_SHARED void tg_gru_s8_dsp(const tg_gru_s8_dsp_cfg_t *cfg, const int8_t *x, co
                        px};
     const int32_t half = (int32_t)((1UL << cfg->out_shift) >> 1);
     h += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     (void)memset(scratch, 0, (size_t)((const int8_t *)px - (const int8_t *)scratch));
     if (cfg->fresh != 0U) {
         (void)memset(h, 0, cfg->n_hidden * sizeof(*h));

@@ -17,6 +17,8 @@ typedef struct {
     uint32_t n_in;
     uint32_t n_hidden;
     uint32_t at;
+    uint32_t x_at;
+    uint32_t y_at;
     uint32_t y_step;
     uint16_t reverse;
     uint16_t fresh;

@@ -29,7 +29,8 @@ TG_SHARED void tg_lstm_s8_dsp(const tg_lstm_s8_dsp_cfg_t *cfg, const int8_t *x, 
                         px};
     h += cfg->at;
     c += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     (void)memset(scratch, 0, (size_t)((const int8_t *)px - (const int8_t *)scratch));
     if (cfg->fresh != 0U) {
         (void)memset(c, 0, cfg->n_hidden * sizeof(*c));

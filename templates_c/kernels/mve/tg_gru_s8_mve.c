@@ -159,7 +159,8 @@ TG_SHARED void tg_gru_s8_mve(const tg_gru_s8_cfg_t *cfg, const int8_t *x, const 
     int8_t *const window = (int8_t *)&p[16 * ((units + 3) / 4)];
     int8_t *const state = &window[of_x];
     h += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     (void)memset(window, 0, (size_t)(of_x + tg_vectors_mve(sums.h_turns)));
     if (cfg->fresh != 0U) {
         (void)memset(h, 0, cfg->n_hidden * sizeof(*h));

@@ -175,7 +175,8 @@ TG_SHARED void tg_lstm_s8_mve(const tg_lstm_s8_cfg_t *cfg, const int8_t *x, cons
     int8_t *const state = &window[of_x];
     h += cfg->at;
     c += cfg->at;
-    y += cfg->at;
+    x += cfg->x_at;
+    y += cfg->y_at + cfg->at;
     (void)memset(window, 0, (size_t)(of_x + tg_vectors_mve(sums.h_turns)));
     if (cfg->fresh != 0U) {
         (void)memset(c, 0, cfg->n_hidden * sizeof(*c));

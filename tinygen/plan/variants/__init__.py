@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinygen.ops.base import Call
-from tinygen.plan.variants import dsp, mve, palette, small, sparse
+from tinygen.plan.variants import dsp, mve, palette, recurrent, small, sparse
 from tinygen.plan.variants.base import Variant, Variants, joined
 from tinygen.plan.variants.slides import slide_limits
 from tinygen.plan.variants.tiles import tile_limits
@@ -13,8 +13,8 @@ from tinygen.plan.variants.tiles import tile_limits
 #: Kernel set: its variants. Those of the set "ref" are for every core.
 VARIANTS: dict[str, Variants] = {
     "dsp": dsp.VARIANTS,
-    "m0": joined(small.variants("m0", narrow=True), sparse.M0),
-    "m3": small.variants("m3", narrow=False),
+    "m0": joined(small.variants("m0", narrow=True), sparse.M0, recurrent.M0),
+    "m3": joined(small.variants("m3", narrow=False), recurrent.M3),
     "mve": mve.VARIANTS,
     "ref": joined(palette.REFERENCE, sparse.REFERENCE),
 }

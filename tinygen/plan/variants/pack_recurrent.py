@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.numerics import Array
+from tinygen.plan.variants.pack_small import pack_dense
 from tinygen.plan.variants.pack_tiles import raw_pairs_fit
 
 #: 256 times a sum must fit int32.
@@ -130,3 +131,19 @@ def _lanes(a: Array, lanes: list[int]) -> Array:
     found = np.zeros((a.shape[1], 4), np.int32)
     found[:, lanes] = a.T
     return found
+
+
+def pack_lanes(w: Array, b: Array) -> tuple[Array, Array]:
+    """(w, b) of the small cores' kernels from [gates][units][n] and [gates][units]: four units of a gate are four
+    channels of a dense layer."""
+    rows = four_units(w).reshape(-1, w.shape[2])
+    start = four_units(b[..., None]).reshape(-1)
+    words, start, _ = pack_dense(rows, start, np.zeros(len(rows), np.int32))
+    return words, start
+
+
+def four_units(a: Array) -> Array:
+    """[gates][units][n] -> [units / 4][gates][4][n], zeros for units that are none."""
+    padded = np.pad(a, ((0, 0), (0, -a.shape[1] % 4), (0, 0)))
+    blocks = padded.reshape(len(a), -1, 4, a.shape[2]).transpose(1, 0, 2, 3)
+    return np.ascontiguousarray(blocks)

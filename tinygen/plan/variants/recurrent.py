@@ -21,11 +21,12 @@ from tinygen.plan.variants.generate_recurrent import (
     generate_inputs,
     generate_lstm,
 )
+from tinygen.plan.variants.pack_small import LANES_CHUNK, dense_scratch
 
 #: Code of an unrolled step, at most.
 LONGEST = 8192
 #: What the step shares with the reference's config, in front of its own.
-_RUN = ("steps", "tail", "n_in", "n_hidden", "at", "y_step", "reverse", "fresh")
+_RUN = ("steps", "tail", "n_in", "n_hidden", "at", "x_at", "y_at", "y_step", "reverse", "fresh")
 
 
 def unrolled(call: Call) -> Call | str:
@@ -50,9 +51,26 @@ class _Layer:
     w: Array
     r: Array
     b: Array
+    #: What the sums of r begin with: of a GRU's candidate `r_bias`.
+    inside: Array
     mx: Array
     mh: Array
     r_bias: Array | None
+
+    def sums_supported(self, f: Mapping[str, int], most: int = 2**30) -> str | None:
+        """Why 256 times its sums are too much, or None."""
+        of_x = pack.sums_supported(self.w, self.b, self.mx, f["x_shift"])
+        return of_x or pack.sums_supported(self.r, self.inside, self.mh, f["h_shift"], most)
+
+
+def _arrays(f: Mapping[str, int], c: Mapping[str, Array]) -> _Layer:
+    n_in, units = f["n_in"], f["n_hidden"]
+    w, r = c["w"].reshape(-1, units, n_in), c["r"].reshape(-1, units, units)
+    b, mx, mh = (c[name].reshape(-1, units) for name in ("b", "mx", "mh"))
+    inside = np.zeros(b.shape, np.int32)
+    if "bh" in c:
+        inside[-1] = c["bh"]
+    return _Layer(w, r, b, inside, mx, mh, c.get("bh"))
 
 
 def _layer(f: Mapping[str, int], c: Mapping[str, Array]) -> _Layer | str:
@@ -63,17 +81,8 @@ def _layer(f: Mapping[str, int], c: Mapping[str, Array]) -> _Layer | str:
         return "the reset gate multiplies h"
     if (f["sum_lo"], f["sum_hi"], f["out_lo"], f["out_hi"]) != (-32768, 32767, -128, 127):
         return "clipped sums or outputs"
-    n_in, units = f["n_in"], f["n_hidden"]
-    gates = c["mx"].size // units
-    w, r = c["w"].reshape(gates, units, n_in), c["r"].reshape(gates, units, units)
-    b, mx, mh = (c[name].reshape(gates, units) for name in ("b", "mx", "mh"))
-    r_bias = c.get("bh")
-    inside = np.zeros((gates, units), np.int64)
-    if r_bias is not None:
-        inside[-1] = r_bias
-    reason = pack.sums_supported(w, b, mx, f["x_shift"])
-    reason = reason or pack.sums_supported(r, inside, mh, f["h_shift"], 2 ** (30 - max(f["f_up"], f["g_up"])))
-    return reason or _Layer(w, r, b, mx, mh, r_bias)
+    layer = _arrays(f, c)
+    return layer.sums_supported(f, 2 ** (30 - max(f["f_up"], f["g_up"]))) or layer
 
 
 def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
@@ -124,6 +133,29 @@ def _step(call: Call, words: Words) -> StepView:
     return generate_lstm(LstmShifts(*(f[name] for name in of_lstm)), words)
 
 
+def lanes(kernels: str) -> Variants:
+    """Of the small cores' set, the ending of its kernels' names."""
+
+    def lane(call: Call) -> Call | str:
+        f, c = ints(call), consts(call)
+        if not f.get("before", 1):
+            return "the reset gate multiplies h"
+        n_in, units = f["n_in"], f["n_hidden"]
+        if max(n_in, units) > LANES_CHUNK:
+            return f"more than {LANES_CHUNK} inputs or units"
+        layer = _arrays(f, c)
+        reason = layer.sums_supported(f)
+        if reason is not None:
+            return reason
+        (w, bx), (r, bh) = pack.pack_lanes(layer.w, layer.b), pack.pack_lanes(layer.r, layer.inside)
+        m = {name: pack.four_units(a[..., None]).reshape(-1) for name, a in (("mx", layer.mx), ("mh", layer.mh))}
+        own = {name: c[name] for name in ("f", "g", "t", "p", "peep") if name in c}
+        scratch = dense_scratch(n_in, 4, int(w[0])) + dense_scratch(units, 4, int(r[0])) + units
+        return packed(call, f"{call.kernel}_{kernels}", scratch, w=w, r=r, bx=bx, bh=bh, **m, **own)
+
+    return dict.fromkeys(("tg_lstm_s8", "tg_gru_s8"), (lane,))
+
+
 def _helium(call: Call) -> Call | str:
     f, c = ints(call), consts(call)
     layer = _layer(f, c)
@@ -137,4 +169,5 @@ def _helium(call: Call) -> Call | str:
 
 
 DSP: Variants = dict.fromkeys(("tg_lstm_s8", "tg_gru_s8"), (unrolled, two_steps, looped))
+M0, M3 = lanes("m0"), lanes("m3")
 HELIUM: Variants = dict.fromkeys(("tg_lstm_s8", "tg_gru_s8"), (_helium,))
