@@ -173,6 +173,7 @@ def at_the_ends(kernel_set: str) -> list[Case]:
             d = layer(np.random.default_rng(3), kind, 5)
             c, gates = d["c"], recurrent.GATES[kind]
             c |= {"n_in": 4, "n_hidden": 6, "steps": 2, "tail": 0, "at": 0, "y_step": 6, "reverse": 0, "fresh": 0}
+            c |= {"x_at": 0, "y_at": 0}
             c |= {"x_shift": 24, "h_shift": 24, "sum_lo": -32768, "sum_hi": 32767}
             c |= {k: v for k, v in (("coupled", 0), ("peep_shift", 0), ("before", 1)) if k in c}
             top = 2**23 - 1 - (127 if sign > 0 else 128) * 127 * 4

@@ -150,7 +150,7 @@ def lanes(kernels: str) -> Variants:
         (w, bx), (r, bh) = pack.pack_lanes(layer.w, layer.b), pack.pack_lanes(layer.r, layer.inside)
         m = {name: pack.four_units(a[..., None]).reshape(-1) for name, a in (("mx", layer.mx), ("mh", layer.mh))}
         own = {name: c[name] for name in ("f", "g", "t", "p", "peep") if name in c}
-        scratch = dense_scratch(n_in, 4, int(w[0])) + dense_scratch(units, 4, int(r[0])) + units
+        scratch = dense_scratch(n_in, 4, int(w[0])) + dense_scratch(units, 4, int(r[0])) + pack.up(units, 4)
         return packed(call, f"{call.kernel}_{kernels}", scratch, w=w, r=r, bx=bx, bh=bh, **m, **own)
 
     return dict.fromkeys(("tg_lstm_s8", "tg_gru_s8"), (lane,))
