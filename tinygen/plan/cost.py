@@ -437,7 +437,7 @@ def _recurrent(f: Mapping[str, int], call: Call) -> Traits:
         "words": steps * gates * _up(units, 2) * (2 * _up(n_in, 2) + 2 * _up(units, 2)),
         "words_4": steps * gates * _up(units, 2) * (4 * _up(n_in, 4) + 4 * _up(units, 4)),
         "pairs": steps * _up(units, 2), "fours": steps * _up(units, 4),
-        "vectors": rows * (_up(n_in, 16) + _up(units, 16)),
+        "vectors": rows * (_up(n_in, 16) + _up(units, 16)), "constants": steps * _words(call),
     }  # fmt: skip
     first = steps * units * (1 - f.get("before", 1))  # reset gates of their own
     found |= {"resets": first, "reset_macs": first * (n_in + units)}

@@ -31,6 +31,19 @@ static inline int32_t tg_sat16(int32_t v)
     return tg_clamp(v, -32768, 32767);
 }
 
+/** tg_requant; quick for the usual shift, while 256 times a sum fits int32. */
+static inline int32_t tg_sum_out(int32_t acc, int32_t m, uint32_t shift)
+{
+    int32_t r;
+    if ((shift == 24U) && (acc >= -8388608) && (acc <= 8388607)) {
+        const uint32_t wide = (uint32_t)acc << 8;
+        r = tg_mul_high((int32_t)wide, m) + (int32_t)((wide * (uint32_t)m) >> 31); /* rounds */
+    } else {
+        r = tg_requant(acc, m, shift);
+    }
+    return r;
+}
+
 /** a * b >> 16, -2^15 <= b < 2^15, where that fits int32: from two products of 16 bits. */
 static inline int32_t tg_mul_word_half(int32_t a, int32_t b)
 {

@@ -76,14 +76,6 @@ static TG_NOINLINE void tg_lane_rows_sums(tg_lane_rows_t *rows, const int32_t *s
     }
 }
 
-/** (acc * m + 2^23) >> 24 for |acc| < 2^23. */
-static inline int32_t tg_lane_requant(uint32_t acc, int32_t m)
-{
-    const uint32_t wide = acc << 8; /* the bits of 256 * acc */
-    const uint32_t low = wide * (uint32_t)m;
-    return tg_mul_high((int32_t)wide, m) + (int32_t)(low >> 31);
-}
-
 /** What x, and what h bring to the sums of a layer's units, four at a time. */
 typedef struct {
     tg_lane_rows_t x;
@@ -132,8 +124,8 @@ static inline void tg_lstm_lanes(const tg_lstm_s8_cfg_t *cfg, const tg_lstm_t *k
                 int32_t p[TG_LSTM_GATES];
                 for (int32_t gate = 0; gate < TG_LSTM_GATES; ++gate) {
                     const int32_t row = (4 * gate) + j;
-                    p[gate] = tg_sat16(tg_sat16(tg_lane_requant(from_x[row], layer->mx[at + row])) +
-                                       tg_lane_requant(from_h[row], layer->mh[at + row]));
+                    p[gate] = tg_sat16(tg_sat16(tg_sum_out((int32_t)from_x[row], layer->mx[at + row], 24U)) +
+                                       tg_sum_out((int32_t)from_h[row], layer->mh[at + row], 24U));
                 }
                 next[u + j] = (int8_t)tg_lstm_unit(k, u + j, p, &c[u + j]);
             }
@@ -175,8 +167,8 @@ static inline void tg_gru_lanes(const tg_gru_s8_cfg_t *cfg, const tg_gru_t *k, t
                 int32_t ph[TG_GRU_GATES];
                 for (int32_t gate = 0; gate < TG_GRU_GATES; ++gate) {
                     const int32_t row = (4 * gate) + j;
-                    px[gate] = tg_sat16(tg_lane_requant(from_x[row], layer->mx[at + row]));
-                    ph[gate] = tg_lane_requant(from_h[row], layer->mh[at + row]);
+                    px[gate] = tg_sat16(tg_sum_out((int32_t)from_x[row], layer->mx[at + row], 24U));
+                    ph[gate] = tg_sum_out((int32_t)from_h[row], layer->mh[at + row], 24U);
                 }
                 ph[2] = tg_round_down(tg_gru_gate(k, px[1] + ph[1]) * tg_sat16(ph[2]), k->r_down);
                 h[u + j] = (int16_t)tg_gru_unit(k, tg_gru_gate(k, px[0] + ph[0]), px[2] + ph[2], h[u + j]);

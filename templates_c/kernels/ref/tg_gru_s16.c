@@ -40,8 +40,8 @@ TG_SHARED void tg_gru_s16(const tg_gru_s16_cfg_t *cfg, const int16_t *x, const i
         if (cfg->before == 0U) {
             for (int32_t u = 0; u < units; ++u) {
                 const int32_t row = units + u;
-                const int32_t px = tg_requant(tg_dot_s16(&of_x, input, &w[row * n_in], b[row]), mx[row], cfg->x_shift);
-                const int32_t ph = tg_requant(tg_dot_s16(&of_h, now, &r[row * units], 0), mh[row], cfg->h_shift);
+                const int32_t px = tg_sum_out(tg_dot_s16(&of_x, input, &w[row * n_in], b[row]), mx[row], cfg->x_shift);
+                const int32_t ph = tg_sum_out(tg_dot_s16(&of_h, now, &r[row * units], 0), mh[row], cfg->h_shift);
                 const int32_t reset = tg_gru_gate(&k, tg_sat16(px) + ph);
                 kept[u] = (int16_t)tg_narrow_value(&k.out, tg_sat16(tg_round_down(reset * h[u], k.r_down)));
             }
@@ -55,8 +55,8 @@ TG_SHARED void tg_gru_s16(const tg_gru_s16_cfg_t *cfg, const int16_t *x, const i
                 const int32_t bias = ((gate == 2) && (cfg->before != 0U)) ? bh[u] : 0;
                 const int16_t *const state = (gate == 2) ? kept : now;
                 px[gate] =
-                    tg_sat16(tg_requant(tg_dot_s16(&of_x, input, &w[row * n_in], b[row]), mx[row], cfg->x_shift));
-                ph[gate] = tg_requant(tg_dot_s16(&of_h, state, &r[row * units], bias), mh[row], cfg->h_shift);
+                    tg_sat16(tg_sum_out(tg_dot_s16(&of_x, input, &w[row * n_in], b[row]), mx[row], cfg->x_shift));
+                ph[gate] = tg_sum_out(tg_dot_s16(&of_h, state, &r[row * units], bias), mh[row], cfg->h_shift);
             }
             z = tg_gru_gate(&k, px[0] + ph[0]);
             if (cfg->before != 0U) {

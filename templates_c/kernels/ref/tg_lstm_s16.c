@@ -48,8 +48,8 @@ TG_SHARED void tg_lstm_s16(const tg_lstm_s16_cfg_t *cfg, const int16_t *x, const
             tg_dot4_s16(&of_h, h, &r[u * units], units * units, from_h);
             for (int32_t gate = 0; gate < 4; ++gate) {
                 const int32_t row = (gate * units) + u;
-                p[gate] = tg_sat16(tg_sat16(tg_requant(from_x[gate], mx[row], cfg->x_shift)) +
-                                   tg_requant(from_h[gate], mh[row], cfg->h_shift));
+                p[gate] = tg_sat16(tg_sat16(tg_sum_out(from_x[gate], mx[row], cfg->x_shift)) +
+                                   tg_sum_out(from_h[gate], mh[row], cfg->h_shift));
             }
             next[u] = (int16_t)tg_lstm_unit(&k, u, p, &c[u]);
         }

@@ -27,8 +27,8 @@ TG_SHARED void tg_rnn_s16(const tg_rnn_s16_cfg_t *cfg, const int16_t *x, const i
         const uint32_t time = (cfg->reverse != 0U) ? (cfg->steps - 1U - step) : step;
         const int16_t *const input = &x[time * cfg->n_in];
         for (int32_t u = 0; u < units; ++u) {
-            const int32_t px = tg_requant(tg_dot_s16(&of_x, input, &w[u * n_in], b[u]), mx[u], cfg->x_shift);
-            const int32_t ph = tg_requant(tg_dot_s16(&of_h, h, &r[u * units], 0), mh[u], cfg->h_shift);
+            const int32_t px = tg_sum_out(tg_dot_s16(&of_x, input, &w[u * n_in], b[u]), mx[u], cfg->x_shift);
+            const int32_t ph = tg_sum_out(tg_dot_s16(&of_h, h, &r[u * units], 0), mh[u], cfg->h_shift);
             const int32_t p = tg_clamp(tg_sat16(tg_sat16(px) + ph), cfg->sum_lo, cfg->sum_hi);
             next[u] = (int16_t)tg_narrow_value(&out, tg_moved_curve(&curve, p, cfg->f_up));
         }
