@@ -62,7 +62,7 @@ typedef void (*tg_gru_step_fn_t)(const tg_gru_step_t *s, const int16_t *window, 
 /** The window holds x of the first step, behind it that of the second. */
 typedef void (*tg_inputs_step_fn_t)(const tg_inputs_step_t *s, const int16_t *window);
 
-/** Widen n bytes, four at a time in the order 0, 2, 1, 3; halves behind them stay as they are. */
+/** Widen n bytes, four at a time in the order 0, 2, 1, 3. */
 static TG_INLINE void tg_window_fill(int16_t *window, const int8_t *x, int32_t n)
 {
     while (n >= 4) {
@@ -79,6 +79,85 @@ static TG_INLINE void tg_window_fill(int16_t *window, const int8_t *x, int32_t n
         ++x;
         --n;
     }
+}
+
+/** The windows of a layer in its scratch: of this step and of the next, or x of two steps and h of each. */
+typedef struct {
+    int16_t *now;
+    int16_t *next;
+    uint32_t h_at; /**< of h in them, halves */
+    uint32_t n_in;
+    int16_t *first; /**< the two places for x */
+    int16_t *second;
+    tg_inputs_step_fn_t inputs;
+    tg_inputs_step_t of_x;
+    int32_t *end; /**< of all that */
+} tg_windows_t;
+
+static TG_INLINE void tg_window_clear(int16_t *from, const int16_t *end)
+{
+    while (from != end) {
+        *from = 0;
+        ++from;
+    }
+}
+
+/** Halves behind x and behind h are 0, and so is the first h. */
+static TG_INLINE void tg_windows_init(tg_windows_t *v, int16_t *scratch, uint32_t n_in, uint32_t x_bytes,
+                                      uint32_t n_hidden, uint32_t h_bytes)
+{
+    const uint32_t x_halves = x_bytes / 2U;
+    const uint32_t h_halves = h_bytes / 2U;
+    const uint32_t x_both = (v->inputs != NULL) ? (2U * x_halves) : 0U;
+    v->h_at = (v->inputs != NULL) ? 0U : x_halves;
+    v->n_in = n_in;
+    v->first = scratch;
+    v->now = &scratch[x_both];
+    v->next = &v->now[v->h_at + h_halves];
+    v->second = (v->inputs != NULL) ? &scratch[x_halves] : v->next;
+    tg_window_clear(&v->first[n_in], &v->first[x_halves]);
+    tg_window_clear(&v->second[n_in], &v->second[x_halves]);
+    tg_window_clear(&v->now[v->h_at], &v->now[v->h_at + h_halves]);
+    tg_window_clear(&v->next[v->h_at + n_hidden], &v->next[v->h_at + h_halves]);
+    v->end = (int32_t *)(void *)&v->next[v->h_at + h_halves];
+}
+
+/** What of x: in w up to the first `words`, px_words for a step. */
+static TG_INLINE void tg_windows_inputs(tg_windows_t *v, const int32_t *w, uint32_t words, uint32_t px_words)
+{
+    v->of_x.w = w;
+    v->of_x.w_end = &w[words];
+    v->of_x.first = v->end;
+    v->of_x.second = &v->end[px_words];
+    v->end = &v->end[2U * px_words];
+}
+
+/** x of a step into its window, or what x brings, worked out at every other step for the next too, if there is one. */
+static TG_INLINE const int32_t *tg_windows_x(const tg_windows_t *v, uint32_t step, const int8_t *x,
+                                             const int8_t *next_x)
+{
+    const int32_t *px = v->of_x.second;
+    if (v->inputs == NULL) {
+        tg_window_fill(v->now, x, (int32_t)v->n_in);
+    } else if ((step & 1U) == 0U) {
+        tg_window_fill(v->first, x, (int32_t)v->n_in);
+        if (next_x != NULL) {
+            tg_window_fill(v->second, next_x, (int32_t)v->n_in);
+        }
+        v->inputs(&v->of_x, v->first);
+        px = v->of_x.first;
+    } else {
+        /* the step before did it */
+    }
+    return px;
+}
+
+/** The next step's window becomes this one's. */
+static TG_INLINE void tg_windows_turn(tg_windows_t *v)
+{
+    int16_t *const last = v->now;
+    v->now = v->next;
+    v->next = last;
 }
 
 #if !TG_DSP_NAKED
