@@ -431,12 +431,14 @@ def _recurrent(f: Mapping[str, int], call: Call) -> Traits:
     steps, n_in, units = f["steps"], f["n_in"], f["n_hidden"]
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[operator(call.reference or call.kernel)]
     rows = steps * gates * units
+    two, blocks = _up(steps, 2), _up(gates * _up(units, 2), 2)
     found: dict[str, float] = {
         "once": 1, "steps": steps, "inputs": steps * n_in, "units": steps * units, "rows": rows,
         "x_macs": rows * n_in, "h_macs": rows * units,
         "words": steps * gates * _up(units, 2) * (2 * _up(n_in, 2) + 2 * _up(units, 2)),
         "words_4": steps * gates * _up(units, 2) * (4 * _up(n_in, 4) + 4 * _up(units, 4)),
         "pairs": steps * _up(units, 2), "fours": steps * _up(units, 4),
+        "two_steps": two, "blocks_of_two": two * blocks, "words_of_two": two * blocks * _up(n_in, 2),
         "vectors": rows * (_up(n_in, 16) + _up(units, 16)), "constants": steps * _words(call),
     }  # fmt: skip
     first = steps * units * (1 - f.get("before", 1))  # reset gates of their own
