@@ -25,9 +25,6 @@ from tinygen.passes.base import Pass, Promise, Whole, fresh, merge_origin, until
 from tinygen.passes.draft import Draft
 from tinygen.passes.pins import settle
 
-#: An element of the output depends on one position at the most.
-_SINGLE = (Kind.SAME, Kind.MOVE, Kind.REPEAT)
-
 
 def _inverse(perm: Shape) -> Shape:
     return tuple(sorted(range(len(perm)), key=perm.__getitem__))
@@ -99,11 +96,21 @@ def _transpose_below(graph: Draft, index: int) -> Node | None:
         if sum(t.const is None for t, _ in operands) != 1 or [len(t.shape) for t in graph.outs(node)] != [rank]:
             return None
         for _, axes in operands:
-            if any(a.kind not in _SINGLE or a.out != i for i, a in enumerate(axes, rank - len(axes))):
+            if any(not _shifts(a) or a.out != i for i, a in enumerate(axes, rank - len(axes))):
                 return None
         above.append(node)
         name = node.outputs[0]
     return None
+
+
+def _shifts(axis: Axis) -> bool:
+    """Each output position depends on one position at the most, all of them in an even row: what is picked here and
+    there costs more along some axes than along others."""
+    if axis.kind is not Kind.MOVE:
+        return axis.kind in (Kind.SAME, Kind.REPEAT)
+    assert axis.first is not None
+    assert axis.last is not None
+    return len(np.unique(np.diff(axis.first[axis.first <= axis.last]))) <= 1
 
 
 def _operator(node: Node) -> Operator:
