@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, parser
 
 from tests.calibrate.models import model, scale_and_relu
 from tinygen.calibrate.floatrun import FloatModel
@@ -90,3 +90,29 @@ def test_failing_node_is_named() -> None:
 def test_wrong_input_shape() -> None:
     with pytest.raises(ModelError, match="cannot run the float model"):
         FloatModel(scale_and_relu()).run([np.zeros((1, 5), "f")])
+
+
+def test_branches_in_branches_run() -> None:
+    """Whose conditions are constants: onnxruntime's optimisations refuse such files, or crash."""
+    text = """
+        <ir_version: 8, opset_import: ["" : 16]>
+        g (float[1, 4] x) => (float[1, 4] y) <bool c = {1}> {
+            y = If (c) <
+                then_branch = a () => (float[1, 4] za) {
+                    w = Relu (x)
+                    s = Shape (w)
+                    r = Size (s)
+                    two = Constant <value = int64 {2}> ()
+                    d = Equal (r, two)
+                    za = If (d) <
+                        then_branch = e () => (float[1, 4] ze) { ze = Identity (w) },
+                        else_branch = f () => (float[1, 4] zf) { zf = Neg (w) }
+                    >
+                },
+                else_branch = b () => (float[1, 4] zb) { zb = Neg (x) }
+            >
+        }
+    """
+    model = FloatModel(parser.parse_model(text).SerializeToString())
+    (y,) = model.run([np.float32([[-1, 2, -3, 4]])])
+    assert y.tolist() == [[0, 2, 0, 4]]

@@ -90,12 +90,6 @@ class Loop:
     initial: Array
 
 
-def _session(onnx_bytes: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
-    return ort.InferenceSession(
-        onnx_bytes, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
-    )
-
-
 #: Nodes of a model that onnxruntime optimises.
 MOST_OPTIMISED = 3000
 
@@ -112,19 +106,18 @@ class FloatModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what is wrong is raised, and said once
         options.use_deterministic_compute = True
-        # Of thousands of nodes its optimisations take longer than they save, and more than in proportion.
+        # Of thousands of nodes its optimisations take longer than they save, and more than in proportion. An If whose
+        # condition they find constant they put in its place: with one inside it they refuse the file, or crash (1.31).
         with suppress(DecodeError):  # onnxruntime says what is wrong
-            if len(ModelProto.FromString(onnx_bytes).graph.node) > MOST_OPTIMISED:
+            nodes = ModelProto.FromString(onnx_bytes).graph.node
+            if len(nodes) > MOST_OPTIMISED or any(n.op_type == "If" for n in nodes):
                 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            self._session = _session(onnx_bytes, options)
+            self._session = ort.InferenceSession(
+                onnx_bytes, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
+            )
         except _FAILURES as error:
-            # Its optimisations trip over some files, such as an If in an If whose condition is a constant (1.31).
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-            try:
-                self._session = _session(onnx_bytes, options)
-            except _FAILURES:
-                raise _failure("load", error) from error
+            raise _failure("load", error) from error
         self._inputs = tuple((i.name, _TYPES.get(i.type)) for i in self._session.get_inputs())
         self.input_names: tuple[str, ...] = tuple(name for name, _ in self._inputs)
         self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
