@@ -110,7 +110,11 @@ def check_float(imported: Imported, graph: Graph, samples: Samples) -> ImportChe
     if any(isinstance(n.op, ArgMax) or (isinstance(n.op, Unary) and n.op.has_steps) for n in graph.nodes):
         return ImportCheck("nothing: the network has steps")
     few = [x[:2, :STEPS] if graph.states else x[:2] for x in samples.inputs]
-    real = run_reference(imported, FloatModel(imported.original), few)
+    given = few
+    if {"int8", "uint8", "int16"} & set(imported.input_types):  # the file takes codes
+        fed = _feeds(imported, imported.graph, few)
+        given = [fed[port.name] for port in imported.graph.in_ports]
+    real = run_reference(imported, FloatModel(imported.original), given)
     found = run_tensors(graph, FloatModel(to_onnx(graph)), to_tensors(graph, few))
     unrest: dict[str, float] | None = None
     for tensor, port in zip(graph.outputs, graph.out_ports, strict=True):

@@ -170,7 +170,7 @@ def mul(b: Builder, n: View) -> Result:
 
 
 def div(b: Builder, n: View) -> Result:
-    if any(isinstance(v, Act) and v.elem in ("int32", "int64") for v in n.ins):
+    if any(isinstance(v, Act) and v.elem.startswith(("int", "uint")) for v in n.ins):
         raise Unsupported("division of integers", "Cast to float before.")
     if isinstance(n.ins[1], Known):
         d = n.ins[1]

@@ -433,6 +433,8 @@ def input_code(
             if node.op_type == "DequantizeLinear" and node.input[1] in constants:
                 zero = constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(1)
                 scale = constants[node.input[1]]
+                if elem == "int16" and zero is not None and np.any(zero):
+                    return None  # refused with the node that reads it
                 if zero is not None and scale.size == 1 and float(scale.reshape(-1)[0]) > 0:
                     s = float(np.float32(scale.reshape(-1)[0]))
                     return Quant.per_tensor(s, int(zero.reshape(-1)[0]) - shift, 16 if elem == "int16" else 8, pin=name)
