@@ -17,12 +17,13 @@ from tests.frontend.support import parse, save
 from tests.random.generator import generate
 from tinygen import simulate
 from tinygen.calibrate import runtime
-from tinygen.calibrate.data import Samples
+from tinygen.calibrate.data import Arrays, Samples
 from tinygen.calibrate.reading.file import Reading
 from tinygen.errors import VerifyError
 from tinygen.flow import check, layerwise, verify
+from tinygen.flow import quantised as line
 from tinygen.flow.quantised import quantised_file
-from tinygen.flow.types import Quantised
+from tinygen.flow.types import Calibration, Quantised
 from tinygen.frontend.onnx_reader import Imported
 from tinygen.ir.types import Graph, Quant, Tensor
 from tinygen.numerics import Array
@@ -375,3 +376,12 @@ def test_files_that_are_quantised_in_part_are_no_fault(seed: int, tmp_path: Path
     """Random networks: what the file leaves in float, constants among integers, and pins in a chain are tinygen's to
     round; outputs go beyond what calibration saw; sums repeat; tensors of one size hold several values."""
     assert quantised_file(save(tmp_path, generate(seed))).checked.kind == "quantised"
+
+
+def test_a_file_that_takes_codes_is_fed_codes() -> None:
+    """Without a QuantizeLinear it is a float network whose input has integers."""
+    weights = {"s": np.float32(0.25), "z": np.array(100, np.uint8)}
+    model = parse("g (uint8[1,4] x) => (float y) { y = DequantizeLinear(x, s, z) }", weights=weights)
+    codes = np.array([[[0, 99, 100, 255]]], np.uint8)
+    loaded = line.load(Path("codes.onnx"), content=model.SerializeToString())
+    assert line.quantised(loaded, Calibration(Arrays({"x": codes}))).checked.kind.startswith("the float network")
