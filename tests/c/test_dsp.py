@@ -13,6 +13,7 @@ from tests.c import cases, oracle, test_dsp_dense
 from tests.c.harness import build, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.plan.variants import pack_dsp as pack
+from tinygen.plan.variants.attention import attention_scratch
 
 SEEDS = range(200)
 
@@ -47,6 +48,46 @@ def one_group(rng: np.random.Generator) -> Any:
 @pytest.mark.parametrize("make", [one_group, cases.pointwise_case])
 def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
     conv_sweep(lib, make, len(SEEDS) // 2)
+
+
+def test_norm(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        c: dict[str, Any] = {
+            "outer": int(rng.integers(1, 4)),
+            "reps": 1,
+            "groups": 1,
+            "width": int(rng.integers(1, 40)),
+        }
+        n, spread = c["width"], int(rng.choice([1, 3, 128]))
+        x = np.clip(rng.integers(-spread, spread + 1, (c["outer"], 1, 1, n)), -128, 127).astype(np.int8)
+        add = int(rng.choice([1, n * n, 2**62 - 1]))
+        c |= {"w_step": 1, "centre": int(rng.integers(2)), "floor": int(rng.integers(2)), "lo": -128, "hi": 127}
+        c |= {"add_high": add >> 32, "add_low": add % 2**32, "shift": int(rng.integers(1, 9))}
+        c |= {"down": (max(n - 1, 0).bit_length() + 1) // 2 + 1}
+        c["in_zp"] = 0 if c["centre"] else cases.zero_point(rng)
+        w = (rng.integers(-(2**31), 2**31, (1, n, 2)) >> int(rng.choice([1, 4, 12]))).astype(np.int32)
+        w[..., 0] >>= 1
+        want = oracle.norm(c, x, w).astype(np.int8)
+        equal(run(lib, "tg_norm_s8_dsp", c, x, w, size=want.size), want, c)
+
+
+def test_attention(lib: ctypes.CDLL) -> None:
+    for seed in SEEDS[:40]:
+        rng = np.random.default_rng(seed)
+        each = int(rng.integers(1, 3))
+        sizes = {"batch": int(rng.integers(1, 3)), "queries": int(rng.integers(1, 6)), "keys": int(rng.integers(1, 12))}
+        sizes |= {"heads": 2 * each, "each": each, "d": int(rng.integers(1, 11)), "dv": int(rng.integers(1, 8))}
+        c, arrays = cases.attention_case(rng, 8, sizes)
+        if c["shift"] < 33:
+            continue
+        bias = arrays[4] if rng.integers(2) else np.zeros((1, 1, 1), np.int16)
+        c |= {} if bias is arrays[4] else dict.fromkeys(("bias_head", "bias_row", "bias_key"), 0)
+        full = np.broadcast_to(bias, (sizes["heads"], sizes["queries"], sizes["keys"]))
+        want = oracle.attention(c, *arrays[:4], full, -128, 127).astype(np.int8)
+        scratch = attention_scratch(sizes["keys"], sizes["d"], sizes["dv"])
+        got = run(lib, "tg_attention_s8_dsp", c, *arrays[:4], bias, scratch=scratch, size=want.size)
+        equal(got, want, c)
 
 
 def test_dense(lib: ctypes.CDLL) -> None:

@@ -12,7 +12,6 @@ import pytest
 from tests.c import cases, oracle, recurrent
 from tests.c.harness import Guarded, build, call, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias, requant
-from tinygen.ops.attention import exponentials
 from tinygen.ops.softmax import exp_rule
 
 SEEDS = range(120)
@@ -266,37 +265,6 @@ def test_matmul(lib: ctypes.CDLL, bits: int) -> None:
         equal(views[2].reshape(-1), want, c)
 
 
-def attention_case(rng: np.random.Generator, bits: int, sizes: dict[str, int]) -> tuple[dict[str, Any], list[Any]]:
-    """Config, and q, k, v, exponentials, bias of the scores as the kernel reads it."""
-    batch, queries, keys, heads, each, d, dv = sizes.values()
-    dtype, top = np.int8 if bits == 8 else np.int16, 1 << (bits - 1)
-    x = [
-        rng.integers(-top, top, (batch, n, h, w)).astype(dtype)
-        for n, h, w in ((queries, heads, d), (keys, heads // each, d), (keys, heads // each, dv))
-    ]
-    if rng.integers(5) == 0:
-        x = [rng.choice(np.array([-top, top - 1], dtype), a.shape) for a in x]
-    c: dict[str, Any] = {**sizes, "causal": int(rng.integers(2)), "coarse": int(rng.integers(3))}
-    m, shift = choose_multipliers([float(rng.choice([0.5, 4000.0, 1e6])) / top**2 / d * (d if bits == 16 else 1)], 1)
-    scale = float(rng.uniform(0.2, 2.0)) * (128 if bits == 16 else 1)
-    out_shift = 45 - int(np.ceil(np.log2(scale)))
-    numerator = round(scale * 2.0**out_shift)
-    c |= {"m": int(m[0]) * int(rng.choice([-1, 1])), "shift": shift, "out_shift": out_shift}
-    c |= {"numerator_high": numerator >> 32, "numerator_low": numerator % 2**32}
-    if bits == 8:
-        c |= {name: cases.zero_point(rng) for name in ("q_zp", "k_zp", "v_zp", "out_zp")}
-    else:
-        c |= {"down": max(d - 1, 0).bit_length(), "wide": int(rng.integers(2))}
-        c["out_zp"] = 0 if c["wide"] else cases.zero_point(rng)
-    shape = tuple(int(v) for v in np.where(rng.integers(0, 2, 3) == 1, (heads, queries, keys), 1))
-    bias = rng.integers(-2000, 2000, shape).astype(np.int16)
-    if shape[2] > 1:
-        bias[..., 1:] = np.where(rng.integers(0, 3, bias[..., 1:].shape) == 0, -32768, bias[..., 1:])
-    steps = [0 if n == 1 else s // 2 for n, s in zip(shape, bias.strides, strict=True)]
-    c |= dict(zip(("bias_head", "bias_row", "bias_key"), steps, strict=True))
-    return c, [*x, exponentials(keys), bias]
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 def test_attention(lib: ctypes.CDLL, bits: int) -> None:
     for seed in SEEDS[:40]:
@@ -304,7 +272,7 @@ def test_attention(lib: ctypes.CDLL, bits: int) -> None:
         each, shared = (int(v) for v in rng.integers(1, 3, 2))
         sizes = {"batch": int(rng.integers(1, 3)), "queries": int(rng.integers(1, 5)), "keys": int(rng.integers(1, 8))}
         sizes |= {"heads": each * shared, "each": each, "d": int(rng.integers(1, 6)), "dv": int(rng.integers(1, 6))}
-        c, arrays = attention_case(rng, bits, sizes)
+        c, arrays = cases.attention_case(rng, bits, sizes)
         low, high = (-128, 127) if bits == 8 or not c["wide"] else (-32768, 32767)
         full = np.broadcast_to(arrays[4], (sizes["heads"], sizes["queries"], sizes["keys"]))
         want = oracle.attention(c, *arrays[:4], full, low, high).astype(np.int8 if high == 127 else np.int16)

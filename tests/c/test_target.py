@@ -62,6 +62,8 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
         for make in (test_dsp.one_group, cases.pointwise_case):
             test_dsp.conv_sweep(dsp, make, 8)
         test_dsp.test_dense(dsp)
+        test_dsp.test_norm(dsp)
+        test_dsp.test_attention(dsp)
         test_dsp.dwconv_sweep(dsp, square=False, at_least=5)
         patch.setattr(test_dsp, "SEEDS", range(100))
         test_dsp.dwconv_sweep(dsp, square=True, at_least=3)

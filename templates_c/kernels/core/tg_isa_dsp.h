@@ -247,6 +247,18 @@ static TG_INLINE int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
 #endif
 }
 
+/** Bits 63..32 of a * b. */
+static TG_INLINE int32_t tg_smmul(int32_t a, int32_t b)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smmul %0, %1, %2" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#else
+    return (int32_t)(((int64_t)a * b) >> 32);
+#endif
+}
+
 /** The odd channel of raw pairs: raw = 256 * odd + even, wrapped; exact while |odd| < 2^23. */
 static TG_INLINE int32_t tg_odd_sum(int32_t raw, int32_t even)
 {

@@ -29,12 +29,16 @@ static inline uint32_t tg_leading_zeros(uint64_t v)
         w = (uint32_t)v;
         count = 32U;
     }
+#if defined(__GNUC__) && !TG_SMALL_CORE
+    count += (uint32_t)__builtin_clz(w);
+#else
     for (uint32_t step = 16U; step > 0U; step >>= 1) {
         if ((w >> (32U - step)) == 0U) {
             w <<= step;
             count += step;
         }
     }
+#endif
     return count;
 }
 

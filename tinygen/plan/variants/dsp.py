@@ -7,6 +7,7 @@ from dataclasses import replace
 from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_dense, palette, recurrent, sparse
 from tinygen.plan.variants import pack_dsp as pack
+from tinygen.plan.variants.attention import ATTENTION
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
 from tinygen.plan.variants.pack_wino import (
@@ -107,6 +108,7 @@ VARIANTS: Variants = {
     ),
     "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, _dwconv),
     "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"], *sparse.DSP["tg_dense_s8"]),
+    **ATTENTION,
     **ELEMENTWISE,
     **WIDE,
     **recurrent.DSP,

@@ -52,10 +52,19 @@ def _maxpool(call: Call) -> Call | str:
     return replace(call, kernel="tg_maxpool_s8_dsp") if channels >= 4 else f"{channels} channels, fewer than 4"
 
 
+def _norm(call: Call) -> Call | str:
+    """Rows with factors of their own."""
+    f = ints(call)
+    if f["reps"] * f["groups"] > 1 or not f["w_step"] or f["width"] > 4096 or (f["lo"], f["hi"]) != (-128, 127):
+        return "not rows with a factor for each value, or clamped"
+    return replace(call, kernel="tg_norm_s8_dsp")
+
+
 ELEMENTWISE: Variants = {
     "tg_add_s8": (_same("tg_add_s8_dsp"),),
     "tg_mul_s8": (_mul,),
     "tg_lut_s8": (_same("tg_lut_s8_dsp"),),
+    "tg_norm_s8": (_norm,),
     "tg_avgpool_s8": (_avgpool,),
     "tg_reduce_sum_s8": (_reduce_sum,),
     "tg_maxpool_s8": (_maxpool,),
