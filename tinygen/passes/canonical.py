@@ -1,7 +1,7 @@
 """One form for things that can be said in several ways, so that later passes and kernels meet fewer of them.
 
-Reshape of Reshape, and to the same shape; a pool over the whole plane is a mean, a mean of one value a reshape; a
-convolution with one output pixel is a dense layer; a sum with zeros is nothing.
+Reshape of Reshape, and to the same shape; a pool over the whole plane is a mean; a convolution with one output
+pixel is a dense layer; a state that zeros were added to is itself.
 """
 
 from __future__ import annotations
@@ -38,17 +38,9 @@ def _pool(graph: Draft, node: Node) -> bool:
     return graph.replace({node.name: (replace(node, op=ReduceSum(axes, keepdims=True)),)})
 
 
-def _mean(graph: Draft, node: Node) -> bool:
-    """Over axes of length 1."""
-    assert isinstance(node.op, ReduceSum)
-    x, y = graph.ins(node)[0], graph.outs(node)[0]
-    if node.op.outer_n_inner(x)[1] > 1 or (y.quant is not None and y.quant != x.quant):
-        return False
-    return graph.replace({node.name: (replace(node, op=Reshape(y.shape)),)})
-
-
 def _zeros(graph: Draft, node: Node) -> bool:
-    """x + 0, as it is left of what an export adds to tie an output to an input (0 * sr)."""
+    """x + 0 into a state, as it is left of what an export adds to tie an output to an input (0 * sr). Elsewhere it stays:
+    it may round."""
     assert isinstance(node.op, Add)
     x, k = graph.ins(node)
     y = graph.outs(node)[0]
@@ -57,7 +49,7 @@ def _zeros(graph: Draft, node: Node) -> bool:
     open_ = (node.op.lo, node.op.hi) == (-math.inf, math.inf)
     if k.const is None or x.const is not None or not open_ or x.shape != y.shape or np.any(k.array):
         return False
-    if y.quant is not None and y.quant != x.quant:
+    if y.name not in (s.writes for s in graph.states) or y.quant is not None:
         return False
     return graph.replace({node.name: (replace(node, op=Reshape(y.shape), inputs=(x.name,)),)})
 
@@ -109,8 +101,6 @@ def _step(graph: Draft, node: Node) -> bool:
         return _reshape(graph, node)
     if isinstance(node.op, AvgPool):
         return _pool(graph, node)
-    if isinstance(node.op, ReduceSum):
-        return _mean(graph, node)
     if isinstance(node.op, Add):
         return _zeros(graph, node)
     if isinstance(node.op, Lookup):
