@@ -47,7 +47,7 @@ class Requantise(Operator):
         return True
 
     def describe(self, ins: Sequence[Tensor]) -> str:
-        return "requantise" if is_wide(ins[0]) else "widen"
+        return "widen" if bits_of(ins[0]) == 8 else "requantise"
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (shapes[0],)
@@ -58,11 +58,11 @@ class Requantise(Operator):
     def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         (out,) = outs
         x = ins[0]
-        if not (is_wide(x) or is_wide(out)):
+        if bits_of(x) == bits_of(out) == 8:
             raise AssertionError("int8 to int8 is a table's work")
         ratio = need_quant(x)[0] / need_quant(out)[0]
         try:
-            if is_wide(x) and is_wide(out):
+            if _by_rule_1(x, out):
                 many, shift = choose_multipliers([ratio], 1)
                 m = int(many[0])
             else:
@@ -74,8 +74,8 @@ class Requantise(Operator):
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         (out,) = outs
         d = arrays[0].astype(np.int64) - need_quant(ins[0])[1]
-        if is_wide(ins[0]) and is_wide(out):
-            return (requant_clamp(d, self.m, self.shift, 0, *int_range(out), 16),)
+        if _by_rule_1(ins[0], out):
+            return (requant_clamp(d, self.m, self.shift, need_quant(out)[1], *int_range(out), bits_of(out)),)
         moved = ((d * self.m + ((1 << self.shift) >> 1)) >> self.shift) + need_quant(out)[1]
         return (np.clip(moved, *int_range(out)).astype(int_type(bits_of(out))),)
 
@@ -83,6 +83,11 @@ class Requantise(Operator):
         (out,) = outs
         x = ins[0]
         n, rule = {"n": out.size}, {"m": self.m, "shift": self.shift}
+        if 32 in (bits_of(x), bits_of(out)):
+            low, high = int_range(out)
+            ends = {"in_zp": need_quant(x)[1], "out_zp": need_quant(out)[1], "lo": low, "hi": high}
+            fields = config(**n, **rule, **ends, x_bits=bits_of(x), y_bits=bits_of(out))
+            return (Call("tg_rescale_s32", fields, (x.name,), (), out.name),)
         if not is_wide(x):
             fields = config(**n, in_zp=need_quant(x)[1], **rule)
             return (Call("tg_widen_s16", fields, (x.name,), (), out.name),)
@@ -103,7 +108,12 @@ class Requantise(Operator):
 
     def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
         ratio = need_quant(ins[0])[0] / need_quant(outs[0])[0]
-        return 0.5 + off(self.m, self.shift, ratio, 2.0**15 if is_wide(ins[0]) else 2.0**8)
+        return 0.5 + off(self.m, self.shift, ratio, 2.0 ** (bits_of(ins[0]) - (bits_of(ins[0]) > 8)))
+
+
+def _by_rule_1(x: Tensor, out: Tensor) -> bool:
+    """int16 to int16, and whatever lies in int32 on one side."""
+    return (is_wide(x) and is_wide(out)) or 32 in (bits_of(x), bits_of(out))
 
 
 def small_multiplier(ratio: float, largest: int, most: int) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from tinygen.ops import (
     Softmax,
     Unary,
 )
-from tinygen.ops.base import Lowered, bits_of, is_wide, need_quant
+from tinygen.ops.base import Lowered, bits_of, int_range, is_wide, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import peel
 from tinygen.ops.weighted import Weighted
@@ -386,7 +386,7 @@ class _Quantiser:
         finals = [self.tensors[name] for name in node.outputs]
         final = finals[0]
         before = [self.tensors[n] for n in node.inputs if self.graph.tensors[n].const is None]
-        if isinstance(op, Unary) and op.expr == "x" and (is_wide(before[0]) or is_wide(final)):
+        if isinstance(op, Unary) and op.expr == "x" and max(bits_of(before[0]), bits_of(final)) > 8:
             self._convert(before[0], final, node.origin, node.name)
             return
         bits = self._bits(node, before, finals)
@@ -470,7 +470,7 @@ class _Quantiser:
         if own is not None and own != final.quant:
             own = op.fixed_quant(bits, output)
         if own is None:
-            if bits == bits_of(final) or (bits == 16 and op.narrows):
+            if bits == bits_of(final) or (bits == 16 and op.narrows and bits_of(final) == 8):
                 return final
             own = self._as_int16(final).quant if bits == 16 else self._int8(final)
         elif own == final.quant:
@@ -496,7 +496,7 @@ class _Quantiser:
             wanted = replace(x, name=f"{x.name}_as_{out.name}", quant=out.quant, dtype=out.dtype)
         elif bits == 16:
             wanted = self._widened(x)
-        elif is_wide(x):
+        elif bits_of(x) > 8:
             narrow = self._int8(x)
             wanted = replace(x, name=f"{x.name}_narrow", quant=narrow, dtype=narrow.dtype)
         else:
@@ -524,19 +524,21 @@ class _Quantiser:
 
     @staticmethod
     def _widened(x: Tensor) -> Tensor:
-        """x in int16, exactly: 128 * (q - zero point) of a scale 128 times as fine."""
+        """x in int16, exactly: 128 * (q - zero point) of a scale 128 times as fine; 24 bits rounded."""
         if is_wide(x):
             return x
+        if bits_of(x) > 16:
+            return replace(_Quantiser._as_int16(x), name=f"{x.name}_wide")
         finer = Quant.per_tensor(need_quant(x)[0] / 128.0, 0, 16)
         return replace(x, name=f"{x.name}_wide", quant=finer, dtype=finer.dtype)
 
     @staticmethod
     def _as_int16(x: Tensor) -> Tensor:
-        """x with an int16 quantisation that just holds what its int8 one does."""
+        """x with an int16 quantisation that just holds what its own does."""
         if is_wide(x):
             return x
-        scale, zp = need_quant(x)
-        finer = quant_from_range(scale * (-128 - zp), scale * (127 - zp), 16)
+        (scale, zp), (low, high) = need_quant(x), int_range(x)
+        finer = quant_from_range(scale * (low - zp), scale * (high - zp), 16)
         return replace(x, quant=finer, dtype=finer.dtype)
 
     def _int8(self, x: Tensor) -> Quant:
@@ -550,7 +552,7 @@ class _Quantiser:
         """A node that writes x into `target` with other integers: a table from int8 to int8, else arithmetic."""
         self.tensors[target.name] = target
         inputs: tuple[str | Tensor, ...]
-        if is_wide(x) or is_wide(target):
+        if max(bits_of(x), bits_of(target)) > 8:
             lowered = Requantise().quantise([x], [target])
             op, inputs = lowered.op, lowered.inputs
         else:
