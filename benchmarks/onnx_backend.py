@@ -154,10 +154,12 @@ def judge(ran: Ran, outputs: Sequence[Array], expected: Mapping[str, Array]) -> 
 
 
 def _step(t: Tensor, perm: Sequence[int]) -> Array:
-    """The step of a tensor's integers, as it broadcasts against the ONNX layout."""
+    """A step of int8 over the range of a tensor, as it broadcasts against the ONNX layout. States have finer ones of
+    their own, but are worked out from int8."""
     if t.quant is None:
         return np.ones(())
     scale, _ = t.quant.along(len(t.shape))
+    scale = scale * ((t.quant.high - t.quant.low + 1) // 256)
     if scale.ndim == 0:
         return scale
     whole = np.broadcast_to(scale, t.shape)

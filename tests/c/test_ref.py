@@ -431,3 +431,21 @@ def test_requantise_to_the_ends(lib: ctypes.CDLL, shift: int) -> None:
 def test_recurrent(lib: ctypes.CDLL, kind: str, bits: int) -> None:
     for seed in SEEDS:
         recurrent.check(lib, kind, bits, recurrent.case(np.random.default_rng(seed), kind, bits))
+
+
+def test_rescale32(lib: ctypes.CDLL) -> None:
+    """From and to the 24 bits of a cell, with multipliers of every size."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        x_bits, y_bits = ((32, 8), (32, 16), (8, 32), (16, 32), (32, 32))[seed % 5]
+        ends = {8: (-128, 127), 16: (-(2**15), 2**15 - 1), 32: (-(2**23), 2**23 - 1)}
+        n, (m, shift) = int(rng.integers(1, 40)), cases.multipliers(rng, 1, float(ends[x_bits][1]))
+        low, high = ends[y_bits]
+        zps = [cases.zero_point(rng) if bits == 8 else 0 for bits in (x_bits, y_bits)]
+        c = {"n": n, "m": int(m[0]), "shift": shift, "in_zp": zps[0], "out_zp": zps[1], "lo": low, "hi": high}
+        c |= {"x_bits": x_bits, "y_bits": y_bits}
+        x = rng.integers(ends[x_bits][0], ends[x_bits][1] + 1, n).astype(f"int{x_bits}")
+        want = np.clip(zps[1] + requant(x.astype(np.int64) - zps[0], m, shift), low, high).astype(f"int{y_bits}")
+        out = Guarded(want.nbytes)
+        call(lib, "tg_rescale_s32", "tg_rescale_s32", c, x, out.array)
+        equal(out.check(), want.view(np.int8), c)

@@ -54,7 +54,7 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             test_ref.test_norm(ref, bits)
             test_ref.test_matmul(ref, bits)
             test_ref.test_attention(ref, bits)
-        for name in ("copy", "fill_and_gather", "lookup", "resize"):
+        for name in ("copy", "fill_and_gather", "lookup", "resize", "rescale32"):
             getattr(test_ref, f"test_{name}")(ref)
         for kind in recurrent.GATES:
             for bits in (8, 16):

@@ -120,6 +120,36 @@ def _without_new(model: ModelProto) -> ModelProto | None:
     return plain if _loads(plain) else None
 
 
+#: How onnxruntime's recurrent operators, which have no layout 1, get their inputs, and how their outputs are put back.
+_TIME_FIRST: dict[int, tuple[int, ...]] = {0: (1, 0, 2), 5: (1, 0, 2), 6: (1, 0, 2)}
+_BATCH_FIRST = ((2, 0, 1, 3), (1, 0, 2), (1, 0, 2))
+
+
+def _time_first(graph: GraphProto) -> None:
+    """Recurrent nodes of layout 1 as nodes of layout 0 between transposes."""
+    nodes: list[NodeProto] = []
+    for index, node in enumerate(graph.node):
+        layout = next((a for a in node.attribute if a.name == "layout" and a.i == 1), None)
+        if node.op_type not in ("LSTM", "GRU", "RNN") or layout is None:
+            nodes.append(node)
+            continue
+        stem = f"{node.name or node.op_type}_{index}"
+        layout.i = 0
+        for i, perm in _TIME_FIRST.items():
+            if i < len(node.input) and node.input[i]:
+                moved = f"{stem}_time_first_{i}"
+                nodes.append(helper.make_node("Transpose", [node.input[i]], [moved], name=moved, perm=perm))
+                node.input[i] = moved
+        nodes.append(node)
+        for i, back in enumerate(_BATCH_FIRST[: len(node.output)]):
+            if node.output[i]:
+                moved = f"{stem}_time_first_y{i}"
+                nodes.append(helper.make_node("Transpose", [moved], [node.output[i]], name=moved, perm=back))
+                node.output[i] = moved
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | None]:
     """The model in an operator set that onnxruntime executes, notes, and what is wrong if there is none.
 
@@ -128,6 +158,7 @@ def for_runtime(model: ModelProto) -> tuple[ModelProto, list[str], Problem | Non
     """
     newest, found = runtime_opset(), opset_of(model)
     notes = []
+    _time_first(model.graph)
     if found > MAX_OPSET:
         notes.append(f"opset {found} is newer than the installed onnx {onnx.__version__}; read as {MAX_OPSET}")
         found = MAX_OPSET
