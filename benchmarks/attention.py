@@ -21,7 +21,8 @@ from benchmarks.emulate import count_cases
 from benchmarks.fit_costs import cases_of
 from benchmarks.layers import Layer
 from benchmarks.single_layers import best, each
-from tinygen.ops import Attention, LogSoftmax, LogSumExp, MatMul, Norm, Softmax
+from tinygen.numerics import Array
+from tinygen.ops import Attention, LogSoftmax, LogSumExp, MatMul, Norm, Operator, Softmax
 from tinygen.plan import cost
 from tinygen.targets.cores import COUNTED_CORES
 
@@ -35,19 +36,24 @@ def layers() -> tuple[Layer, ...]:
         return noise.normal(1.0, 0.3, n).astype(np.float32), noise.normal(size=n).astype(np.float32)
 
     found: list[Layer] = []
+
+    def layer(name: str, op: Operator, *inputs: tuple[int, ...] | Array) -> None:
+        given = [f"x{i}" for i, x in enumerate(inputs) if isinstance(x, tuple)]
+        found.append(Layer(name, op, inputs, wide=(*given, "y") if bits == 16 else ()))
+
     for bits in (8, 16):
         for d, heads in ((32, 2), (32, 4), (64, 2), (64, 4)):
             op, name = Attention(heads, heads, (d / heads) ** -0.5), f"attention s{bits} T={T}, d={d}, {heads} heads"
-            found.append(Layer(name, op, ((1, T, d),) * 3, bits=bits))
+            layer(name, op, *((1, T, d),) * 3)
         causal = Attention(2, 2, 32.0**-0.5, causal=True)
-        found.append(Layer(f"attention s{bits} T={T}, d=64, 2 heads, causal", causal, ((1, T, 64),) * 3, bits=bits))
-        found.append(Layer(f"product s{bits} {T}x64 by 64x{T}", MatMul(), ((1, T, 64), (1, 64, T)), bits=bits))
+        layer(f"attention s{bits} T={T}, d=64, 2 heads, causal", causal, *((1, T, 64),) * 3)
+        layer(f"product s{bits} {T}x64 by 64x{T}", MatMul(), (1, T, 64), (1, 64, T))
         for n in (24, 64, 128):
-            found.append(Layer(f"layer norm s{bits} {T} rows of {n}", Norm((2,)), ((1, T, n), *factors(n)), bits=bits))
+            layer(f"layer norm s{bits} {T} rows of {n}", Norm((2,)), (1, T, n), *factors(n))
         instance = Norm((1, 2))
-        found.append(Layer(f"instance norm s{bits} 16x16x32", instance, ((1, 16, 16, 32), *factors(32)), bits=bits))
+        layer(f"instance norm s{bits} 16x16x32", instance, (1, 16, 16, 32), *factors(32))
         for softmax in (Softmax(), LogSoftmax(), LogSumExp()):
-            found.append(Layer(f"{softmax.title} s{bits} {T} rows of {T}", softmax, ((1, T, T),), bits=bits))
+            layer(f"{softmax.title} s{bits} {T} rows of {T}", softmax, (1, T, T))
     return tuple(found)
 
 
