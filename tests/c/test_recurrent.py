@@ -20,6 +20,7 @@ from tests.c.test_mve import on_m55
 from tinygen.emit.env import render
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants import VARIANTS
+from tinygen.plan.variants.generate_recurrent import GruShifts, LstmShifts, generate_gru, generate_lstm
 
 TARGET = Path(__file__).resolve().parent / "target"
 Require = Callable[[str], None]
@@ -243,3 +244,12 @@ def test_emulated_helium(mve: list[Case], require_tool: Require, tmp_path: Path)
     main, *kernels = program(mve, tmp_path, interrupted=False)
     status = on_m55(Path(main).read_text(encoding="utf-8"), kernels, "-O2", tmp_path)
     assert status == 0, failing(mve, status)
+
+
+def test_looped_steps_are_small() -> None:
+    """A cache for instructions holds them; any number of inputs and units has the same code."""
+    lstm = generate_lstm(LstmShifts(1, 1, 1, 10, 7, 21, 2, 3, 4), None)
+    gru = generate_gru(GruShifts(1, 1, 15, 15, 22, 2, 3), None)
+    assert 700 < gru.size < lstm.size < 950
+    assert generate_lstm(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), None).size < 900
+    assert generate_lstm(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), (14, 32)).size > 3000

@@ -102,19 +102,20 @@ static TG_INLINE void tg_window_clear(int16_t *from, const int16_t *end)
     }
 }
 
-/** Halves behind x and behind h are 0, and so is the first h. */
-static TG_INLINE void tg_windows_init(tg_windows_t *v, int16_t *scratch, uint32_t n_in, uint32_t x_bytes,
-                                      uint32_t n_hidden, uint32_t h_bytes)
+/** Halves behind x and behind h are 0, and so is the first h. `inputs`: x of two steps at once, if not NULL. */
+static TG_INLINE void tg_windows_init(tg_windows_t *v, tg_inputs_step_fn_t inputs, int16_t *scratch, uint32_t n_in,
+                                      uint32_t x_bytes, uint32_t n_hidden, uint32_t h_bytes)
 {
     const uint32_t x_halves = x_bytes / 2U;
     const uint32_t h_halves = h_bytes / 2U;
-    const uint32_t x_both = (v->inputs != NULL) ? (2U * x_halves) : 0U;
-    v->h_at = (v->inputs != NULL) ? 0U : x_halves;
+    const uint32_t x_both = (inputs != NULL) ? (2U * x_halves) : 0U;
+    v->inputs = inputs;
+    v->h_at = (inputs != NULL) ? 0U : x_halves;
     v->n_in = n_in;
     v->first = scratch;
     v->now = &scratch[x_both];
     v->next = &v->now[v->h_at + h_halves];
-    v->second = (v->inputs != NULL) ? &scratch[x_halves] : v->next;
+    v->second = (inputs != NULL) ? &scratch[x_halves] : v->next;
     tg_window_clear(&v->first[n_in], &v->first[x_halves]);
     tg_window_clear(&v->second[n_in], &v->second[x_halves]);
     tg_window_clear(&v->now[v->h_at], &v->now[v->h_at + h_halves]);

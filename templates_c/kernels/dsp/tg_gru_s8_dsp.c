@@ -6,8 +6,7 @@ TG_SHARED void tg_gru_s8_dsp(const tg_gru_s8_dsp_cfg_t *cfg, const int8_t *x, co
     const int odd = (cfg->n_hidden & 1U) != 0U;
     const int32_t half = (int32_t)((1UL << cfg->out_shift) >> 1);
     tg_windows_t v;
-    v.inputs = cfg->inputs;
-    tg_windows_init(&v, scratch, cfg->n_in, cfg->x_bytes, cfg->n_hidden, cfg->h_bytes);
+    tg_windows_init(&v, cfg->inputs, scratch, cfg->n_in, cfg->x_bytes, cfg->n_hidden, cfg->h_bytes);
     tg_windows_inputs(&v, w, cfg->input_words, cfg->px_words);
     int16_t *const state = odd ? (int16_t *)(void *)v.end : &h[cfg->at];
     int8_t *const row = odd ? (int8_t *)&state[cfg->n_hidden + 1U] : NULL;

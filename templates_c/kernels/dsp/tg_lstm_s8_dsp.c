@@ -6,8 +6,7 @@ TG_SHARED void tg_lstm_s8_dsp(const tg_lstm_s8_dsp_cfg_t *cfg, const int8_t *x, 
     const int odd = (cfg->n_hidden & 1U) != 0U;
     const int8_t *last = NULL;
     tg_windows_t v;
-    v.inputs = cfg->inputs;
-    tg_windows_init(&v, scratch, cfg->n_in, cfg->x_bytes, cfg->n_hidden, cfg->h_bytes);
+    tg_windows_init(&v, cfg->inputs, scratch, cfg->n_in, cfg->x_bytes, cfg->n_hidden, cfg->h_bytes);
     tg_windows_inputs(&v, w, cfg->input_words, cfg->px_words);
     int32_t *const cells = odd ? v.end : &c[cfg->at];
     int8_t *const row = odd ? (int8_t *)&cells[cfg->n_hidden + 1U] : NULL;

@@ -38,8 +38,8 @@ typedef struct {
  * @param f        [256] table of the gates
  * @param g        [256] table of the input
  * @param t        [256] table of the cell
- * @param scratch  words: two windows, or x of two steps, two of h and two times px_words; behind them, where n_hidden is
- *                 odd, n_hidden + 1 cells and as many bytes, up to a word
+ * @param scratch  words: two windows, or x of two steps, two of h and two times px_words; behind them, where n_hidden
+ *                 is odd, n_hidden + 1 cells and as many bytes, up to a word
  * @param y        [steps + tail][y_step], or the last step where y_step is 0
  * @param h        the state, zero point 0
  * @param c        the cells

@@ -115,6 +115,8 @@ def code_size(line: str) -> int:
     operation, _, operands = line.partition(" ")
     if operation in ("push", "cmp", "subs", "lsls", "asrs"):
         return 2 if operation != "push" or "r11" not in operands else 4
+    if operation == "mov" and "#" not in operands:
+        return 2
     if operation == "ldr" and "!" not in operands and "lsl" not in operands:
         to, _, rest = operands.partition(", ")
         base, _, offset = rest.strip("[]").partition(", #")
