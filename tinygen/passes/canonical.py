@@ -39,8 +39,8 @@ def _pool(graph: Draft, node: Node) -> bool:
 
 
 def _zeros(graph: Draft, node: Node) -> bool:
-    """x + 0 into a state, as it is left of what an export adds to tie an output to an input (0 * sr). Elsewhere it stays:
-    it may round."""
+    """x + 0 into a state, as it is left of what an export adds to tie an output to an input (0 * sr). Elsewhere it
+    stays: it may round."""
     assert isinstance(node.op, Add)
     x, k = graph.ins(node)
     y = graph.outs(node)[0]
