@@ -19,10 +19,12 @@ from tinygen.calibrate.reading.values import Point
 from tinygen.ir.types import Graph, Node, Quant
 from tinygen.numerics import MULTIPLIER_STEP, Array
 from tinygen.ops import (
+    Attention,
     AvgPool,
     Gather,
     LogSoftmax,
     LogSumExp,
+    Norm,
     Operator,
     ReduceSum,
     Reshape,
@@ -40,8 +42,8 @@ ALIKE = (0.98, 0.5, 0.0)
 #: How near to a tie, in steps, a layer may round the other way at least: that is 255 steps times the error of a
 #: multiplier, 384 / 2^27.
 ZONE = 1.0 / 1024
-#: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
-COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4}
+#: The same for operators whose integer form is itself an approximation (NUMERICS sections 4, 10).
+COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4, Attention: 1.0 / 4, Norm: 1.0 / 128}
 #: A linear Resize whose weights are no 2048ths: half of one in either direction, of neighbours up to 255 apart.
 ROUNDED_WEIGHTS = 255.0 / 2048
 
