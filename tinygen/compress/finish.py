@@ -18,7 +18,7 @@ from tinygen.calibrate.ranges import check_method
 from tinygen.compress.network import Network, snap
 from tinygen.compress.pinning import pin_all_weights, pinned_weights, separated, storable, with_weights
 from tinygen.compress.repairs.bias import channel_means, corrected
-from tinygen.errors import VerifyError
+from tinygen.errors import ModelError, VerifyError
 from tinygen.files import work_folder
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph, Node, Tensor
@@ -106,6 +106,13 @@ def settle(graph: Graph, network: Network, ranges: Ranges) -> Graph:
     pinned so: the weights, as they are in `graph`, are then snapped anew to their form, which a scale enlarged later
     would leave. `network`: the forms, and what is wide.
     """
+    for node in graph.nodes:
+        if getattr(node.op, "watched", 0):
+            where = ", ".join(node.origin) or node.name
+            raise ModelError(
+                f'{node.op.title} "{where}": networks with recurrent layers are neither compressed nor written '  # type: ignore[attr-defined]
+                "as QDQ yet. Build the model as it is: `tinygen build`."
+            )
     found = ranges.of(wide_tensors(graph, network.wide))
     for _ in range(_ROUNDS):
         fixed = quantise(graph, found, wide=network.wide)
