@@ -101,5 +101,5 @@ def test_compression_says_that_it_cannot(tmp_path: Path) -> None:
     graph = tidy(import_model(tmp_path, parse(f"g ({ins}) => ({outs}) {{ {body} }}", weights=consts)).graph)
     xs = [rng.normal(size=(4, *p.shape)).astype(np.float32) for p in graph.in_ports]
     ranges = observe(graph, to_tensors(graph, xs), range_tensors(graph), "minmax").ranges
-    with pytest.raises(ModelError, match="LSTM .* neither compressed nor written"):
+    with pytest.raises(ModelError, match=r"LSTM .* neither compressed nor written"):
         settle(graph, Network(graph), ranges)
