@@ -247,6 +247,50 @@ def int16() -> str:
     return table(["network", "float", "int8", "int16", "SQNR dB", "M4 cycles", "flash", "arena"], rows)
 
 
+#: CMSIS-NN's LSTM in int8, cycles a MAC on Cortex-M4 and instructions on M55 (../shared/BASELINES.md).
+CMSIS_LSTM = {
+    "LSTM 6->32, 32 steps": ("7.14", "3.18"),
+    "LSTM 10->24, 49 steps": ("7.85", ""),
+    "LSTM 28->64, 28 steps": ("4.27", "1.46"),
+    "LSTM 64->128, 8 steps": ("3.31", ""),
+}
+
+
+def recurrent() -> str:
+    found = load("recurrent")
+    rows = []
+    for name, m4 in found["cortex-m4"].items():
+        m55 = found["cortex-m55"][name]["per_mac"]
+        theirs = CMSIS_LSTM.get(name, ("", ""))
+        others = (f"{found[core][name]['per_mac']:.1f}" for core in ("cortex-m3", "cortex-m0"))
+        rows.append([
+            name, f"{m4['per_mac']:.2f}", theirs[0], *others, f"{m55:.2f}", theirs[1], f"{m4['error_db']:.1f}",
+            number(m4["code"]), number(m4["constants"]), number(m4["scratch"]),
+        ])  # fmt: skip
+    head = ["layer", "M4", "CMSIS-NN", "M3", "M0", "M55", "CMSIS-NN", "dB", "code", "constants", "scratch"]
+    return table(head, rows)
+
+
+def attention() -> str:
+    found = load("attention")
+    cores = ("cortex-m0", "cortex-m3", "cortex-m7", "cortex-m33", "cortex-m55")
+    rows = []
+    for name, m4 in found["cortex-m4"].items():
+        unit = m4["macs"] or m4["elements"]
+        others = (number(found[core].get(name, {}).get("insns")) for core in cores)
+        kernel = m4["cycles_by"]
+        rows.append([name, kernel, number(m4["cycles"]), f"{m4['cycles'] / unit:.2f}", *others])
+    head = ["", "kernel on M4", "cycles", "a MAC or value", *(c.removeprefix("cortex-") for c in cores)]
+    return table(head, rows)
+
+
+def onnx_backend() -> str:
+    found = load("onnx_backend")
+    kinds = ("passed", "refused", "wrong", "fault")
+    rows = [[kind, *(number(found[kind][k]) for k in kinds)] for kind in ("tests", "twins")]
+    return table([f"onnx {found['onnx']}", *kinds], rows)
+
+
 def page() -> str:
     return f"""# Benchmarks
 
@@ -278,6 +322,28 @@ Layers on Cortex-M4, balanced and for speed; counted with a call between layers 
 kernel of each core; on Cortex-M4 cycles as well. Counted by tinygen's own plug-in.
 
 {single_layers()}
+
+## Recurrent layers
+
+`python -m benchmarks.recurrent`: cycles for each MAC on Cortex-M4, M3 and M0, instructions on M55, gate tables and
+requantisation included, every output equal to numpy's. "dB": all outputs against onnxruntime's float layer, on
+sequences that calibration did not see. Code, constants and scratch are those of the M4, in bytes.
+
+{recurrent()}
+
+## Attention and normalisation
+
+`python -m benchmarks.attention`: cycles on Cortex-M4 and instructions on the others, every output equal to numpy's.
+
+{attention()}
+
+## The tests of ONNX
+
+`python -m benchmarks.onnx_backend`: onnx's own tests of operators (node, simple, pytorch) through the tool's line in
+int8, weights, axes and shapes as constants, judged at two steps of the output or 30 dB. "Twins" are tests of a function's
+body. What was refused, and why, is in benchmarks/results/onnx_backend.json.
+
+{onnx_backend()}
 
 ## Weights in other forms than int8
 
