@@ -340,8 +340,8 @@ sequences that calibration did not see. Code, constants and scratch are those of
 ## The tests of ONNX
 
 `python -m benchmarks.onnx_backend`: onnx's own tests of operators (node, simple, pytorch) through the tool's line in
-int8, weights, axes and shapes as constants, judged at two steps of the output or 30 dB. "Twins" are tests of a function's
-body. What was refused, and why, is in benchmarks/results/onnx_backend.json.
+int8, weights, axes and shapes as constants, judged at two steps of the output or 30 dB. "Twins" are tests of a
+function's body. What was refused, and why, is in benchmarks/results/onnx_backend.json.
 
 {onnx_backend()}
 
