@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.c.harness import INCLUDES, sources
+from tests.c.harness import INCLUDES, archive
 from tests.c.record import Recorder
 from tests.c.test_dwplane import INTERRUPTS
 
@@ -33,9 +33,9 @@ def with_interrupts(recorder: Recorder, core: str, level: str, folder: Path) -> 
     main, elf = folder / "main.c", folder / "a.elf"
     head = f'#include "tg_platform.h"\n#include <string.h>\n#define PERIOD 701\n{INTERRUPTS}\n#define main cases_main\n'
     main.write_text(head + recorder.program() + MAIN, encoding="utf-8")
-    options = ["-std=c99", level, "-mthumb", "-ffunction-sections", "-fdata-sections", "-nostartfiles", *flags]
-    files = [str(TARGET / "startup.c"), str(main), *map(str, sources())]
-    link = ["-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
+    options = ["-std=c99", level, "-mthumb", "-ffunction-sections", "-fdata-sections", *flags]
+    files = [str(TARGET / "startup.c"), str(main), str(archive(folder, "arm-none-eabi-gcc", options))]
+    link = ["-nostartfiles", "-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
     subprocess.run(["arm-none-eabi-gcc", *options, *INCLUDES, *files, *link], check=True)
     # 32 ns an instruction: an interrupt every 900 or so
     quiet = ["-icount", "shift=5", "-nographic", "-monitor", "none", "-serial", "none"]
@@ -50,6 +50,7 @@ def sanitized(recorder: Recorder, compiler: str, folder: Path) -> None:
     main, program = folder / "main.c", folder / "a"
     main.write_text(recorder.program(), encoding="utf-8")
     flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    subprocess.run([compiler, *flags, *INCLUDES, str(main), *map(str, sources()), "-o", str(program)], check=True)
+    kernels = str(archive(folder, compiler, flags))
+    subprocess.run([compiler, *flags, *INCLUDES, str(main), kernels, "-o", str(program)], check=True)
     done = subprocess.run([str(program)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import re
 import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +67,43 @@ def config_type(kernel: str) -> type[ctypes.Structure]:
 
 def build(folder: Path, compiler: str = "gcc", extra: tuple[str, ...] = ()) -> ctypes.CDLL:
     """All kernels as one library, under the undefined-behaviour sanitizer: any finding aborts the test."""
-    target = folder / "kernels.so"
     flags = ["-std=c99", "-O1", "-g", "-fPIC", "-shared", "-fsanitize=undefined", "-fno-sanitize-recover=all", *extra]
-    command = [compiler, *flags, *WARNINGS, *INCLUDES, *map(str, sources()), "-o", str(target)]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(target))
+    command = [compiler, *flags, *WARNINGS, *INCLUDES, *map(str, sources())]
+    made = _once(folder, ".so", command, lambda target: subprocess.run([*command, "-o", str(target)], check=True))
+    return ctypes.CDLL(str(made))
+
+
+def archive(folder: Path, compiler: str, flags: Sequence[str]) -> Path:
+    """All kernels, compiled with `flags`, for programs to link."""
+    command = [compiler, *flags, *INCLUDES, "-c", *map(str, sources())]
+
+    def make(target: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=target.parent) as objects:
+            subprocess.run(command, check=True, cwd=objects)
+            tool = "arm-none-eabi-ar" if compiler.startswith("arm") else "ar"
+            subprocess.run([tool, "rcs", str(target), *map(str, sorted(Path(objects).glob("*.o")))], check=True)
+
+    return _once(folder, ".a", command, make)
+
+
+def _once(folder: Path, suffix: str, key: Sequence[str], make: Callable[[Path], object]) -> Path:
+    """A file that all tests of a run share, made by the first that wants it. `folder`: one of a test's own."""
+    run = folder.parent.parent if folder.parent.name.startswith("popen-") else folder.parent  # one for each worker
+    made = run / f"kernels_{hashlib.sha256(' '.join(key).encode()).hexdigest()[:16]}{suffix}"
+    lock = made.with_name(f"{made.name}.lock")
+    while not made.exists():
+        try:
+            lock.touch(exist_ok=False)
+        except FileExistsError:  # somebody makes it; where that fails the lock goes, and we try
+            time.sleep(0.2)
+            continue
+        try:
+            half = made.with_name(f"half_{made.name}")
+            make(half)
+            half.rename(made)
+        finally:
+            lock.unlink()
+    return made
 
 
 def call(library: Any, function: str, config: str, values: dict[str, Any], *arrays: Any, outputs: int = 1) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.layers import Layer
-from tests.c import cases, recurrent, test_dsp, test_lanes, test_ref, test_small
-from tests.c.harness import INCLUDES, build, sources
+from tests.c import cases, emulated, recurrent, test_dsp, test_lanes, test_ref, test_small
+from tests.c.harness import INCLUDES, archive, build
 from tests.c.record import Recorder
 from tests.ops.graphs import CASES
 from tinygen.ops import Operator
@@ -114,11 +114,10 @@ def test_emulated(core: str, level: str, recorders: dict[str, Recorder], require
     for name in sets:
         elf, main = tmp_path / "a.elf", tmp_path / "main.c"
         main.write_text(recorders[name].program(), encoding="utf-8")
-        flags = ["-std=c99", level, f"-mcpu={core}", "-mthumb", "-ffunction-sections", "-nostartfiles"]
-        link = ["-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
-        start = str(TARGET / "startup.c")
-        command = ["arm-none-eabi-gcc", *flags, *INCLUDES, start, str(main), *map(str, sources()), *link]
-        subprocess.run(command, check=True)
+        flags = ["-std=c99", level, f"-mcpu={core}", "-mthumb", "-ffunction-sections"]
+        link = ["-nostartfiles", "-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
+        files = [str(TARGET / "startup.c"), str(main), str(archive(tmp_path, "arm-none-eabi-gcc", flags))]
+        subprocess.run(["arm-none-eabi-gcc", *flags, *INCLUDES, *files, *link], check=True)
         options = [
             "-nographic",
             "-monitor",
@@ -138,12 +137,5 @@ def test_emulated(core: str, level: str, recorders: dict[str, Recorder], require
 def test_sanitizers(
     name: str, compiler: str, recorders: dict[str, Recorder], require_tool: Require, tmp_path: Path
 ) -> None:
-    """Every array has its exact size here: reading one byte too many is found."""
     require_tool(compiler)
-    program, main = tmp_path / "a", tmp_path / "main.c"
-    main.write_text(recorders[name].program(), encoding="utf-8")
-    flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command = [compiler, *flags, *INCLUDES, str(main), *map(str, sources()), "-o", str(program)]
-    subprocess.run(command, check=True)
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    emulated.sanitized(recorders[name], compiler, tmp_path)
