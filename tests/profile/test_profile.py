@@ -344,7 +344,7 @@ def test_summary_buffers_live_while_layers_use_them(built: Built, folder: Path) 
     buffers = read_build(folder).plan["buffers"]
     for i, step in enumerate(built.plan.steps):
         for call in step.calls:
-            places = [*call.inputs, call.output, call.scratch]
+            places = [*call.inputs, *call.outputs, call.scratch]
             for place in places:
                 if getattr(place, "space", "") != "arena":
                     continue

@@ -3,8 +3,8 @@
 #include "tg_attention.h"
 #include "tg_isa_dsp.h"
 
-/* Two rows of queries at a time, four keys or four channels of values: eight sums of pairs. Operands of all products lie
- * in the order in which they are read: a word of each row, a word of each of four columns. */
+/* Two rows of queries at a time, four keys or four channels of values: eight sums of pairs. The operands of all products
+ * lie in the order in which they are read: a word of each row, a word of each of four columns. */
 
 /** From eight sums to eight integers: (sum * m >> 32, plus `round`) >> shift. */
 typedef struct {
@@ -20,7 +20,7 @@ typedef struct {
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 
-/* One word of both rows (r2, r3) and of four columns (r4, r5, twice); the sums of row 0 are r6..r9, of row 1 r10..lr. */
+/* One word of both rows (r2, r3) and of four columns (r4, r5, twice); sums of row 0 are r6..r9, of row 1 r10..lr. */
 #define TG_PAIR(a, b)                                                                                                  \
     "ldr r2, [r0, #" a "]\n"                                                                                           \
     "ldr r3, [r0, #" a " + 4]\n"                                                                                       \

@@ -24,8 +24,8 @@ typedef struct {
 } tg_rescale_s32_cfg_t;
 
 /**
- * y = clamp(out_zp + requant(x - in_zp, m, shift), lo, hi). x, y: [n] of the types that x_bits and y_bits say; y must not
- * overlap x.
+ * y = clamp(out_zp + requant(x - in_zp, m, shift), lo, hi). x, y: [n] of the types that x_bits and y_bits say; y must
+ * not overlap x.
  */
 void tg_rescale_s32(const tg_rescale_s32_cfg_t *cfg, const void *x, void *y);
 
