@@ -160,7 +160,7 @@ def _layers(set_name: str, ran: frozenset[str]) -> list[Model]:
     program = Program(SETS[set_name], [c.case for c in chosen])
     made = replace(program.plan, name=f"layers_{set_name}")
     wanted = np.zeros((1, program.plan.outputs[0].length), np.int8)
-    for check, at in zip(chosen, program.at, strict=True):
+    for check, (at, *_) in zip(chosen, program.at, strict=True):
         wanted[0, at : at + check.wanted.size] = check.wanted.ravel()
     x = np.frombuffer(program.sample, np.int8)[None]
     kernels = frozenset().union(*(c.kernels for c in chosen))

@@ -53,10 +53,10 @@ def with_values(seed: int, family: str, graph: Graph, rng: Rng) -> Single:
     """A layer with random inputs and what numpy makes of them."""
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
-    ins, out = graph.ins(node), graph.outs(node)[0]
+    ins, outs = graph.ins(node), graph.outs(node)
     values = {t.name: cases.int8(rng, *t.shape) for t in ins if t.const is None}
     arrays = [values[t.name][None] if t.const is None else t.array for t in ins]
-    return Single(seed, family, graph, values, node.op.run_fixed(ins, arrays, [out])[0][0])
+    return Single(seed, family, graph, values, node.op.run_fixed(ins, arrays, outs)[0][0])
 
 
 # ---- layers with weights, straight in integers ----

@@ -317,13 +317,13 @@ def different(batch: Sequence[Check], program: Program, output: bytes) -> list[s
     """Calls whose output is not numpy's, or who wrote outside it."""
     found = np.frombuffer(output, np.int8)
     wanted = np.zeros_like(found)
-    for check, at in zip(batch, program.at, strict=True):
+    for check, (at, *_) in zip(batch, program.at, strict=True):
         wanted[at : at + check.wanted.size] = check.wanted
     wrong = np.flatnonzero(found != wanted)
     texts: dict[int, str] = {}
     for place in wrong.tolist():
-        i = max(int(np.searchsorted(program.at, place, side="right")) - 1, 0)
-        where = place - program.at[i]
+        i = max(int(np.searchsorted([first for first, *_ in program.at], place, side="right")) - 1, 0)
+        where = place - program.at[i][0]
         inside = where < batch[i].wanted.size
         wrote = f"byte {where} of {batch[i].wanted.size} is {found[place]}, not {wanted[place]}"
         texts.setdefault(i, f"{'differs' if inside else 'writes outside its output'}, {wrote}: {batch[i]}")

@@ -67,12 +67,12 @@ def test_wrong_bytes_are_found() -> None:
     batch = [check for seed in range(4) for check in checks(single(seed), ("ref",))]
     program = Program("cortex-m4", [c.case for c in batch])
     right = np.zeros(program.plan.outputs[0].length, np.int8)
-    for check, at in zip(batch, program.at, strict=True):
+    for check, (at, *_) in zip(batch, program.at, strict=True):
         right[at : at + check.wanted.size] = check.wanted
     assert different(batch, program, right.tobytes()) == []
     for behind, text in ((-1, "differs"), (1, "writes outside")):
         wrong = right.copy()
-        wrong[program.at[1] + batch[1].wanted.size + behind] += 1
+        wrong[program.at[1][0] + batch[1].wanted.size + behind] += 1
         (found,) = different(batch, program, wrong.tobytes())
         assert found.startswith(text)
         assert str(batch[1]) in found

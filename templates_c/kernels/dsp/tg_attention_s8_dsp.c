@@ -3,7 +3,7 @@
 #include "tg_attention.h"
 #include "tg_isa_dsp.h"
 
-/* Two rows of queries at a time, four keys or four channels of values: eight sums of pairs. The operands of all products
+/* Two rows of queries at a time, four keys or four channels of values: eight sums of pairs. Operands of all products
  * lie in the order in which they are read: a word of each row, a word of each of four columns. */
 
 /** From eight sums to eight integers: (sum * m >> 32, plus `round`) >> shift. */
