@@ -6,29 +6,25 @@ import os
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from tests.frontend.support import random_feeds, run_original, run_ours, with_rounding
-from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir import invariants
 
 pytestmark = pytest.mark.shared
 
 FOLDER = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve() / "models"
-LATER = ("_gru_", "_lstm_", "_tenc_")
 FILES = sorted(FOLDER.glob("*.onnx"))
 
 
-def names(later: bool) -> list[object]:
-    found = [p for p in FILES if any(k in p.name for k in LATER) == later]
-    return [pytest.param(p, id=p.stem) for p in found] or [
+def names() -> list[object]:
+    return [pytest.param(p, id=p.stem) for p in FILES] or [
         pytest.param(None, marks=pytest.mark.skip(reason=f"no models in {FOLDER} ($TINYGEN_SHARED, or ../shared)"))
     ]
 
 
-@pytest.mark.parametrize("path", names(False))
+@pytest.mark.parametrize("path", names())
 def test_same_as_the_original(path: Path) -> None:
     imported = read_onnx(path)
     invariants.check(imported.graph)
@@ -42,18 +38,6 @@ def test_same_as_the_original(path: Path) -> None:
             steps = 20 if path.stem.startswith("ic_resnet8") else 1.01
             limit = 1e-4 * max(float(np.ptp(want)), 1e-6) if quant is None else steps * quant.s
             np.testing.assert_allclose(got, want, rtol=0, atol=limit)
-
-
-@pytest.mark.parametrize("path", names(True))
-def test_later_models_are_refused_with_every_node(path: Path) -> None:
-    with pytest.raises(ModelError) as caught:
-        read_onnx(path)
-    text = str(caught.value)
-    wanted = {"GRU", "LSTM", "LayerNormalization"}
-    for n in onnx.load(path).graph.node:
-        if n.op_type in wanted:
-            assert n.name in text
-    assert "later version" in text
 
 
 def test_quantised_weights_keep_their_scale() -> None:

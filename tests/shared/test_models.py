@@ -15,9 +15,8 @@ from tests.frontend.support import random_feeds, real, run_original
 from tests.report.schemas import valid
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.synthetic import synthetic
-from tinygen.errors import ModelError
 from tinygen.flow.build import build_folder
-from tinygen.flow.quantised import calibrate, load, quantised_file
+from tinygen.flow.quantised import calibrate, load
 from tinygen.flow.types import Calibration, Target
 from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
@@ -83,17 +82,6 @@ def test_tidied_graph_equals_the_original(path: Path) -> None:
         for want, name, port in zip(run_original(imported, feeds), graph.outputs, graph.out_ports, strict=True):
             got = port.to_onnx(found[name][None])[0]
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 * max(float(np.ptp(want)), 1e-3))
-
-
-@pytest.mark.parametrize("path", models(lambda s: not feed_forward(s)))
-def test_later_families_are_refused_in_one_table(path: Path) -> None:
-    """Recurrent and attention models: every offending node in one message, before any work."""
-    with pytest.raises(ModelError) as caught:
-        quantised_file(path)
-    text = str(caught.value)
-    for column in ("node", "operator", "what is not supported", "what would help"):
-        assert column in text
-    assert text.count("what would help") == 1
 
 
 #: Model, layer-wise lower bound of BASELINES.md (input and output of one layer), TFLM's arena, both in bytes.
