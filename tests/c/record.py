@@ -88,7 +88,7 @@ def _case(
     lines.append(f"    static const {config}_cfg_t cfg = {{{', '.join(settings)}}};")
     arguments = ["&cfg"]
     variants = ("tg_conv_s8_", "tg_dwconv_s8_", "tg_dense_s8_dsp", "tg_dense_s8_m0", "tg_dense_s8_m3")
-    variants = (*variants, "tg_lstm_", "tg_gru_", "tg_rnn_")
+    variants = (*variants, "tg_lstm_", "tg_gru_", "tg_rnn_", "tg_attention_")
     takes_scratch = function.startswith(variants)
     for i, array in enumerate(inputs):
         if array is None:
