@@ -526,6 +526,14 @@ def test_roots_of_sums_of_squares_become_one_operator() -> None:
     assert len(ops(done, Concat)) == 1
 
 
+def test_a_square_that_is_clamped_is_none() -> None:
+    n = Net(2)
+    x = n.input("x", 1, 6)
+    clamped = n.op("Clip", n.op("Mul", x, x), n.const(0.0), n.const(0.25))
+    done = tidied(n.model(n.op("Sqrt", n.op("ReduceSum", clamped, n.const([1], "int64")))))
+    assert not ops(done, ReduceL2)
+
+
 def test_squares_that_others_read_stay() -> None:
     n = Net(1)
     square = n.op("Mul", n.input("x", 1, 6), "x")

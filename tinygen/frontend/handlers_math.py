@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, Value, View
+from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Result, Unsupported, Value, View
 from tinygen.frontend.mask import additive_mask
 from tinygen.frontend.weights import in_int8, weight_quant
 from tinygen.ir.types import Tensor
@@ -160,8 +160,9 @@ def add(b: Builder, n: View) -> Result:
 
 
 def sub(b: Builder, n: View) -> Result:
-    if n.ins[0] is n.ins[1]:  # zeros of that type and shape, as function bodies write them
-        return Known(np.zeros(n.act().shape, np.float32))
+    first = n.ins[0]
+    if first is n.ins[1] and isinstance(first, Act) and first.elem not in FLOAT_TYPES:
+        return Known(np.zeros(n.act().shape, np.float32))  # as function bodies write zeros of an index's type
     return b.emit(Add(-1), *_operands(b, n))
 
 

@@ -1,18 +1,17 @@
 """One form for things that can be said in several ways, so that later passes and kernels meet fewer of them.
 
 Reshape of Reshape, and to the same shape; a pool over the whole plane is a mean; a convolution with one output
-pixel is a dense layer; a state that zeros were added to is itself.
+pixel is a dense layer.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, AvgPool, Conv, Dense, Lookup, ReduceSum, Reshape, Unary
+from tinygen.ops import AvgPool, Conv, Dense, Lookup, ReduceSum, Reshape, Unary
 from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
@@ -36,22 +35,6 @@ def _pool(graph: Draft, node: Node) -> bool:
         return False
     axes = tuple(range(1, len(x.shape) - 1))
     return graph.replace({node.name: (replace(node, op=ReduceSum(axes, keepdims=True)),)})
-
-
-def _zeros(graph: Draft, node: Node) -> bool:
-    """x + 0 into a state, as it is left of what an export adds to tie an output to an input (0 * sr). Elsewhere it
-    stays: it may round."""
-    assert isinstance(node.op, Add)
-    x, k = graph.ins(node)
-    y = graph.outs(node)[0]
-    if x.const is not None and node.op.sign > 0:
-        x, k = k, x
-    open_ = (node.op.lo, node.op.hi) == (-math.inf, math.inf)
-    if k.const is None or x.const is not None or not open_ or x.shape != y.shape or np.any(k.array):
-        return False
-    if y.name not in (s.writes for s in graph.states) or y.quant is not None:
-        return False
-    return graph.replace({node.name: (replace(node, op=Reshape(y.shape), inputs=(x.name,)),)})
 
 
 def _conv(graph: Draft, node: Node) -> bool:
@@ -101,8 +84,6 @@ def _step(graph: Draft, node: Node) -> bool:
         return _reshape(graph, node)
     if isinstance(node.op, AvgPool):
         return _pool(graph, node)
-    if isinstance(node.op, Add):
-        return _zeros(graph, node)
     if isinstance(node.op, Lookup):
         return _lookup(graph, node)
     return isinstance(node.op, Conv) and _conv(graph, node)

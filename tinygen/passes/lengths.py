@@ -10,22 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, Concat, Mul, ReduceL2, ReduceSum, Reshape, Slice, Unary
+from tinygen.ops import Add, Concat, ReduceL2, ReduceSum, Reshape, Slice, Unary
 from tinygen.ops.reduce import LONGEST_SQUARES
-from tinygen.ops.unary import Expr
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
-
-_SQUARES: tuple[Expr, ...] = (("Mul", "x", "x"), ("Pow", "x", 2.0))
+from tinygen.passes.normalise import square_of
 
 
 def _square(graph: Draft, tensor: str) -> Node | None:
     """The node that squares, of a tensor that only one node reads and no pin rounds."""
-    node = graph.producer.get(tensor)
-    if node is None or graph.tensors[tensor].quant is not None or graph.sole_consumer(tensor) is None:
-        return None
-    twice = len(node.inputs) == 2 and node.inputs[0] == node.inputs[1] and isinstance(node.op, Mul)
-    return node if twice or (isinstance(node.op, Unary) and node.op.expr in _SQUARES) else None
+    alone = graph.sole_consumer(tensor) is not None and square_of(graph, tensor) is not None
+    return graph.producer[tensor] if alone else None
 
 
 def _halves(graph: Draft, a: str, b: str) -> tuple[Node, Node, int] | None:

@@ -54,8 +54,8 @@ def _unwrapped(graph: Draft, tensor: str) -> str:
     return tensor
 
 
-def _square_of(graph: Draft, tensor: str) -> str | None:
-    """The tensor whose square `tensor` is."""
+def square_of(graph: Draft, tensor: str) -> str | None:
+    """The tensor whose square an unpinned `tensor` is."""
     node = _made_by(graph, tensor)
     if node is None:
         return None
@@ -113,17 +113,17 @@ def _stat_of(graph: Draft, tensor: str) -> _Stat | None:
     if node is None:
         return None
     if isinstance(node.op, ReduceSum):
-        inner = _square_of(graph, node.inputs[0])
+        inner = square_of(graph, node.inputs[0])
         if inner is None:
             return None
         around = _difference(graph, inner, node.op.axes)
         return _Stat(around[0] if around else inner, node.op.axes, around is not None, node.op.mean)
     if isinstance(node.op, Add) and node.op.sign < 0 and _open(node.op):  # E[x^2] - E[x]^2
         squares = _made_by(graph, _unwrapped(graph, node.inputs[0]))
-        mean = _square_of(graph, _unwrapped(graph, node.inputs[1]))
+        mean = square_of(graph, _unwrapped(graph, node.inputs[1]))
         if squares is None or mean is None or not isinstance(squares.op, ReduceSum) or not squares.op.mean:
             return None
-        x = _square_of(graph, squares.inputs[0])
+        x = square_of(graph, squares.inputs[0])
         below = _made_by(graph, _unwrapped(graph, mean))
         same = below is not None and isinstance(below.op, ReduceSum) and below.op.mean
         if x is not None and below is not None and same and below.inputs[0] == x:
