@@ -28,8 +28,9 @@ from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx, to_qdq
 from tinygen.ir.types import Const, Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import OPERATORS, Conv, ConvTranspose, Dense, Requantise, Resize
+from tinygen.ops import OPERATORS, AvgPool, Conv, ConvTranspose, Dense, Div, Norm, Requantise, Resize
 from tinygen.ops.base import Case
+from tinygen.ops.recurrent import Recurrent
 from tinygen.ops.resize import Axis
 from tinygen.ops.spatial import Window
 from tinygen.passes.pipeline import tidy
@@ -147,6 +148,17 @@ def test_every_operator(case: Case, tmp_path: Path) -> None:
     """Each operator's own cases, as networks of one layer."""
     graph = tidy(one_op(case))
     samples = synthetic(graph.in_ports, 8, seed=3)
+    if isinstance(case.op, Div):  # made-up samples have zeros
+        samples = replace(samples, inputs=tuple(1.0 + np.abs(x) for x in samples.inputs))
+    grouped = isinstance(case.op, Norm) and case.op.groups > 1
+    if (
+        isinstance(case.op, Recurrent)
+        or grouped
+        or (isinstance(case.op, AvgPool) and max(case.op.window.dilations) > 1)
+    ):
+        with pytest.raises(ModelError, match="Build the model as it is"):
+            to_qdq(finish(Network(graph), samples))
+        return
     round_trip(finish(Network(graph), samples), samples, tmp_path, layers_too=False)
 
 

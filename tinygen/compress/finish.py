@@ -22,6 +22,7 @@ from tinygen.errors import ModelError, VerifyError
 from tinygen.files import work_folder
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph, Node, Tensor
+from tinygen.ops.recurrent import Recurrent
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, wide_tensors
 from tinygen.progress import Progress, no_progress
@@ -107,11 +108,11 @@ def settle(graph: Graph, network: Network, ranges: Ranges) -> Graph:
     would leave. `network`: the forms, and what is wide.
     """
     for node in graph.nodes:
-        if getattr(node.op, "watched", 0):
+        if isinstance(node.op, Recurrent):
             where = ", ".join(node.origin) or node.name
             raise ModelError(
-                f'{node.op.title} "{where}": networks with recurrent layers are neither compressed nor written '  # type: ignore[attr-defined]
-                "as QDQ yet. Build the model as it is: `tinygen build`."
+                f'{node.op.title} "{where}": networks with recurrent layers are neither compressed nor written as QDQ '
+                "yet. Build the model as it is: `tinygen build`."
             )
     found = ranges.of(wide_tensors(graph, network.wide))
     for _ in range(_ROUNDS):

@@ -14,7 +14,7 @@ from tinygen.errors import ModelError
 from tinygen.frontend.handlers_spatial import resize_axis
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Conv, ConvTranspose, Dense, Resize
+from tinygen.ops import AvgPool, Conv, ConvTranspose, Dense, Norm, Resize
 from tinygen.ops.base import Operator, ScanStep, Shape
 
 #: Operator set and file version of everything we write: old enough for onnxruntime 1.14.
@@ -260,6 +260,13 @@ class _QdqBuilder(_Builder):
 
     def write(self, graph: Graph, node: Node, inputs: Sequence[str]) -> tuple[str, ...]:
         if not isinstance(node.op, Resize):
+            dilated = isinstance(node.op, AvgPool) and max(node.op.window.dilations) > 1
+            if dilated or (isinstance(node.op, Norm) and node.op.groups > 1):
+                kind = "mean over a dilated window" if dilated else "normalisation of groups"
+                raise ModelError(
+                    f'{kind} "{", ".join(node.origin) or node.name}": opset {OPSET} has no operator for it, and of the '
+                    "steps between several the file would not give the scales. Build the model as it is: `tinygen build`."
+                )
             return super().write(graph, node, inputs)
         start = len(self.nodes)
         x, y = graph.ins(node)[0], graph.outs(node)[0]
@@ -304,7 +311,8 @@ def to_qdq(graph: Graph) -> bytes:
     gives the same integers: tidied and quantised it is the FIXED graph that `graph` is quantised to.
 
     ValueError for an activation without a pin, or weights beyond int8 at their scale;
-    ModelError for a linear Resize that ONNX cannot say.
+    ModelError for what this operator set cannot say in one operator: a linear Resize of some coordinates, a mean over a
+    dilated window, a normalisation of groups.
     """
     _need_float(graph)
     ports = {p.name for p in (*graph.in_ports, *graph.out_ports)}

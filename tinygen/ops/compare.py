@@ -40,7 +40,7 @@ class Compare(Elementwise):
         return (tuple(t.name for t in ins),)
 
     def fixed_quant(self, bits: int = 8, output: int = 0) -> Quant | None:
-        return Quant.per_tensor(1.0 / (YES - NO), NO)
+        return Quant.per_tensor(float(np.float32(1.0 / (YES - NO))), NO)  # as the C has it
 
     def run_fixed(self, ins: Sequence[Tensor], arrays: Sequence[Array], outs: Sequence[Tensor]) -> tuple[Array, ...]:
         a, b = aligned(ins, arrays, len(outs[0].shape))

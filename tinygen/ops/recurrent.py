@@ -822,7 +822,8 @@ def _power(lo: float, hi: float) -> int:
 def symmetric(lo: float, hi: float, bits: int) -> Quant:
     """A quantisation with zero point 0 that holds [lo, hi]."""
     top = max(abs(lo), abs(hi), 1e-6)
-    return Quant.per_tensor(top / ((1 << (bits - 1)) - 1), 0, bits)
+    # The C has the scale as a float; the same number here keeps both sides equal.
+    return Quant.per_tensor(float(np.float32(top / ((1 << (bits - 1)) - 1))), 0, bits)
 
 
 def _narrowing(unit: float, y: Tensor) -> Narrowing:
