@@ -140,6 +140,8 @@ CASES = [
     if op is not Requantise
     for case in op.cases()
     if all(not isinstance(x, tuple) or x[0] == 1 for x in case.inputs)  # what a network input can be
+    # A number divided by x is read as the product with a reciprocal: no file gives the operator.
+    if op is not Div or isinstance(case.inputs[0], tuple)
 ]
 
 
@@ -151,11 +153,8 @@ def test_every_operator(case: Case, tmp_path: Path) -> None:
     if isinstance(case.op, Div):  # made-up samples have zeros
         samples = replace(samples, inputs=tuple(1.0 + np.abs(x) for x in samples.inputs))
     grouped = isinstance(case.op, Norm) and case.op.groups > 1
-    if (
-        isinstance(case.op, Recurrent)
-        or grouped
-        or (isinstance(case.op, AvgPool) and max(case.op.window.dilations) > 1)
-    ):
+    dilated = isinstance(case.op, AvgPool) and max(case.op.window.dilations) > 1
+    if isinstance(case.op, Recurrent) or grouped or dilated:
         with pytest.raises(ModelError, match="Build the model as it is"):
             to_qdq(finish(Network(graph), samples))
         return

@@ -264,8 +264,8 @@ class _QdqBuilder(_Builder):
             if dilated or (isinstance(node.op, Norm) and node.op.groups > 1):
                 kind = "mean over a dilated window" if dilated else "normalisation of groups"
                 raise ModelError(
-                    f'{kind} "{", ".join(node.origin) or node.name}": opset {OPSET} has no operator for it, and of the '
-                    "steps between several the file would not give the scales. Build the model as it is: `tinygen build`."
+                    f'{kind} "{", ".join(node.origin) or node.name}": opset {OPSET} has no operator for it, and '
+                    "between several the file would not give the scales. Build the model as it is: `tinygen build`."
                 )
             return super().write(graph, node, inputs)
         start = len(self.nodes)
