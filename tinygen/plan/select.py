@@ -29,5 +29,5 @@ def candidates(call: Call, kernel_sets: Sequence[str]) -> tuple[Call, ...]:
                 reasons.append(f"not {name}: {made}")
     if planes:
         return tuple(found)
-    refused = f" ({'; '.join(reasons)})" if reasons and not found else ""
+    refused = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons and not found else ""
     return (*found, replace(call, why=f"reference kernel{refused}"))
