@@ -171,8 +171,7 @@ def test_symbols(generated: Path, require_tool: Require, tmp_path: Path) -> None
         assert [name for kind, name in symbols if kind in "WTVD"] == [path.stem]
         assert not [name for kind, name in symbols if kind in "BbDdCS"], f"{path.name}: mutable data"
         called = {name for kind, name in symbols if kind == "U"}
-        own = {"__aeabi_ldivmod", "__aeabi_uldivmod"}  # of the compiler: divisions of 64 bits
-        assert called <= {"memcpy", "memset", *own, *(kernel.stem for kernel in paths)}, f"{path.name}: {symbols}"
+        assert called <= {"memcpy", "memset", *(kernel.stem for kernel in paths)}, f"{path.name}: {symbols}"
 
 
 def test_two_copies_link(require_tool: Require, tmp_path: Path) -> None:

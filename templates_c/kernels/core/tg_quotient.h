@@ -5,6 +5,7 @@
 #ifndef TG_QUOTIENT_H_INCLUDED
 #define TG_QUOTIENT_H_INCLUDED
 
+#include "tg_divide.h"
 #include "tg_platform.h"
 
 #ifdef __cplusplus
@@ -32,7 +33,7 @@ static inline int32_t tg_quotient_s16(int32_t a, int32_t b, uint32_t m, uint32_t
 {
     const uint64_t over = (uint64_t)(uint32_t)((a < 0) ? -a : a) * m; /* at most 2^46 */
     const uint32_t under = (uint32_t)((b < 0) ? -b : b);
-    const uint64_t q = ((over / ((under != 0U) ? under : 1U)) + ((uint64_t)1 << (shift - 1U))) >> shift;
+    const uint64_t q = (tg_divide(over, (under != 0U) ? under : 1U) + ((uint64_t)1 << (shift - 1U))) >> shift;
     return tg_quotient_sign(a, b, (q < 65535U) ? (int32_t)q : 65535, 65535);
 }
 

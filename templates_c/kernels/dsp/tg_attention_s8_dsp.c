@@ -1,6 +1,7 @@
 #include "tg_attention_s8_dsp.h"
 
 #include "tg_attention.h"
+#include "tg_divide.h"
 #include "tg_isa_dsp.h"
 
 /* Two rows of queries at a time, four keys or four channels of values: eight sums of pairs. Operands of all products
@@ -395,7 +396,7 @@ TG_SHARED void tg_attention_s8_dsp(const tg_attention_s8_cfg_t *cfg, const int8_
                     const uint32_t row = (r == 0U) ? i : other;
                     const uint32_t seen = ((c.causal != 0U) && (row < c.keys)) ? (row + 1U) : c.keys;
                     const int16_t *own = &head_bias[row * c.bias_row];
-                    end.m[r] = (int32_t)(numerator / tg_row_weights(&c, &scores[r], seen, see_pairs, exp, own));
+                    end.m[r] = (int32_t)tg_divide(numerator, tg_row_weights(&c, &scores[r], seen, see_pairs, exp, own));
                 }
                 end.shift = (int32_t)c.out_shift - 32;
                 end.round = (int32_t)(((uint32_t)c.out_zp << (c.out_shift - 32U)) + (1UL << (c.out_shift - 33U)));

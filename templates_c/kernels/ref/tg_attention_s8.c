@@ -1,6 +1,7 @@
 #include "tg_attention_s8.h"
 
 #include "tg_attention.h"
+#include "tg_divide.h"
 
 /** Scores of one query and one head with the keys it sees. `step`: from key to key. */
 static void tg_attention_s8_scores(const tg_attention_s8_cfg_t *c, uint32_t n, const int8_t *q, const int8_t *k,
@@ -37,7 +38,7 @@ TG_SHARED void tg_attention_s8(const tg_attention_s8_cfg_t *cfg, const int8_t *q
             int32_t m;
             tg_attention_s8_scores(&c, n, &q[((row * c.heads) + h) * c.d], keys, k_step, b, scores);
             sum = tg_scores_exp(scores, n, exp, c.coarse);
-            m = (int32_t)(numerator / sum);
+            m = (int32_t)tg_divide(numerator, sum);
             for (uint32_t o = 0U; o < c.dv; ++o) {
                 int32_t acc = 0; /* |v - v_zp| <= 255 and sum < 2^23 */
                 for (uint32_t j = 0U; j < n; ++j) {
