@@ -358,6 +358,11 @@ class Operator(Op):
         indices that stay, in their new order. None where that order cannot be had. Default: it needs no change."""
         return self
 
+    def weighed(self, ins: Sequence[Tensor], written: Array) -> Array | None:
+        """FIXED: for each channel of the first input whether one of the output channels `written` (a mask) has a weight
+        other than 0 for it; None: it has no weights of its own for them, so that what `channels` ties is read."""
+        return None
+
     @property
     def is_identity(self) -> bool:
         """The real values are those of its input, in whatever integers."""

@@ -25,7 +25,8 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Quant, Tensor
 from tinygen.numerics import Array, choose_multipliers, fold_bias
-from tinygen.ops import cells
+from tinygen.ops import access, cells
+from tinygen.ops.access import Access, Axis, Kind, Labels, width
 from tinygen.ops.base import (
     Call,
     Case,
@@ -476,6 +477,30 @@ class Recurrent(Operator):
     def _scratch(self, rule: Any) -> int:
         """Values of h that the kernel needs room for."""
         return self.units
+
+    # -- the algebra
+
+    def access(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Access:
+        """Sequences are apart; of its own one a step reads all, x through weights."""
+        own, state = Axis(Kind.SAME, 0), Axis(Kind.MIX)
+        first = 1 if self.rules else 4 + len(self._more_weights())
+        states = range(first, first + len(self._states(ins)))
+
+        def along(out: Tensor) -> tuple[access.Along, ...]:
+            x = (own, state, Axis(Kind.REDUCE, len(out.shape) - 1))
+            return (x, *((own, state) if i in states else None for i in range(1, len(ins))))
+
+        return tuple(along(out) for out in outs)
+
+    def channels(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Labels, ...]:
+        """Those of x go with columns of W; those of h and c stay."""
+        found = list(super().channels(ins, outs))
+        found[0] = found[1 if not self.rules else 1 + len(self._states(ins))] = {-1: np.arange(width(ins[0]))}
+        return tuple(found)
+
+    def weighed(self, ins: Sequence[Tensor], written: Array) -> Array:
+        w = ins[1 + len(self._states(ins))].array
+        return np.asarray(w.reshape(-1, w.shape[-1]).any(axis=0))
 
 
 def _example(gates: int, inputs: int, units: int, directions: int, seed: int, gain: float = 1.0) -> list[Array]:

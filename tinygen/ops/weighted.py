@@ -42,6 +42,12 @@ class Weighted(Operator):
         columns = {} if self.depthwise(width(ins[0])) else {-1: x[-1][: width(ins[0]) // self.groups]}
         return x, rows | columns, *(rows for _ in weights[1:]), y
 
+    def weighed(self, ins: Sequence[Tensor], written: Array) -> Array | None:
+        if self.depthwise(width(ins[0])):
+            return None
+        w = ins[1].array[written]
+        return np.tile(np.asarray(w.reshape(-1, w.shape[-1]).any(axis=0)), self.groups)
+
     lo: float  # fused clamp, real values
     hi: float
 

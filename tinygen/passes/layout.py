@@ -262,27 +262,36 @@ def output_order(was: Sequence[Along], now: Sequence[Along], order: Shape, middl
 
 
 def _sink_flattened(graph: Draft, node: Node, above: Node) -> bool:
-    """Transpose, then Reshape to one axis: what reads it takes the elements in the order they have without the
-    transpose (the weights of a dense layer, a choice of values)."""
+    """Transpose, then Reshape: where each row of its last axis has the elements of a row without the transpose, all in
+    one other order, what reads it takes them in that order (the weights of dense and recurrent layers, a choice of
+    values)."""
     if not isinstance(node.op, Reshape):
         return False
     source, t, y = graph.tensors[above.inputs[0]], graph.outs(above)[0], graph.outs(node)[0]
-    after = graph.sole_consumer(y.name)
-    if after is None or y.shape[-1] != y.size:
+    if not y.size or y.name in graph.results:
         return False
-    if _by_element(graph, after):  # reshape last, so that the transpose may pass
+    where = np.arange(source.size).reshape(source.shape).transpose(_perm(above)).reshape(-1, width(y))
+    if not np.array_equal(where, where[0] + np.arange(len(where))[:, None] * width(y)):
+        return False
+    readers = graph.readers(y.name)
+    if len(readers) == 1 and _by_element(graph, readers[0]):  # reshape last, so that the transpose may pass
+        (after,) = readers
         end = graph.outs(after)[0]
         moved = Tensor(fresh(graph, f"{y.name}_{_operator(after).title}"), t.shape, end.dtype, end.quant)
         first = replace(after, inputs=(t.name,), outputs=(moved.name,))
         second = replace(node, inputs=(moved.name,), outputs=after.outputs)
         return graph.replace({node.name: (), after.name: (first, second)}, (moved, replace(end, quant=None)))
-    where = np.arange(source.size).reshape(source.shape).transpose(_perm(above)).ravel()
     flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape, y.dtype)
-    reader = _reading(graph, after, flat, np.argsort(where))
-    if reader is None:
-        return False
+    changes: dict[str, tuple[Node, ...]] = {}
+    tensors = [flat]
+    for after in readers:
+        reader = _reading(graph, after, flat, np.argsort(where[0]))
+        if reader is None:
+            return False
+        changes[after.name] = (reader[0],)
+        tensors += reader[1]
     first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
-    return graph.replace({node.name: (first,), after.name: (reader[0],)}, (*reader[1], flat))
+    return graph.replace({node.name: (first,), **changes}, tensors)
 
 
 def _by_element(graph: Draft, node: Node) -> bool:
@@ -300,10 +309,10 @@ def _reading(graph: Draft, node: Node, flat: Tensor, order: Array) -> tuple[Node
     constants that are new."""
     op, ins, outs = _operator(node), graph.ins(node), graph.outs(node)
     operands = _operands(graph, node)
-    if len(operands) != 1 or operands[0][0] is not ins[0] or len(outs) != 1:
+    if not operands or operands[0][0] is not ins[0] or node.inputs.count(ins[0].name) > 1:
         return None
     kind = operands[0][1][-1].kind
-    if kind is Kind.MOVE:
+    if kind is Kind.MOVE and len(operands) == len(outs) == 1:
         whole = (np.arange(width(t)) for t in (*ins[1:], *outs))
         picked = op.cut(ins, outs, (order, *whole))
         return None if picked is None else (replace(node, op=picked, inputs=(flat.name, *node.inputs[1:])), [])

@@ -244,11 +244,9 @@ def _needed(graph: Graph, channels: Channels) -> Array:
             if not written.any():
                 continue
             assert isinstance(node.op, Operator)
-            x = graph.tensors[node.inputs[0]]
-            if isinstance(node.op, Weighted) and not node.op.depthwise(width(x)):
-                w = graph.tensors[node.inputs[1]].array[written]
-                read = np.tile(w.reshape(-1, w.shape[-1]).any(axis=0), node.op.groups)
-                needed[channels.classes[x.name][read]] = True
+            read = node.op.weighed(graph.ins(node), written)
+            if read is not None:
+                needed[channels.classes[node.inputs[0]][read]] = True
             for t in graph.ins(node):
                 if t.const is None and not node.op.drops_inputs and not needed[channels.classes[t.name]].any():
                     needed[channels.classes[t.name][0]] = True
