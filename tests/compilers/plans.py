@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -25,7 +26,8 @@ from tinygen.emit.view import LibraryView, library_view
 from tinygen.flow import verify
 from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Requantise
+from tinygen.ops import Operator, Requantise
+from tinygen.ops.recurrent import Recurrent
 from tinygen.passes.quantise import quantise
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
@@ -74,6 +76,7 @@ def models() -> tuple[Model, ...]:
     found = [
         *(_cases(wide, "ref") for wide in ("int8", "all", "inputs", "outputs")),
         *(_cases(wide, "dsp") for wide in ("int8", "all")),
+        *(_cases("int8", name, Recurrent) for name in ("m0", "m3", "mve")),
         _rescale(),
     ]
     ran = frozenset().union(*(m.kernels for m in found))
@@ -91,22 +94,24 @@ def _every() -> set[str]:
 
 
 @cache
-def _network(wide: str) -> tuple[Graph, tuple[Array, ...]]:
-    """All cases as one FIXED graph, and floats for its inputs. `wide` are in int16: inputs, outputs, all or none."""
-    found = [calibrated(case) for _, case in CASES]
+def _network(wide: str, of: type[Operator]) -> tuple[Graph, tuple[Array, ...]]:
+    """All cases of such operators as one FIXED graph, and floats for its inputs. `wide` are in int16: inputs, outputs,
+    all or none."""
+    found = [calibrated(case) for _, case in CASES if isinstance(case.op, of)]
     graph = side_by_side([g for g, *_ in found])
     ranges = {f"c{i}_{n}": r for i, (*_, one) in enumerate(found) for n, r in one.items()}
     asked = {"inputs": graph.inputs, "outputs": graph.outputs, "all": (*graph.inputs, *graph.outputs), "int8": ()}
     return quantise(graph, ranges, wide=asked[wide]), tuple(x for _, xs, *_ in found for x in xs)
 
 
-def _cases(wide: str, set_name: str) -> Model:
-    fixed, real = _network(wide)
+def _cases(wide: str, set_name: str, of: type[Operator] = Operator) -> Model:
+    fixed, real = _network(wide, of)
     made = replace(plan(fixed, get_core(SETS[set_name]), "speed"), name=f"cases_{wide}_{set_name}")
     inputs = verify.make_inputs(fixed, simulate.quantise_inputs(fixed, real))
     inputs = tuple(x[SAMPLES] for x in inputs)
     wanted = tuple(simulate.run(fixed, inputs))
-    model = Model(set_name, made, inputs, wanted, frozenset(made.kernels))
+    kernels = {*made.kernels, *(PurePosixPath(g.template).name for g in made.generated)}
+    model = Model(set_name, made, inputs, wanted, frozenset(kernels))
     if set_name != "ref" or wide not in ("int8", "all"):  # helpers know no kernels
         return model
     one = tuple(np.ascontiguousarray(x[:1]) for x in real)
@@ -116,13 +121,19 @@ def _cases(wide: str, set_name: str) -> Model:
 
 
 def _rescale() -> Model:
-    """From one int16 scale to another, which no case needs."""
-    x, y = (Tensor(n, (1, 300), DType.INT16, Quant.per_tensor(s, 0, bits=16)) for n, s in (("x", 3e-4), ("y", 7e-4)))
-    op = Requantise().quantise([x], [y]).op
-    ends = ("x",), ("y",), (Port.plain("x", x.shape),), (Port.plain("y", y.shape),)
-    fixed = Graph("rescale", Stage.FIXED, {"x": x, "y": y}, (Node("node", op, ("x",), ("y",), ()),), *ends)
+    """From one int16 scale to another, directly and by way of a cell's 24 bits, which no case needs."""
+
+    def named(name: str, scale: float, bits: int = 16) -> Tensor:
+        dtype = DType.INT16 if bits == 16 else DType.INT32
+        return Tensor(name, (1, 300), dtype, Quant.per_tensor(scale, 0, bits=bits))
+
+    tensors = {t.name: t for t in (named("x", 3e-4), named("cell", 2e-6, 24), named("y", 7e-4), named("z", 7e-4))}
+    pairs = (("x", "y"), ("x", "cell"), ("cell", "z"))
+    nodes = [Node(f"to_{y}", Requantise().quantise([tensors[x]], [tensors[y]]).op, (x,), (y,), ()) for x, y in pairs]
+    ends = ("x",), ("y", "z"), (Port.plain("x", (1, 300)),), (Port.plain("y", (1, 300)), Port.plain("z", (1, 300)))
+    fixed = Graph("rescale", Stage.FIXED, tensors, tuple(nodes), *ends)
     made = replace(plan(fixed, get_core("native")), name="rescale")
-    inputs = verify.make_inputs(fixed, [np.zeros((0, *x.shape), np.int16)])
+    inputs = verify.make_inputs(fixed, [np.zeros((0, 1, 300), np.int16)])
     return Model("ref", made, inputs, tuple(simulate.run(fixed, inputs)), frozenset(made.kernels))
 
 
