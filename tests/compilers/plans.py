@@ -1,8 +1,8 @@
 """The plans that every compiler builds: between them every kernel of every set, on integers that numpy knows too.
 
-`cases_*` are all named cases of all operators side by side, in int8 and int16, planned for each core; `layers_*` are
-single layers (tests/sweep) for the kernels that no case reaches. Kernels of the sets dsp, m0, m3 and mve run through
-their portable bodies.
+`operators_*` are all named cases of operators side by side, in int8 and int16, and `recurrent_*` those of recurrent
+layers with larger ones, planned for each core; `layers_*` are single layers (tests/sweep) for the kernels that no case
+reaches. Kernels of the sets dsp, m0, m3 and mve run through their portable bodies.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from tinygen.emit.library import render_library
 from tinygen.emit.view import LibraryView, library_view
 from tinygen.flow import verify
 from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
-from tinygen.numerics import Array
-from tinygen.ops import Operator, Requantise
+from tinygen.numerics import Array, int_type
+from tinygen.ops import Requantise
+from tinygen.ops.base import Case
 from tinygen.ops.recurrent import Recurrent
 from tinygen.passes.quantise import quantise
 from tinygen.plan.planner import plan
@@ -76,7 +77,8 @@ def models() -> tuple[Model, ...]:
     found = [
         *(_cases(wide, "ref") for wide in ("int8", "all", "inputs", "outputs")),
         *(_cases(wide, "dsp") for wide in ("int8", "all")),
-        *(_cases("int8", name, Recurrent) for name in ("m0", "m3", "mve")),
+        *(_cases("int8", name, "recurrent") for name in SETS),
+        _cases("all", "ref", "recurrent"),
         _rescale(),
     ]
     ran = frozenset().union(*(m.kernels for m in found))
@@ -94,19 +96,31 @@ def _every() -> set[str]:
 
 
 @cache
-def _network(wide: str, of: type[Operator]) -> tuple[Graph, tuple[Array, ...]]:
-    """All cases of such operators as one FIXED graph, and floats for its inputs. `wide` are in int16: inputs, outputs,
-    all or none."""
-    found = [calibrated(case) for _, case in CASES if isinstance(case.op, of)]
+def _network(wide: str, which: str) -> tuple[Graph, tuple[Array, ...]]:
+    """All cases of `which` operators as one FIXED graph, and floats for its inputs. `wide` are in int16: inputs,
+    outputs, all or none. Recurrent ones are apart: with their many ends tcc would meet more arguments than it takes."""
+    cases = [case for _, case in CASES if isinstance(case.op, Recurrent) == (which == "recurrent")]
+    found = [calibrated(case) for case in (*cases, *(_larger() if which == "recurrent" else ()))]
     graph = side_by_side([g for g, *_ in found])
     ranges = {f"c{i}_{n}": r for i, (*_, one) in enumerate(found) for n, r in one.items()}
     asked = {"inputs": graph.inputs, "outputs": graph.outputs, "all": (*graph.inputs, *graph.outputs), "int8": ()}
     return quantise(graph, ranges, wide=asked[wide]), tuple(x for _, xs, *_ in found for x in xs)
 
 
-def _cases(wide: str, set_name: str, of: type[Operator] = Operator) -> Model:
-    fixed, real = _network(wide, of)
-    made = replace(plan(fixed, get_core(SETS[set_name]), "speed"), name=f"cases_{wide}_{set_name}")
+def _larger() -> Iterator[Case]:
+    """Recurrent layers of more units than the cases have, for which fast kernels pay."""
+    rng = np.random.default_rng(0)
+    inputs, units = 16, 16
+    for op in (case.op for name, case in CASES if name in ("Lstm-forward", "Gru-before")):
+        assert isinstance(op, Recurrent)
+        shapes = (op.GATES * units, inputs), (op.GATES * units, units), (2 * op.GATES * units,)
+        weights = (rng.uniform(-0.5, 0.5, (1, *shape)).astype(np.float32) for shape in shapes)
+        yield Case("larger", replace(op, units=units), ((1, 6, inputs), *weights))
+
+
+def _cases(wide: str, set_name: str, which: str = "operators") -> Model:
+    fixed, real = _network(wide, which)
+    made = replace(plan(fixed, get_core(SETS[set_name]), "speed"), name=f"{which}_{wide}_{set_name}")
     inputs = verify.make_inputs(fixed, simulate.quantise_inputs(fixed, real))
     inputs = tuple(x[SAMPLES] for x in inputs)
     wanted = tuple(simulate.run(fixed, inputs))
@@ -229,7 +243,7 @@ def _run(m: Model) -> list[str]:
     ends = [("in", e, i, len(p.inputs)) for i, e in enumerate(p.inputs)]
     ends += [("out", e, i, len(p.outputs)) for i, e in enumerate(p.outputs)]
     lines = ["", f"static void run_{m.name}(void)", "{", f"    static {m.name}_ctx_t ctx;"]
-    lines += [f"    static int{e.quant.bits}_t {kind}{i}[{e.length}];" for kind, e, i, _ in ends]
+    lines += [f"    static {int_type(e.quant.bits).__name__}_t {kind}{i}[{e.length}];" for kind, e, i, _ in ends]
     lines += [f"    static float real_{kind}{i}[{e.length}];" for kind, e, i, _ in ends if m.real]
     lines += [f"    for (int n = 0; n < {len(m.inputs[0])}; n++) {{"]
     lines += [f"        get(in{i}, sizeof in{i});" for i in range(len(p.inputs))]
