@@ -14,8 +14,9 @@ from tinygen.calibrate.floatrun import FloatModel
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
-from tinygen.ops import Attention
+from tinygen.ops import Attention, Softmax
 from tinygen.passes.pipeline import tidy
+from tinygen.passes.quantise import wide_tensors
 
 RNG = np.random.default_rng(5)
 CAUSAL = np.where(np.tri(5, dtype=bool), 0.0, -np.inf).astype(np.float32)
@@ -49,7 +50,8 @@ def _tidied(model: ModelProto, tmp_path: Path) -> Graph:
         ([(1, 2, 5, 4)] * 3, CAUSAL, {}, True),
         ([(1, 2, 5, 4)] * 3, np.tri(5, dtype=bool), {}, True),
         ([(1, 2, 5, 4)] * 3, RNG.normal(size=(1, 2, 5, 5)).astype(np.float32), {}, True),
-        ([(2, 2, 5, 4)] * 3, RNG.normal(size=(2, 1, 5, 5)).astype(np.float32), {}, False),
+        ([(2, 2, 5, 4)] * 3, RNG.normal(size=(2, 1, 5, 5)).astype(np.float32), {}, True),
+        ([(1, 2, 3, 4)] * 3, np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]], bool), {}, True),  # a query without a key
         ([(1, 2, 5, 4)] * 3, None, {"softcap": 2.0, "is_causal": 1}, False),
     ],
 )
@@ -57,6 +59,62 @@ def test_operator(shapes: Any, mask: np.ndarray | None, kw: dict[str, Any], fuse
     model = one_node("Attention", shapes, [] if mask is None else [mask], opset=23, **kw)
     graph = check(tmp_path, model, input_shapes={f"x{i}": s for i, s in enumerate(shapes)}).graph
     assert ("Attention" in _kinds(graph)) == fused
+
+
+#: Inputs behind the mask as ONNX text, outputs, attributes.
+CACHES = {
+    "past": ("pk, pv", "y, nk, nv", "is_causal = 1"),
+    "scores": ("pk, pv", "y, nk, nv, s", "qk_matmul_output_mode = 0"),
+    "capped": ("pk, pv", "y, nk, nv, s", "qk_matmul_output_mode = 1, softcap = 0.5"),
+    "weights": (", , ", "y, , , s", "qk_matmul_output_mode = 3, is_causal = 1"),
+    "valid": (", , valid", "y", "is_causal = 0"),
+    "valid_causal": (", , valid", "y", "is_causal = 1"),
+}
+
+
+@pytest.mark.parametrize("form", CACHES)
+def test_earlier_keys_and_valid_ones(form: str, tmp_path: Path) -> None:
+    """What ONNX joins in front, hides behind and hands out; each of a batch has as many valid keys as it says."""
+    more, outs, attributes = CACHES[form]
+    past = ", float[2,2,3,4] pk, float[2,2,3,4] pv" if "pk" in more else ""
+    given = ", ".join(f"float {o}" for o in outs.replace(" ", "").split(",") if o)
+    model = parse(
+        f"""g (float[2,4,5,4] q, float[2,2,6,4] k, float[2,2,6,4] v{past}) => ({given})
+        {{ {outs} = Attention<{attributes}>(q, k, v, , {more}) }}""",
+        opset=24, weights={"valid": np.array([5, 6])} if "valid" in more else {}, ir=10,
+    )  # fmt: skip
+    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in model.graph.input}
+    graph = check(tmp_path, model, input_shapes=shapes).graph
+    assert ("Attention" in _kinds(graph)) == (form != "capped")
+
+
+@pytest.mark.parametrize("window", [{"left_window_size": 1, "is_causal": 1}, {"right_window_size": 2}])
+def test_a_window(window: dict[str, int], tmp_path: Path) -> None:
+    shapes = [(1, 2, 5, 4)] * 3
+    graph = check(tmp_path, one_node("Attention", shapes, opset=25, **window)).graph
+    assert _kinds(tidy(graph)).count("Attention") == 1
+
+
+def test_masks_for_each_of_a_batch(tmp_path: Path) -> None:
+    """Slices and a Concat of whole rows, which cost nothing; who else reads the scores has them computed apart."""
+    bias = RNG.normal(size=(2, 1, 5, 5)).astype(np.float32)
+    model = parse(
+        """g (float[2,2,5,4] q, float[2,2,4,5] k, float[2,2,5,4] v) => (float y, float s)
+        { s = MatMul(q, k) t = Add(s, bias) w = Softmax<axis = -1>(t) y = MatMul(w, v) }""",
+        weights={"bias": bias},
+    )
+    shapes = {"q": (2, 2, 5, 4), "k": (2, 2, 4, 5), "v": (2, 2, 5, 4)}
+    graph = check(tmp_path, model, input_shapes=shapes).graph
+    kinds = _kinds(tidy(graph))
+    assert (kinds.count("Attention"), kinds.count("MatMul"), kinds.count("Softmax")) == (2, 1, 0)
+
+
+def test_weights_of_a_product_are_int16(tmp_path: Path) -> None:
+    """An attention that is not fused: 50 weights of 1/50, of which int8 would make 5 or 6 steps each."""
+    model = one_node("Attention", [(1, 1, 3, 8), (1, 1, 50, 8), (1, 1, 50, 8)], opset=23, softcap=1.0)
+    graph = tidy(import_model(tmp_path, model).graph)
+    (node,) = (n for n in graph.nodes if isinstance(n.op, Softmax))
+    assert wide_tensors(graph) == {node.outputs[0]}
 
 
 def test_a_mask_that_is_computed(tmp_path: Path) -> None:
@@ -96,13 +154,19 @@ def test_rotary_embedding(x: tuple[int, ...], kw: dict[str, Any], tmp_path: Path
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    model = one_node("Attention", [(1, 2, 5, 4)] * 3, [np.full((5, 5), -np.inf, np.float32)], opset=23)
-    with pytest.raises(ModelError, match="hides a whole row"):
-        import_model(tmp_path, model)
+    masks = np.zeros((1, 1, 3, 4), np.float32)
+    with pytest.raises(ModelError, match="a mask of"):
+        import_model(tmp_path, one_node("Attention", [(1, 2, 5, 4)] * 3, [masks], opset=23))
+    shapes = [(1, 5, 8), (1, 6, 8), (1, 6, 8)]
+    model = one_node(
+        "MultiHeadAttention",
+        shapes,
+        [None, None, None, np.zeros((1, 2, 3, 4), np.float32)],
+        domain="com.microsoft",
+        num_heads=2,
+    )
     with pytest.raises(ModelError, match="given whole"):
-        import_model(
-            tmp_path, one_node("Attention", [*[(1, 2, 5, 4)] * 3, (5, 5), (1, 2, 3, 4), (1, 2, 3, 4)], opset=23)
-        )
+        import_model(tmp_path, model)
 
 
 _WEIGHTS = {

@@ -526,6 +526,25 @@ def test_roots_of_sums_of_squares_become_one_operator() -> None:
     assert len(ops(done, Concat)) == 1
 
 
+@pytest.mark.parametrize("around", ["difference", "moments", "zero"])
+def test_standard_deviations_are_lengths(around: str) -> None:
+    """Of x - mean, however it is written; a mean that is there is read. E[x^2] - E[x]^2 in int8 would lose both."""
+    n = Net(3)
+    x = n.input("x", 1, 4, 6)
+    mean = n.op("ReduceMean", x, axes=[2])
+    if around == "moments":
+        means = n.op("ReduceMean", n.op("Mul", x, x), axes=[2])
+        var = n.op("Sub", means, n.op("Mul", mean, mean))
+    else:
+        d = n.op("Sub", x, mean) if around == "difference" else x
+        var = n.op("ReduceMean", n.op("Mul", d, d), axes=[2])
+    inverse = n.op("Reciprocal", n.op("Sqrt", n.op("Add", var, n.const(1e-3))))
+    done = tidied(n.model(mean, inverse))
+    assert len(ops(done, ReduceL2)) == len(ops(done, ReduceSum)) == len(ops(done, Unary)) == 1
+    assert len(ops(done, Add)) == (around != "zero")
+    assert not ops(done, Mul)
+
+
 def test_a_square_that_is_clamped_is_none() -> None:
     n = Net(2)
     x = n.input("x", 1, 6)

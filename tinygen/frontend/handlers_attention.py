@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, Value, View
+from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, View
 from tinygen.frontend.mask import masked
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Attention, Dense, Gather, MatMul, Mul, Softmax, Unary
+from tinygen.ops import Add, Attention, Concat, Dense, Gather, MatMul, Mul, Slice, Softmax, Unary
 
 
 def no_cache(n: View) -> str | None:
     """Keys and values are given whole.
 
     A cache of earlier ones grows with every call: export the model without it (use_cache=False)."""
-    first = {"Attention": 4, "MultiHeadAttention": 6}[n.op_type]
-    given = [i for i in range(first, len(n.ins)) if n.has(i)]
+    given = [i for i in range(6, len(n.ins)) if n.has(i)]
     return f"input {given[0]}" if given else "a cache as output" if any(n.used[1:]) else None
 
 
@@ -48,70 +48,137 @@ def _by_heads(b: Builder, x: Tensor, heads: int, each: int) -> Tensor:
     return b.transpose(split, (0, 2, 3, 1, 4))
 
 
-def _hidden(mask: Known) -> Array:
-    """A constant mask as an addend."""
+def _added(mask: Known, keys: int) -> Array:
+    """A constant mask as an addend of four axes; from opset 24 on, keys beyond its end are hidden."""
     if mask.array.dtype == bool:
-        return np.where(mask.array, 0.0, -np.inf)
-    return np.where(mask.array <= np.float32(-1e9), -np.inf, mask.array.astype(np.float64))
+        full = np.where(mask.array, 0.0, -np.inf)
+    else:
+        full = np.where(mask.array <= np.float32(-1e9), -np.inf, mask.array.astype(np.float64))
+    full = full.reshape((1,) * (4 - full.ndim) + full.shape)
+    beyond = keys - full.shape[-1] if full.shape[-1] > 1 else 0
+    return np.pad(full, ((0, 0), (0, 0), (0, 0), (0, beyond)), constant_values=-np.inf) if beyond > 0 else full
 
 
-def _attention(
-    b: Builder, n: View, parts: Sequence[Tensor], heads: int, kv_heads: int, scale: float, *,
-    causal: bool = False, mask: Value | None = None, softcap: float = 0.0,
-) -> Tensor:  # fmt: skip
-    """Of rows of queries, keys and values. Fused, where the mask is constant and the same for the whole batch."""
-    op = Attention(heads, kv_heads, scale, causal)
+@dataclass(frozen=True)
+class _Asked:
+    """Attention, and what the fused operator does not say. `full`: constants added to the scores, (batch or 1, heads
+    or 1, time or 1, keys), -inf where a key is hidden; `mask`: one that is computed; `level`: which scores are an
+    output too, as ONNX counts them, -1 for none."""
+
+    op: Attention
+    full: Array | None = None
+    mask: Act | None = None
+    softcap: float = 0.0
+    level: int = -1
+
+
+def _attention(b: Builder, n: View, parts: Sequence[Tensor], asked: _Asked) -> tuple[Tensor, Tensor | None]:
+    """Of rows of queries, keys and values: (rows, scores). Fused, where nothing but a constant mask stands between;
+    scores that are an output are then computed apart."""
+    op, full = asked.op, asked.full
     try:
         op.infer(*(t.shape for t in parts))
     except ValueError as e:
         raise Unsupported(str(e), of_sizes=True) from e
-    time, keys = parts[0].shape[1], parts[1].shape[1]
-    if mask is None and not softcap:
-        return b.emit(op, *parts)
-    full = None
-    if isinstance(mask, Known):
-        full = _hidden(mask)
-        if full.shape[-1] < keys:  # opset 24: what is beyond the mask is hidden
-            full = np.concatenate([full, np.full((*full.shape[:-1], keys - full.shape[-1]), -np.inf)], axis=-1)
-        full = full.reshape((1,) * (4 - full.ndim) + full.shape)
-        seen = np.where(np.tri(time, keys, dtype=bool), 0.0, -np.inf) if causal else np.zeros(())
-        if np.isneginf(full + seen).all(axis=-1).any():
-            raise Unsupported("a mask that hides a whole row: its softmax is not a number", "Check the mask.")
-        if full.shape[0] == 1 and full.shape[1] in (1, heads) and full.shape[2] in (1, time) and not softcap:
-            return b.emit(op, *parts, b.const(full[0], f"{n.name}/mask", infinite=True))
-    return _spelled_out(b, n, parts, op, mask if full is None else Known(full, f"{n.name}/mask"), softcap)
+    (batch, time, _), keys = parts[0].shape, parts[1].shape[1]
+    empty: Array = np.zeros(1, bool)
+    if full is not None:
+        if any(d not in (1, w) for d, w in zip(full.shape, (batch, op.heads, time, keys), strict=True)):
+            raise Unsupported(f"a mask of {full.shape} for scores of {(batch, op.heads, time, keys)}", of_sizes=True)
+        seen = np.tri(time, keys, dtype=bool) if op.causal else np.ones((1, 1), bool)
+        empty = ~(np.isfinite(full) & seen).any(axis=-1, keepdims=True)
+        # Of a query that sees no key ONNX says that the row is 0: it may see all, and is multiplied by 0.
+        full = np.where(empty, 0.0, full)
+        if op.causal and empty.any():
+            op, full = replace(op, causal=False), np.where(seen | empty, full, -np.inf)
+    asked = replace(asked, op=op, full=full)
+    fused = asked.mask is None and not asked.softcap
+    y, scores = (None, None) if fused and asked.level < 0 else _spelled_out(b, n, parts, asked)
+    y = _fused(b, n, parts, op, full) if fused or y is None else y
+    if empty.any():
+        if scores is not None and asked.level == 3:
+            scores = b.emit(Mul(), scores, b.const((~empty).astype(np.float32), f"{n.name}/some"))
+        width = y.shape[-1] // op.heads
+        some = (~empty).transpose(0, 2, 1, 3).repeat(width, axis=3)  # (batch, time, heads, width)
+        some = np.broadcast_to(some, (*some.shape[:2], op.heads, width)).reshape(*some.shape[:2], -1)
+        y = b.emit(Mul(), y, b.const(some.astype(np.float32), f"{n.name}/seen"))
+    return y, scores
 
 
-def _spelled_out(
-    b: Builder, n: View, parts: Sequence[Tensor], op: Attention, mask: Value | None, softcap: float
-) -> Tensor:
-    """Scores, softmax and values as operators of their own."""
+def _fused(b: Builder, n: View, parts: Sequence[Tensor], op: Attention, full: Array | None) -> Tensor:
+    """The operator, or one for each of the batch where they have masks of their own: slices and a Concat of whole
+    rows, which cost nothing."""
+    masks = np.zeros((1, 1, 1, 1)) if full is None else full
+    found = []
+    for i, mask in enumerate(masks):
+        mine = parts
+        if len(masks) > 1:
+            mine = [b.emit(Slice((i, 0, 0), (1, 1, 1), (1, *x.shape[1:])), x) for x in parts]
+        constant = (b.const(mask, f"{n.name}/mask", infinite=True),) if mask.any() else ()
+        found.append(b.emit(op, *mine, *constant))
+    return found[0] if len(found) == 1 else b.emit(Concat(0), *found)
+
+
+def _spelled_out(b: Builder, n: View, parts: Sequence[Tensor], asked: _Asked) -> tuple[Tensor, Tensor | None]:
+    """Scores, softmax and values as operators of their own: (rows, the scores that are an output)."""
+    op, mask = asked.op, asked.mask
     (batch, time, _), keys = parts[0].shape, parts[1].shape[1]
     kv, each = op.kv_heads, op.heads // op.kv_heads
     q = _by_heads(b, parts[0], kv, each)
     k, v = (_by_heads(b, x, kv, 1) for x in parts[1:])
     scores = b.emit(MatMul(b_perm=(0, 1, 2, 4, 3)), q, k)
     scores = b.emit(Mul(), scores, b.const(np.array(op.scale), f"{n.name}/scale"))
-    if softcap:
-        scores = b.emit(Unary(("Mul", ("Tanh", ("Div", "x", softcap)), softcap), "softcap"), scores)
+    levels = [scores]
+    if asked.softcap:
+        capped = ("Mul", ("Tanh", ("Div", "x", asked.softcap)), asked.softcap)
+        scores = b.emit(Unary(capped, "softcap"), scores)
+    levels.append(scores)
     hidden = np.zeros((1, 1, 1, time, keys), bool)
     if op.causal:
         hidden = hidden | ~np.tri(time, keys, dtype=bool)
-    if isinstance(mask, Known):
-        shape = (mask.array.shape[0], *((1, 1) if mask.array.shape[1] == 1 else (kv, each)), *mask.array.shape[2:])
-        full = mask.array.reshape(shape)
+    if asked.full is not None:
+        shape = (asked.full.shape[0], *((1, 1) if asked.full.shape[1] == 1 else (kv, each)), *asked.full.shape[2:])
+        full = asked.full.reshape(shape)
         hidden = hidden | np.isneginf(full)
         finite = np.where(np.isneginf(full), 0.0, full)
         scores = b.emit(Add(), scores, b.const(finite, f"{n.name}/bias")) if finite.any() else scores
-    elif isinstance(mask, Act):
-        if mask.elem == "bool":
-            raise Unsupported("a mask of booleans that is computed", "Give a constant mask, or numbers to be added.")
+    if mask is not None:
         m = b.reshape(mask.tensor, (1,) * (4 - len(mask.tensor.shape)) + mask.tensor.shape)
         shape = (m.shape[0], *((1, 1) if m.shape[1] == 1 else (kv, each)), *m.shape[2:])
         scores = b.emit(Add(), scores, b.reshape(m, shape))
-    scores = masked(b, n, scores, hidden)
-    y = b.emit(MatMul(y_perm=(0, 3, 1, 2, 4)), b.emit(Softmax(), scores), v)
-    return b.reshape(y, (batch, time, op.heads * v.shape[-1]))
+    if asked.level == 2 and hidden.any():
+        raise Unsupported("scores behind a mask as an output, which are infinite", "Set qk_matmul_output_mode to 1.")
+    levels.append(scores)
+    levels.append(b.emit(Softmax(), masked(b, n, scores, hidden)))
+    y = b.emit(MatMul(y_perm=(0, 3, 1, 2, 4)), levels[-1], v)
+    seen = b.reshape(levels[asked.level], (batch, op.heads, time, keys)) if asked.level >= 0 else None
+    return b.reshape(y, (batch, time, op.heads * v.shape[-1])), seen
+
+
+def _visible(n: View, batch: int, time: int, keys: int, past: int) -> Array | None:
+    """(batch or 1, 1, time, keys): which keys a query sees by its position; None: all. A causal attention without
+    a cache is left to the operator."""
+    valid = n.array(6, "the number of valid keys").reshape(-1, 1, 1, 1) if n.has(6) else None
+    if valid is not None and len(valid) != batch:
+        raise Unsupported(f"{len(valid)} numbers of valid keys for a batch of {batch}")
+    offset = np.full((1, 1, 1, 1), past) if valid is None or past else valid - time
+    i, j = offset + np.arange(time).reshape(1, 1, -1, 1), np.arange(keys)
+    left, right = n.integer("left_window_size", -1), n.integer("right_window_size", -1)
+    causal = n.integer("is_causal", 0) and offset.any()
+    if valid is None and not causal and left < 0 and right < 0:
+        return None
+    seen = np.broadcast_to(j < (keys if valid is None else valid), (len(offset), 1, time, keys))
+    seen = seen & (j <= i) if causal else seen
+    seen = seen & (j >= i - left) if left >= 0 else seen
+    return seen & (j <= i + right) if right >= 0 else seen
+
+
+def _grown(b: Builder, n: View, i: int, x: Tensor, heads: int) -> Tensor:
+    """Keys or values behind the earlier ones of input i, (B, heads, time, D)."""
+    if len(x.shape) == 3:
+        batch, time, width = x.shape
+        x = b.transpose(b.reshape(x, (batch, time, heads, width // heads)), (0, 2, 1, 3))
+    return b.emit(Concat(2), n.act(i), x) if n.has(i) else x
 
 
 def attention(b: Builder, n: View) -> Result:
@@ -121,16 +188,31 @@ def attention(b: Builder, n: View) -> Result:
     kv_heads = k.shape[1] if four else n.integer("kv_num_heads", heads)
     if heads < 1 or kv_heads < 1:
         raise Unsupported("attention of three axes without q_num_heads", "Set q_num_heads and kv_num_heads.")
+    if n.has(4) != n.has(5):
+        raise Unsupported("earlier keys without values, or values without keys", "Give past_key and past_value.")
+    past = n.act(4).shape[2] if n.has(4) else 0
+    present: list[Tensor] = []
+    if past or any(n.used[1:3]):
+        k, v = present = [_grown(b, n, i, x, kv_heads) for i, x in ((4, k), (5, v))]
     parts = [_rows(b, q, heads), _rows(b, k, kv_heads), _rows(b, v, kv_heads)]
-    scale = n.real("scale", 1.0 / math.sqrt(parts[0].shape[2] // heads))
-    y = _attention(
-        b, n, parts, heads, kv_heads, scale, causal=bool(n.integer("is_causal", 0)),
-        mask=n.ins[3] if n.has(3) else None, softcap=n.real("softcap", 0.0),
+    (batch, time, width), keys = parts[0].shape, parts[1].shape[1]
+    mask, seen = n.ins[3] if n.has(3) else None, _visible(n, batch, time, keys, past)
+    if isinstance(mask, Act) and mask.elem == "bool":
+        raise Unsupported("a mask of booleans that is computed", "Give a constant mask, or numbers to be added.")
+    full = _added(mask, keys) if isinstance(mask, Known) else None
+    if seen is not None:
+        full = np.where(seen, 0.0 if full is None else full, -np.inf)
+    op = Attention(
+        heads, kv_heads, n.real("scale", 1.0 / math.sqrt(width // heads)),
+        causal=bool(n.integer("is_causal", 0)) and (seen is None or (not past and not n.has(6))),
     )  # fmt: skip
-    if not four:
-        return y
-    split = b.reshape(y, (y.shape[0], y.shape[1], heads, y.shape[2] // heads))
-    return b.transpose(split, (0, 2, 1, 3))
+    level = n.integer("qk_matmul_output_mode", 0) if any(n.used[3:]) else -1
+    asked = _Asked(op, full, mask if isinstance(mask, Act) else None, n.real("softcap", 0.0), level)
+    y, scores = _attention(b, n, parts, asked)
+    if four:
+        split = b.reshape(y, (y.shape[0], y.shape[1], heads, y.shape[2] // heads))
+        y = b.transpose(split, (0, 2, 1, 3))
+    return (y, *(present or parts[1:]), *(() if scores is None else (scores,)))[: len(n.outs)]
 
 
 def multi_head_attention(b: Builder, n: View) -> Result:
@@ -148,7 +230,10 @@ def multi_head_attention(b: Builder, n: View) -> Result:
         raise Unsupported("a key padding mask", "Give the mask as attention_bias.")
     scale = n.real("scale", 0.0) or 1.0 / math.sqrt(parts[0].shape[2] // heads)
     causal = bool(n.integer("unidirectional", 0))
-    return _attention(b, n, parts, heads, heads, scale, causal=causal, mask=n.ins[5] if n.has(5) else None)
+    mask, keys = n.ins[5] if n.has(5) else None, parts[1].shape[1]
+    full = _added(mask, keys) if isinstance(mask, Known) else None
+    asked = _Asked(Attention(heads, heads, scale, causal), full, mask if isinstance(mask, Act) else None)
+    return _attention(b, n, parts, asked)[0]
 
 
 def packed_attention(b: Builder, n: View) -> Result:
@@ -163,7 +248,7 @@ def packed_attention(b: Builder, n: View) -> Result:
         for i, j in pairwise(ends)
     ]
     scale = n.real("scale", 0.0) or 1.0 / math.sqrt(sizes[0] // heads)
-    return _attention(b, n, parts, heads, heads, scale, causal=bool(n.integer("unidirectional", 0)))
+    return _attention(b, n, parts, _Asked(Attention(heads, heads, scale, bool(n.integer("unidirectional", 0)))))[0]
 
 
 def rotary_embedding(b: Builder, n: View) -> Result:
@@ -200,7 +285,7 @@ def rotary_embedding(b: Builder, n: View) -> Result:
 
 
 ATTENTION: dict[str, Handler] = {
-    "Attention": Handler(attention, (no_cache,), "fused where the mask is constant"),
+    "Attention": Handler(attention, notes="fused where the mask is constant"),
     "RotaryEmbedding": Handler(rotary_embedding, notes="constant positions"),
 }
 #: Domain com.microsoft.

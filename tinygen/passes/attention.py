@@ -8,6 +8,7 @@ or copy is left. `_turn` lets the products that remain read their operands in th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from tinygen.numerics import Array
 from tinygen.ops import (
     Add,
     Attention,
+    Concat,
     Dense,
     Expand,
     Extreme,
@@ -68,8 +70,8 @@ def _scores(graph: Draft, tensor: str) -> _Scores | None:
     """What a softmax reads, seen from the product."""
     scale, bias = 1.0, np.zeros((1, 1))
     for _ in range(_FAR):
-        node = _free(graph, tensor)
-        if node is None or graph.sole_consumer(tensor) is None:
+        node = _free(graph, tensor)  # who else reads the scores has them computed apart
+        if node is None:
             return None
         if isinstance(node.op, MatMul):
             plain = not node.op.y_perm and (node.op.lo, node.op.hi) == (-math.inf, math.inf)
@@ -198,7 +200,7 @@ def _attention(graph: Draft, node: Node) -> bool:
     if not isinstance(op, MatMul) or (op.lo, op.hi) != (-math.inf, math.inf) or op.a_perm:
         return False
     below = _free(graph, node.inputs[0])
-    if below is None or not isinstance(below.op, Softmax) or graph.sole_consumer(node.inputs[0]) is None:
+    if below is None or not isinstance(below.op, Softmax):
         return False
     scores = _scores(graph, below.inputs[0])
     if scores is None or any(t.const is not None for t in (*graph.ins(scores.node), graph.ins(node)[1])):
@@ -218,8 +220,8 @@ def _attention(graph: Draft, node: Node) -> bool:
     batch = lead[0] if len(lead) == 2 and lead[0] > 1 else 1
     heads = math.prod(lead) // batch
     time, keys = shapes[0][-2], shapes[1][-2]
-    bias = _bias(scores.bias, (*lead, time, keys), heads)
-    if bias is None:
+    biases = _biases(scores.bias, (*lead, time, keys), heads, batch)
+    if any(np.isneginf(bias).all(axis=-1).any() for bias in biases):
         return False
     made = _Building(graph, graph.outs(node)[0].name, (*scores.node.origin, *below.origin, *node.origin), [], [])
     parts, scale = [], scores.scale
@@ -227,10 +229,7 @@ def _attention(graph: Draft, node: Node) -> bool:
         x, factor = made.rows(name, t.name, perm, (batch, heads, s[-2], s[-1]))
         parts.append(x)
         scale, output = (scale * factor, 1.0) if name != "v" else (scale, factor)
-    causal = bias.shape[:1] == (1,) and np.array_equal(bias[0], np.where(np.tri(time, keys, dtype=bool), 0.0, -np.inf))
-    if bias.any() and not causal:
-        parts.append(made.const("bias", bias))
-    y = made.emit(Attention(heads, heads, scale, causal and bool(bias.any())), "rows", *parts)
+    y = _fused(made, parts, heads, scale, biases)
     if output != 1.0:
         y = made.emit(Mul(), "scaled", y, made.const("factor", np.array(output)))
     out = graph.outs(node)[0]
@@ -242,15 +241,32 @@ def _attention(graph: Draft, node: Node) -> bool:
     return graph.replace({node.name: (*made.nodes, end)}, made.tensors)
 
 
-def _bias(bias: Array, scores: tuple[int, ...], heads: int) -> Array | None:
-    """The bias as (heads or 1, time or 1, keys); None where it tells batches apart, or hides all keys of a query."""
-    full = np.broadcast_to(bias, scores).reshape(-1, heads, *scores[-2:])
-    if not np.array_equal(full, np.broadcast_to(full[:1], full.shape)) or np.isneginf(full).all(axis=-1).any():
-        return None
-    one: Array = full[0]
-    one = one[:1] if np.array_equal(one, np.broadcast_to(one[:1], one.shape)) else one
-    rows: Array = one[:, :1] if np.array_equal(one, np.broadcast_to(one[:, :1], one.shape)) else one
-    return rows
+def _biases(bias: Array, scores: tuple[int, ...], heads: int, batch: int) -> list[Array]:
+    """The bias as (heads or 1, time or 1, keys), for all of the batch or one for each of it."""
+    full = np.broadcast_to(bias, scores).reshape(batch, heads, *scores[-2:])
+    full = full[:1] if np.array_equal(full, np.broadcast_to(full[:1], full.shape)) else full
+    found = []
+    for one in full:
+        one = one[:1] if np.array_equal(one, np.broadcast_to(one[:1], one.shape)) else one
+        found.append(one[:, :1] if np.array_equal(one, np.broadcast_to(one[:, :1], one.shape)) else one)
+    return found
+
+
+def _fused(made: _Building, parts: Sequence[Tensor], heads: int, scale: float, biases: Sequence[Array]) -> Tensor:
+    """The operator, or one for each of the batch where they have masks of their own: slices and a Concat of whole
+    rows, which cost nothing."""
+    time, keys = parts[0].shape[1], parts[1].shape[1]
+    open_ = np.where(np.tri(time, keys, dtype=bool), 0.0, -np.inf)
+    found = []
+    for i, bias in enumerate(biases):
+        mine = parts if len(biases) == 1 else [
+            made.emit(Slice((i, 0, 0), (1, 1, 1), (1, *x.shape[1:])), f"{name}{i}", x)
+            for name, x in zip("qkv", parts, strict=True)
+        ]  # fmt: skip
+        causal = bool(bias.any()) and len(bias) == 1 and np.array_equal(bias[0], open_)
+        constant = (made.const(f"bias{i}" if i else "bias", bias),) if bias.any() and not causal else ()
+        found.append(made.emit(Attention(heads, heads, scale, causal), f"rows{i}" if i else "rows", *mine, *constant))
+    return found[0] if len(found) == 1 else made.emit(Concat(0), "batch", *found)
 
 
 def _turn(graph: Draft, node: Node) -> bool:

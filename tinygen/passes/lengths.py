@@ -1,4 +1,5 @@
-"""Euclidean lengths where they are written out: sqrt(sum(x^2)), and sqrt(a^2 + b^2), the magnitude of a spectrum.
+"""Euclidean lengths where they are written out: sqrt(sum(x^2)), sqrt(a^2 + b^2), the magnitude of a spectrum, and
+standard deviations, sqrt(mean((x - mean)^2) + eps).
 
 As chains of steps in integers they lose half the digits: what is small is smaller still when it is squared.
 """
@@ -10,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, Concat, ReduceL2, ReduceSum, Reshape, Slice, Unary
-from tinygen.ops.reduce import LONGEST_SQUARES
+from tinygen.ops import Add, Concat, Operator, ReduceL2, ReduceSum, Reshape, Slice, Unary
+from tinygen.ops.base import Shape
+from tinygen.ops.reduce import LONGEST_SQUARES, block, reduced_shape
+from tinygen.ops.unary import Expr
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
-from tinygen.passes.normalise import square_of
+from tinygen.passes.normalise import root_of, square_of
 
 
 def _square(graph: Draft, tensor: str) -> Node | None:
@@ -52,6 +55,8 @@ def _root(graph: Draft, node: Node) -> bool:
     assert isinstance(node.op, Unary)
     x = graph.tensors[node.inputs[0]]
     above = graph.producer.get(x.name)
+    if node.op.expr == ("Sqrt", "x") and _of_mean(graph, node, node.op.label):
+        return True
     if node.op.expr != ("Sqrt", "x") or above is None or x.quant is not None or graph.sole_consumer(x.name) is None:
         return False
     if isinstance(above.op, ReduceSum) and not above.op.mean:
@@ -75,6 +80,39 @@ def _of_sum(graph: Draft, node: Node, above: Node) -> bool:
         return False
     length = Node(node.name, ReduceL2(above.op.axes, above.op.keepdims), square.inputs[:1], node.outputs)
     return _replace(graph, node, (length,), (square, above))
+
+
+def _of_mean(graph: Draft, node: Node, label: str) -> bool:
+    """sqrt(mean(x^2) + eps), and around the mean: a function of the length of x, or of x - mean."""
+    found = root_of(graph, node.outputs[0])
+    if found is None or not found[0].mean or found[1].floor or found[1].inverse:
+        return False
+    (stat, root), x, y = found, graph.tensors[found[0].x], graph.outs(node)[0]
+    one = reduced_shape(x.shape, stat.axes, True)
+    n = x.size // math.prod(one)
+    if block(x.shape, stat.axes) is None or math.prod(one) != y.size or n > LONGEST_SQUARES[8]:
+        return False
+    made: list[Node] = []
+    tensors: list[Tensor] = []
+
+    def emit(op: Operator, name: str, shape: Shape, *inputs: str) -> str:
+        t = Tensor(fresh(graph, f"{y.name}_{name}"), shape)
+        tensors.append(t)
+        made.append(Node(t.name, op, inputs, (t.name,), node.origin))
+        return t.name
+
+    source = x.name
+    if stat.centre:  # an error of the mean in integers counts squared
+        means = (r.outputs[0] for r in graph.readers(x.name) if r.op == ReduceSum(stat.axes, True, True))
+        mean = next(means, "") or emit(ReduceSum(stat.axes, True, True), "mean", one, x.name)
+        source = emit(Add(sign=-1), "around", x.shape, x.name, mean)
+    length = emit(ReduceL2(stat.axes, True), "length", one, source)
+    if one != y.shape:
+        length = emit(Reshape(y.shape), "lengths", y.shape, length)
+    power: Expr = ("Mul", ("Mul", "x", "x"), root.slope / n)
+    expr = ("Sqrt", ("Add", power, root.slope * root.eps))
+    made.append(replace(node, op=Unary(expr, label), inputs=(length,)))
+    return graph.replace({node.name: made}, tensors)
 
 
 def _of_two(graph: Draft, node: Node, above: Node) -> bool:

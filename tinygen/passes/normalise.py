@@ -132,7 +132,7 @@ def _stat_of(graph: Draft, tensor: str) -> _Stat | None:
     return None
 
 
-def _root_of(graph: Draft, tensor: str) -> tuple[_Stat, _Root] | None:
+def root_of(graph: Draft, tensor: str) -> tuple[_Stat, _Root] | None:
     """The statistic that `tensor` is the root of, through functions of one value and numbers."""
     expr: Expr = "x"
     for _ in range(8):
@@ -203,10 +203,10 @@ def _quotient(graph: Draft, node: Node) -> tuple[str, _Stat, _Root, list[str]] |
     for above, below in pairs:
         if any(graph.tensors[i].const is not None for i in (above, below)):
             continue
-        found, factors = _root_of(graph, below), []
+        found, factors = root_of(graph, below), []
         if found is None and isinstance(node.op, Mul):
             below, factor = _factor(graph, below)
-            found, factors = _root_of(graph, below), [factor] if factor is not None else []
+            found, factors = root_of(graph, below), [factor] if factor is not None else []
         if found is None or found[1].inverse is not isinstance(node.op, Mul):
             continue
         if _lies_along(graph, below, found[0].x, found[0].axes):

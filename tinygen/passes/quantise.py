@@ -23,6 +23,7 @@ from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, State, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Extreme,
+    MatMul,
     Operator,
     Requantise,
     Resize,
@@ -75,8 +76,8 @@ def ties(
 
 
 def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
-    """Activations that `quantise` keeps in int16: `names`, those pinned so, and what is tied to them by operators that
-    have an int16 form.
+    """Activations that `quantise` keeps in int16: `names`, those pinned so, weights of sums (`_weights_of_sums`), and
+    what is tied to them by operators that have an int16 form.
 
     Not those that a model pinned to int8, nor a tie whose values all come from operators that only write int8.
     Raises ValueError for a name that is no activation.
@@ -84,6 +85,7 @@ def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
     unknown = sorted(n for n in names if n not in graph.tensors or graph.tensors[n].const is not None)
     if unknown:
         raise ValueError(f"not among the activations of the graph: {unknown}")
+    names = {*names, *_weights_of_sums(graph)}
     pins = {t.name: t.quant for t in graph.tensors.values() if t.const is None and t.quant is not None}
     made = {out: node for node in graph.nodes for out in node.outputs}
 
@@ -106,6 +108,20 @@ def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
         elif not only_int8(name) and not (sources and all(only_int8(g) for g in sources)):
             wide.add(name)
     return frozenset(wide)
+
+
+def _weights_of_sums(graph: Graph) -> set[str]:
+    """What a Softmax writes and a product of two activations reads: an attention that could not be fused. In steps of
+    1/256 the weights of 50 equal keys would be 5 or 6."""
+
+    def is_summed(name: str) -> bool:
+        readers = graph.consumers[name]
+        moved = (n.outputs[0] for n in readers if _operator(n).same_quant and len(n.inputs) == 1)
+        sums = (n for n in readers if isinstance(n.op, MatMul) and not any(t.const for t in graph.ins(n)))
+        return any(sums) or any(map(is_summed, moved))
+
+    made = {n.outputs[0] for n in graph.nodes if isinstance(n.op, Softmax)}
+    return {name for name in made - {*graph.outputs} if is_summed(name)}
 
 
 def inherited(graph: Graph) -> dict[str, Quant]:
