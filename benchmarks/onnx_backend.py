@@ -223,7 +223,8 @@ def attempt(test: Test) -> tuple[Outcome, Ran | None]:
         return outcome(FAULT, why=f"import: {e}"), None
     except TinygenError as e:
         first, *rest = str(e).splitlines()
-        return outcome(REFUSED, why=f"{e.kind}: {first}", help=rest[-1].strip() if rest else ""), None
+        first, _, last = (first, "", rest[-1].strip()) if rest else first.rpartition(". ")  # what to do comes last
+        return outcome(REFUSED, why=f"{e.kind}: {first or last}", help=last if first else ""), None
     except Exception as e:  # noqa: BLE001 - counted, whatever it is
         return outcome(FAULT, why=f"{type(e).__name__}: {e}"), None
     expected = dict(zip([o.name for o in test.model.graph.output], test.outs, strict=False))
@@ -333,10 +334,12 @@ def main(arguments: Sequence[str]) -> int:
     blind = [o.name for o in outcomes if not o.can_fail]
     print(f"moved by {SHIFT} steps, {sum(o.verdict == PASSED for o in outcomes) - len(blind)} of those that pass fail"
           + (f"; not: {', '.join(blind)}" if blind else ""))  # fmt: skip
+    helpless = [o.name for o in outcomes if o.verdict == REFUSED and not (o.why and o.help)]
+    print(f"refused without a reason or what would help: {', '.join(helpless) or 'none'}")
     print(f"as C on this computer: {as_c}, not equal: {', '.join(differ) or 'none'}; {time.monotonic() - began:.0f} s")
     if not args.names:
         record.write("onnx_backend", summary(outcomes), [asdict(o) for o in outcomes], depth=4)
-    return 1 if blind or differ or any(o.verdict in (WRONG, FAULT) for o in outcomes) else 0
+    return 1 if blind or helpless or differ or any(o.verdict in (WRONG, FAULT) for o in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from tests.errors.words import gaps_in
 from tests.frontend.support import check, import_model, one_node, ops_of, parse, run_original, run_ours
-from tinygen.errors import ModelError
+from tinygen.errors import ModelError, UnsupportedError
 from tinygen.frontend import registry
 from tinygen.frontend.opsets import MAX_OPSET, runtime_opset
 from tinygen.ops import Conv, Extreme, MaxPool, Unary
@@ -761,3 +761,26 @@ def test_limits(model: Any, expected: str, tmp_path: Path) -> None:
     assert expected in str(caught.value)
     assert "what would help" in str(caught.value)
     assert not gaps_in(caught.value)
+
+
+def test_every_refusal_says_what_to_do(tmp_path: Path) -> None:
+    weights = [np.ones(3, np.float32), np.zeros(3, np.float32)]
+    with pytest.raises(UnsupportedError) as caught:
+        import_model(tmp_path, one_node("GroupNormalization", (1, 4, 5), weights, opset=21, num_groups=3))
+    (problem,) = caught.value.problems
+    assert problem.what == "4 channels in 3 groups"
+    assert "onnx.checker" in problem.help
+
+
+def test_bfloat16_is_float32(tmp_path: Path) -> None:
+    """Its upper half: in weights, constants, casts and types. onnxruntime has hardly an operator of it."""
+    weights = {"w": np.array([[1.5, -2.25], [0.125, 3.0]], np.float32)}
+    text = """g (bfloat16[1,2] x) => (float y)
+        { h = Cast<to = 16>(w) a = MatMul(x, h) c = Constant<value = bfloat16[1] {16320}>() b = Add(a, c)
+          y = Cast<to = 1>(b) }"""
+    model = parse(text, weights=weights)
+    imported = import_model(tmp_path, model)
+    assert "bfloat16 is read as float32" in imported.graph.notes
+    x = np.array([[0.5, -1.0]], np.float32)
+    (y,) = run_ours(imported, {"x": x})
+    np.testing.assert_allclose(y, x @ weights["w"] + 1.5, rtol=1e-6)

@@ -91,7 +91,8 @@ class View:
         """Input i, which must be an activation."""
         value = self.ins[i] if self.has(i) else None
         if not isinstance(value, Act):
-            raise Unsupported(f"input {i} is {'missing' if value is None else 'constant'}, an activation is expected")
+            found, what = ("missing", "") if value is None else ("constant", "Make it an input of the model.")
+            raise Unsupported(f"input {i} is {found}, an activation is expected", what)
         return value.tensor
 
     def known(self, i: int, what: str) -> Known:

@@ -126,7 +126,9 @@ def fold(node: NodeProto, ins: Sequence[Known | None], opsets: Mapping[str, int]
         raise
     except Exception as e:
         reason = " ".join(str(e).split())[:120]
-        raise Unsupported(f"it could not be computed ahead of time ({reason})") from e
+        raise Unsupported(
+            f"it could not be computed ahead of time ({reason})", "Replace it by the constant that it stands for."
+        ) from e
     first = ins[0] if ins else None
     moves = node.op_type in ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
     attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}

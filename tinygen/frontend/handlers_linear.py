@@ -38,7 +38,9 @@ def columns(node: NodeProto, feeds: Mapping[str, Array], opset: int) -> Array:
         return np.asarray(session.run(None, dict(feeds))[0])
     except Exception as e:  # onnxruntime raises bare exceptions of its own
         reason = " ".join(str(e).split())[:120]
-        raise Unsupported(f"onnxruntime cannot say what it computes ({reason})") from e
+        raise Unsupported(
+            f"onnxruntime cannot say what it computes ({reason})", "Write it as a MatMul with a constant matrix."
+        ) from e
 
 
 def dense(b: Builder, x: Tensor, matrix: Array, hint: str) -> Tensor:

@@ -25,7 +25,9 @@ def take(b: Builder, x: Tensor, axis: int, index: Sequence[int]) -> Tensor:
     steps = set(np.diff(index).tolist())
     if len(steps) > 1 or steps == {0}:
         if x.shape[axis] > 65535:
-            raise Unsupported(f"picking from an axis of {x.shape[axis]} values; at most 65535")
+            raise Unsupported(
+                f"picking from an axis of {x.shape[axis]} values; at most 65535", "Split the axis before."
+            )
         return b.emit(Gather(axis, index), x)
     starts, strides, counts = [0] * len(x.shape), [1] * len(x.shape), list(x.shape)
     starts[axis], strides[axis], counts[axis] = index[0], steps.pop() if steps else 1, len(index)

@@ -331,7 +331,7 @@ def _coordinate(mode: str, o: int, scale: float, length: int, out: int) -> np.fl
         return f(float(f(length) / f(2) * (f(1) - adjust)) + (o + 0.5) / float(f(scale)) - 0.5)
     if mode in ("half_pixel", "pytorch_half_pixel"):
         return (f(o) + f(0.5)) / f(scale) - f(0.5)
-    raise Unsupported(f"coordinate_transformation_mode {mode}")
+    raise Unsupported(f"coordinate_transformation_mode {mode}", "Use half_pixel, asymmetric or align_corners.")
 
 
 def _round(mode: str, x: np.float32) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
 
 from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
-from tinygen.frontend import edges
+from tinygen.frontend import brain_floats, edges
 from tinygen.frontend.bodies import DEEPEST, written_out
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
@@ -310,6 +310,10 @@ def _help_for_input(name: str, consumers: Mapping[str, list[NodeProto]]) -> str:
     return f"Where it is always the same, say so: `constants` {name}=NUMBER; {cut}."
 
 
+#: Of sizes and attributes that cannot be.
+_CHECK = "Check the model: onnx.checker.check_model(model, full_check=True) says what does not fit."
+
+
 class _Walk:
     """The nodes in order, each to its importer."""
 
@@ -461,7 +465,7 @@ class _Walk:
             return
         except (Unsupported, ModelError) as e:
             if self.certain or not (isinstance(e, Unsupported) and e.of_sizes):
-                self.refuse(base, node, str(e), e.help if isinstance(e, Unsupported) else "")
+                self.refuse(base, node, str(e), (e.help if isinstance(e, Unsupported) else "") or _CHECK)
         except (ValueError, TypeError, LookupError, ArithmeticError) as e:
             # Attributes that contradict each other, in a form no exporter writes: the file's fault, said as such.
             if self.certain:
@@ -664,6 +668,7 @@ def read_onnx(
     path = Path(path)
     states, constants = states or {}, constants or {}
     loaded, sha256, notes = load(path, content)
+    notes = (*notes, "bfloat16 is read as float32") if brain_floats.widened(loaded) else notes
     edges.check_states(path, loaded, states)
     notes = (*notes, *edges.freeze(path, loaded, constants))
     opset = opset_of(loaded)

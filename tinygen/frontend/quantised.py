@@ -117,7 +117,9 @@ def dequantize_linear(b: Builder, n: View) -> Result:
         return _dequantize_known(n, value, _scales(n, constant=True))
     elem = value.elem.removeprefix(ASYMMETRIC)
     if value.code is None or elem not in _CODES:
-        raise Unsupported(f"DequantizeLinear of {value.elem} that no QuantizeLinear made")
+        raise Unsupported(
+            f"DequantizeLinear of {value.elem} that no QuantizeLinear made", "Make the model's input float, without it."
+        )
     z, kind = zero_point(n, 2) if n.has(2) else (np.array([-_CODES[elem][1]]), elem)
     q, _, _, ratio = _activation(n, kind, int(z[0]), n.outs[0])
     old = value.code
@@ -199,7 +201,7 @@ class _Rewrite:
             return ""
         pair = [self.constants.get(self.arg(j)) for j in (x_scale, w_scale)]
         if pair[0] is None or pair[1] is None:
-            raise Unsupported("scales computed from the input")
+            raise Unsupported("scales computed from the input", "Quantise the model with static scales.")
         product = np.asarray(pair[0].astype(np.float64) * pair[1].astype(np.float64), np.float32).reshape(-1)
         scale = f"{self.node.output[0]}/bias_scale"
         self.initialisers.append(
