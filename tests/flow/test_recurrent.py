@@ -12,12 +12,9 @@ from tests.frontend.support import import_model, ops_of, parse
 from tinygen import simulate
 from tinygen.calibrate.graph import observe, run_float, to_tensors
 from tinygen.calibrate.metrics import sqnr_db
-from tinygen.compress.finish import settle
-from tinygen.compress.network import Network
 from tinygen.emit.library import render_library
 from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.view import library_view
-from tinygen.errors import ModelError
 from tinygen.flow import verify
 from tinygen.ir import invariants
 from tinygen.passes.pipeline import tidy
@@ -90,16 +87,3 @@ def test_among_other_layers(name: str, wide: bool, tmp_path: Path, require_tool:
     model = ModelView(fixed.name, fixed.name.upper(), "0", *ports)
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Wconversion", "-Werror")
     verify.check_core(core, fixed, planned, render, model, inputs, simulate.run(fixed, inputs), flags)
-
-
-def test_compression_says_that_it_cannot(tmp_path: Path) -> None:
-    """No QDQ file can say what a cell's scale is."""
-    body, ins, outs, _ = NETWORKS["a_cell_is_read"]
-    rng = np.random.default_rng(0)
-    shapes = {"w": (1, 32, 3), "r": (1, 32, UNITS), "b": (1, 64), "m": (UNITS, 4)}
-    consts = {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()} | {"zero": np.array(0)}
-    graph = tidy(import_model(tmp_path, parse(f"g ({ins}) => ({outs}) {{ {body} }}", weights=consts)).graph)
-    xs = [rng.normal(size=(4, *p.shape)).astype(np.float32) for p in graph.in_ports]
-    ranges = observe(graph, to_tensors(graph, xs), range_tensors(graph), "minmax").ranges
-    with pytest.raises(ModelError, match=r"LSTM .* neither compressed nor written"):
-        settle(graph, Network(graph), ranges)

@@ -12,6 +12,7 @@ from tinygen.compress.network import Network, layers, weights
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Quant, Tensor
 from tinygen.numerics import Array
+from tinygen.ops.base import Operator
 from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh
 
@@ -61,7 +62,19 @@ def choose_layers(
         elif reason and log is not None:
             size = weights(graph, node).size
             log.append(LayerChange(node.name, technique, f"left alone: {reason}", size, size))
+    if names is None and log is not None:
+        log += [left_alone(graph, n, technique) for n in graph.nodes if one_form(n)]
     return chosen
+
+
+def one_form(node: Node) -> str:
+    """Why the weights of a node have no other form than int8, and all of them; "" where they may, or it has none."""
+    return node.op.one_form if isinstance(node.op, Operator) else ""
+
+
+def left_alone(graph: Graph, node: Node, technique: str) -> LayerChange:
+    size = sum(t.size for t in graph.ins(node) if t.const is not None)
+    return LayerChange(node.name, technique, f"left alone: {one_form(node)}", size, size)
 
 
 def set_weights(graph: Graph, values: Mapping[str, tuple[Array, Array, Quant | None]]) -> Graph:

@@ -18,13 +18,12 @@ from tinygen.calibrate.ranges import check_method
 from tinygen.compress.network import Network, snap
 from tinygen.compress.pinning import pin_all_weights, pinned_weights, separated, storable, with_weights
 from tinygen.compress.repairs.bias import channel_means, corrected
-from tinygen.errors import ModelError, VerifyError
+from tinygen.errors import VerifyError
 from tinygen.files import work_folder
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph, Node, Tensor
-from tinygen.ops.recurrent import Recurrent
 from tinygen.passes.pipeline import tidy
-from tinygen.passes.quantise import quantise, range_tensors, wide_tensors
+from tinygen.passes.quantise import choose_quants, quantise, range_tensors, wide_tensors
 from tinygen.progress import Progress, no_progress
 
 
@@ -107,13 +106,6 @@ def settle(graph: Graph, network: Network, ranges: Ranges) -> Graph:
     pinned so: the weights, as they are in `graph`, are then snapped anew to their form, which a scale enlarged later
     would leave. `network`: the forms, and what is wide.
     """
-    for node in graph.nodes:
-        if isinstance(node.op, Recurrent):
-            where = ", ".join(node.origin) or node.name
-            raise ModelError(
-                f'{node.op.title} "{where}": networks with recurrent layers are neither compressed nor written as QDQ '
-                "yet. Build the model as it is: `tinygen build`."
-            )
     found = ranges.of(wide_tensors(graph, network.wide))
     for _ in range(_ROUNDS):
         fixed = quantise(graph, found, wide=network.wide)
@@ -122,7 +114,13 @@ def settle(graph: Graph, network: Network, ranges: Ranges) -> Graph:
             t for node in with_weights(graph) if (t := _grown(graph, node, fixed, made[node.name], network)) is not None
         ]
         if not grown:
-            pins = [replace(t, quant=fixed.tensors[t.name].quant) for t in graph.tensors.values() if t.const is None]
+            # What recurrent layers keep inside (told.py) the FIXED graph has no tensors for.
+            inside = choose_quants(graph, found, wide_tensors(graph, network.wide))
+            pins = [
+                replace(t, quant=fixed.tensors[t.name].quant if t.name in fixed.tensors else inside[t.name])
+                for t in graph.tensors.values()
+                if t.const is None
+            ]
             return graph.with_(tensors=pins)
         graph = graph.with_(tensors=grown)
     raise AssertionError("scales of weights do not come to rest")

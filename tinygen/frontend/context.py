@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygen.frontend.limits import too_large
+from tinygen.frontend.told import Told
 from tinygen.ir.types import Const, Node, Quant, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Reshape, Transpose
@@ -163,6 +164,8 @@ class Builder:
     notes: list[str] = field(default_factory=list)
     #: 16-bit activations with a zero point, by their ONNX name: how many of the file's steps one of ours is.
     coarser: dict[str, float] = field(default_factory=dict)
+    #: Quantisations that the file tells beside its graph.
+    told: Told = field(default_factory=dict)
     _pending: list[Node] = field(default_factory=list)
     _node_names: set[str] = field(default_factory=set)
     _base: str = ""
@@ -188,14 +191,16 @@ class Builder:
         return out
 
     def emit_all(self, op: Operator, *inputs: Tensor, quant: Quant | None = None) -> tuple[Tensor, ...]:
-        """Apply `op`; the new tensors of its outputs. `quant`: a pin of each."""
+        """Apply `op`; the new tensors of its outputs. `quant`: a pin of each; else what the file tells of them."""
         try:
             shapes = op.infer(*(t.shape for t in inputs))
             types = op.types(*(t.dtype for t in inputs))
         except ValueError as e:
             raise Unsupported(str(e), of_sizes=True) from e
         outs = []
-        for shape, dtype in zip(shapes, types, strict=True):
+        of = self.told.get(self._base, {})
+        told = [of.get(name) for name in op.told] or [None] * len(shapes)
+        for shape, dtype, own in zip(shapes, types, told, strict=True):
             if 0 in shape:
                 raise Unsupported(f"the output is empty, shape {shape}", of_sizes=True)
             reason = too_large(shape)
@@ -204,7 +209,7 @@ class Builder:
                     f"the output is too large: {reason}", "Check the sizes in the model; shrink its input."
                 )
             name = self.fresh(f"{self._base}/{type(op).__name__.lower()}")
-            outs.append(Tensor(name, tuple(int(d) for d in shape), dtype, quant))
+            outs.append(Tensor(name, tuple(int(d) for d in shape), dtype, quant or own))
             self.tensors[name] = outs[-1]
         self._pending.append(Node(outs[0].name, op, tuple(t.name for t in inputs), tuple(t.name for t in outs)))
         return tuple(outs)

@@ -35,6 +35,7 @@ from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, COMPARES_CODES, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, REASONS, why_not
+from tinygen.frontend.told import Told, told
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, State, Tensor
 from tinygen.ops import Reshape
 from tinygen.ops.lookup import MAX_ROWS
@@ -317,7 +318,7 @@ _CHECK = "Check the model: onnx.checker.check_model(model, full_check=True) says
 class _Walk:
     """The nodes in order, each to its importer."""
 
-    def __init__(self, path: Path, model: ModelProto, certain: bool) -> None:
+    def __init__(self, path: Path, model: ModelProto, certain: bool, told: Told) -> None:
         """`certain`: the shapes of the inputs are the real ones, no stand-ins."""
         self.path, self.graph = path, model.graph
         self.opsets = {o.domain: o.version for o in model.opset_import}
@@ -327,7 +328,7 @@ class _Walk:
         self.folded = 0  # elements of constants that were computed
         self.inferred = {v.name: v for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
         names = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
-        self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer})
+        self.builder = Builder(reserved=names | {t.name for t in model.graph.initializer}, told=told)
         self.readers: dict[str, list[NodeProto]] = {}
         for n in model.graph.node:
             for i in reads(n):
@@ -371,6 +372,7 @@ class _Walk:
                 self.values[v.name] = _Missing()
                 continue
             own = code if code is not None or largest is None else Quant.per_tensor(1.0, -128)
+            own = own or self.builder.told.get("", {}).get(v.name)
             t = Tensor(v.name, shape, quant=own)
             self.builder.tensors[v.name] = t
             self.values[v.name] = Act(t, elem, code)
@@ -669,6 +671,7 @@ def read_onnx(
     states, constants = states or {}, constants or {}
     loaded, sha256, notes = load(path, content)
     notes = (*notes, "bfloat16 is read as float32") if brain_floats.widened(loaded) else notes
+    scales = told(path, loaded)
     edges.check_states(path, loaded, states)
     notes = (*notes, *edges.freeze(path, loaded, constants))
     opset = opset_of(loaded)
@@ -699,7 +702,7 @@ def read_onnx(
             del model.graph.value_info[:]
             model = _infer(model)
 
-    walk = _Walk(path, model, certain=not problems)
+    walk = _Walk(path, model, not problems, scales)
     ports_in = walk.inputs()
     for index, node in enumerate(model.graph.node):
         walk.node(index, node)

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from tinygen.errors import ModelError
+from tinygen.frontend import told
 from tinygen.frontend.handlers_spatial import resize_axis
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
@@ -27,6 +28,8 @@ MICROSOFT = "com.microsoft"
 
 #: Operators with weights as we write them, and the axis of the weights that is the output channel.
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
+#: Operators that have the name of the node they are written for; where there is none of them, the last.
+_PROPER = (*_CHANNEL_AXIS, "LSTM", "GRU", "RNN")
 
 
 class _Builder:
@@ -93,14 +96,19 @@ class _Builder:
         """The name of `node` for its ONNX nodes, those from `start` on: the layer proper has it, the others begin with
         it."""
         mine = self.nodes[start:]
-        proper = next((n for n in mine if n.op_type in _CHANNEL_AXIS), mine[-1] if mine else None)
+        proper = next((n for n in mine if n.op_type in _PROPER), mine[-1] if mine else None)
         kinds: dict[str, int] = {}
         for n in mine:
-            count = kinds[n.op_type] = kinds.get(n.op_type, 0) + 1
-            n.name = node.name if n is proper else f"{node.name}/{n.op_type}{'' if count == 1 else f'_{count}'}"
+            n.name = node.name
+            while n is not proper and n.name in self._taken:  # a node of the graph may be called so, as a file had it
+                count = kinds[n.op_type] = kinds.get(n.op_type, 0) + 1
+                n.name = f"{node.name}/{n.op_type}{'' if count == 1 else f'_{count}'}"
 
-    def model(self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> bytes:
-        """The serialised model, without nodes and initialisers that nobody reads."""
+    def model(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto], scales: str = ""
+    ) -> bytes:
+        """The serialised model, without nodes and initialisers that nobody reads. `scales`: what it tells beside its
+        graph (told.py)."""
         read = {v.name for v in outputs}
         for n in reversed(self.nodes):
             if read.intersection(n.output):
@@ -113,6 +121,8 @@ class _Builder:
         model: ModelProto = helper.make_model(
             graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="tinygen"
         )
+        if scales:
+            helper.set_model_props(model, {told.KEY: scales})
         data: bytes = model.SerializeToString()
         return data
 
@@ -306,9 +316,10 @@ def to_qdq(graph: Graph) -> bytes:
 
     Every activation passes QuantizeLinear and DequantizeLinear (int8, or int16 where a pin has 16 bits: then both are
     those of domain com.microsoft), save outputs in parts, whose parts do. Pinned weights are int8 initialisers behind
-    DequantizeLinear with a scale for each output channel, biases and other constants stay float. Inputs and outputs are
-    float (or integers that mean themselves), with the names, shapes and layouts of the graph's ports. Read again, it
-    gives the same integers: tidied and quantised it is the FIXED graph that `graph` is quantised to.
+    DequantizeLinear with a scale for each output channel, biases and other constants stay float, weights of recurrent
+    layers among them. What an operator keeps inside is told beside the graph (told.py). Inputs and outputs are float
+    (or integers that mean themselves), with the names, shapes and layouts of the graph's ports. Read again, it gives
+    the same integers: tidied and quantised it is the FIXED graph that `graph` is quantised to.
 
     ValueError for an activation without a pin, or weights beyond int8 at their scale;
     ModelError for what this operator set cannot say in one operator: a linear Resize of some coordinates, a mean over a
@@ -316,8 +327,10 @@ def to_qdq(graph: Graph) -> bytes:
     """
     _need_float(graph)
     ports = {p.name for p in (*graph.in_ports, *graph.out_ports)}
-    wide = any(t.quant is not None and t.quant.bits == 16 for t in graph.tensors.values() if t.const is None)
-    b = _QdqBuilder({*graph.tensors, *(f"{name}_q" for name in ports), *ports}, MICROSOFT if wide else "")
+    read = {*graph.results, *(name for n in graph.nodes for name in n.inputs)}
+    wide = any(q.bits == 16 for name in read if (q := graph.tensors[name].quant) is not None)
+    taken = {*graph.tensors, *(f"{name}_q" for name in ports), *ports, *(n.name for n in graph.nodes)}
+    b = _QdqBuilder(taken, MICROSOFT if wide else "")
     real: dict[str, str] = {}
     codes: dict[str, list[str]] = {}
 
@@ -338,6 +351,9 @@ def to_qdq(graph: Graph) -> bytes:
         return name
 
     for name, port in zip(graph.inputs, graph.in_ports, strict=True):
+        if (q := graph.tensors[name].quant) is not None and q.bits not in told.BITS:
+            real[name] = moved(_normalised(b, port), port.perm, code_name(name))
+            continue
         code, *parameters = b.quantise(_normalised(b, port), graph.tensors[name], b.fresh("port"))
         codes[name] = [moved(code, port.perm, code_name(name)), *parameters]
     for node in graph.nodes:
@@ -347,8 +363,9 @@ def to_qdq(graph: Graph) -> bytes:
         b.weights = None
         for out, name in zip(node.outputs, written, strict=True):
             quant = graph.tensors[out].quant
-            if quant is not None and quant.zero_points:
-                real[out] = name  # joined from parts on grids of their own: nothing is rounded
+            inside = out not in read or (quant is not None and quant.bits not in told.BITS)
+            if inside or (quant is not None and quant.zero_points):
+                real[out] = name  # told; or joined from parts on grids of their own: nothing is rounded
             else:
                 codes[out] = b.quantise(name, graph.tensors[out], code_name(out))
     for name, port in zip(graph.outputs, graph.out_ports, strict=True):
@@ -364,4 +381,5 @@ def to_qdq(graph: Graph) -> bytes:
         graph.name,
         [_value_info(p.name, p.shape, p.codes) for p in graph.in_ports],
         [_value_info(p.name, p.shape) for p in graph.out_ports],
+        told.record(graph),
     )

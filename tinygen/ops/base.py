@@ -252,6 +252,12 @@ class Operator(Op):
         """How many outputs, the last ones, a FLOAT node has for calibration alone: the FIXED one has none of them."""
         return 0
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A name for each output of a FLOAT node whose quantisations QuantizeLinear behind it cannot all say (a cell of
+        24 bits; what is for calibration alone): a QDQ file tells them beside the graph. Empty: it can."""
+        return ()
+
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         """Output shapes from input shapes. Raises ValueError when they do not fit."""
         raise NotImplementedError
@@ -317,6 +323,8 @@ class Operator(Op):
     drops_inputs: ClassVar[bool] = False
     #: Its constants behind the first input are weights, which training may change.
     learns: ClassVar[bool] = False
+    #: Its weights have one form only, int8 and all of them: why.
+    one_form: ClassVar[str] = ""
     #: Its output has the elements of its input, in another order or shape.
     rearranges: ClassVar[bool] = False
 

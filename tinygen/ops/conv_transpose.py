@@ -41,6 +41,7 @@ class ConvTranspose(Weighted):
     window: Window
     output_padding: Shape
     by_rows = False
+    one_form = "kernels of transposed convolutions read plain int8 weights"
     groups: int = 1
     lo: float = -math.inf
     hi: float = math.inf

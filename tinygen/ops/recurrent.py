@@ -141,6 +141,7 @@ class Recurrent(Operator):
     rules: tuple[Any, ...] = ()
     int16 = True
     by_output = True
+    one_form = "kernels of recurrent layers read plain int8 weights"
 
     ONNX: ClassVar[str]
     GATES: ClassVar[int]
@@ -214,6 +215,14 @@ class Recurrent(Operator):
         whole = () if self.sequence else ((*x[:2], self.width),)
         sums = ((*x[:2], 2 * self.GATES * self.width),) if self.is_open else ()
         return (*whole, *sums)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return ("y", *("h", "c")[: self.STATES], *self._watches())
+
+    def _watches(self) -> tuple[str, ...]:
+        """Names of what `_seen` has the shapes of."""
+        return (*(() if self.sequence else ("steps",)), *(("sums",) if self.is_open else ()))
 
     def types(self, *types: DType) -> tuple[DType, ...]:
         (kind,) = super().types(*types)
@@ -531,6 +540,9 @@ class Lstm(Recurrent):
     def _seen(self, x: Shape) -> tuple[Shape, ...]:
         return ((*x[:2], self.width), *super()._seen(x))
 
+    def _watches(self) -> tuple[str, ...]:
+        return ("cells", *super()._watches())
+
     def _attributes(self) -> dict[str, Any]:
         return super()._attributes() | ({"input_forget": 1} if self.coupled else {})
 
@@ -682,6 +694,9 @@ class Gru(Recurrent):
 
     def _seen(self, x: Shape) -> tuple[Shape, ...]:
         return (*super()._seen(x), *(((1,),) if self._is_unbounded else ()))
+
+    def _watches(self) -> tuple[str, ...]:
+        return (*super()._watches(), *(("limit",) if self._is_unbounded else ()))
 
     @property
     def _is_unbounded(self) -> bool:

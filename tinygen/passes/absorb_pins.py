@@ -26,8 +26,9 @@ def _step(graph: Draft, node: Node) -> bool:
     if not _operator(node).is_identity:
         return False
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+    named = () if y.quant is None or x.name in graph.results else (replace(x, quant=y.quant),)
     if y.quant in (None, x.quant) and y.name not in graph.results:
-        return graph.bypass(node, x.name)
+        return graph.bypass(node, x.name, named)
     if graph.sole_consumer(x.name) is None:
         return x.quant is None and _alike(graph, x, y)
     producer = graph.producer.get(x.name)
@@ -36,11 +37,12 @@ def _step(graph: Draft, node: Node) -> bool:
             pinned = replace(x, quant=y.quant)
             return graph.bypass(node, x.name, (pinned,))
         return False
-    if len(producer.outputs) != 1:
+    if len(producer.outputs) != 1 and x.quant != y.quant:
         return False
     if x.quant is None or x.quant == y.quant or y.quant is None:
         quant = y.quant if y.quant is not None else x.quant
-        merged = replace(producer, outputs=(y.name,), origin=merge_origin(producer, node))
+        outputs = tuple(y.name if name == x.name else name for name in producer.outputs)
+        merged = replace(producer, outputs=outputs, origin=merge_origin(producer, node))
         return graph.replace({producer.name: (merged,), node.name: ()}, (replace(y, quant=quant),))
     return False
 

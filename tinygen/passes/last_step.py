@@ -26,34 +26,42 @@ def _last_only(graph: Graph, node: Node, op: Recurrent) -> Graph:
     x = graph.ins(node)[0].shape
     if x[0] > 1:
         return graph  # several sequences: no network has them
-    if y.quant is not None or h.quant is not None:
-        return graph
+    if (y.quant is None) != (h.quant is None) or (y.quant and y.quant.pin):
+        return graph  # pinned, and not by a file that tells all of it (frontend/told.py)
     views, states = dict(_views(graph, y.name)), dict(_views(graph, h.name))
     readers = [(n, t) for t in views for n in graph.consumers[t] if not isinstance(n.op, Reshape)]
     picks = [n for n, t in readers if _picks_last(graph, n, op, y, t, _last(op, x))]
     alone = len(picks) == len(readers) and not set(views).intersection(graph.outputs)
-    wanting = [(n, t) for t in states for n in graph.consumers[t] if not isinstance(n.op, Reshape) and not _keeps(n, t)]
+    readers_of_h = [(n, t) for t in states for n in graph.consumers[t] if not isinstance(n.op, Reshape)]
+    wanting = [(n, t) for n, t in readers_of_h if not _keeps(n, t) and not _is_finer(graph, n, y, h)]
     if not alone and (not wanting or op.directions > 1):
         return graph
-    more: list[Tensor] = []
+    pin, more = y.quant, list[Tensor]()
+    if wanting and h.quant is not None and h.quant == pin and h.quant.pin:
+        if len(wanting) < len(readers_of_h) or set(states).intersection(graph.results):
+            return graph
+        pin = h.quant  # whoever reads that value reads another tensor
+        more.append(replace(h, quant=y.quant))
     added: list[Node] = []
 
     def add(stem: str, of: Reshape | Slice, source: str, shape: tuple[int, ...], name: str = "") -> str:
         out = name or fresh(graph, f"{stem}_{len(added)}")
-        more.append(Tensor(out, shape))
+        more.append(Tensor(out, shape, quant=pin))
         added.append(Node(fresh(graph, f"{node.name}_{stem}_{len(added)}"), of, (source,), (out,), node.origin))
         return out
 
     changes: dict[str, tuple[Node, ...]] = {}
     if alone:
         last = fresh(graph, f"{y.name}_last")
-        more.append(Tensor(last, (1, op.width)))
+        more.append(Tensor(last, (1, op.width), quant=pin))
         one = replace(op, sequence=False)
         shapes = one.infer(*(t.shape for t in graph.ins(node)))
         kept = (last, *node.outputs[1 : 1 + op.STATES])
-        for k, shape in enumerate(shapes[len(kept) :]):  # for calibration
-            more.append(Tensor(fresh(graph, f"{last}_seen{k}"), shape))
-        made = replace(node, op=one, outputs=(*kept, *(t.name for t in more[1:])))
+        known = {name: t.quant for name, t in zip(op.told, graph.outs(node), strict=True)} | {"steps": y.quant}
+        seen = [fresh(graph, f"{last}_seen{k}") for k in range(len(shapes) - len(kept))]  # for calibration
+        for told, name, shape in zip(one.told[len(kept) :], seen, shapes[len(kept) :], strict=True):
+            more.append(Tensor(name, shape, quant=known[told]))
+        made = replace(node, op=one, outputs=(*kept, *seen))
         for n in picks:
             out = graph.outs(n)[0]
             changes[n.name] = (replace(n, op=Reshape(out.shape), inputs=(last,)),)
@@ -90,6 +98,11 @@ def _views(graph: Graph, tensor: str) -> Iterator[tuple[str, None]]:
 def _keeps(node: Node, tensor: str) -> bool:
     """Does it read the tensor as a state?"""
     return isinstance(node.op, Recurrent) and tensor not in node.inputs[:1]
+
+
+def _is_finer(graph: Graph, node: Node, y: Tensor, h: Tensor) -> bool:
+    """Is what it makes pinned to the steps of the state, which are others than those of y?"""
+    return h.quant is not None and y.quant != h.quant == graph.outs(node)[0].quant
 
 
 def _picks_last(graph: Graph, node: Node, op: Recurrent, y: Tensor, tensor: str, at: int) -> bool:

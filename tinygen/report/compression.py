@@ -30,9 +30,12 @@ def _changes(o: Outcome) -> Table:
         "Before and after count weights (of fewer bits: their bytes), or the values that they may take; error: power "
         "of the change of a layer's output, as a share of its variance."
     ]
-    if left:
-        count = len({c.layer for c in left})
-        caption.append(f"Left alone: {count} layers by one technique or another; `to_dict` says why.")
+    why: dict[str, dict[str, None]] = {}
+    for c in left:
+        why.setdefault(f"{c.technique}: {c.text.removeprefix('left alone: ')}", {})[c.layer] = None
+    for text, names in why.items():
+        first, *more = names
+        caption.append(f"Left alone by {text} ({first}{f' and {len(more)} more' if more else ''}).")
     heads = columns("technique", "layer", "what", *numbers, right=numbers, whole=["technique"])
     return Table(f"{o.name}: {o.recipe.describe()}", heads, tuple(rows), " ".join(caption))
 

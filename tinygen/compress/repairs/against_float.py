@@ -72,7 +72,7 @@ def _classes(graph: Graph, samples: Samples) -> Array | None:
 def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[LayerQuality, ...]:
     """Every layer of a finished graph in integers against the float graph `real`, which has the same tensors."""
     fixed = quantise(finished, {})
-    names = [o for n in finished.nodes for o in n.outputs]
+    names = [o for n in finished.nodes for o in n.outputs if o in fixed.tensors]
     model = float_model(real, names)
     meters = {name: SqnrMeter() for name in names}
     feeds = to_tensors(real, samples.inputs)
@@ -88,6 +88,7 @@ def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[Lay
         LayerQuality(n.name, o, _title(n.op, finished, n.inputs), meters[o].db)
         for n in finished.nodes
         for o in n.outputs
+        if o in meters
     )
 
 

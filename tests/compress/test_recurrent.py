@@ -1,0 +1,121 @@
+"""Networks with recurrent layers: through every technique and back from the file, what is left alone and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from tests.compress.test_finish import fixed_of, round_trip
+from tests.frontend.support import import_model, parse
+from tinygen.calibrate.data import Samples
+from tinygen.compress.finish import finish
+from tinygen.compress.forms.bits import Bits
+from tinygen.compress.forms.cluster import Cluster
+from tinygen.compress.forms.sparsity import Sparsity
+from tinygen.compress.network import Network
+from tinygen.compress.pipeline import Compressed, compress
+from tinygen.compress.recipe import Recipe
+from tinygen.compress.repairs.ladder import Repairs
+from tinygen.compress.structure.rank import Rank
+from tinygen.errors import ModelError
+from tinygen.frontend.onnx_reader import read_onnx
+from tinygen.frontend.onnx_writer import to_qdq
+from tinygen.ir.types import Graph
+from tinygen.ops import Recurrent
+from tinygen.passes.pipeline import tidy
+
+T, CHANNELS, N_IN, UNITS = 6, 4, 32, 12
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def network(kind: str, folder: Path, *, last: bool = True, directions: int = 1) -> Graph:
+    """A pointwise convolution, a recurrent layer over what it gives (T, 1, N_IN), two dense layers."""
+    rng, rows, wide = np.random.default_rng(0), GATES[kind] * UNITS, directions * UNITS
+    shapes = {
+        "k": (N_IN, CHANNELS, 3), "kb": (N_IN,), "w": (directions, rows, N_IN), "r": (directions, rows, UNITS),
+        "b": (directions, 2 * rows), "m": (wide, 64), "mb": (64,), "n": (64, 3),
+    }  # fmt: skip
+    weights = {k: rng.normal(0, 0.25, s).astype(np.float32) for k, s in shapes.items()}
+    weights |= {"zero": np.array([0]), "first": np.array([1]), "flat": np.array([1, -1])}
+    way = '<hidden_size=12, direction="bidirectional">' if directions == 2 else "<hidden_size=12>"
+    names = "y, h, c" if kind == "LSTM" else "y, h"
+    pick = "s = Transpose<perm=[1, 0, 2]>(h) f = Reshape(s, flat)" if last else (
+        "s = Transpose<perm=[2, 0, 1, 3]>(y) f = Reshape(s, rows)")  # fmt: skip
+    weights["rows"] = np.array([T, wide])
+    body = (
+        f"u = Conv<pads=[1, 1]>(x, k, kb) v = Relu(u) t = Transpose<perm=[2, 0, 1]>(v) "
+        f"{names} = {kind}{way}(t, w, r, b) {pick} d = MatMul(f, m) e = Add(d, mb) g = Relu(e) z = MatMul(g, n)"
+    )
+    words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    used = {k: v for k, v in weights.items() if k in words}
+    text = f"g (float[1,{CHANNELS},{T}] x) => (float z) {{ {body} }}"
+    return tidy(import_model(folder, parse(text, weights=used)).graph)
+
+
+def samples(count: int = 40) -> Samples:
+    rng = np.random.default_rng(3)
+    mixing = rng.normal(size=(5, CHANNELS * T))
+    x = (rng.normal(size=(count, 5)) @ mixing / 2).reshape(count, 1, CHANNELS, T)
+    return Samples((x.astype(np.float32),), None, "", "made in the test")
+
+
+def layer(graph: Graph) -> Recurrent:
+    return next(n.op for n in graph.nodes if isinstance(n.op, Recurrent))
+
+
+def run(graph: Graph, recipe: Recipe) -> Compressed:
+    return compress(graph, samples(), recipe)
+
+
+RECIPES = {
+    "bits": Recipe(Bits(4)),
+    "cluster": Recipe(Cluster(8)),
+    "sparsity": Recipe(Sparsity(0.5)),
+    "rank": Recipe(Rank(energy=0.9)),
+    "repairs": Recipe(Bits(4), Repairs()),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_layers_around_are_compressed(kind: str, recipe: Recipe, tmp_path: Path) -> None:
+    graph = network(kind, tmp_path)
+    assert not layer(graph).sequence
+    done = run(graph, recipe)
+    round_trip(done.graph, samples(), tmp_path)
+    node = next(n for n in graph.nodes if isinstance(n.op, Recurrent))
+    assert done.graph.by_name[node.name].op == node.op
+    (said,) = (c for c in done.changes if c.layer == node.name)
+    assert said.text == "left alone: kernels of recurrent layers read plain int8 weights"
+    assert any(c.after < c.before for c in done.changes)
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("last", [True, False], ids=["last", "steps"])
+@pytest.mark.parametrize("kind", GATES)
+def test_a_file_has_the_layer_as_it_was(kind: str, last: bool, directions: int, tmp_path: Path) -> None:
+    graph = network(kind, tmp_path, last=last, directions=directions)
+    finished = finish(Network(graph), samples())
+    content = round_trip(finished, samples(), tmp_path)
+    read = fixed_of(content, tmp_path)
+    assert layer(read).sequence == layer(graph).sequence  # no memory for steps that nobody reads
+    assert layer(read).rules == layer(fixed_of(to_qdq(finished), tmp_path)).rules
+
+
+def test_a_file_that_tells_nonsense(tmp_path: Path) -> None:
+    content = to_qdq(finish(Network(network("LSTM", tmp_path)), samples()))
+    model = onnx.ModelProto.FromString(content)
+    told = json.loads(model.metadata_props[0].value)
+    assert {name: set(outs) for name, outs in told.items()} == {
+        next(n.name for n in model.graph.node if n.op_type == "LSTM"): {"y", "h", "c", "cells", "steps"}
+    }
+    for text in ("nothing", '{"n": {"y": [1.0]}}', '{"n": {"y": [1.0, 0, 7]}}', "[1]"):
+        helper.set_model_props(model, {"tinygen.scales": text})
+        (tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(ModelError, match=r'its property "tinygen\.scales" is no table of scales'):
+            read_onnx(tmp_path / "bad.onnx")
