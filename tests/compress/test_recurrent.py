@@ -11,6 +11,7 @@ import pytest
 from onnx import helper
 
 from tests.compress.test_finish import fixed_of, round_trip
+from tests.flow.test_recurrent import NETWORKS, written
 from tests.frontend.support import import_model, parse
 from tinygen.calibrate.data import Samples
 from tinygen.compress.finish import finish
@@ -105,6 +106,17 @@ def test_a_file_has_the_layer_as_it_was(kind: str, last: bool, directions: int, 
     read = fixed_of(content, tmp_path)
     assert layer(read).sequence == layer(graph).sequence  # no memory for steps that nobody reads
     assert layer(read).rules == layer(fixed_of(to_qdq(finished), tmp_path)).rules
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["int8", "int16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_file_tells_of_states_that_others_read(name: str, wide: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    graph = written(name, tmp_path, rng)
+    every = frozenset(t.name for t in graph.tensors.values() if t.const is None)
+    xs = tuple(rng.normal(size=(20, *p.shape)).astype(np.float32) for p in graph.in_ports)
+    data = Samples(xs, None, "", "made in the test")
+    round_trip(finish(Network(graph, wide=every if wide else frozenset()), data), data, tmp_path)
 
 
 def test_a_file_that_tells_nonsense(tmp_path: Path) -> None:

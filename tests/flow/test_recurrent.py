@@ -17,6 +17,7 @@ from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.view import library_view
 from tinygen.flow import verify
 from tinygen.ir import invariants
+from tinygen.ir.types import Graph
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors, wide_tensors
 from tinygen.plan.planner import plan
@@ -47,12 +48,9 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("wide", [False, True], ids=["int8", "int16"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_among_other_layers(name: str, wide: bool, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
-    require_tool("gcc")
+def written(name: str, folder: Path, rng: np.random.Generator) -> Graph:
+    """A network of random weights."""
     body, ins, outs, gates = NETWORKS[name]
-    rng = np.random.default_rng(0)
     rows = gates * UNITS
     shapes = {"w": (1, rows, 3), "w2": (1, rows, UNITS), "r": (1, rows, UNITS), "b": (1, 2 * rows)}
     consts = {n: rng.uniform(-0.6, 0.6, s).astype(np.float32) for n, s in shapes.items()}
@@ -60,7 +58,15 @@ def test_among_other_layers(name: str, wide: bool, tmp_path: Path, require_tool:
     consts |= {"zero": np.array(0), "one": np.array([1])}
     words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
     used = {n: v for n, v in consts.items() if n in words}
-    graph = tidy(import_model(tmp_path, parse(f"g ({ins}) => ({outs}) {{ {body} }}", weights=used)).graph)
+    return tidy(import_model(folder, parse(f"g ({ins}) => ({outs}) {{ {body} }}", weights=used)).graph)
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["int8", "int16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_among_other_layers(name: str, wide: bool, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    require_tool("gcc")
+    rng = np.random.default_rng(0)
+    graph = written(name, tmp_path, rng)
     assert "Transpose" not in ops_of(graph)
     xs = [rng.normal(size=(20, *p.shape)).astype(np.float32) for p in graph.in_ports]
     ranges = observe(graph, to_tensors(graph, xs), range_tensors(graph), "minmax").ranges

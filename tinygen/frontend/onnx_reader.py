@@ -35,7 +35,7 @@ from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, COMPARES_CODES, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
 from tinygen.frontend.registry import HANDLERS, MICROSOFT, REASONS, why_not
-from tinygen.frontend.told import Told, told
+from tinygen.frontend.told import PRODUCER, Told, told
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, State, Tensor
 from tinygen.ops import Reshape
 from tinygen.ops.lookup import MAX_ROWS
@@ -136,7 +136,8 @@ def _freeze_inputs(
             if min(shape, default=1) < 1:
                 raise ModelError(f'{path}: input "{v.name}": the given shape {shape} is empty.')
         else:
-            shape, said, problem = _static(v.name, dims, _batch_axis(model, v.name), kept=v.name in states)
+            kept = v.name in states or model.producer_name == PRODUCER  # what we wrote has the shapes it had
+            shape, said, problem = _static(v.name, dims, _batch_axis(model, v.name), kept=kept)
             notes += said
             problems += problem
             if dims is None:
@@ -152,8 +153,8 @@ def _freeze_inputs(
 def _static(
     name: str, dims: list[int | str] | None, batch: int, *, kept: bool = False
 ) -> tuple[list[int], list[str], list[Problem]]:
-    """The shape of an input nobody gave, notes, and at most one problem. `kept`: a state, whose first axis may count
-    something else, and whose open dimension is the batch wherever it stands."""
+    """The shape of an input nobody gave, notes, and at most one problem. `kept`: of a state, say, whose first axis may
+    count something else, and whose open dimension is the batch wherever it stands."""
     where, notes = f'input "{name}"', []
     if dims is None:
         help_ = f"Give it: `input_shapes` {name}=1,..."
@@ -372,7 +373,6 @@ class _Walk:
                 self.values[v.name] = _Missing()
                 continue
             own = code if code is not None or largest is None else Quant.per_tensor(1.0, -128)
-            own = own or self.builder.told.get("", {}).get(v.name)
             t = Tensor(v.name, shape, quant=own)
             self.builder.tensors[v.name] = t
             self.values[v.name] = Act(t, elem, code)

@@ -119,7 +119,7 @@ class _Builder:
         if any(n.domain == MICROSOFT for n in self.nodes):
             imports.append(helper.make_opsetid(MICROSOFT, 1))
         model: ModelProto = helper.make_model(
-            graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="tinygen"
+            graph, opset_imports=imports, ir_version=IR_VERSION, producer_name=told.PRODUCER
         )
         if scales:
             helper.set_model_props(model, {told.KEY: scales})

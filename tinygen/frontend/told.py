@@ -1,6 +1,6 @@
 """Quantisations that a QDQ file tells beside its graph: of what an operator keeps inside, and no QuantizeLinear stands
 behind (a cell of 24 bits, the sums of gates). They are a property of the model, `tinygen.scales`: JSON, for the name of
-each such node a table of its outputs (`Operator.told`), and for "" one of inputs: scale, zero point and bits.
+each such node a table of its outputs (`Operator.told`): scale, zero point and bits. What is tied to them follows.
 """
 
 from __future__ import annotations
@@ -12,33 +12,28 @@ from pathlib import Path
 from onnx import ModelProto
 
 from tinygen.errors import ModelError
-from tinygen.ir.types import Graph, Quant, Tensor
+from tinygen.ir.types import Graph, Quant
 from tinygen.ops.base import Operator
 
 KEY = "tinygen.scales"
+#: `producer_name` of files that tinygen wrote.
+PRODUCER = "tinygen"
 #: Bits of activations that QuantizeLinear has.
 BITS = (8, 16)
-#: By the name of a node, then of its outputs; by "", then of the model's inputs.
+#: By the name of a node, then of its outputs.
 Told = Mapping[str, Mapping[str, Quant]]
 
 
 def record(graph: Graph) -> str:
     """The property of a graph whose activations are all pinned; "" where nothing is to be told."""
     found: dict[str, dict[str, list[float]]] = {}
-
-    def tell(node: str, name: str, t: Tensor) -> None:
-        if t.quant is None:
-            raise ValueError(f'tensor "{t.name}" has no scale: to_qdq writes graphs with every activation pinned')
-        found.setdefault(node, {})[name] = [t.quant.s, t.quant.zero_point, t.quant.bits]
-
-    for tensor, port in zip(graph.inputs, graph.in_ports, strict=True):
-        if (q := graph.tensors[tensor].quant) is not None and q.bits not in BITS:
-            tell("", port.name, graph.tensors[tensor])
     for node in graph.nodes:
         assert isinstance(node.op, Operator)
         names = node.op.told
         for name, t in zip(names, graph.outs(node) if names else (), strict=True):
-            tell(node.name, name, t)
+            if t.quant is None:
+                raise ValueError(f'tensor "{t.name}" has no scale: to_qdq writes graphs with every activation pinned')
+            found.setdefault(node.name, {})[name] = [t.quant.s, t.quant.zero_point, t.quant.bits]
     return json.dumps(found, separators=(",", ":")) if found else ""
 
 

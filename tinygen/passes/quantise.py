@@ -125,8 +125,14 @@ def _weights_of_sums(graph: Graph) -> set[str]:
 
 
 def inherited(graph: Graph) -> dict[str, Quant]:
-    """Quantisation of the unpinned activations that only pick values of pinned ones: no value is beyond the pin."""
+    """Quantisation of the unpinned activations that only pick values of pinned ones: no value is beyond the pin. And of
+    what is tied to a cell of 24 bits, which has no other."""
     found: dict[str, Quant] = {}
+    cells = {t.name: t.quant for t in graph.tensors.values() if t.const is None and t.quant and t.quant.bits > 16}
+    for name, group in ties(graph).items() if cells else ():
+        law = next((cells[g] for g in group if g in cells), None)
+        if law is not None and graph.tensors[name].const is None and graph.tensors[name].quant is None:
+            found[name] = law
     for node in graph.nodes:
         op, ins = _operator(node), graph.ins(node)
         if not op.same_quant or any(t.const is not None for t in ins) or op.own_values(ins):
