@@ -21,6 +21,7 @@ from tinygen.numerics import MULTIPLIER_STEP, Array
 from tinygen.ops import (
     Attention,
     AvgPool,
+    Div,
     Gather,
     LogSoftmax,
     LogSumExp,
@@ -42,8 +43,8 @@ ALIKE = (0.98, 0.5, 0.0)
 #: How near to a tie, in steps, a layer may round the other way at least: that is 255 steps times the error of a
 #: multiplier, 384 / 2^27.
 ZONE = 1.0 / 1024
-#: The same for operators whose integer form is itself an approximation (NUMERICS sections 4, 10).
-COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4, Attention: 1.0 / 4, Norm: 1.0 / 128}
+#: The same for operators whose integer form is itself an approximation (NUMERICS section 4).
+COARSE = {Softmax: 1.0 / 16, LogSoftmax: 1.0 / 4, LogSumExp: 1.0 / 4}
 #: A linear Resize whose weights are no 2048ths: half of one in either direction, of neighbours up to 255 apart.
 ROUNDED_WEIGHTS = 255.0 / 2048
 
@@ -425,13 +426,15 @@ def _moves(node: Node) -> bool:
 
 def _multiplier_error(graph: Graph, node: Node) -> Array | float:
     """A layer's multipliers are multiples of MULTIPLIER_STEP: 255 steps from the zero point, times that error; for each
-    channel, and half a unit of its bias, where it has weights."""
+    channel, and half a unit of its bias, where it has weights. Of others what they say themselves."""
     op = node.op
+    assert isinstance(op, Operator)
     if isinstance(op, AvgPool | ReduceSum):
         divisors = [m for m in np.ravel(op.m).tolist() if m]
         return max(ZONE, 255.0 * MULTIPLIER_STEP / 2 / min(divisors, default=2**30))
     if not isinstance(op, Weighted) or op.epilogue is None:
-        return ZONE
+        known = isinstance(op, Attention | Div | Norm)  # others' are of int16
+        return max(ZONE, op.error(graph.ins(node), graph.outs(node)) - 0.5) if known else ZONE
     m = np.maximum(np.abs(graph.tensors[node.inputs[3]].array.astype(np.float64)), 1.0)
     found: Array = np.maximum(ZONE, 255.0 * MULTIPLIER_STEP / 2 / m + 0.5 * m / 2.0**op.epilogue.shift)
     return found

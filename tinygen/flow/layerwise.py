@@ -51,21 +51,24 @@ class Layer:
     runtime_worst: int
     #: How many cases may: MAY_DIFFER of the values, those within reach of a coarse operator or a rounded bias, chance.
     may_differ: float
+    #: And by how many steps: one, or more where the operator itself may be off by more.
+    steps: int = 1
 
     @property
     def misread(self) -> bool:
         """It differs from the reading by more than rounding at ties, or nearly at ties, would explain."""
-        return self.worst > 1 or self.wrong > 0 or self.cases > self.may_differ
+        return self.worst > self.steps or self.wrong > 0 or self.cases > self.may_differ
 
     @property
     def is_wrong(self) -> bool:
         """It differs so from the reading or from onnxruntime."""
-        return self.misread or self.runtime_worst > 1 or self.runtime_cases > self.may_differ
+        return self.misread or self.runtime_worst > self.steps or self.runtime_cases > self.may_differ
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What is counted of a layer, as in Layer; `reach`: how many values may be near enough to a tie, beyond ZONE."""
+    """What is counted of a layer, as in Layer; `reach`: how many values may be near enough to a tie, beyond ZONE.
+    `steps`: two numbers within a zone of each other are rounded so far apart."""
 
     point: Point
     held: bool
@@ -80,12 +83,13 @@ class _Tally:
     runtime_cases: set[float] = field(default_factory=set)
     runtime_worst: int = 0
     reach: float = 0.0
+    steps: int = 1
 
     def layer(self) -> Layer:
         return Layer(
             self.point.value, self.point.node, self.point.op, self.held, self.values, self.ties, self.ties_differ,
             self.differ, len(self.cases), self.wrong, self.worst, self.runtime_differ, len(self.runtime_cases),
-            self.runtime_worst, may_differ(self.values - self.ties, self.reach),
+            self.runtime_worst, may_differ(self.values - self.ties, self.reach), self.steps,
         )  # fmt: skip
 
 
@@ -176,6 +180,7 @@ class Comparison:
         used = holder.placed(self._used[value][here], x.shape)
         zone = self._holders.zone(name)
         tally.values += x.size
+        tally.steps = 1 + int(np.max(zone))
         tally.ties += int(np.count_nonzero(distance == 0.0))
         tally.reach += 2.0 * (float(np.mean(zone)) - ZONE) * x.size
         off = x != exact

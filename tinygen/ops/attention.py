@@ -154,6 +154,26 @@ class Attention(Operator):
         y = np.clip(y, *int_range(out)).transpose(0, 2, 1, 3).reshape(-1, *out.shape)
         return (y.astype(int_type(bits_of(out))),)
 
+    def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
+        """NUMERICS section 10, *Error*."""
+        q, k, v, table, bias = ins
+        _, _, s, d, _ = self._sizes(ins)
+        (s_v, _), (s_y, _), top = need_quant(v), need_quant(outs[0]), int(table.array[0])
+        spread = (int_range(v)[1] - int_range(v)[0]) * s_v / s_y  # of the values, in steps of the output
+        # How far a score may be off, in its own units.
+        unit = need_quant(q)[0] * need_quant(k)[0] * abs(self.scale) * math.log2(math.e) * OCTAVE / 2.0**self.coarse
+        scores = unit * d * _reach(q) * _reach(k)
+        step = abs(self.m) / 2.0**self.shift  # of the accumulator
+        away = 0.5 + abs(step / (unit * 2.0**self.down) - 1.0) * min(scores, MOST)
+        away += (step if self.down else 0.0) + (0.5 if np.any(bias.array) else 0.0)
+        if scores + np.abs(bias.array[bias.array != MASKED].astype(np.int64)).max(initial=0) > -LEAST:
+            return 0.5 + spread  # scores may saturate
+        off = math.expm1(away * 2.0**self.coarse / OCTAVE * math.log(2.0)) / 2.0 + s / top
+        ratio = self.numerator / 2.0**self.out_shift / (2.0**7 if is_wide(v) else 1.0) * s_y / s_v
+        end = abs(ratio - 1.0) + s * top / self.numerator
+        cut = s_v / s_y * 2.0**7 / top if is_wide(v) else 0.0
+        return 0.5 + spread * off + 2.0 ** bits_of(outs[0]) * end + cut
+
     def macs(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> int:
         batch, t, s, d, dv = self._sizes(ins)
         return batch * self.heads * t * s * (d + dv)

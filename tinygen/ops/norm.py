@@ -146,8 +146,19 @@ class Norm(Operator):
         return replace(self, lo=lo, hi=hi)
 
     def error(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> float:
-        assert self.epilogue is not None
-        return 0.5 + 1.5 * 2.0**-self.epilogue.shift + 2.0 ** (bits_of(outs[0]) - 25)
+        """NUMERICS section 10, *Error*."""
+        end, x, n = self.epilogue, ins[0], self._count(ins[0])
+        assert end is not None
+        factor = float(np.abs(ins[1].array[:, 1]).max()) / 2.0 ** (end.shift + half_log2(n) + 3)
+        eps = max(self.eps, 0.0) * self._unit(x)
+        least, low, high = max(1, n - 1) if self.centre else n, min(eps, self.add), max(eps, self.add)
+        if self.floor:
+            of_eps = 1.0 - math.sqrt(max(low, least) / high) if high > least else 0.0
+        else:
+            v = max(least, low / 2.0)
+            of_eps = (high - low) / 2.0 * math.sqrt(v) / (v + low) ** 1.5
+        rounding = 1.5 * 2.0**-end.shift + 2.0 ** -(end.shift + 4) + 2.0 ** (bits_of(outs[0]) - 25)
+        return 0.5 + rounding + factor * math.sqrt(n) * of_eps
 
     def spread(self, x: Shape, factors: Array) -> Array:
         """Factors as values of shape x."""
@@ -190,6 +201,11 @@ class Norm(Operator):
         _, reps, _, width = self.view(x.shape)
         return reps * width
 
+    def _unit(self, x: Tensor) -> float:
+        """What eps is counted in, of v."""
+        n = self._count(x)
+        return float(n * n if self.mean else n) / need_quant(x)[0] ** 2
+
     def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         (out,) = outs
         x, scale, offset = ins
@@ -197,8 +213,7 @@ class Norm(Operator):
         longest = LONGEST[bits_of(x)]
         if n > longest:
             raise ModelError(f'"{out.name}": statistics of {n} values; of {bits_of(x)} bits it takes {longest} at most')
-        unit = float(n * n if self.mean else n) / (s_x * s_x)
-        add = round(max(self.eps, 0.0) * unit)
+        add = round(max(self.eps, 0.0) * self._unit(x))
         if add >= 2**62:
             raise ModelError(f'"{out.name}": eps {self.eps:.3g} leaves nothing of an input of scale {s_x:.3g}')
         factor = scale.array.astype(np.float64) / s_y * (1.0 if self.mean else 1.0 / math.sqrt(n))
