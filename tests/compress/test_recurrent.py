@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 
+from tests.compress.float_nets import distance
 from tests.compress.test_finish import fixed_of, round_trip
 from tests.flow.test_recurrent import NETWORKS, written
 from tests.frontend.support import import_model, parse
@@ -23,10 +25,11 @@ from tinygen.compress.pipeline import Compressed, compress
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.repairs.ladder import Repairs
 from tinygen.compress.structure.rank import Rank
+from tinygen.compress.train import Training, fine_tune
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_qdq
-from tinygen.ir.types import Graph
+from tinygen.ir.types import Graph, Tensor
 from tinygen.ops import Recurrent
 from tinygen.passes.pipeline import tidy
 
@@ -65,6 +68,11 @@ def samples(count: int = 40) -> Samples:
     return Samples((x.astype(np.float32),), None, "", "made in the test")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def layer(graph: Graph) -> Recurrent:
     return next(n.op for n in graph.nodes if isinstance(n.op, Recurrent))
 
@@ -94,6 +102,33 @@ def test_layers_around_are_compressed(kind: str, recipe: Recipe, tmp_path: Path)
     (said,) = (c for c in done.changes if c.layer == node.name)
     assert said.text == "left alone: kernels of recurrent layers read plain int8 weights"
     assert any(c.after < c.before for c in done.changes)
+
+
+@pytest.mark.parametrize("quantise", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_training_reaches_the_layer_and_what_is_before_it(kind: str, quantise: bool, tmp_path: Path) -> None:
+    """Weights moved away come back, with gradients through time; of int8 they come back on their grids."""
+    teacher, data = network(kind, tmp_path, directions=2), samples(48)
+    rng = np.random.default_rng(0)
+    node = next(n for n in teacher.nodes if isinstance(n.op, Recurrent))
+    moved = [
+        Tensor.constant(name, (t.array + rng.normal(0, 0.1, t.shape)).astype(np.float32))
+        for name in ("k", *node.inputs[1:4])
+        if (t := teacher.tensors[name])
+    ]
+    student = Network(teacher.with_(tensors=moved))
+    settings = Training(epochs=7, batch=16, learning_rate=0.03, quantise=quantise)
+    tuned = fine_tune(student, teacher, data, settings)
+    assert distance(teacher, tuned.graph, data) < 0.5 * distance(teacher, student.graph, data)
+    assert all(tuned.graph.tensors[t.name].const != t.const for t in moved)
+    finished = finish(tuned, data)
+    round_trip(finished, data, tmp_path)
+    if not quantise:
+        return
+    for name in node.inputs[1:3]:
+        w = tuned.graph.tensors[name].array
+        steps = w / np.abs(w).max(axis=-1, keepdims=True) * 127.0
+        np.testing.assert_allclose(steps, np.rint(steps), atol=1e-4)
 
 
 @pytest.mark.parametrize("directions", [1, 2])

@@ -1,5 +1,5 @@
-"""What an operator says its integers may be off by (`Operator.error`) holds, over all scales and for inputs that are hard;
-the check of pre-quantised files rests on it (flow/holders.py)."""
+"""What an operator says its integers may be off by (`Operator.error`) holds, over all scales and for hard inputs. The
+check of pre-quantised files rests on it (flow/holders.py)."""
 
 from __future__ import annotations
 

@@ -323,6 +323,11 @@ class Operator(Op):
     drops_inputs: ClassVar[bool] = False
     #: Its constants behind the first input are weights, which training may change.
     learns: ClassVar[bool] = False
+    #: Of those the inputs that are matrices, with a scale for each row; how many leading axes count rows; and the input
+    #: that is added to the sums of the first matrix, None: none.
+    matrices: ClassVar[tuple[int, ...]] = ()
+    row_axes: ClassVar[int] = 1
+    bias: ClassVar[int | None] = None
     #: Its weights have one form only, int8 and all of them: why.
     one_form: ClassVar[str] = ""
     #: Its output has the elements of its input, in another order or shape.

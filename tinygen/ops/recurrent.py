@@ -141,6 +141,10 @@ class Recurrent(Operator):
     rules: tuple[Any, ...] = ()
     int16 = True
     by_output = True
+    learns = True
+    matrices = (1, 2)
+    row_axes = 2
+    bias = 3
     one_form = "kernels of recurrent layers read plain int8 weights"
 
     ONNX: ClassVar[str]
@@ -176,7 +180,7 @@ class Recurrent(Operator):
         return len(self.functions[0])
 
     @property
-    def _gates_h(self) -> bool:
+    def gates_h(self) -> bool:
         """A gate multiplies h before R does."""
         return False
 
@@ -288,7 +292,7 @@ class Recurrent(Operator):
             both = [rest, start] if reverse else [start, rest]
             hidden = b.op("Concat", both if t > 1 else [start], axis=0)
             matrix = r[k]
-            if self._gates_h:
+            if self.gates_h:
                 hidden, matrix = b.op("Abs", [hidden]), np.abs(matrix)
             parts.append(b.op("MatMul", [hidden, b.const(matrix.T)]))
         return (b.op("Transpose", [b.op("Concat", parts, axis=2)], perm=[1, 0, 2]),)
@@ -686,7 +690,7 @@ class Gru(Recurrent):
     _inside_count = 1
 
     @property
-    def _gates_h(self) -> bool:
+    def gates_h(self) -> bool:
         return not self.before
 
     def _attributes(self) -> dict[str, Any]:
@@ -703,17 +707,20 @@ class Gru(Recurrent):
         """Candidates, of which the state is a mean, may be larger than the state was ever seen."""
         return any(per[1].reach is None for per in self.functions)
 
+    def bounding_line(self) -> tuple[float, float]:
+        """(slope, rest): candidates stay below slope * s + rest, where neither x nor h brings more than s to a sum."""
+        inner = [per[1] for per in self.functions]
+        slope = max(1.0, *(abs(f.alpha) for f in inner))
+        return 2.0 * slope, max(1.0, *(abs(f.alpha) + abs(f.beta) for f in inner))
+
     def _brought(self, b: OnnxBuilder, ins: Sequence[Tensor], rows: str, y: str, h0: str) -> tuple[str, ...]:
-        """Likewise, and what no candidate exceeds: |f(p)| <= slope * |p| + rest of all its functions."""
+        """Likewise, and what no candidate exceeds."""
         (sums,) = super()._brought(b, ins, rows, y, h0)
         if not self._is_unbounded:
             return (sums,)
-        inner = [per[1] for per in self.functions]
-        slope = max(1.0, *(abs(f.alpha) for f in inner))
-        rest = max(1.0, *(abs(f.alpha) + abs(f.beta) for f in inner))
+        slope, rest = (np.array(v, np.float32) for v in self.bounding_line())
         top = b.op("ReduceMax", [b.op("Abs", [sums])], keepdims=0)
-        limit = b.op("Mul", [top, b.const(np.array(2.0 * slope, np.float32))])
-        limit = b.op("Add", [limit, b.const(np.array(rest, np.float32))])
+        limit = b.op("Add", [b.op("Mul", [top, b.const(slope)]), b.const(rest)])
         return sums, b.op("Reshape", [limit, b.const(np.array([1], np.int64))])
 
     def ties(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[tuple[str, ...], ...]:

@@ -25,6 +25,8 @@ class Weighted(Operator):
     #: Every output is a sum over one row of inputs, the same weights everywhere.
     by_rows: ClassVar[bool] = True
     learns = True
+    matrices = (1,)
+    bias = 2
     groups: int = 1
     epilogue: Epilogue | None
 

@@ -14,7 +14,7 @@ from tinygen.ops.recurrent import Function
 
 
 def recurrent_step(op: Recurrent, x_shape: Shape) -> Callable[..., tuple[Tensor, ...]]:
-    """Step by step: y, then the states behind the last one."""
+    """Step by step: y, the states behind the last one, and what only calibration sees (`Recurrent.told`)."""
     units, gates, lengths = op.units, op.GATES, op.steps(x_shape)
 
     def clip(p: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def recurrent_step(op: Recurrent, x_shape: Shape) -> Callable[..., tuple[Tensor,
         peepholes, states = (more[0], more[1:]) if isinstance(op, Lstm) and op.peepholes else (None, more)
         zeros = x.new_zeros((*x.shape[:2], op.width))
         starts = [s.expand(zeros.shape) for s in states] or [zeros] * op.STATES
-        sequences, ends = [], []
+        sequences, ends, sums = [], [], []
         for i, steps in enumerate(lengths):
             parts, last = [], []
             for k, reverse in enumerate(op.reverse):
@@ -60,17 +60,27 @@ def recurrent_step(op: Recurrent, x_shape: Shape) -> Callable[..., tuple[Tensor,
                 px = x[:, i, :steps] @ w[k].T + inputs + hidden
                 now = tuple(s[:, i, own] for s in starts)
                 peep = None if peepholes is None else peepholes[k]
-                found: dict[int, Tensor] = {}
+                found: dict[int, tuple[Tensor, ...]] = {}
                 for t in reversed(range(steps)) if reverse else range(steps):
-                    now = one_step(k, px[:, t], r[k], hidden, peep, *now)
-                    found[t] = now[0]
-                rest = [torch.zeros_like(now[0])] * (x_shape[1] - steps)
-                parts.append(torch.stack([*(found[t] for t in range(steps)), *rest], dim=1))
+                    if op.is_open:
+                        sums += [px[:, t], now[0].abs() @ r[k].abs().T if op.gates_h else now[0] @ r[k].T]
+                    now = found[t] = one_step(k, px[:, t], r[k], hidden, peep, *now)
+                rest = [tuple(torch.zeros_like(s) for s in now)] * (x_shape[1] - steps)
+                rows = [*(found[t] for t in range(steps)), *rest]
+                parts.append([torch.stack(each, dim=1) for each in zip(*rows, strict=True)])
                 last.append(now)
-            sequences.append(torch.cat(parts, dim=-1))
+            sequences.append([torch.cat(each, dim=-1) for each in zip(*parts, strict=True)])
             ends.append([torch.cat(each, dim=-1) for each in zip(*last, strict=True)])
-        finals = tuple(torch.stack(each, dim=1) for each in zip(*ends, strict=True))
-        return (torch.stack(sequences, dim=1) if op.sequence else finals[0], *finals)
+        finals = [torch.stack(each, dim=1) for each in zip(*ends, strict=True)]
+        every = [torch.stack(each, dim=1) for each in zip(*sequences, strict=True)]
+        known = dict(zip(("h", "c"), finals, strict=False)) | {"y": every[0] if op.sequence else finals[0]}
+        known |= {"steps": every[0], "cells": every[-1]}
+        if op.is_open:
+            known["sums"] = torch.cat(sums, dim=-1)
+        if isinstance(op, Gru) and "limit" in op.told:
+            slope, least = op.bounding_line()
+            known["limit"] = slope * known["sums"].abs().amax(dim=-1, keepdim=True) + least
+        return tuple(known[name] for name in op.told)
 
     return run
 

@@ -33,7 +33,7 @@ from tinygen.compress.train.module import Change, GraphModule, trainable
 from tinygen.compress.train.settings import Training
 from tinygen.errors import DataError, ModelError, TrainingError
 from tinygen.ir.types import Graph, Quant
-from tinygen.ops.weighted import Weighted
+from tinygen.ops.base import Operator
 from tinygen.progress import Progress
 
 #: Samples whose activations give the layers' ranges and units.
@@ -54,6 +54,33 @@ class _Data:
     spread: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """Weights with a scale for each row, which the first `row_axes` count. `bias`: what is added to its sums, "" where
+    nothing is; `reads`: the activation it multiplies then."""
+
+    name: str
+    row_axes: int
+    bias: str = ""
+    reads: str = ""
+
+    def rows(self, w: Tensor) -> Tensor:
+        """(rows, weights of one)."""
+        return w.reshape(w.shape[: self.row_axes].numel(), -1)
+
+
+def _matrices(graph: Graph) -> dict[str, _Matrix]:
+    """By name, of all layers."""
+    found: dict[str, _Matrix] = {}
+    for node in graph.nodes:
+        assert isinstance(node.op, Operator)
+        for k, i in enumerate(node.op.matrices):
+            own = node.op.bias is not None and k == 0
+            more = (node.inputs[node.op.bias or 0], node.inputs[0]) if own else ()
+            found.setdefault(node.inputs[i], _Matrix(node.inputs[i], node.op.row_axes, *more))
+    return found
+
+
 class Trainer:
     """One run of `fine_tune`: the student, what it must keep to, and the state that a checkpoint holds."""
 
@@ -68,6 +95,7 @@ class Trainer:
         self._check_layers()
         pinned = {t.name: t.quant for t in network.graph.tensors.values() if t.quant and t.const is None}
         self.given = {**pinned, **quants}
+        self.matrices = _matrices(network.graph)
         self.forms = self._make_forms()
         self.objective, self.data = self._prepare()
         self.adam = self._make_adam()
@@ -177,34 +205,35 @@ class Trainer:
 
     @torch.no_grad()
     def _make_adam(self) -> Adam:
-        graph = self.network.graph
         params, units, decays = [], [], []
-        readers = {n.inputs[1]: n for n in graph.nodes if isinstance(n.op, Weighted)}
-        biases = {n.inputs[2]: n for n in readers.values()}
-        sources = list(dict.fromkeys(n.inputs[0] for n in readers.values()))
+        biases = {m.bias: m for m in self.matrices.values() if m.bias}
+        sources = list(dict.fromkeys(m.reads for m in biases.values()))
         found = self.student.run([x[:OBSERVED] for x in self.data.inputs], sources)
         power = {name: max(float(x.square().mean()), 1e-12) ** 0.5 for name, x in zip(sources, found, strict=True)}
 
-        def channel_norm(name: str) -> Tensor:
-            """Root mean square of each output channel's weights that are not zero, at least a tenth of the layer's."""
-            flat = self.student.weights[name].detach().reshape(len(self.student.weights[name]), -1)
+        def row_norm(name: str) -> Tensor:
+            """Root mean square of each row's weights that are not zero, at least a tenth of the layer's."""
+            flat = self.matrices[name].rows(self.student.weights[name].detach())
             count = (flat != 0).sum(dim=1).clamp_min(1)
             rms = (flat.square().sum(dim=1) / count).sqrt()
             whole = (flat.square().sum() / count.sum()).sqrt().clamp_min(1e-6)
             return rms.clamp_min(0.1 * whole)
 
         for name, p in self.student.weights.items():
-            if name in readers:
-                unit = channel_norm(name).reshape(-1, *[1] * (p.dim() - 1))
+            if name in self.matrices:
+                axes = self.matrices[name].row_axes
+                unit = row_norm(name).reshape(*p.shape[:axes], *[1] * (p.dim() - axes))
             elif name in biases:
-                w, source = biases[name].inputs[1], biases[name].inputs[0]
-                fan_in = self.student.weights[w][0].numel()
-                unit = channel_norm(w) * (fan_in**0.5 * power[source] * _BIAS_UNIT)
+                of = biases[name]
+                fan_in = of.rows(self.student.weights[of.name]).shape[1]
+                unit = row_norm(of.name) * (fan_in**0.5 * power[of.reads] * _BIAS_UNIT)
+                if p.dim() > 1:  # of several directions, for W and for R
+                    unit = unit.reshape(len(p), -1).tile(p.numel() // len(unit))
             else:
                 unit = p.detach().abs().clamp_min(0.1)
             params.append(p)
             units.append(unit.clone())
-            decays.append(name in readers)
+            decays.append(name in self.matrices)
         for form in self.forms.values():
             if form.log_scale.requires_grad:
                 params.append(form.log_scale)
@@ -304,8 +333,8 @@ class Trainer:
         for name, p in self.student.weights.items():
             form = self.forms.get(name)
             value = p if form is None else form(p, snapped)
-            if int8 and p.dim() > 1 and (form is None or not form.snaps):
-                value = to_int8(value)
+            if int8 and name in self.matrices and (form is None or not form.snaps):
+                value = to_int8(self.matrices[name].rows(value)).reshape(p.shape)
             if value is not p:
                 values[name] = value
         if int8:
@@ -346,12 +375,16 @@ class Trainer:
             if done.scale is not None:
                 pins[name] = done.scale
         if self.settings.quantise:
-            for name in [n for n, v in values.items() if v.ndim > 1 and n not in pins]:
-                eight = FormModule(finished.get(name, WeightForm()), values[name], None, learn_entries=False)
+            for name in [n for n in self.matrices if n not in pins]:
+                of, shape = self.matrices[name], values[name].shape
+                rows = values[name] if of.row_axes == 1 else values[name].reshape(-1, shape[-1])
+                eight = FormModule(finished.get(name, WeightForm()), rows, None, learn_entries=False)
                 eight.snaps = True
-                done = eight.finished(values[name])
+                done = eight.finished(rows)
                 assert done.scale is not None
-                values[name], pins[name] = done.values, done.scale
+                values[name] = done.values.reshape(shape)
+                if of.row_axes == 1:  # others have the scales that their values ask for
+                    pins[name] = done.scale
         graph = self.student.to_graph(values)
         pinned = [replace(graph.tensors[name], quant=Quant(scale, 0, 0)) for name, scale in pins.items()]
         if self.settings.quantise:
