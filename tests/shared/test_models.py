@@ -1,4 +1,4 @@
-"""Every feed-forward model of ../shared/models, as tidied, planned and built."""
+"""Every model of ../shared/models, as tidied, planned and built."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from tinygen.targets.cores import get_core
 pytestmark = pytest.mark.shared
 
 SHARED = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve()
-LATER = ("_gru_", "_lstm_", "_tenc_")
 FILES = sorted((SHARED / "models").glob("*.onnx"))
 
 
@@ -40,10 +39,6 @@ def models(wanted: Callable[[str], bool]) -> list[object]:
     found = [pytest.param(p, id=p.stem) for p in FILES if wanted(p.stem)]
     reason = f"no such models in {SHARED / 'models'} ($TINYGEN_SHARED, or ../shared)"
     return found or [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-
-
-def feed_forward(stem: str) -> bool:
-    return not any(k in f"{stem}_" for k in LATER)
 
 
 def model_path(stem: str) -> Path:
@@ -59,15 +54,14 @@ def tidied(path: Path) -> tuple[Imported, Graph]:
     return imported, tidy(imported.graph)
 
 
-@pytest.mark.parametrize("path", models(feed_forward))
+@pytest.mark.parametrize("path", models(lambda s: True))
 def test_no_transpose_is_left(path: Path) -> None:
-    """The invariant of issue 2."""
     _, graph = tidied(path)
     assert [n.name for n in graph.nodes if isinstance(n.op, Transpose)] == []
     assert all(n.origin for n in graph.nodes)
 
 
-@pytest.mark.parametrize("path", models(lambda s: feed_forward(s) and not s.endswith("_qdq")))
+@pytest.mark.parametrize("path", models(lambda s: not s.endswith("_qdq")))
 def test_tidied_graph_equals_the_original(path: Path) -> None:
     """Import and all passes change float outputs by rounding only."""
     imported, graph = tidied(path)

@@ -11,6 +11,7 @@ the transpose behind it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -60,7 +61,26 @@ def _simplify(graph: Draft, node: Node) -> bool:
         both = Transpose(tuple(_perm(above)[p] for p in perm))
         merged = replace(node, op=both, inputs=above.inputs, origin=merge_origin(above, node))
         return graph.replace({node.name: (merged,)})
-    return False
+    return _meet(graph, node)
+
+
+def _meet(graph: Draft, node: Node) -> bool:
+    """Transpose, Reshape that only merges axes, Transpose: the lower one rises, to make one of the two."""
+    reshape, y = graph.producer.get(node.inputs[0]), graph.outs(node)[0]
+    if reshape is None or not isinstance(reshape.op, Reshape) or graph.sole_consumer(node.inputs[0]) is None:
+        return False
+    if _transpose_of(graph, reshape.inputs[0]) is None or is_view(graph.ins(node)[0].shape, _perm(node)):
+        return False
+    ((_, axes),) = _operands(graph, reshape)
+    if any(a.kind not in (Kind.SAME, Kind.MOVE, Kind.REPEAT) for a in axes):
+        return False
+    x = graph.ins(reshape)[0]
+    places = [-1 if a.out is None else _perm(node).index(a.out) for a in axes]
+    order = tuple(sorted(range(len(axes)), key=places.__getitem__))
+    turned = Tensor(fresh(graph, f"{x.name}_last"), tuple(x.shape[i] for i in order), x.dtype)
+    above = replace(node, op=Transpose(order), inputs=(x.name,), outputs=(turned.name,))
+    below = replace(reshape, op=Reshape(y.shape), inputs=(turned.name,), outputs=(y.name,))
+    return graph.replace({reshape.name: (), node.name: (above, below)}, (turned,))
 
 
 def _raise_to_input(graph: Draft) -> bool:
@@ -262,36 +282,42 @@ def output_order(was: Sequence[Along], now: Sequence[Along], order: Shape, middl
 
 
 def _sink_flattened(graph: Draft, node: Node, above: Node) -> bool:
-    """Transpose, then Reshape: where each row of its last axis has the elements of a row without the transpose, all in
-    one other order, what reads it takes them in that order (the weights of dense and recurrent layers, a choice of
-    values)."""
+    """Transpose, then Reshape of its last axes to one: what reads it takes each row in the order it has without the
+    transpose (the weights of dense and recurrent layers, a choice of values)."""
     if not isinstance(node.op, Reshape):
         return False
     source, t, y = graph.tensors[above.inputs[0]], graph.outs(above)[0], graph.outs(node)[0]
-    if not y.size or y.name in graph.results:
+    first = max((k for k in range(len(t.shape)) if math.prod(t.shape[k:]) == width(y)), default=None)
+    if first is None or y.name in graph.results:
         return False
-    where = np.arange(source.size).reshape(source.shape).transpose(_perm(above)).reshape(-1, width(y))
-    if not np.array_equal(where, where[0] + np.arange(len(where))[:, None] * width(y)):
+    perm = _perm(above)
+    inner = sorted(perm[first:])
+    row = np.arange(width(y)).reshape([source.shape[i] for i in inner])
+    places = row.transpose([inner.index(i) for i in perm[first:]]).ravel()
+    if np.array_equal(places, np.arange(width(y))):
         return False
     readers = graph.readers(y.name)
     if len(readers) == 1 and _by_element(graph, readers[0]):  # reshape last, so that the transpose may pass
         (after,) = readers
         end = graph.outs(after)[0]
         moved = Tensor(fresh(graph, f"{y.name}_{_operator(after).title}"), t.shape, end.dtype, end.quant)
-        first = replace(after, inputs=(t.name,), outputs=(moved.name,))
-        second = replace(node, inputs=(moved.name,), outputs=after.outputs)
-        return graph.replace({node.name: (), after.name: (first, second)}, (moved, replace(end, quant=None)))
+        higher = replace(after, inputs=(t.name,), outputs=(moved.name,))
+        lower = replace(node, inputs=(moved.name,), outputs=after.outputs)
+        return graph.replace({node.name: (), after.name: (higher, lower)}, (moved, replace(end, quant=None)))
+    order = (*perm[:first], *inner)
+    turned = Tensor(fresh(graph, f"{t.name}_last"), tuple(source.shape[i] for i in order), t.dtype)
     flat = Tensor(fresh(graph, f"{y.name}_last"), y.shape, y.dtype)
-    changes: dict[str, tuple[Node, ...]] = {}
-    tensors = [flat]
+    rest = replace(above, name=fresh(graph, f"{above.name}_rows"), op=Transpose(order), outputs=(turned.name,))
+    below = replace(node, inputs=(turned.name,), outputs=(flat.name,), origin=merge_origin(above, node))
+    changes: dict[str, tuple[Node, ...]] = {node.name: (rest, below)}
+    tensors = [turned, flat]
     for after in readers:
-        reader = _reading(graph, after, flat, np.argsort(where[0]))
+        reader = _reading(graph, after, flat, np.argsort(places))
         if reader is None:
             return False
         changes[after.name] = (reader[0],)
         tensors += reader[1]
-    first = replace(node, inputs=(source.name,), outputs=(flat.name,), origin=merge_origin(above, node))
-    return graph.replace({node.name: (first,), **changes}, tensors)
+    return graph.replace(changes, tensors)
 
 
 def _by_element(graph: Draft, node: Node) -> bool:
