@@ -1,4 +1,4 @@
-"""The verdict on every feed-forward network of ../shared/models, with the labels of its test data and without.
+"""The verdict on every network of ../shared/models, with the labels of its test data and without.
 
     python -m benchmarks.accuracy [NAME ...]    table; writes benchmarks/results/accuracy.json when no names are given
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.datasets import dataset_for
-from benchmarks.models import calibration_samples, feed_forward_models
+from benchmarks.models import calibration_samples, collection
 from benchmarks.record import RESULTS
 from tinygen.calibrate.data import part
 from tinygen.flow.judge import Judge
@@ -57,7 +57,7 @@ def main(names: list[str]) -> int:
     for column in ("model", "measure", "float", "integer", "±", "SQNR dB", "samples", "verdict"):
         table.add_column(column, justify="left" if column in ("model", "measure", "verdict") else "right")
     rows, refused = [], []
-    for path in feed_forward_models():
+    for path in collection():
         if names and path.stem not in names:
             continue
         try:

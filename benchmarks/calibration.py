@@ -1,4 +1,4 @@
-"""Accuracy of every calibration method on every feed-forward network of ../shared: how the default was chosen.
+"""Accuracy of every calibration method on networks of ../shared: how the default was chosen.
 
 python -m benchmarks.calibration            prints the table, writes benchmarks/results/calibration.json
 """

@@ -316,8 +316,8 @@ FAMILIES: dict[str, Callable[[bool], Dataset]] = {
     "hello_world": _hello,
     "micro_speech": _micro_speech,
 }
-#: Recurrent and attention models: later than the feed-forward ones.
-NOT_FEED_FORWARD = ("imu_lstm", "fsdd_gru", "fsdd_tenc")
+#: Recurrent and attention models.
+SEQUENCES = ("imu_lstm", "fsdd_gru", "fsdd_tenc")
 
 
 def score(dataset: Dataset, outputs: Array, float_outputs: Array | None = None) -> float:

@@ -1,4 +1,4 @@
-"""What lossless simplification takes from every feed-forward network of ../shared/models.
+"""What lossless simplification takes from every network of ../shared/models.
 
     python -m benchmarks.lossless [NAME ...]      table; benchmarks/results/lossless.json (rows of those names renewed)
 
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.datasets import dataset_for
 from benchmarks.mlperf import measure
-from benchmarks.models import calibration_samples, feed_forward_models
+from benchmarks.models import calibration_samples, collection
 from benchmarks.networks import Network
 from benchmarks.record import RESULTS
 from tinygen import simulate
@@ -109,7 +109,7 @@ def show(rows: list[dict[str, Any]]) -> Table:
 
 def main(names: list[str]) -> int:
     rows = []
-    for path in feed_forward_models():
+    for path in collection():
         if names and path.stem not in names:
             continue
         rows.append(r := row(path))

@@ -1,8 +1,9 @@
-"""Build and verify every feed-forward network of ../shared/models, and print what each costs and how accurate it is.
+"""Build and verify every network of ../shared/models, and print what each costs and how accurate it is.
 
     python -m benchmarks.models [NAME ...]      table; writes benchmarks/results/models.json when no names are given
 
-Every model: numpy = this computer = emulated Cortex-M4. The MLPerf Tiny networks: on every other emulated core as well.
+Every model: numpy = this computer = emulated Cortex-M4. The MLPerf Tiny networks and those with memory or attention: on
+every other emulated core as well (benchmarks/sequences.py has what the latter cost there).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.datasets import NOT_FEED_FORWARD, dataset_for, family, score, shared_dir
+from benchmarks.datasets import SEQUENCES, dataset_for, family, score, shared_dir
 from benchmarks.record import RESULTS
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.metrics import sqnr_db
@@ -33,16 +34,16 @@ from tinygen.targets.board import load_board
 from tinygen.targets.cores import VERIFY_CORES
 
 BOARDS = ("nucleo_f446re", "disco_f407vg", "nucleo_l4r5zi")  # the first that the model fits
-MLPERF = ("ad01", "ic_resnet8", "kws_dscnn", "vww_mobilenetv1_025")
+EVERYWHERE = ("ad01", "ic_resnet8", "kws_dscnn", "vww_mobilenetv1_025", *SEQUENCES)
 COLUMNS = (
     "model", "board", "layers", "MACs", "flash", "constants", "arena", "in/out", "stack", "metric", "float", "int8",
     "ORT int8", "SQNR dB", "equal on",
 )  # fmt: skip
 
 
-def feed_forward_models() -> list[Path]:
-    """Every model file that this version takes."""
-    return [p for p in sorted((shared_dir() / "models").glob("*.onnx")) if not p.stem.startswith(NOT_FEED_FORWARD)]
+def collection() -> list[Path]:
+    """Every model file of ../shared/models."""
+    return sorted((shared_dir() / "models").glob("*.onnx"))
 
 
 def calibration_samples(x: Array) -> Samples:
@@ -65,8 +66,7 @@ def build_first_fit(path: Path, calibration: Calibration, proof: Proof, out: Pat
 def row(path: Path) -> dict[str, Any]:
     """Figures of one model."""
     data = dataset_for(path.stem)
-    mlperf = family(path.stem) in MLPERF
-    cores = ("native", *VERIFY_CORES) if mlperf else ("native", "cortex-m4")
+    cores = ("native", *VERIFY_CORES) if family(path.stem) in EVERYWHERE else ("native", "cortex-m4")
     judges = replace(calibration_samples(data.test[0]), labels=data.labels)
     calibration = Calibration(calibration_samples(data.calib[0]), test=judges)
     with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
@@ -93,11 +93,11 @@ def row(path: Path) -> dict[str, Any]:
 
 
 def main(names: list[str]) -> int:
-    table = Table(title="Feed-forward models of ../shared/models")
+    table = Table(title="Models of ../shared/models")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("model", "board", "equal on") else "right")
     rows, failed = [], []
-    for path in feed_forward_models():
+    for path in collection():
         if names and path.stem not in names:
             continue
         try:

@@ -1,4 +1,4 @@
-"""The cost model against measurement, over every feed-forward model of ../shared/models.
+"""The cost model against measurement, over every model of ../shared/models.
 
     python -m benchmarks.predict [--cores cortex-m4 ...] [NAME ...]
 
@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks import record
 from benchmarks.datasets import shared_dir
-from benchmarks.models import feed_forward_models
+from benchmarks.models import collection
 from benchmarks.networks import Network
 from tinygen.errors import TinygenError
 from tinygen.flow.estimate import predict
@@ -120,7 +120,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--cores", nargs="+", default=list(CORES), choices=list(CORES))
     parser.add_argument("names", nargs="*")
     options = parser.parse_args(argv)
-    paths = [p for p in feed_forward_models() if not options.names or p.stem in options.names]
+    paths = [p for p in collection() if not options.names or p.stem in options.names]
 
     faults = []
 

@@ -142,6 +142,33 @@ def models() -> str:
     return table(head, rows)
 
 
+def sequences() -> str:
+    rows = [
+        [
+            r["model"], *(number(r[k]) for k in ("layers", "copies", "macs", "flash", "arena", "io", "stack")),
+            *(number(r[k]) for k in ("float", "int8", "sqnr_db")), r["worst"]["layer"], number(r["worst"]["db"]),
+        ]
+        for r in load("sequences")
+    ]  # fmt: skip
+    head = [
+        "model", "layers", "copies", "MACs", "flash", "arena", "in/out", "stack", "float", "int8", "dB",
+        "noisiest layer", "its dB",
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def sequences_on_cores() -> str:
+    found = load("sequences")
+    cores = list(found[0]["cores"])
+    rows = [
+        [r["model"], *(number(c.get("cycles", c["instructions"])) for c in r["cores"].values()),
+         *(number(r["cores"][core]["flash"]) for core in ("cortex-m0", "cortex-m55"))]
+        for r in found
+    ]  # fmt: skip
+    head = ["model", *(c.removeprefix("cortex-").upper() for c in cores), "flash on M0", "flash on M55"]
+    return table(head, rows)
+
+
 def calibration() -> str:
     methods = ("minmax", "percentile", "entropy", "mse")
     rows = [
@@ -390,20 +417,35 @@ layer multiplied by 2^-4 to 2^4 and divided again in the next, so that the float
 ## The cost model
 
 `python -m benchmarks.predict`: what `tinygen inspect` predicts before anything is built, against what was counted,
-over every feed-forward model of ../shared. None of them took part in the fit (`python -m benchmarks.fit_costs`: single
+over every model of ../shared. None of them took part in the fit (`python -m benchmarks.fit_costs`: single
 layers of a seeded set). "Layers" are those that make up at least one per cent of their network.
 
 {prediction_summary()}
 
 {predictions()}
 
-## Every feed-forward model of ../shared
+## Every model of ../shared
 
-`make models`: numpy = this computer = emulated Cortex-M4, byte for byte, for each; the MLPerf Tiny networks also on
-M0, M3, M7, M33 and M55. "ORT int8" is onnxruntime's own static quantisation (../shared/models/README.md); mse is
-lower-is-better. Bytes.
+`make models`: numpy = this computer = emulated Cortex-M4, byte for byte, for each; the MLPerf Tiny networks and those
+with memory or attention also on M0, M3, M7, M33 and M55. "ORT int8" is onnxruntime's own static quantisation
+(../shared/models/README.md; of recurrent layers it leaves float); mse is lower-is-better. Bytes.
 
 {models()}
+
+## Networks with memory or attention
+
+`python -m benchmarks.sequences`: the recurrent and attention networks of ../shared/models, from both of torch's
+exporters, and small ones of ../shared/cases/import that once were refused; numpy = this computer = all six emulated
+cores for each. "dB" is the SQNR of the outputs against onnxruntime on the file as it is, on data that did not
+calibrate: of the collection test_a, whose accuracies are "float" and "int8", of the others random numbers.
+`f5_gru_state` and `gru_step` keep h as a state, over streams of 50 steps. Bytes are those on the Nucleo-F446RE.
+"Copies": kernel calls that only move.
+
+{sequences()}
+
+Cycles of one call, of M7, M33 and M55 instructions:
+
+{sequences_on_cores()}
 
 ## Calibration methods
 

@@ -16,6 +16,7 @@ from tinygen.emit.library import render_library
 from tinygen.emit.programs import ModelView, PortView
 from tinygen.emit.view import library_view
 from tinygen.flow import verify
+from tinygen.flow.verdict import precision
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph
 from tinygen.passes.pipeline import tidy
@@ -89,6 +90,10 @@ def test_among_other_layers(name: str, wide: bool, tmp_path: Path, require_tool:
         )
         return dict(render_library(view))
 
+    layers = [s for s in planned.steps if s.title in ("GRU", "LSTM")]
+    assert [[w.role for w in s.outputs] for s in layers] == [list("yhc" if gates == 4 else "yh")] * len(layers)
+    if name == "stacked":  # in the others a cell is read
+        assert precision(fixed) == ("int16" if wide else "int8")
     inputs = verify.make_inputs(fixed, codes)
     model = ModelView(fixed.name, fixed.name.upper(), "0", *ports)
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Wconversion", "-Werror")

@@ -339,6 +339,7 @@ def test_build_has_reset_and_golden_streams(tmp_path: Path) -> None:
     assert built.files["include/model_golden.h"].decode().count("{1, ") == 2
     assert built.verdict is not None
     assert [(d.first, d.last) for d in built.verdict.drift] == [(0, 9), (10, 39)]
+    assert built.verdict.source.endswith("samples held back, streams of 40 steps")
     assert built.results[0].samples == 64
     without = build_folder(
         load(save(tmp_path, cell("read later")[0])), tmp_path / "plain", Target(load_board("native"))

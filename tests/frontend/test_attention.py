@@ -219,6 +219,8 @@ def test_written_out(form: str, tmp_path: Path) -> None:
     (op,) = (n.op for n in tidied.nodes if isinstance(n.op, Attention))
     assert op.heads == 2
     assert op.causal == (form in ("picked", "time_first"))
+    parts = [] if form == "layers" else ["queries", "keys", "values"]  # those have names of their own
+    assert [n.label for n in tidied.nodes if n.label] == [*parts, "attention"]
 
 
 def test_products_read_in_any_order(tmp_path: Path) -> None:

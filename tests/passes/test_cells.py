@@ -96,6 +96,7 @@ def _tidied(text: str, tmp_path: Path) -> Graph:
 def test_an_lstm_is_one_operator(form: str, tmp_path: Path) -> None:
     cells = [n for n in _tidied(LSTMS[form], tmp_path).nodes if isinstance(n.op, Recurrent)]
     assert [type(n.op) for n in cells] == [Lstm]
+    assert [n.label for n in cells] == ["LSTM"]
 
 
 @pytest.mark.parametrize("form", GRUS)

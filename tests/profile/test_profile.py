@@ -32,7 +32,7 @@ from tinygen.plan.planner import plan
 from tinygen.profile import Counts, measure, profile_plan
 from tinygen.profile.counter import add, count
 from tinygen.profile.folder import profile_folder, read_build
-from tinygen.profile.types import BoardTimes, Profile
+from tinygen.profile.types import BoardTimes, BufferUse, Profile
 from tinygen.report import build as build_report
 from tinygen.report import profile as profile_report
 from tinygen.report.profile_page import render_page
@@ -290,6 +290,14 @@ def test_page_stands_alone(profile: Profile) -> None:
     ]
     assert widths
     assert all(0.0 <= w <= 100.0 for w in widths)
+
+
+def test_page_shows_what_is_kept(profile: Profile) -> None:
+    kept = BufferUse("state h", 0, 8, 0, len(profile.layers) - 1)
+    texts = "".join(Page(render_page(replace(profile, buffers=(kept, *profile.buffers)))).texts)
+    assert "state h 8" in texts
+    assert "The first 8 bytes are the state" in texts
+    assert "the state" not in "".join(Page(render_page(profile)).texts)
 
 
 def test_page_shows_names_as_they_are(profile: Profile) -> None:

@@ -278,17 +278,19 @@ def _argument(kind: str, index: int, count: int) -> str:
 
 
 def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView:
-    """A layer function takes each activation once: x, x1, x2, ... in, scratch if any, y, y1, ... out."""
+    """A layer function takes each activation once: x, x1, x2, ... in, scratch if any, y, y1, ... out, or what the
+    operator calls them."""
     params: list[tuple[str, str]] = []  # (declaration, expression in <model>_run)
     known: dict[str, str] = {}
     calls: list[CallView] = []
     scratch = next((c.scratch for c in step.calls if c.scratch is not None), None)
     outputs: dict[str, str] = {}  # expression -> parameter
     written: list[tuple[str, str]] = []
+    roles = {names(w.place): w.role for w in step.outputs if w.role}
     for end in (end for planned in step.calls for end in planned.outputs):
         expression = names(end)
         if expression not in outputs:
-            outputs[expression] = "y" if not outputs else f"y{len(outputs)}"
+            outputs[expression] = roles.get(expression, f"y{len(outputs) or ''}")
             written.append((f"{end.ctype} *{outputs[expression]}", expression))
     for k, planned in enumerate(step.calls):
         args: list[str] = []
@@ -313,7 +315,7 @@ def _step(index: int, step: Step, names: _Names, consts: ConstTable) -> StepView
         params.append(("int16_t *scratch", f"(int16_t *)(void *){names(scratch)}"))
     params += written
     shapes = ", ".join(shape_text(s) for s in step.in_shapes)
-    results = ", ".join(shape_text(s) for s in step.out_shapes)
+    results = ", ".join(f"{w.role} {shape_text(w.shape)}".lstrip() for w in step.outputs)
     origin = ", ".join(f'"{comment_text(o)}"' for o in step.origin)
     why = step.calls[0].call.why
     comment = f"{step.title}, {shapes} -> {results}; {why}." + (f" ONNX {origin}." if origin else "")

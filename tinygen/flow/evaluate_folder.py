@@ -25,7 +25,7 @@ from tinygen.errors import DataError, ModelError, TargetError, VerifyError
 from tinygen.files import work_folder
 from tinygen.flow.confusion import Confusion, confusion_of
 from tinygen.flow.measures import Figure, drift, figures, labelled_steps
-from tinygen.flow.verdict import Verdict
+from tinygen.flow.verdict import Verdict, of_steps
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
@@ -87,9 +87,8 @@ def evaluate_folder(
     judged = certificate.get("accuracy") or {}
     precision = str(judged.get("precision") or _precision(build.plan))
     drifts = drift(real, found) if "states" in build.plan and model is not None else ()
-    verdict = Verdict(
-        precision, reference, shown, samples.count, f"{samples.count} samples", True, samples.sha256, drift=drifts
-    )
+    source = f"{samples.count} samples" + (of_steps(samples) if "states" in build.plan else "")
+    verdict = Verdict(precision, reference, shown, samples.count, source, True, samples.sha256, drift=drifts)
     notes = []
     if samples.sha256 == certificate.get("options", {}).get("calibration_data_sha256"):
         notes.append("these samples calibrated the network: the figures flatter.")

@@ -19,7 +19,7 @@ from tinygen.flow.measures import Grade, drift, figures
 from tinygen.flow.quantised import calibrate
 from tinygen.flow.rescue import pinned, refusal, rescue
 from tinygen.flow.types import Judged, Loaded, Quantised
-from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, precision
+from tinygen.flow.verdict import LayerAccuracy, Verdict, damage, of_steps, precision
 from tinygen.frontend.onnx_reader import Imported
 from tinygen.ir.types import Graph, Port, Tensor
 from tinygen.numerics import Array, dequantise
@@ -58,8 +58,9 @@ class Judge:
         integer = simulate.dequantise_outputs(fixed, outputs)
         found = figures(self.graph, self.real, integer, s, streams=bool(self.graph.states))
         progress("judging", 1, 1)
+        source = self.held.source + (of_steps(s) if self.graph.states else "")
         verdict = Verdict(
-            precision(fixed), self.reference, found, s.count, self.held.source, self.held.unseen, s.sha256,
+            precision(fixed), self.reference, found, s.count, source, self.held.unseen, s.sha256,
             repairs=tuple(repairs), drift=drift(self.real, integer) if self.graph.states else (),
         )  # fmt: skip
         return replace(verdict, damage=damage(self.graph, seen)) if verdict.grade > Grade.KEEPS else verdict

@@ -24,7 +24,7 @@ from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.ir.types import Graph, Quant
 from tinygen.names import model_name
 from tinygen.numerics import Array
-from tinygen.ops.base import quantise_as, real_of
+from tinygen.ops.base import Operator, quantise_as, real_of
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
 from tinygen.passes.pipeline import tidy
@@ -174,9 +174,10 @@ def layer_accuracy(graph: Graph, fixed: Graph, model: FloatModel, inputs: Sequen
             real = real_of(fixed.tensors[name], ints[name])
             meter.add(found[name].reshape(real.shape), real)
     return tuple(
-        LayerAccuracy(o, n.op.describe(graph.ins(n)), n.origin, meters[o].db)  # type: ignore[attr-defined]
+        LayerAccuracy(o, f"{n.op.describe(graph.ins(n))} {n.op.role(k)}".rstrip(), n.origin, meters[o].db)
         for n in graph.nodes
-        for o in n.outputs
+        if isinstance(n.op, Operator)
+        for k, o in enumerate(n.outputs)
         if o in meters
     )
 

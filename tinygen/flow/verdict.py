@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinygen.calibrate.data import Samples
 from tinygen.flow.measures import Drift, Figure, Grade, decibels
 from tinygen.ir.types import Graph
+from tinygen.ops import Operator
 
 #: A layer below so many dB is where damage begins; without one it is the layer that loses most.
 _DAMAGED_DB = 10.0
@@ -95,9 +97,20 @@ class Verdict:
         return f"{heads[self.grade]} {said} ({self.source})"
 
 
+def of_steps(streams: Samples) -> str:
+    """Behind the number of samples that are streams: how long they are."""
+    return f", streams of {streams.inputs[0].shape[1]:,} steps"
+
+
 def precision(fixed: Graph) -> str:
-    """int8, int16, or mixed: what the activations of a FIXED graph are."""
-    bits = {t.quant.bits for t in fixed.tensors.values() if t.const is None and t.quant is not None}
+    """int8, int16, or mixed: what the activations of a FIXED graph are, those aside that operators keep in a width of
+    their own (cells and states)."""
+    own: set[str] = set()
+    for node in fixed.nodes:
+        if isinstance(node.op, Operator) and not node.op.any_width:
+            own |= node.op.keeps(fixed.ins(node), fixed.outs(node))
+    activations = (t for t in fixed.tensors.values() if t.const is None and t.name not in own)
+    bits = {t.quant.bits for t in activations if t.quant is not None}
     return "mixed" if len(bits) > 1 else f"int{max(bits, default=8)}"
 
 

@@ -161,13 +161,15 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator applied to named tensors. `origin` holds the ONNX node names it came from."""
+    """One operator applied to named tensors. `origin` holds the ONNX node names it came from; `label` is what its layer
+    is called where the first of those says little, a path as they are."""
 
     name: str
     op: Op
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     origin: tuple[str, ...] = ()
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

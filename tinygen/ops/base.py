@@ -234,6 +234,13 @@ class Operator(Op):
     #: It computes in the width of its first output, and so reads all that it does not keep (`keeps`).
     by_output: ClassVar[bool] = False
 
+    #: What its outputs are called, where there are several.
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    def role(self, output: int) -> str:
+        """What an output is called beside others; "" where there is no word for it."""
+        return self.roles[output] if output < len(self.roles) else ""
+
     def takes_int16(self) -> bool:
         """Can these attributes be computed on int16 activations?"""
         return self.int16

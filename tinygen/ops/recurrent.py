@@ -146,6 +146,7 @@ class Recurrent(Operator):
     row_axes = 2
     bias = 3
     one_form = "kernels of recurrent layers read plain int8 weights"
+    roles: ClassVar[tuple[str, ...]] = ("y", "h")
 
     ONNX: ClassVar[str]
     GATES: ClassVar[int]
@@ -533,6 +534,7 @@ class Lstm(Recurrent):
     ONNX = "LSTM"
     GATES = 4
     STATES = 2
+    roles = ("y", "h", "c")
 
     @property
     def _read_sums(self) -> int:

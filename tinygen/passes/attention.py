@@ -33,9 +33,11 @@ from tinygen.ops import (
 )
 from tinygen.ops.extreme import MASKED
 from tinygen.ops.matmul import turned
-from tinygen.passes.base import Pass, Promise, Rule, fresh, until_stable
+from tinygen.passes.base import Pass, Promise, Rule, fresh, labelled, until_stable
 from tinygen.passes.draft import Draft
 
+#: What the layers are called that make the operands.
+WORDS = {"q": "queries", "k": "keys", "v": "values"}
 #: So many nodes at most lie between a product and what it multiplies.
 _FAR = 16
 
@@ -155,10 +157,12 @@ class _Building:
     nodes: list[Node]
     tensors: list[Tensor]
 
-    def emit(self, op: Operator, name: str, *inputs: Tensor) -> Tensor:
+    def emit(self, op: Operator, name: str, *inputs: Tensor, word: str = "", origin: tuple[str, ...] = ()) -> Tensor:
+        """`word`: what the layer is, in the place of all this; `origin`: of its own."""
         t = Tensor(fresh(self.graph, f"{self.stem}_{name}"), op.infer(*(i.shape for i in inputs))[0])
         self.tensors.append(t)
-        self.nodes.append(Node(t.name, op, tuple(i.name for i in inputs), (t.name,), self.origin))
+        label = labelled(word, self.origin) if word else ""
+        self.nodes.append(Node(t.name, op, tuple(i.name for i in inputs), (t.name,), origin or self.origin, label))
         return t
 
     def const(self, name: str, array: Array) -> Tensor:
@@ -190,7 +194,8 @@ class _Building:
             part_b = self.const(f"{name}_b", b.array[found.columns])
             self.tensors.append(part_w)
             assert isinstance(found.layer.op, Operator)
-            x = self.emit(found.layer.op, f"{name}_layer", source, part_w, part_b)
+            of = found.layer.origin
+            x = self.emit(found.layer.op, f"{name}_layer", source, part_w, part_b, word=WORDS[name], origin=of)
         return (x if x.shape == want else self.emit(Reshape(want), name, x)), found.factor
 
 
@@ -265,7 +270,8 @@ def _fused(made: _Building, parts: Sequence[Tensor], heads: int, scale: float, b
         ]  # fmt: skip
         causal = bool(bias.any()) and len(bias) == 1 and np.array_equal(bias[0], open_)
         constant = (made.const(f"bias{i}" if i else "bias", bias),) if bias.any() and not causal else ()
-        found.append(made.emit(Attention(heads, heads, scale, causal), f"rows{i}" if i else "rows", *mine, *constant))
+        op, name = Attention(heads, heads, scale, causal), f"rows{i}" if i else "rows"
+        found.append(made.emit(op, name, *mine, *constant, word="attention"))
     return found[0] if len(found) == 1 else made.emit(Concat(0), "batch", *found)
 
 

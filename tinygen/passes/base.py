@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
+from itertools import takewhile
 
 from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Node, Stage, Tensor
@@ -159,6 +160,13 @@ def rewire(graph: Graph, old: str, new: str) -> Graph:
 def merge_origin(*nodes: Node) -> tuple[str, ...]:
     """ONNX names of several nodes, each once, in order."""
     return tuple(dict.fromkeys(name for n in nodes for name in n.origin))
+
+
+def labelled(word: str, origin: Sequence[str]) -> str:
+    """What a layer is called that is `word` in the place that all nodes of `origin` share."""
+    scopes = zip(*(name.split("/")[:-1] for name in origin), strict=False)
+    shared = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, scopes)]
+    return "/".join([*shared, word])
 
 
 def fresh(graph: Graph | Draft, stem: str) -> str:

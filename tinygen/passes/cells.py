@@ -18,7 +18,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Add, Concat, Dense, Gru, Lstm, Mul, Reshape, Slice, Unary
 from tinygen.ops.recurrent import SIGMOID, TANH, Recurrent
 from tinygen.ops.unary import Expr, evaluate, substitute
-from tinygen.passes.base import Pass, Promise, merge_origin
+from tinygen.passes.base import Pass, Promise, labelled, merge_origin
 
 #: Where functions are compared, and how closely.
 _TRIED = np.linspace(-6.0, 6.0, 97)
@@ -407,7 +407,7 @@ def _replaced(graph: Graph, node: Node, found: _Cell) -> Graph:
     for k, target in enumerate(found.outputs, start=1):
         outs[k] = target if graph_shape(target) == shapes[k] else outs[k]
     tensors += [Tensor(n, s) for n, s in zip(outs, shapes, strict=True) if n not in found.outputs]
-    made.append(Node(name(f"{node.name}_cell"), op, tuple(ins), tuple(outs), origin))
+    made.append(Node(name(f"{node.name}_cell"), op, tuple(ins), tuple(outs), origin, labelled(op.title, origin)))
     gone = set(found.outputs)
     for k, target in enumerate(found.outputs, start=1):
         if outs[k] != target:

@@ -18,7 +18,7 @@ from tinygen.ops.broadcast import Elementwise
 from tinygen.ops.norm import blocks
 from tinygen.ops.reduce import reduced_shape
 from tinygen.ops.unary import Expr, evaluate, substitute
-from tinygen.passes.base import Pass, Promise, Rule, fresh, merge_origin, until_stable
+from tinygen.passes.base import Pass, Promise, Rule, fresh, labelled, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 
 #: Where a function of the variance is tried: from far below any eps to far above.
@@ -280,7 +280,8 @@ def _replaced(graph: Draft, node: Node, stat: _Stat, root: _Root, factors: list[
         last = k == len(steps) - 1
         out = y if last else Tensor(fresh(graph, f"{y.name}_norm{k}"), y.shape)
         name = node.name if last else fresh(graph, f"{node.name}_norm{k}")
-        nodes.append(Node(name, step, (*((before,) if before else ()), *inputs), (out.name,), node.origin))
+        label = labelled(step.title, node.origin) if step is op else ""
+        nodes.append(Node(name, step, (*((before,) if before else ()), *inputs), (out.name,), node.origin, label))
         made += [] if last else [out]
         before = out.name
     return graph.replace({node.name: nodes}, (*made, scale, zero))

@@ -440,7 +440,7 @@ class _Quantiser:
         names = tuple(self._constant(i) if isinstance(i, Tensor) else i for i in lowered.inputs)
         self.tensors |= {t.name: t for t in outs}
         outs = outs[: len(outs) - op.watched]
-        self.nodes.append(Node(node.name, lowered.op, names, tuple(t.name for t in outs), node.origin))
+        self.nodes.append(replace(node, op=lowered.op, inputs=names, outputs=tuple(t.name for t in outs)))
         for made, wanted in zip(outs, finals, strict=False):
             if made.name != wanted.name:
                 self._convert(made, wanted, node.origin)

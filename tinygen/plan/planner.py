@@ -372,7 +372,7 @@ class _Layout:
                 scratch = Place("arena", 0, offsets[f"{node.name} scratch"], c.scratch) if c.scratch else None
                 written = tuple(self._place(name, offsets) for name in c.outputs)
                 planned.append(PlannedCall(c, tuple(places), written, scratch))
-            stem = name = layer_name(node.origin[0] if node.origin else node.name)
+            stem = name = layer_name(node.label or (node.origin[0] if node.origin else node.name))
             while name in names:
                 last[stem] += 1
                 name = f"{stem}_{last[stem] + 1}"
@@ -389,8 +389,9 @@ class _Layout:
                             t.shape,
                             self._place(t.name, offsets),
                             self.planes.get(t.name),
+                            node.op.role(k),
                         )
-                        for t in outs
+                        for k, t in enumerate(outs)
                     ),
                     node.op.macs(ins, outs),
                     tuple(planned),

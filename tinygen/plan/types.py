@@ -57,12 +57,13 @@ class PlannedCall:
 @dataclass(frozen=True, slots=True)
 class Written:
     """An output of a layer: the graph's name of the tensor (of a copy into a state, of what is copied), its shape and
-    place; its layout where that is not dense."""
+    place; its layout where that is not dense; what the operator calls it."""
 
     tensor: str
     shape: tuple[int, ...]
     place: Place
     planes: Planes | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

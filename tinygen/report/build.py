@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygen.flow.types import Built
 from tinygen.flow.verdict import verdict_json
+from tinygen.ops import Operator
 from tinygen.report import layers, simplified
 from tinygen.report.table import Column, Table
 from tinygen.report.words import nodes, share, size
@@ -38,7 +39,9 @@ def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
             yield "", "", f"the damage begins at {verdict.damage}"
         if verdict.drift:
             yield "", "", f"drift against {verdict.reference}: {', '.join(map(str, verdict.drift))}"
-    worst = min(model.layers, key=lambda a: a.sqnr_db, default=None)
+    moved = {o for n in model.tidy.nodes if isinstance(n.op, Operator) and n.op.rearranges for o in n.outputs}
+    made = (a for a in model.layers if a.tensor not in moved)
+    worst = min(made, key=lambda a: a.sqnr_db, default=None)
     if worst is not None and not model.synthetic:
         yield "noisiest", f"{worst.sqnr_db:.1f} dB", f"{worst.title} ({nodes(worst.origin)})"
     yield "layers", str(len(built.plan.steps)), f"{built.plan.macs:,} MACs"

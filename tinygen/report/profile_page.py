@@ -9,6 +9,9 @@ from tinygen.emit.env import render
 from tinygen.profile.types import BufferUse, LayerProfile, Profile
 from tinygen.version import VERSION
 
+#: How the planner calls buffers that are kept from call to call.
+STATE = "state "
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -149,7 +152,7 @@ def page_view(p: Profile) -> PageView:
         _flash_lists(p),
         _ram(p),
         f"Arena of {p.arena:,} bytes over time, layer by layer from left to right; the most in use at once are "
-        f"{peak:,} bytes, at layer {at_peak}.",
+        f"{peak:,} bytes, at layer {at_peak}.{_kept(p)}",
         tuple(_box(p, i, b) for i, b in enumerate(p.buffers)),
         tuple(Tick(f"{p.arena * i // 4:,}", _percent(i, 4)) for i in range(5)),
         tuple(
@@ -159,6 +162,12 @@ def page_view(p: Profile) -> PageView:
         _percent(max((b.offset + b.size for b in p.buffers), default=0), p.arena),
         p.notes,
     )
+
+
+def _kept(p: Profile) -> str:
+    """What is said of states."""
+    ends = [b.offset + b.size for b in p.buffers if b.name.startswith(STATE)]
+    return f" The first {max(ends):,} bytes are the state, which stays from call to call." if ends else ""
 
 
 def _percent(part: float, whole: float) -> str:
@@ -306,14 +315,17 @@ def _ram(p: Profile) -> Memory:
 
 def _box(p: Profile, index: int, b: BufferUse) -> Box:
     layer = p.layers[min(b.first, len(p.layers) - 1)].name if p.layers else ""
-    scratch = b.name.endswith(" scratch")
-    name = f"scratch of {layer}" if scratch else f"output of {layer}"
     life = str(b.first) if b.first == b.last else f"{b.first} to {b.last}"
+    label, name, style = layer, f"output of {layer}", ("", "alt", "third")[index % 3]
+    if b.name.endswith(" scratch"):
+        label, name, style = "scratch", f"scratch of {layer}", "scratch"
+    elif b.name.startswith(STATE):
+        label, name, style = b.name, b.name, "state"
     return Box(
         name,
-        f"{'scratch' if scratch else layer} {b.size:,}",
+        f"{label} {b.size:,}",
         f"{name}: bytes {b.offset:,} to {b.offset + b.size:,}, layers {life}",
-        "scratch" if scratch else ("", "alt", "third")[index % 3],
+        style,
         _percent(b.first, len(p.layers)),
         _percent(b.last - b.first + 1, len(p.layers)),
         _percent(b.offset, p.arena),
