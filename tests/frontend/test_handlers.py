@@ -394,6 +394,20 @@ def test_scatter(op_type: str, index: np.ndarray, updates: tuple[int, ...], redu
     check(tmp_path, model, input_shapes=given, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("constant", ["u", "x"])
+@pytest.mark.parametrize("reduction", ["none", "add", "mul", "max", "min"])
+def test_scatter_of_constants(reduction: str, constant: str, tmp_path: Path) -> None:
+    """No layer of constants only is left, which nothing can quantise."""
+    inputs = {"x": (3, 5), "u": (3, 5)}
+    values = np.random.default_rng(0).normal(size=inputs.pop(constant)).astype(F)
+    (given,) = inputs
+    text = f'g (float[3,5] {given}) => (float y) {{ y = ScatterND<reduction="{reduction}">(x, i, u) }}'
+    once = np.array([[2], [0], [1]]) if reduction == "none" else np.array([[2], [0], [2]])
+    imported = check(tmp_path, parse(text, weights={"i": once, constant: values}), input_shapes=inputs, tolerance=1e-5)
+    graph = imported.graph
+    assert all(any(t.const is None for t in graph.ins(node)) for node in graph.nodes)
+
+
 NEWEST = runtime_opset()
 
 

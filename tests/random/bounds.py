@@ -6,33 +6,40 @@ There is nothing to exempt: however bad a network is for int8, each layer by its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tests.random.net import Array, session
+from tests.random.recurrences import clean, recurrent_bounds
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import DType, Graph, Node, Port, Stage, Tensor
 from tinygen.ops import (
     Add,
     ArgMax,
+    Attention,
     AvgPool,
     Conv,
     ConvTranspose,
     Dense,
+    Div,
     LogSoftmax,
     LogSumExp,
+    MatMul,
     Mul,
+    Norm,
     Pad,
     PRelu,
+    Recurrent,
     ReduceL2,
     ReduceSum,
     Resize,
     Softmax,
     Unary,
 )
-from tinygen.ops.base import int_range, need_quant
+from tinygen.ops.attention import LEAST, MASKED, OCTAVE
+from tinygen.ops.base import Operator, int_range, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import Expr, evaluate
 
@@ -61,11 +68,11 @@ def _local(tidy: Graph) -> tuple[Graph, dict[str, tuple[str, ...]]]:
             tensors[own.name] = own
             inputs.append(own.name)
             names.append(own.name)
-        out = Tensor(f"out{k}", tidy.outs(node)[0].shape)
-        tensors[out.name] = out
-        nodes.append(replace(node, inputs=tuple(names), outputs=(out.name,)))
+        made = [Tensor(f"out{k}_{i}", t.shape) for i, t in enumerate(tidy.outs(node))]
+        tensors |= {t.name: t for t in made}
+        nodes.append(replace(node, inputs=tuple(names), outputs=tuple(t.name for t in made)))
         feeds[node.name] = tuple(names)
-    outs = tuple(n.outputs[0] for n in nodes)
+    outs = tuple(o for n in nodes for o in n.outputs)
     graph = Graph(
         "local",
         Stage.FLOAT,
@@ -92,6 +99,11 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
     s_y = _grid(out)[0]
     op, ins = made.op, tidy.ins(node)
     top = max((float(np.abs(x).max()) for x in xs), default=0.0)
+    wide = out.quant is not None and out.quant.bits > 8
+    if wide and isinstance(op, Operator) and not isinstance(op, Dense | Conv):  # behind the state of a GRU
+        constants = [0.5 * constant_quant(t.array, 16).s for t in ins if t.const is not None]
+        slope = 1.0 if isinstance(op, Add) else top
+        return op.error([fixed.tensors[i] for i in made.inputs], [out]) + sum(constants) * slope / float(np.max(s_y))
     if isinstance(op, Conv | ConvTranspose | Dense):
         assert op.epilogue is not None
         w, b = ins[1], ins[2]
@@ -103,8 +115,13 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
             s_w = np.maximum(s_w, np.asarray(w.quant.scale))
         s_w = np.maximum(s_w, bias / (s_x * 2.0**30))
         s_w = np.maximum(s_w, max(float(s_w.max()) * 2.0**-18, 1e-12))
+        codes = 255.0
+        if wide:  # channels whose sums leave int32 have coarser weights
+            quant, codes = fixed.tensors[made.inputs[1]].quant, 65535.0
+            assert quant is not None
+            s_w = np.maximum(s_w, np.asarray(quant.scale))
         taps = flat.shape[1]
-        acc = taps * 127.0 * 255.0 + bias / (s_x * s_w)
+        acc = taps * 127.0 * codes + bias / (s_x * s_w)
         real = 0.5 * s_w * taps * top + 0.5 * s_x * s_w + 2.0**-21 * (flat.sum(axis=1) * top + bias)
         bound: Array = 0.5 + real / s_y + acc * MULTIPLIER_ERROR / 2.0**op.epilogue.shift
         return bound
@@ -124,6 +141,21 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         return 0.5 + 255 * op.outer_n_inner(ins[0])[1] * MULTIPLIER_ERROR / 2.0**op.shift + 2.0**-18 * top / s_y
     if isinstance(op, ReduceL2):
         return 0.5 + 2.0**-16 * top / s_y
+    if isinstance(op, MatMul):
+        assert op.epilogue is not None
+        constants = [0.5 * (t.quant or constant_quant(t.array)).s for t in ins if t.const is not None]
+        inner = ins[0].shape[op.a_perm[-1] if op.a_perm else -1]
+        rounded = inner * max(constants, default=0.0) * top
+        return 0.5 + rounded / s_y + inner * 255.0**2 * MULTIPLIER_ERROR / 2.0**op.epilogue.shift
+    if isinstance(op, Div):
+        divisor = [t for t in ins if t.const is not None]
+        if divisor:
+            return np.inf  # a constant of a few steps: tests/ops/test_div.py
+        return op.error([fixed.tensors[i] for i in made.inputs], [out]) + 2.0**-op.shift
+    if isinstance(op, Norm):
+        return _norm_bound(op, fixed.tensors[made.inputs[0]], ins, made, xs[0], out)
+    if isinstance(op, Attention):
+        return _attention_bound(op, fixed, made, ins, xs)
     if isinstance(op, Softmax | LogSoftmax | LogSumExp):
         # Every exponential is off by half of 1/65535 (int16: 4.5 of 1/65536), and so is their sum, n times.
         n, each = ins[0].shape[-1], (4.5 if fixed.tensors[made.inputs[0]].dtype is DType.INT16 else 0.5) / 65535
@@ -135,6 +167,47 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         return 0.5
     # Integers that only move or compare are exact, but a constant among them was rounded.
     return 0.5 if any(t.const is not None for t in ins) else 0.0
+
+
+def _norm_bound(op: Norm, x: Tensor, ins: Sequence[Tensor], made: Node, real: Array, out: Tensor) -> Array:
+    """Norm.error, and what the whole number that eps becomes (1 at the least) is off in statistics of so few steps."""
+    scale = op.spread(out.shape, ins[1].array.astype(np.float64))
+    _, reps, _, width = op.view(x.shape, max(t.size for t in ins[1:]))
+    n, s_x = reps * width, need_quant(x)[0]
+    seen = real.reshape(len(real), *op.view(x.shape, max(t.size for t in ins[1:]))) / s_x
+    total = seen.sum(axis=(2, 4), keepdims=True) * int(op.centre)
+    v = n * np.square(seen).sum(axis=(2, 4), keepdims=True) - np.square(total)
+    exact = op.eps * (n * n if op.mean else n) / s_x**2
+    a, b = (np.maximum(v, e) if op.floor else v + e for e in (exact, float(op.add)))
+    with np.errstate(all="ignore"):
+        z = np.where(n * seen == total, 0.0, (n * seen - total) / np.sqrt(a) * (1.0 if op.mean else n**-0.5))
+        off = np.abs(z * (1.0 - np.sqrt(a / b)))
+    off = np.nan_to_num(off, nan=0.0, posinf=1e9)
+    # onnxruntime's own mean: float32, where all values are nearly the same.
+    noise = 2.0**-22 * float(np.abs(seen).max()) * n / np.sqrt(a) * (1.0 if op.mean else n**-0.5)
+    off = (off + noise * op.centre).reshape(real.shape)
+    bound: Array = op.error([x], [out]) + off * np.abs(scale) / need_quant(out)[0]
+    return bound
+
+
+def _attention_bound(op: Attention, fixed: Graph, made: Node, ins: Sequence[Tensor], xs: Sequence[Array]) -> Array:
+    """Weights are off by a unit in 2^B each, and by what rounding makes of their scores and of the largest. Nothing is
+    said where a score leaves what its 16 bits hold."""
+    q, k, v = (fixed.tensors[i] for i in made.inputs[:3])
+    (out,) = (fixed.tensors[o] for o in made.outputs)
+    table, bias = (fixed.tensors[i].array for i in made.inputs[3:5])
+    keys, bits = k.shape[1], int(np.log2(float(table.max()) + 1.0))
+    octaves = 2.0**op.coarse * (1.0 + 2.0 * (len(ins) > 3) + 0.1) / OCTAVE
+    low, high = int_range(v)
+    reach = (high - low) * need_quant(v)[0]
+    weight = 1.5 * keys * 2.0**-bits + (2.0**octaves - 1.0)
+    heads, each = op.heads, op.heads // op.kv_heads
+    rows = [x.reshape(*x.shape[:-1], n, -1).swapaxes(-2, -3) for x, n in zip(xs[:2], (heads, op.kv_heads), strict=True)]
+    scores = rows[0] @ np.repeat(rows[1], each, axis=2).swapaxes(-1, -2) * (op.scale * np.log2(np.e) * OCTAVE)
+    added = np.abs(np.where(bias == MASKED, 0, bias)).max(initial=0) * 2.0**op.coarse
+    top = np.abs(scores).reshape(len(scores), -1).max(axis=1) + added
+    bound = np.where(top < -LEAST * 2.0**op.coarse, 0.55 + 2.0 * weight * reach / need_quant(out)[0], np.inf)
+    return np.asarray(bound).reshape(-1, 1, 1, 1)
 
 
 def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list[str]:
@@ -152,9 +225,9 @@ def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list
     actual: dict[str, list[Array]] = {}
     for node in tidy.nodes:
         own = made[node.name]
-        activations = [(i, t) for i, t in enumerate(tidy.ins(node)) if t.const is None]
-        actual[node.name] = [real(own.inputs[i]) for i, _ in activations]
-        for (i, _), x in zip(activations, actual[node.name], strict=True):
+        activations = [i for i, t in enumerate(tidy.ins(node)) if t.const is None]
+        actual[node.name] = [real(i) for i in own.inputs if fixed.tensors[i].const is None]
+        for i, x in zip(activations, actual[node.name], strict=True):
             feeds[names[node.name][i]] = x.astype(np.float32)
     s = session(to_onnx(graph))
     samples = len(next(iter(values.values())))
@@ -162,28 +235,44 @@ def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list
         s.run(list(graph.outputs), {v.name: np.asarray(feeds[v.name][i]) for v in s.get_inputs()})
         for i in range(samples)
     ]
+    by_name = {o: np.stack([np.asarray(r[k]) for r in rows]).astype(np.float64) for k, o in enumerate(graph.outputs)}
     found = []
-    for k, node in enumerate(tidy.nodes):
+    for node, alone in zip(tidy.nodes, graph.nodes, strict=True):
         own = made[node.name]
-        out = fixed.tensors[own.outputs[0]]
-        s_y, z_y = _grid(out)
-        want = np.stack([np.asarray(r[k]) for r in rows]).astype(np.float64)
+        outs = [fixed.tensors[o] for o in own.outputs]
+        wanted = [by_name[o] for o in alone.outputs]
         if isinstance(node.op, Unary):
             if _jumps(node.op.expr):
                 continue
-            want = evaluate(node.op.expr, actual[node.name][0])
-        with np.errstate(all="ignore"):
-            ideal = np.clip(want / s_y + z_y, *int_range(out))
-        bound = layer_bound(node, tidy, own, fixed, actual[node.name], out)
-        if isinstance(node.op, ArgMax):
-            bound = 0.0
-        off = np.nan_to_num(np.abs(values[out.name] - ideal), nan=0.0)
-        over = off - bound - SLACK
-        if over.max(initial=0.0) > 0:
-            at = np.unravel_index(int(over.argmax()), over.shape)
-            may = float(np.broadcast_to(bound, off.shape)[at]) + SLACK
-            found.append(
-                f"{node.op.title} {node.name!r} -> {out.name!r}: {off[at]:.3f} steps off at {tuple(map(int, at))}, "
-                f"at most {may:.3f}; int8 {int(values[out.name][at])}, float {want[at]:.6g} = {ideal[at]:.2f}"
+            wanted = [evaluate(node.op.expr, actual[node.name][0])]
+        compared = np.ones(samples, bool)
+        bounds: list[float | Array]
+        if isinstance(own.op, Recurrent):
+            fixed_ins = [fixed.tensors[i] for i in own.inputs]
+            limits = recurrent_bounds(node, tidy.ins(node), own, fixed_ins, outs, actual[node.name][0])
+            if limits is None:
+                continue
+            bounds, compared = [*limits], clean(own.op, outs, wanted)
+        else:
+            bounds = [layer_bound(node, tidy, own, fixed, actual[node.name], out) for out in outs]
+        for out, want, bound in zip(outs, wanted, bounds, strict=False):
+            found += _differences(
+                node, out, values[out.name], want, 0.0 if isinstance(node.op, ArgMax) else bound, compared
             )
     return found
+
+
+def _differences(node: Node, out: Tensor, got: Array, want: Array, bound: float | Array, compared: Array) -> list[str]:
+    s_y, z_y = _grid(out)
+    with np.errstate(all="ignore"):
+        ideal = np.clip(want / s_y + z_y, *int_range(out))
+    off = np.where(compared.reshape(-1, *(1,) * (got.ndim - 1)), np.nan_to_num(np.abs(got - ideal), nan=0.0), 0.0)
+    over = off - bound - SLACK
+    if over.max(initial=0.0) <= 0:
+        return []
+    at = np.unravel_index(int(over.argmax()), over.shape)
+    may = float(np.broadcast_to(bound, off.shape)[at]) + SLACK
+    return [
+        f"{node.op.title} {node.name!r} -> {out.name!r}: {off[at]:.3f} steps off at {tuple(map(int, at))}, "
+        f"at most {may:.3f}; integer {int(got[at])}, float {want[at]:.6g} = {ideal[at]:.2f}"
+    ]

@@ -154,7 +154,9 @@ def check_float(original: bytes, tidy: Graph, feeds: Mapping[str, Array], seed: 
     noisy_model, extra = _noisy(model, plain)
     noisy_session = session(_with_outputs(noisy_model, outs).SerializeToString())
     for _ in range(DRAWS):
-        shaken = {k: (v * _factor(v.shape, rng)).astype(np.float32) for k, v in feeds.items()}
+        shaken = {
+            k: v if v.dtype.kind == "i" else (v * _factor(v.shape, rng)).astype(np.float32) for k, v in feeds.items()
+        }
         noise = {
             k: np.asarray(v + rng.uniform(-step, step, v.shape) if step else v * _factor(v.shape, rng), np.float32)
             for k, (v, step) in extra.items()
@@ -189,7 +191,7 @@ def check_float(original: bytes, tidy: Graph, feeds: Mapping[str, Array], seed: 
         if not valid[i]:
             continue
         given = {
-            name: np.ascontiguousarray(port.to_tensor(feeds[port.name][i : i + 1])[0])
+            name: np.ascontiguousarray(port.to_tensor(feeds[port.name][i : i + 1])[0], np.float32)
             for name, port in zip(tidy.inputs, tidy.in_ports, strict=True)
         }
         named = {v.name for v in s.get_inputs()}

@@ -20,6 +20,7 @@ from tinygen.frontend.onnx_reader import Imported, read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.text import dump
 from tinygen.ir.types import Graph
+from tinygen.ops import Recurrent
 from tinygen.ops.base import Operator, int_range, need_quant, real_of
 from tinygen.passes import simplify
 from tinygen.passes.base import apply
@@ -170,7 +171,7 @@ def activations(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
     names = list(dict.fromkeys(o for n in graph.nodes for o in n.outputs))
     s = session(to_onnx(graph, names))
     given = {
-        name: np.ascontiguousarray(port.to_tensor(feeds[port.name]))
+        name: np.ascontiguousarray(port.to_tensor(feeds[port.name]), np.float32)
         for name, port in zip(graph.inputs, graph.in_ports, strict=True)
     }
     read = {v.name for v in s.get_inputs()}
@@ -207,7 +208,9 @@ def _covers(net: Network, reals: dict[str, Array], wanted: Sequence[str]) -> lis
 
 def _decided(graph: Graph, name: str) -> bool:
     node = graph.producer.get(name)
-    return node is not None and isinstance(node.op, Operator) and node.op.fixed_quant() is not None
+    if node is None or not isinstance(node.op, Operator):
+        return False
+    return node.op.fixed_quant() is not None or isinstance(node.op, Recurrent)
 
 
 def _sqnr(net: Network, reals: dict[str, Array]) -> tuple[float, ...]:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
 
+from tests.random.choices import CHOICES
 from tests.random.layers import FUNCTIONS, LAYERS, QLINEAR, QUANTISED, Layer, function, qlinear
 from tests.random.net import Array, Net, Refused, Shape, draw
+from tests.random.sequences import SEQUENCES
 
 #: What onnxruntime executes; tinygen reads from 11.
 OPSETS = tuple(range(11, 27))
 TRIES = 60
+#: Seeds from here on draw recurrent layers, attention and what came with them too. Those before do not: tests keep some
+#: of them for what they once found.
+LATER = 10_000
+#: A later seed begins with one of these, in turn.
+NEWEST: tuple[tuple[Layer, float], ...] = (*SEQUENCES, *CHOICES)
+#: The share of layers that a later seed draws from NEWEST.
+SHARE = 0.5
 
 
 def generate(seed: int) -> ModelProto:
     """A network of 1 to 12 layers with 1 to 3 inputs and 1 to 4 outputs."""
     rng = np.random.default_rng([2, seed])
+    if seed >= LATER:
+        return _later(rng, seed)
     # Rare kinds in turn, as the first layers.
     rare = list(FUNCTIONS)[seed // 2 % len(FUNCTIONS)] if seed % 2 == 0 else None
     least = FUNCTIONS[rare][0] if rare is not None else OPSETS[0]
@@ -32,14 +44,35 @@ def generate(seed: int) -> ModelProto:
         _try(net, lambda n: qlinear(n, QLINEAR[seed // 4 % len(QLINEAR)]))
     if rare is not None:
         _try(net, lambda n: function(n, rare))
+    _add(net, layers)
+    return net.model(_outputs(net))
+
+
+def _later(rng: np.random.Generator, seed: int) -> ModelProto:
+    """The same from all tables, the first layer one of the newest in turn; some with an input of whole numbers."""
+    first, _ = NEWEST[seed % len(NEWEST)]
+    net = Net(rng, int(rng.choice(OPSETS[-6:] if rng.random() < 0.6 else OPSETS)))
+    for i in range(net.pick([1, 1, 1, 2])):
+        net.add_input(_input_shape(net) if net.chance(0.5) else (1, net.between(2, 20), net.between(1, 24)), f"x{i}")
+    if net.chance(0.15):
+        net.add_input((1, net.between(1, 12)), "tokens", f"index {net.between(2, 60)}")
+    for _ in range(TRIES):
+        if _try(net, first):
+            break
+    parts = [(LAYERS, 1 - SHARE), (NEWEST, SHARE), *([(QUANTISED, 0.3)] if seed % 5 == 1 else [])]
+    _add(net, [(layer, w * share / sum(v for _, v in table)) for table, share in parts for layer, w in table])
+    return net.model(_outputs(net))
+
+
+def _add(net: Net, layers: Sequence[tuple[Layer, float]]) -> None:
+    """1 to 12 layers, drawn by their weights."""
     odds = np.array([w for _, w in layers]) / sum(w for _, w in layers)
     wanted, done = net.between(1, 12), 0
     for _ in range(TRIES):
         if done == wanted:
             break
-        layer, _ = layers[int(rng.choice(len(layers), p=odds))]
+        layer, _ = layers[int(net.rng.choice(len(layers), p=odds))]
         done += _try(net, layer)
-    return net.model(_outputs(net))
 
 
 def _try(net: Net, layer: Layer) -> bool:

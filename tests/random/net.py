@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]
@@ -149,10 +149,7 @@ class Net:
         graph = helper.make_graph(
             pending,
             "part",
-            [
-                helper.make_tensor_value_info(v.name, helper.np_dtype_to_tensor_dtype(v.data.dtype), v.shape)
-                for v in feeds
-            ],
+            [_info(v, v.shape) for v in feeds],
             [helper.make_empty_tensor_value_info(o) for o in outputs],
             [self.weights[n] for n in dict.fromkeys(reads) if n in self.weights],
         )
@@ -183,7 +180,7 @@ class Net:
         nodes = [*self.nodes, *pending]
         if any(a.name == "ceil_mode" and a.i for n in nodes for a in n.attribute):
             outs = [helper.make_empty_tensor_value_info(v.name) for v in found]
-            ins = [helper.make_tensor_value_info(v.name, TensorProto.FLOAT, v.shape) for v, _ in self.inputs]
+            ins = [_info(v, v.shape) for v, _ in self.inputs]
             whole = self._model(helper.make_graph(nodes, "whole", ins, outs, list(self.weights.values())))
             try:
                 session(whole.SerializeToString())
@@ -199,9 +196,9 @@ class Net:
         if not np.isfinite(real).all() or top > MAX_VALUE or 0 < top < 1e-4:
             raise Refused(f"values up to {top}")
 
-    def add_input(self, shape: Shape, name: str) -> None:
-        """A float input with a distribution of its own, which its doc_string tells."""
-        kind = self.pick(["normal", "normal", "uniform", "positive", "offset", "small"])
+    def add_input(self, shape: Shape, name: str, kind: str = "") -> None:
+        """An input with a distribution of its own, which its doc_string tells: of floats, where no `kind` is given."""
+        kind = kind or self.pick(["normal", "normal", "uniform", "positive", "offset", "small"])
         v = Value(name, shape, draw(kind, (SAMPLES, *shape), self.rng))
         self.values.append(v)
         self._known[name] = v
@@ -219,19 +216,22 @@ class Net:
         ins = []
         for v, kind in self.inputs:
             shape = ["N", *v.shape[1:]] if self.rng.random() < 0.2 else v.shape
-            info = helper.make_tensor_value_info(v.name, TensorProto.FLOAT, shape)
+            info = _info(v, shape)
             info.doc_string = kind
             ins.append(info)
-        outs = [
-            helper.make_tensor_value_info(v.name, helper.np_dtype_to_tensor_dtype(v.data.dtype), v.shape)
-            for v in outputs
-        ]
+        outs = [_info(v, v.shape) for v in outputs]
         graph = helper.make_graph(self.nodes, "random", ins, outs, list(self.weights.values()))
         return self._model(graph)
 
 
+def _info(v: Value, shape: Sequence[int | str]) -> ValueInfoProto:
+    return helper.make_tensor_value_info(v.name, helper.np_dtype_to_tensor_dtype(v.data.dtype), shape)
+
+
 def draw(kind: str, shape: Shape, rng: np.random.Generator) -> Array:
-    """Samples of an input's distribution."""
+    """Samples of an input's distribution; "index 7": whole numbers from 0 to 6."""
+    if kind.startswith("index "):
+        return rng.integers(0, int(kind.split()[1]), shape)
     match kind:
         case "normal":
             x = rng.normal(size=shape)

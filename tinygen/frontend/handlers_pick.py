@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.frontend.context import Act, Builder, Handler, Result, Unsupported, View
+from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, Value, View
 from tinygen.frontend.handlers_shape import normal, take
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
@@ -23,9 +23,9 @@ def pick(b: Builder, x: Tensor, places: Array) -> Tensor:
     return b.reshape(flat, places.shape)
 
 
-def positions(x: Tensor) -> Array:
+def positions(shape: tuple[int, ...]) -> Array:
     """The flat position of every element."""
-    return np.arange(x.size).reshape(x.shape)
+    return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
 
 
 def _indices(n: View, i: int, what: str) -> Array:
@@ -68,7 +68,9 @@ def gather_elements(b: Builder, n: View) -> Result:
     if not n.is_known(1):
         return _gathered(b, n, x, axis)
     index = _indices(n, 1, "the indices")
-    return pick(b, x, np.take_along_axis(_part(positions(x), index.shape, axis), _inside(index, x.shape[axis]), axis))
+    return pick(
+        b, x, np.take_along_axis(_part(positions(x.shape), index.shape, axis), _inside(index, x.shape[axis]), axis)
+    )
 
 
 def _part(at: Array, shape: tuple[int, ...], axis: int) -> Array:
@@ -123,7 +125,7 @@ def _hardest(b: Builder, n: View, x: Tensor) -> Tensor:
 
 def gather_nd(b: Builder, n: View) -> Result:
     x = n.act()
-    return pick(b, x, _rows(positions(x), _indices(n, 1, "the indices"), n.integer("batch_dims", 0)))
+    return pick(b, x, _rows(positions(x.shape), _indices(n, 1, "the indices"), n.integer("batch_dims", 0)))
 
 
 def compress(b: Builder, n: View) -> Result:
@@ -137,7 +139,7 @@ def compress(b: Builder, n: View) -> Result:
 def reverse_sequence(b: Builder, n: View) -> Result:
     x, lengths = n.act(), _indices(n, 1, "the lengths of the sequences").reshape(-1)
     batch, time = n.integer("batch_axis", 1), n.integer("time_axis", 0)
-    at = np.moveaxis(positions(x), (batch, time), (0, 1)).copy()
+    at = np.moveaxis(positions(x.shape), (batch, time), (0, 1)).copy()
     for row, length in zip(at, lengths, strict=True):
         row[:length] = row[:length][::-1].copy()
     return pick(b, x, np.moveaxis(at, (0, 1), (batch, time)))
@@ -151,21 +153,21 @@ _REDUCTIONS: dict[str, tuple[Operator, float | None]] = {
 }  # fmt: skip
 
 
-def _scatter(b: Builder, n: View, x: Tensor, at: Array) -> Tensor:
-    """x with the updates, input 2, at the flat positions `at` of their shape; the last of several wins, or all are
-    brought in."""
-    updates, reduction = b.tensor(n.ins[2], f"{n.name}/updates"), n.text("reduction", "none")
-    if at.shape != updates.shape:
-        raise Unsupported(f"updates of shape {updates.shape} for places of {at.shape}", of_sizes=True)
-    flat = b.reshape(updates, (updates.size,))
+def _scatter(b: Builder, n: View, at: Array) -> Tensor:
+    """The data with the updates, input 2, at the flat positions `at` of their shape; the last of several wins, or all
+    are brought in."""
+    data, updates, reduction = n.ins[0], n.ins[2], n.text("reduction", "none")
+    shapes = [v.array.shape if isinstance(v, Known) else b.tensor(v).shape for v in (data, updates)]
+    if at.shape != shapes[1]:
+        raise Unsupported(f"updates of shape {shapes[1]} for places of {at.shape}", of_sizes=True)
+    y, flat = _flat(b, data, f"{n.name}/data"), _flat(b, updates, f"{n.name}/updates")
     if reduction == "none":
-        places = positions(x).reshape(-1).copy()
+        places = np.arange(y.size)
         for k, place in enumerate(at.reshape(-1)):
-            places[place] = x.size + k
-        both = b.emit(Concat(0), b.reshape(x, (x.size,)), flat)
-        return b.reshape(pick(b, both, places), x.shape)
+            places[place] = y.size + k
+        return b.reshape(pick(b, b.emit(Concat(0), y, flat), places), shapes[0])
     op, neutral = _REDUCTIONS[reduction]
-    y, left = b.reshape(x, (x.size,)), list(enumerate(at.reshape(-1)))
+    left = list(enumerate(at.reshape(-1)))
     while left:  # one update for each place at a time
         first: dict[int, int] = {}
         later = []
@@ -174,27 +176,42 @@ def _scatter(b: Builder, n: View, x: Tensor, at: Array) -> Tensor:
                 later.append((k, place))
             else:
                 first[int(place)] = k
-        source = b.const(np.array([neutral], np.float32), f"{n.name}/neutral") if neutral is not None else y
-        places = np.full(x.size, updates.size) if neutral is not None else updates.size + np.arange(x.size)
+        places = np.full(y.size, flat.size) if neutral is not None else flat.size + np.arange(y.size)
         places[list(first)] = list(first.values())
-        y, left = b.emit(op, y, pick(b, b.emit(Concat(0), flat, source), places)), later
-    return b.reshape(y, x.shape)
+        if neutral is None:
+            brought = pick(b, b.emit(Concat(0), flat, y), places)
+        elif flat.const is not None:
+            brought = b.const(np.append(flat.array, np.float32(neutral))[places], f"{n.name}/updates")
+        else:
+            rest = b.const(np.array([neutral], np.float32), f"{n.name}/neutral")
+            brought = pick(b, b.emit(Concat(0), flat, rest), places)
+        y, left = b.emit(op, y, brought), later
+    return b.reshape(y, shapes[0])
+
+
+def _flat(b: Builder, v: Value | None, hint: str) -> Tensor:
+    """All elements in a row."""
+    if isinstance(v, Known):
+        return b.const(v.array.reshape(-1), hint)
+    x = b.tensor(v)
+    return b.reshape(x, (x.size,))
 
 
 def scatter_elements(b: Builder, n: View) -> Result:
-    x, index = _data(b, n), _indices(n, 1, "the indices")
-    axis = normal(n.integer("axis", 0), len(x.shape))
-    places = _part(positions(x), index.shape, axis)
-    return _scatter(b, n, x, np.take_along_axis(places, _inside(index, x.shape[axis]), axis))
+    shape, index = _shape(b, n), _indices(n, 1, "the indices")
+    axis = normal(n.integer("axis", 0), len(shape))
+    places = _part(positions(shape), index.shape, axis)
+    return _scatter(b, n, np.take_along_axis(places, _inside(index, shape[axis]), axis))
 
 
 def scatter_nd(b: Builder, n: View) -> Result:
-    x = _data(b, n)
-    return _scatter(b, n, x, _rows(positions(x), _indices(n, 1, "the indices"), 0))
+    return _scatter(b, n, _rows(positions(_shape(b, n)), _indices(n, 1, "the indices"), 0))
 
 
-def _data(b: Builder, n: View) -> Tensor:
-    return b.tensor(n.ins[0], f"{n.name}/data")
+def _shape(b: Builder, n: View) -> tuple[int, ...]:
+    """Of the data."""
+    data = n.ins[0]
+    return data.array.shape if isinstance(data, Known) else b.tensor(data).shape
 
 
 def known_reduction(n: View) -> str | None:

@@ -19,6 +19,8 @@ _KINDS: dict[str, type[Recurrent]] = {"LSTM": Lstm, "GRU": Gru, "RNN": Rnn}
 #: What ONNX takes where `activations` is left out, for one direction.
 _USUAL = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 _REVERSE = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+#: Functions that onnxruntime reads otherwise than ONNX says, as with 0, where their parameters are left out.
+_DISPUTED = ("Affine", "ScaledTanh", "ThresholdedRelu")
 _SHAPES = "Check the exporter: onnxruntime must be able to run the model."
 
 
@@ -146,6 +148,12 @@ def _functions(n: View, directions: int) -> tuple[tuple[Function, ...], ...]:
         if name.lower() not in known:
             raise Unsupported(f'the activation "{name}"', f"Those of ONNX are {', '.join(sorted(FUNCTIONS))}.")
         proper = known[name.lower()]
+        if proper in _DISPUTED and not (alphas and (betas or proper not in BETA)):
+            raise Unsupported(
+                f"{proper} without {'activation_beta' if alphas else 'activation_alpha'}: ONNX and onnxruntime have other "
+                "defaults",
+                "Write the parameters into the node: one for each function that has any, in the order of the functions.",
+            )
         alpha = _next(alphas, ALPHA.get(proper))
         found.append(Function(proper, alpha, _next(betas, BETA.get(proper))))
     per = len(usual)
