@@ -31,6 +31,7 @@ ONE_FUNCTION = {
     "clamp_above": "m = Greater(x, c) y = Where(m, c, x)",
     "steps": "m = Greater(x, c) y = Where(m, one, zero)",
     "cast": "m = Cast<to=9>(x) y = Cast<to=1>(m)",
+    "cast_of_choice": "m = Greater(x, c) t = Where(m, x, s) i = Cast<to=7>(t) y = Cast<to=1>(i)",
     "cast_int": "m = Greater(x, c) i = Cast<to=7>(m) y = Cast<to=1>(i)",
     "not": "m = Greater(x, c) k = Not(m) y = Cast<to=1>(k)",
     "and": "a = Greater(x, s) b = Less(x, one) m = And(a, b) y = Where(m, x, zero)",

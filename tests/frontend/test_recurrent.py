@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "projection": ("LSTM", {"units": 6}, r"W has shape .*proj_size"),
     "lens": ("GRU", {"lens": (9,)}, "sequence_lens"),
     "function": ("RNN", {"activations": ["Sine"]}, 'activation "Sine"'),
-    "alpha": ("RNN", {"activations": ["ThresholdedRelu"]}, "ThresholdedRelu without activation_alpha.*defaults"),
+    "alpha": ("RNN", {"activations": ["ThresholdedRelu"]}, "ThresholdedRelu without activation_alpha: onnxruntime's"),
     "beta": ("RNN", {"activations": ["Affine"], "activation_alpha": [0.5]}, "Affine without activation_beta"),
     "too_few_functions": ("LSTM", {"activations": ["Sigmoid"]}, "1 activations"),
 }

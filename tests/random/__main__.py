@@ -14,6 +14,7 @@ from pathlib import Path
 from onnx import printer
 
 from tests.random.batch import missing_tools, run_batch
+from tests.random.flow import CORES
 from tinygen.ir.text import dump
 
 
@@ -21,6 +22,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.random", description=__doc__)
     parser.add_argument("seeds", nargs="+", help="numbers, or ranges such as 0-24 (one program each)")
     parser.add_argument("--keep", type=Path, help="an empty folder for models, C sources and programs")
+    parser.add_argument("--int16", action="store_true", help="some activations, or all, in int16")
+    parser.add_argument("--cores", default=",".join(CORES), help="emulated cores, with commas between")
     parser.add_argument("--show", action="store_true", help="print the network as well when all is well")
     args = parser.parse_args()
     bad = 0
@@ -31,7 +34,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as temporary:
             folder = (args.keep or Path(temporary)) / str(k)
             folder.mkdir(parents=True)
-            outcome = run_batch(seeds, folder, emulate=not missing_tools())
+            outcome = run_batch(
+                seeds, folder, emulate=not missing_tools(), int16=args.int16, cores=args.cores.split(",")
+            )
         if args.show:
             for n in outcome.networks:
                 print(printer.to_text(n.model))

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.random.flow import M4, REF, Network, prepare, reproduce
+from tests.random.flow import CORES, REF, Network, prepare
 from tests.random.programs import (
     SANITIZE,
     WARNINGS,
     Part,
     build,
+    core_parts,
     diagnose,
     differences,
-    m4_parts,
     native_parts,
     symbol_problems,
 )
@@ -51,15 +51,17 @@ def missing_tools() -> list[str]:
     return [t for t in ("arm-none-eabi-gcc", "arm-none-eabi-nm", "qemu-system-arm") if shutil.which(t) is None]
 
 
-def run_batch(seeds: Sequence[int], folder: Path, *, emulate: bool = True, int16: bool = False) -> Outcome:
-    """Numpy, this computer under sanitizers, and the emulated M4: one program each for all seeds."""
-    networks = [prepare(seed, folder, int16=int16) for seed in seeds]
+def run_batch(
+    seeds: Sequence[int], folder: Path, *, emulate: bool = True, int16: bool = False, cores: Sequence[str] = CORES
+) -> Outcome:
+    """Numpy, this computer under sanitizers, and the emulated cores: one program each for all seeds."""
+    networks = [prepare(seed, folder, int16=int16, cores=cores) for seed in seeds]
     failures = [n.report() for n in networks if n.problems]
     usable = [n for n in networks if n.usable]
     if usable:
         failures += _compare(get_core(REF), native_parts(usable), folder, (*SANITIZE, *WARNINGS))
-        if emulate:
-            failures += _compare(get_core(M4), m4_parts(usable), folder, ())
+        for core in cores if emulate else ():
+            failures += _compare(get_core(core), core_parts(usable, core), folder, ())
     return Outcome(tuple(networks), tuple(failures))
 
 
@@ -90,5 +92,5 @@ def _text(part: Part, core: Core, what: str, flags: Sequence[str]) -> str:
         more = str(e)
     return (
         f"{core.name}, plan for {part.plan.core}, seed {part.network.seed} "
-        f"(reproduce: {reproduce(part.network.seed)}): {what}\n{more}\n{part.network.report()}"
+        f"(reproduce: {part.network.again}): {what}\n{more}\n{part.network.report()}"
     )

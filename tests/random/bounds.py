@@ -34,6 +34,7 @@ from tinygen.ops import (
     Recurrent,
     ReduceL2,
     ReduceSum,
+    Requantise,
     Resize,
     Softmax,
     Unary,
@@ -100,7 +101,9 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
     op, ins = made.op, tidy.ins(node)
     top = max((float(np.abs(x).max()) for x in xs), default=0.0)
     wide = out.quant is not None and out.quant.bits > 8
-    if wide and isinstance(op, Operator) and not isinstance(op, Dense | Conv):  # behind the state of a GRU
+    if (
+        wide and isinstance(op, Operator) and not isinstance(op, Dense | Conv | Softmax | LogSoftmax | LogSumExp)
+    ):  # behind the state of a GRU
         constants = [0.5 * constant_quant(t.array, 16).s for t in ins if t.const is not None]
         slope = 1.0 if isinstance(op, Add) else top
         return op.error([fixed.tensors[i] for i in made.inputs], [out]) + sum(constants) * slope / float(np.max(s_y))
@@ -139,6 +142,8 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         return 0.5 + 255 * int(np.prod(op.window.kernel)) * MULTIPLIER_ERROR / 2.0**op.shift
     if isinstance(op, ReduceSum):
         return 0.5 + 255 * op.outer_n_inner(ins[0])[1] * MULTIPLIER_ERROR / 2.0**op.shift + 2.0**-18 * top / s_y
+    if isinstance(op, Requantise):
+        return op.error([fixed.tensors[i] for i in made.inputs], [out])
     if isinstance(op, ReduceL2):
         return 0.5 + 2.0**-16 * top / s_y
     if isinstance(op, MatMul):
@@ -184,7 +189,7 @@ def _norm_bound(op: Norm, x: Tensor, ins: Sequence[Tensor], made: Node, real: Ar
         off = np.abs(z * (1.0 - np.sqrt(a / b)))
     off = np.nan_to_num(off, nan=0.0, posinf=1e9)
     # onnxruntime's own mean: float32, where all values are nearly the same.
-    noise = 2.0**-22 * float(np.abs(seen).max()) * n / np.sqrt(a) * (1.0 if op.mean else n**-0.5)
+    noise = 2.0**-23 * n * float(np.abs(seen).max()) * n / np.sqrt(a) * (1.0 if op.mean else n**-0.5)
     off = (off + noise * op.centre).reshape(real.shape)
     bound: Array = op.error([x], [out]) + off * np.abs(scale) / need_quant(out)[0]
     return bound
@@ -193,7 +198,7 @@ def _norm_bound(op: Norm, x: Tensor, ins: Sequence[Tensor], made: Node, real: Ar
 def _attention_bound(op: Attention, fixed: Graph, made: Node, ins: Sequence[Tensor], xs: Sequence[Array]) -> Array:
     """Weights are off by a unit in 2^B each, and by what rounding makes of their scores and of the largest. Nothing is
     said where a score leaves what its 16 bits hold."""
-    q, k, v = (fixed.tensors[i] for i in made.inputs[:3])
+    k, v = (fixed.tensors[i] for i in made.inputs[1:3])
     (out,) = (fixed.tensors[o] for o in made.outputs)
     table, bias = (fixed.tensors[i].array for i in made.inputs[3:5])
     keys, bits = k.shape[1], int(np.log2(float(table.max()) + 1.0))

@@ -54,7 +54,7 @@ def truth(net: Net) -> list[str]:
 def shortest(net: Net) -> list[str]:
     """ArgMin and Hardmax."""
     x = choose(net, lambda v: v.rank >= 1 and max(v.shape) <= 200)
-    axis, said = axis_of(net, x.rank)
+    _, said = axis_of(net, x.rank)
     if net.chance(0.4):
         return net.op("Hardmax", [x], axis=said if net.opset >= 13 else x.rank - 1)
     attrs: dict[str, Any] = {"axis": said, "keepdims": net.between(0, 1)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from tests.random.flow import M4, REF, Network, reproduce
+from tests.random.flow import REF, Network
 from tinygen.build.process import run
 from tinygen.build.qemu import run_qemu
 from tinygen.build.toolchain import Program, compile_program, find_toolchain, run_native
@@ -96,18 +96,18 @@ def _model(plan: Plan) -> ModelView:
 
 
 def native_parts(networks: Sequence[Network]) -> list[Part]:
-    """Both plans of each network; the M4's only where its kernels differ. Its kernels have portable bodies."""
+    """All plans of each network of which the kernels differ: those of other cores have portable bodies."""
     parts = []
     for n in networks:
-        ref, m4 = n.plans[REF], n.plans[M4]
-        parts.append(Part(n, ref))
-        if m4.kernels != ref.kernels:
-            parts.append(Part(n, replace(m4, name=f"{m4.name}d")))
+        made = {n.plans[REF].kernels: n.plans[REF]}
+        for core, plan in n.plans.items():
+            made.setdefault(plan.kernels, replace(plan, name=f"{plan.name}_{core.replace('-', '')}"))
+        parts += [Part(n, plan) for plan in made.values()]
     return parts
 
 
-def m4_parts(networks: Sequence[Network]) -> list[Part]:
-    return [Part(n, n.plans[M4]) for n in networks]
+def core_parts(networks: Sequence[Network], core: str) -> list[Part]:
+    return [Part(n, n.plans[core]) for n in networks]
 
 
 @functools.cache
@@ -124,7 +124,7 @@ def build(parts: Sequence[Part], core: Core, folder: Path, flags: Sequence[str])
     for part in parts:
         for name, content in render_library(part.view).items():
             if files.setdefault(name, content) != content:
-                raise AssertionError(f"two models want different files called {name} ({reproduce(part.network.seed)})")
+                raise AssertionError(f"two models want different files called {name} ({part.network.again})")
     samples = len(parts[0].network.inputs[0])
     files["driver.c"] = _template().render(models=[p.entry for p in parts], samples=samples).encode()
     for name, content in files.items():

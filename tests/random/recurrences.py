@@ -1,4 +1,4 @@
-"""How far a recurrent layer may be from its float meaning, given the integers it reads: NUMERICS section 9, step by step.
+"""How far a recurrent layer may be from its float meaning, given the integers it reads: NUMERICS 9, step by step.
 
 Errors are carried from step to step by the slopes of the functions and the sizes of the weights, for each unit; none is
 measured. Where a value that the float layer takes cannot be said by the integers (a state beyond what calibration saw),
@@ -49,6 +49,8 @@ def clean(op: Recurrent, outs: Sequence[Tensor], float_outs: Sequence[Array]) ->
         ranges, seen = [*ranges, outs[2]], [*seen, more.pop(0)]
     if not op.sequence:
         ranges, seen = [*ranges, outs[0]], [*seen, more.pop(0)]
+    if isinstance(op, Gru) and op.initial:  # of what h is a copy of
+        ranges, seen = [*ranges, outs[0]], [*seen, more[int(op.is_open)]]
     good = np.ones(len(seen[0]), bool)
     for t, x in zip(ranges, seen, strict=True):
         assert t.quant is not None
@@ -60,8 +62,8 @@ def clean(op: Recurrent, outs: Sequence[Tensor], float_outs: Sequence[Array]) ->
 
 def recurrent_bounds(node: Node, ins: Sequence[Tensor], made: Node, fixed_ins: Sequence[Tensor],
                      outs: Sequence[Tensor], x: Array) -> list[float] | None:  # fmt: skip
-    """Steps that y, h (and c) may be off; None where sums have a range of their own (functions that are flat nowhere, or
-    what the reset gate multiplies). `ins`: FLOAT; `x`: the real values read, (samples, N, T, I)."""
+    """Steps that y, h (and c) may be off; None where sums have a range of their own (functions that are flat nowhere,
+    or what the reset gate multiplies). `ins`: FLOAT; `x`: the real values read, (samples, N, T, I)."""
     op = made.op
     assert isinstance(op, Recurrent)
     if op.is_open or any(f.name == "ThresholdedRelu" for per in op.functions for f in per):

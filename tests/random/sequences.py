@@ -6,6 +6,7 @@ Like those of layers.py; each as exporters write it, as an operator and written 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def needs(net: Net, kind: str) -> None:
 
 
 def rows(net: Net, *, most: int = 24) -> tuple[str, Shape]:
-    """An activation as (1, T, I): the batch in front, time, values. As it is, or channels as time, or images in rows."""
+    """An activation as (1, T, I): batch, time, values. As it is, or channels as time, or images in rows."""
     x = choose(net, lambda v: v.rank >= 2 and v.shape[0] == 1 and 2 <= v.size <= 1024)
     name, shape = x.name, x.shape
     if len(shape) == 2:
@@ -78,9 +79,8 @@ def drawn_from(net: Net, shape: Shape) -> str:
 # Recurrent layers -----------------------------------------------------------------------------------------------------
 
 
-def recurrent(net: Net, kind: str | None = None) -> list[str]:
+def recurrent(net: Net, kind: str) -> list[str]:
     """One to three layers of LSTM, GRU or RNN on top of each other; any of their outputs may be read."""
-    kind = kind or net.pick(list(GATES))
     name, (_, t, width) = rows(net)
     n = 1
     if net.chance(0.15) and width % 2 == 0:  # several sequences
@@ -562,7 +562,7 @@ def _meets(a: Shape, b: Shape) -> bool:
 
 #: Layer and how often it is drawn.
 SEQUENCES: tuple[tuple[Layer, float], ...] = (
-    (lambda net: recurrent(net, "LSTM"), 5), (lambda net: recurrent(net, "GRU"), 5), (lambda net: recurrent(net, "RNN"), 4),
+    (partial(recurrent, kind="LSTM"), 5), (partial(recurrent, kind="GRU"), 5), (partial(recurrent, kind="RNN"), 4),
     (cell, 4), (attention, 6), (attention_of_microsoft, 4), (attention_written_out, 6), (rotary, 3),
     (normalisation, 6), (group_by_instance, 2), (normalisation_written_out, 5), (product, 5), (quotient, 3),
 )  # fmt: skip

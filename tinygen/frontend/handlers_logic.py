@@ -138,6 +138,8 @@ def logic(b: Builder, n: View) -> Result:
     if one is not None:
         return Act(b.emit(Unary(_LOGIC[n.op_type](*one[1]), n.op_type.lower()), one[0]), "bool")
     a, c = (b.tensor(v if isinstance(v, Act) else _real(v), f"{n.name}/mask") for v in n.ins)
+    if n.op_type == "Xor" and a.const is None and c.const is None:
+        return Act(b.emit(Unary(("Sub", 1.0, "x"), "xor"), b.emit(Compare("Equal"), a, c)), "bool")
     if n.op_type == "Xor":
         return Act(b.emit(Unary(("Abs", "x"), "xor"), b.emit(Add(-1), a, c)), "bool")
     return Act(b.emit(Extreme(n.op_type == "Or"), a, c), "bool")
@@ -158,7 +160,13 @@ def is_nan(b: Builder, n: View) -> Result:
 
 
 def where(b: Builder, n: View) -> Result:
-    """x where the condition is true, else y."""
+    """x where the condition is true, else y: of the branches' type, not of the condition's."""
+    chosen = _choice(b, n)
+    kinds = [v.elem if isinstance(v, Act) else v.array.dtype.name for v in n.ins[1:] if v is not None]
+    return Act(chosen, kinds[0]) if isinstance(chosen, Tensor) else chosen
+
+
+def _choice(b: Builder, n: View) -> Tensor | Known:
     condition = n.ins[0]
     if isinstance(condition, Known):
         return chosen_mask(b, n) or _constant_choice(b, n)
@@ -169,7 +177,7 @@ def where(b: Builder, n: View) -> Result:
     return _sum(b, n, [(1, Act(condition.tensor)), (2, Act(b.emit(Unary(("Sub", 1.0, "x"), "not"), condition.tensor)))])
 
 
-def _constant_choice(b: Builder, n: View) -> Result:
+def _constant_choice(b: Builder, n: View) -> Tensor | Known:
     mask = n.array(0, "the condition").astype(np.float32)
     shapes = [v.array.shape if isinstance(v, Known) else n.act(i).shape for i, v in enumerate(n.ins)]
     try:

@@ -149,10 +149,10 @@ def _functions(n: View, directions: int) -> tuple[tuple[Function, ...], ...]:
             raise Unsupported(f'the activation "{name}"', f"Those of ONNX are {', '.join(sorted(FUNCTIONS))}.")
         proper = known[name.lower()]
         if proper in _DISPUTED and not (alphas and (betas or proper not in BETA)):
+            missing = "activation_beta" if alphas else "activation_alpha"
             raise Unsupported(
-                f"{proper} without {'activation_beta' if alphas else 'activation_alpha'}: ONNX and onnxruntime have other "
-                "defaults",
-                "Write the parameters into the node: one for each function that has any, in the order of the functions.",
+                f"{proper} without {missing}: onnxruntime's default is not ONNX's",
+                "Write the parameters into the node, one for each function that has any, in their order.",
             )
         alpha = _next(alphas, ALPHA.get(proper))
         found.append(Function(proper, alpha, _next(betas, BETA.get(proper))))

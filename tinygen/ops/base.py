@@ -300,6 +300,10 @@ class Operator(Op):
         that calibration found and the bits asked for (a cell: 24 bits, a power of two); None: as any other's."""
         return None
 
+    def obeys(self, q: Quant, output: int = 0) -> bool:
+        """Can an output have this quantisation? What a model pins otherwise is converted behind the operator."""
+        return True
+
     def keeps(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> frozenset[str]:
         """Activations that it reads and writes in the width they have, whatever it computes in: states."""
         return frozenset(t.name for t in (*ins, *outs)) if self.any_width else frozenset()

@@ -7,7 +7,7 @@ in the width of outputs.
 FLOAT inputs: x, w (D, G * H, I), r (D, G * H, H), b (D, 2 * G * H), p (D, 3 * H) of an LSTM with peepholes; with
 `initial` h0 (N, D * H), and of an LSTM c0. Gates in ONNX's order: i o f c; z r h. FLOAT outputs have behind them what
 calibration must see and no network reads: all cells of an LSTM (N, T, D * H); all h where y is the last; with functions
-that never become flat what x and h bring to the sums (N, T, 2 * D * G * H).
+that never become flat what x and h bring to the sums (N, T, 2 * D * G * H); the first state of a GRU (N, D * H).
 
 FIXED inputs: x, h0 and c0 with `initial`, w, r int8, b, GRU: bh int32, mx, mh int32, a table for each function int32,
 LSTM: p int32, all with an axis of directions.
@@ -325,6 +325,9 @@ class Recurrent(Operator):
         """h and y: zero point 0, since kernels multiply h as it is."""
         return symmetric(lo, hi, bits) if output < 2 else None
 
+    def obeys(self, q: Quant, output: int = 0) -> bool:
+        return output > 1 or (q.zero_point == 0 and q.bits <= 16)
+
     def _reach_of_sums(self, outs: Sequence[Tensor]) -> int:
         """k: sums are in units of 2^(k - 15)."""
         reaches = [f.reach for per in self.functions for f in per[: self._read_sums]]
@@ -591,6 +594,9 @@ class Lstm(Recurrent):
         n = max(2, _power(lo, hi) + 1)
         return Quant.per_tensor(2.0 ** (n - CELL_BITS + 1), 0, CELL_BITS)
 
+    def obeys(self, q: Quant, output: int = 0) -> bool:
+        return q.bits == CELL_BITS if output in (2, 3) else super().obeys(q, output)
+
     def _rule(
         self, d: int, sums: Sums, k: int, ins: Sequence[Tensor], outs: Sequence[Tensor]
     ) -> tuple[tuple[GateTable, ...], LstmRule]:
@@ -699,7 +705,16 @@ class Gru(Recurrent):
         return super()._attributes() | ({"linear_before_reset": 1} if self.before else {})
 
     def _seen(self, x: Shape) -> tuple[Shape, ...]:
-        return (*super()._seen(x), *(((1,),) if self._is_unbounded else ()))
+        start = ((x[0], self.width),) if self.initial else ()
+        return (*super()._seen(x), *start, *(((1,),) if self._is_unbounded else ()))
+
+    def to_onnx(self, b: OnnxBuilder, ins: Sequence[Tensor], names: Sequence[str]) -> tuple[str, ...]:
+        """With the first state as a value of its own: of what h, a copy of the state, must be able to say."""
+        outs = super().to_onnx(b, ins, names)
+        if not self.initial:
+            return outs
+        at = len(outs) - int(self._is_unbounded)
+        return (*outs[:at], b.op("Identity", [names[4]]), *outs[at:])
 
     def _watches(self) -> tuple[str, ...]:
         return (*super()._watches(), *(("limit",) if self._is_unbounded else ()))
@@ -727,7 +742,8 @@ class Gru(Recurrent):
 
     def ties(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[tuple[str, ...], ...]:
         limit = outs[-1:] if self._is_unbounded and not self.rules else ()
-        of_y, of_state = (outs[0], *self._all_h(outs)), (outs[1], *limit, *self._states(ins))
+        start = outs[len(outs) - len(limit) - 1 :][:1] if self.initial and not self.rules else ()
+        of_y, of_state = (outs[0], *self._all_h(outs), *start), (outs[1], *limit, *self._states(ins))
         return tuple(tuple(t.name for t in group) for group in (of_y, of_state))
 
     def keeps(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> frozenset[str]:
@@ -739,6 +755,11 @@ class Gru(Recurrent):
             return super().lawful_quant(lo, hi, bits, output)
         candidates = (per[1].unit(per[1].reach) for per in self.functions if per[1].reach is not None)
         return Quant.per_tensor(2.0 ** (max(0, _power(lo, hi), *candidates) - 15), 0, 16)
+
+    def obeys(self, q: Quant, output: int = 0) -> bool:
+        if output > 1 or (output == 0 and q.bits == 8):
+            return super().obeys(q, output)
+        return q.bits == 16 and q.zero_point == 0 and math.frexp(q.s)[0] == 0.5
 
     def _apart(self) -> Array:
         return np.repeat([False, False, self.before], self.units)
@@ -878,7 +899,10 @@ def symmetric(lo: float, hi: float, bits: int) -> Quant:
 def _narrowing(unit: float, y: Tensor) -> Narrowing:
     """From units of `unit` to the integers of y."""
     assert y.quant is not None
-    m, shift = small_multiplier(unit / y.quant.s, *NARROW)
+    try:
+        m, shift = small_multiplier(unit / y.quant.s, *NARROW)
+    except ValueError as e:
+        raise ModelError(f'"{y.name}": {e}') from e
     return Narrowing(m, shift, y.quant.low, y.quant.high)
 
 

@@ -209,7 +209,8 @@ def choose_quants(
         asked = _pin_below(graph, name) or (pins[0] if pins else None)
         # A pin reaches its tie, but not a tensor that others read as well and whose values it would clip.
         shared = any(not _operator(n).same_quant for n in graph.consumers[name]) or name in graph.results
-        if asked is not None and (not shared or _holds(asked, *ranges[name])):
+        lawful = asked is None or all(made[g][0].obeys(asked, made[g][1]) for g in tie if g in made)
+        if asked is not None and lawful and (not shared or _holds(asked, *ranges[name])):
             chosen[name] = asked
             continue
         lows, highs, dictated = [0.0], [0.0], None
@@ -220,8 +221,7 @@ def choose_quants(
                 lo, hi = ranges[member]
                 lows += [lo, *extra.get(member, ())]
                 highs += [hi, *extra.get(member, ())]
-        laws = (made[g][0].lawful_quant(min(lows), max(highs), bits, made[g][1]) for g in tie if g in made)
-        law = next((q for q in laws if q is not None), None)
+        law = _law([(min(lows), max(highs)), *pins], bits, [made[g] for g in tie if g in made])
         if law is not None:
             chosen[name] = law
             continue
@@ -255,6 +255,23 @@ def _pin_below(graph: Graph, name: str) -> Quant | None:
         out = graph.outs(node)[0]
         found.add((out.quant or _pin_below(graph, out.name)) if _operator(node).same_quant else None)
     return found.pop() if len(found) == 1 else None
+
+
+def _law(
+    held: Sequence[tuple[float, float] | Quant], bits: int, makers: Sequence[tuple[Operator, int]]
+) -> Quant | None:
+    """The quantisation that an operator that writes to a tie has for it, where all of `held`, ranges and what pins can
+    say, is to be said; None: no operator has a law."""
+    if all(op.lawful_quant(-1.0, 1.0, bits, k) is None for op, k in makers):
+        return None
+    ends = [_ends(v) if isinstance(v, Quant) else v for v in held]
+    low, high = min(lo for lo, _ in ends), max(hi for _, hi in ends)
+    return next(q for op, k in makers if (q := op.lawful_quant(low, high, bits, k)) is not None)
+
+
+def _ends(q: Quant) -> tuple[float, float]:
+    """The least and the largest number it can say."""
+    return q.s * (q.low - q.zero_point), q.s * (q.high - q.zero_point)
 
 
 def _holds(q: Quant, lo: float, hi: float) -> bool:
@@ -413,7 +430,13 @@ class _Quantiser:
             return
         bits = self._bits(node, before, finals)
         kept = op.keeps(self.graph.ins(node), finals)
-        outs = [t if t.name in kept else self._output(op, t, bits, k) for k, t in enumerate(finals)]
+        laws = self._laws(node, finals)
+        outs = [
+            self._lawful(t, laws[t.name]) if t.name in laws
+            else t if t.name in kept
+            else self._output(op, t, bits, k)
+            for k, t in enumerate(finals)
+        ]  # fmt: skip
         out = outs[0]
         if isinstance(op, Resize) and op.linear and before[0].quant != final.quant and not is_wide(before[0]):
             # In the scale it reads: in a finer one its inputs could lie beyond the ends.
@@ -423,7 +446,8 @@ class _Quantiser:
             )
         own = constant_operands(self.graph, node)
         ins = [
-            self.tensors[t.name] if t.name in kept and t.const is None
+            self._as_law(t.name, laws[t.name], node) if t.name in laws
+            else self.tensors[t.name] if t.name in kept and t.const is None
             else self._input(op, t, out, bits, node.origin, own=t.name in own)
             for t in self.graph.ins(node)
         ]  # fmt: skip
@@ -444,6 +468,39 @@ class _Quantiser:
         for made, wanted in zip(outs, finals, strict=False):
             if made.name != wanted.name:
                 self._convert(made, wanted, node.origin)
+
+    def _laws(self, node: Node, finals: Sequence[Tensor]) -> dict[str, Quant]:
+        """Where pins give a tie of outputs, and of inputs, what the operator cannot have, or several scales: the one
+        that it works with, by the names of its members."""
+        op, ins = _operator(node), self.graph.ins(node)
+        found: dict[str, Quant] = {}
+        for tie in op.ties(ins, finals):
+            members = [(k, t.quant) for k, t in enumerate(finals) if t.name in tie and t.quant is not None]
+            names = [n for n in tie if self.graph.tensors[n].const is None]
+            quants = [q for n in names if (q := self.tensors[n].quant) is not None]
+            if not members or all(q == quants[0] and op.obeys(q, k) for k, _ in members for q in quants):
+                continue
+            fit = [q for q in quants if all(op.obeys(q, k) for k, _ in members)]
+            law = _law(quants, min(16, max(q.bits for q in quants)), [(op, k) for k, _ in members])
+            if law is not None:
+                found |= dict.fromkeys(names, max(fit, key=lambda q: q.s * q.high) if fit else law)
+        return found
+
+    def _lawful(self, final: Tensor, law: Quant) -> Tensor:
+        """An output in the quantisation that the operator works with; `final` where it is that."""
+        if final.quant == law:
+            return final
+        return replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=law, dtype=law.dtype)
+
+    def _as_law(self, name: str, law: Quant, node: Node) -> Tensor:
+        """An input of a tie, converted where it is another."""
+        x = self.tensors[name]
+        if x.quant == law:
+            return x
+        wanted = replace(x, name=f"{name}_as_{node.outputs[0]}", quant=law, dtype=law.dtype)
+        if wanted.name not in self.tensors:
+            self._convert(x, wanted, node.origin)
+        return self.tensors[wanted.name]
 
     def _note_weights(self, op: Operator, node: Node, ins: Sequence[Tensor], out: Tensor, lowered: Lowered) -> None:
         """Say where pinned weights could not keep their integers, and what that does to the output at most."""
