@@ -717,7 +717,8 @@ class Gru(Recurrent):
         return (*outs[:at], b.op("Identity", [names[4]]), *outs[at:])
 
     def _watches(self) -> tuple[str, ...]:
-        return (*super()._watches(), *(("limit",) if self._is_unbounded else ()))
+        start = ("start",) if self.initial else ()
+        return (*super()._watches(), *start, *(("limit",) if self._is_unbounded else ()))
 
     @property
     def _is_unbounded(self) -> bool:
