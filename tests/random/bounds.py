@@ -39,7 +39,6 @@ from tinygen.ops import (
     Softmax,
     Unary,
 )
-from tinygen.ops.attention import LEAST, MASKED, OCTAVE
 from tinygen.ops.base import Operator, int_range, need_quant
 from tinygen.ops.broadcast import constant_quant
 from tinygen.ops.unary import Expr, evaluate
@@ -142,8 +141,11 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         return 0.5 + 255 * int(np.prod(op.window.kernel)) * MULTIPLIER_ERROR / 2.0**op.shift
     if isinstance(op, ReduceSum):
         return 0.5 + 255 * op.outer_n_inner(ins[0])[1] * MULTIPLIER_ERROR / 2.0**op.shift + 2.0**-18 * top / s_y
-    if isinstance(op, Requantise):
-        return op.error([fixed.tensors[i] for i in made.inputs], [out])
+    if isinstance(op, Attention | Div | Norm | Requantise):
+        if isinstance(op, Div) and any(t.const is not None for t in ins):
+            return np.inf  # a constant of a few steps: tests/ops/test_div.py
+        noise = _mean_noise(op, xs[0], ins, out) if isinstance(op, Norm) else 0.0
+        return op.error([fixed.tensors[i] for i in made.inputs], [out]) + noise
     if isinstance(op, ReduceL2):
         return 0.5 + 2.0**-16 * top / s_y
     if isinstance(op, MatMul):
@@ -152,15 +154,6 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
         inner = ins[0].shape[op.a_perm[-1] if op.a_perm else -1]
         rounded = inner * max(constants, default=0.0) * top
         return 0.5 + rounded / s_y + inner * 255.0**2 * MULTIPLIER_ERROR / 2.0**op.epilogue.shift
-    if isinstance(op, Div):
-        divisor = [t for t in ins if t.const is not None]
-        if divisor:
-            return np.inf  # a constant of a few steps: tests/ops/test_div.py
-        return op.error([fixed.tensors[i] for i in made.inputs], [out]) + 2.0**-op.shift
-    if isinstance(op, Norm):
-        return _norm_bound(op, fixed.tensors[made.inputs[0]], ins, made, xs[0], out)
-    if isinstance(op, Attention):
-        return _attention_bound(op, fixed, made, ins, xs)
     if isinstance(op, Softmax | LogSoftmax | LogSumExp):
         # Every exponential is off by half of 1/65535 (int16: 4.5 of 1/65536), and so is their sum, n times.
         n, each = ins[0].shape[-1], (4.5 if fixed.tensors[made.inputs[0]].dtype is DType.INT16 else 0.5) / 65535
@@ -174,45 +167,15 @@ def layer_bound(node: Node, tidy: Graph, made: Node, fixed: Graph, xs: list[Arra
     return 0.5 if any(t.const is not None for t in ins) else 0.0
 
 
-def _norm_bound(op: Norm, x: Tensor, ins: Sequence[Tensor], made: Node, real: Array, out: Tensor) -> Array:
-    """Norm.error, and what the whole number that eps becomes (1 at the least) is off in statistics of so few steps."""
-    scale = op.spread(out.shape, ins[1].array.astype(np.float64))
-    _, reps, _, width = op.view(x.shape, max(t.size for t in ins[1:]))
-    n, s_x = reps * width, need_quant(x)[0]
-    seen = real.reshape(len(real), *op.view(x.shape, max(t.size for t in ins[1:]))) / s_x
-    total = seen.sum(axis=(2, 4), keepdims=True) * int(op.centre)
-    v = n * np.square(seen).sum(axis=(2, 4), keepdims=True) - np.square(total)
-    exact = op.eps * (n * n if op.mean else n) / s_x**2
-    a, b = (np.maximum(v, e) if op.floor else v + e for e in (exact, float(op.add)))
-    with np.errstate(all="ignore"):
-        z = np.where(n * seen == total, 0.0, (n * seen - total) / np.sqrt(a) * (1.0 if op.mean else n**-0.5))
-        off = np.abs(z * (1.0 - np.sqrt(a / b)))
-    off = np.nan_to_num(off, nan=0.0, posinf=1e9)
-    # onnxruntime's own mean: float32, where all values are nearly the same.
-    noise = 2.0**-23 * n * float(np.abs(seen).max()) * n / np.sqrt(a) * (1.0 if op.mean else n**-0.5)
-    off = (off + noise * op.centre).reshape(real.shape)
-    bound: Array = op.error([x], [out]) + off * np.abs(scale) / need_quant(out)[0]
-    return bound
-
-
-def _attention_bound(op: Attention, fixed: Graph, made: Node, ins: Sequence[Tensor], xs: Sequence[Array]) -> Array:
-    """Weights are off by a unit in 2^B each, and by what rounding makes of their scores and of the largest. Nothing is
-    said where a score leaves what its 16 bits hold."""
-    k, v = (fixed.tensors[i] for i in made.inputs[1:3])
-    (out,) = (fixed.tensors[o] for o in made.outputs)
-    table, bias = (fixed.tensors[i].array for i in made.inputs[3:5])
-    keys, bits = k.shape[1], int(np.log2(float(table.max()) + 1.0))
-    octaves = 2.0**op.coarse * (1.0 + 2.0 * (len(ins) > 3) + 0.1) / OCTAVE
-    low, high = int_range(v)
-    reach = (high - low) * need_quant(v)[0]
-    weight = 1.5 * keys * 2.0**-bits + (2.0**octaves - 1.0)
-    heads, each = op.heads, op.heads // op.kv_heads
-    rows = [x.reshape(*x.shape[:-1], n, -1).swapaxes(-2, -3) for x, n in zip(xs[:2], (heads, op.kv_heads), strict=True)]
-    scores = rows[0] @ np.repeat(rows[1], each, axis=2).swapaxes(-1, -2) * (op.scale * np.log2(np.e) * OCTAVE)
-    added = np.abs(np.where(bias == MASKED, 0, bias)).max(initial=0) * 2.0**op.coarse
-    top = np.abs(scores).reshape(len(scores), -1).max(axis=1) + added
-    bound = np.where(top < -LEAST * 2.0**op.coarse, 0.55 + 2.0 * weight * reach / need_quant(out)[0], np.inf)
-    return np.asarray(bound).reshape(-1, 1, 1, 1)
+def _mean_noise(op: Norm, x: Array, ins: Sequence[Tensor], out: Tensor) -> Array:
+    """Steps that onnxruntime's float32 mean makes of values that are nearly all the same."""
+    view = op.view(out.shape, max(t.size for t in ins[1:]))
+    seen = x.reshape(len(x), *view)
+    n = view[1] * view[3]
+    spread = np.square(seen - seen.mean(axis=(2, 4), keepdims=True)).mean(axis=(2, 4), keepdims=True)
+    noise = 2.0**-23 * n * np.abs(seen).max() / np.sqrt(np.maximum(spread, op.eps)) * int(op.centre) + 0 * seen
+    found: Array = noise.reshape(x.shape) * np.abs(op.spread(out.shape, ins[1].array)) / need_quant(out)[0]
+    return found
 
 
 def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list[str]:
