@@ -168,6 +168,8 @@ class Builder:
     told: Told = field(default_factory=dict)
     _pending: list[Node] = field(default_factory=list)
     _node_names: set[str] = field(default_factory=set)
+    #: The node of the file inside which the present one stands (a loop), and which nodes of the graph then stem from.
+    within: str = ""
     _base: str = ""
 
     def note(self, text: str) -> None:
@@ -283,7 +285,7 @@ class Builder:
                 label, i = f"{stem}_{i}", i + 1
             self._node_names.add(label)
             names = tuple(rename.get(i, i) for i in n.inputs), tuple(rename.get(o, o) for o in n.outputs)
-            node = Node(label, n.op, *names, (base,))
+            node = Node(label, n.op, *names, (self.within or base,))
             self.nodes.append(node)
             self.made |= dict.fromkeys(node.outputs, node)
         self._pending = []

@@ -268,6 +268,9 @@ def gemm(b: Builder, n: View) -> Result:
     alpha, beta = n.real("alpha", 1.0), n.real("beta", 1.0)
     if not n.is_known(0) and not n.is_known(1):
         return _gemm_of_two(b, n, alpha, beta)
+    if n.is_known(0) and n.is_known(1):  # only C is computed
+        left, right = (n.array(i, c).T if n.integer(f"trans{c}", 0) else n.array(i, c) for i, c in ((0, "A"), (1, "B")))
+        return _plus_c(b, n, b.const(np.float32(alpha) * (left @ right), f"{n.name}/product"), n.ins[2], beta)
     if isinstance(n.ins[1], Known):
         x, w, m_axis = n.act(), n.ins[1], 0 if n.integer("transB", 0) else 1
         x = b.transpose(x, (1, 0)) if n.integer("transA", 0) else x
@@ -294,8 +297,11 @@ def gemm(b: Builder, n: View) -> Result:
             bias, c = b.const(values, c.name if values.shape == c.array.shape and beta == 1 else f"{n.name}/bias"), None
     y = _dense(b, n, x, w, array, m_axis, bias)
     y = b.transpose(y, (1, 0)) if swapped else y
-    if c is None:
-        return y
+    return y if c is None else _plus_c(b, n, y, c, beta)
+
+
+def _plus_c(b: Builder, n: View, y: Tensor, c: Value | None, beta: float) -> Tensor:
+    """The product and beta times C."""
     if beta != 1.0:
         scaled = Known(c.array * np.float32(beta), f"{n.name}/bias") if isinstance(c, Known) else None
         c = scaled or Act(b.emit(Mul(), b.tensor(c), b.const(np.array(beta), f"{n.name}/beta")))

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, inliner, shape_inference
 
 from tinygen.errors import ModelError, Problem, UnsupportedError, did_you_mean
@@ -21,7 +22,7 @@ from tinygen.frontend import brain_floats, edges
 from tinygen.frontend.bodies import DEEPEST, written_out
 from tinygen.frontend.context import FLOAT_TYPES, Act, Builder, Handler, Known, Unsupported, Value, View, check_limits
 from tinygen.frontend.fold import RANDOM, fold
-from tinygen.frontend.limits import subgraphs, too_large
+from tinygen.frontend.limits import MAX_NODES, subgraphs, too_large
 from tinygen.frontend.load import (
     array_of,
     check_nodes,
@@ -31,6 +32,7 @@ from tinygen.frontend.load import (
     sort_and_prune,
     type_name,
 )
+from tinygen.frontend.loops import scan_form, step_of, steps_help
 from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, COMPARES_CODES, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
@@ -441,6 +443,12 @@ class _Walk:
         if node.op_type == "If" and not node.domain and isinstance(ins[0], Known) and ins[0].array.size == 1:
             self.branch(node, bool(ins[0].array.reshape(-1)[0]))
             return
+        if node.op_type in ("Loop", "Scan") and not node.domain:
+            if any(isinstance(v, _Missing) for v in ins):
+                self.stand_in(node)
+            else:
+                self.repeat(base, node, ins)
+            return
         if self.importer(node) is None and not self._foldable(node, ins):
             self.refuse(base, node, *why_not(node.domain, node.op_type))
             self.inside(node)
@@ -513,6 +521,112 @@ class _Walk:
             self.node(index, inner)
         for name, out in zip(node.output, graph.output, strict=False):
             self.values[name] = self.values[out.name]
+
+    def repeat(self, base: str, node: NodeProto, ins: Sequence[Value | _Missing | None]) -> None:
+        """A Loop or Scan whose number of steps is known: the nodes of its body, again for each step."""
+        found, outer = len(self.problems), self.builder.within
+        self.builder.within = outer or base
+        try:
+            self._scan(base, node) if node.op_type == "Scan" else self._loop(base, node, ins)
+        except Unsupported as e:
+            self.refuse(base, node, str(e), e.help)
+        except (ValueError, TypeError, LookupError) as e:
+            what = f"its attributes or inputs make no sense ({str(e) or type(e).__name__})"
+            self.refuse(base, node, what, "Export the model again.")
+        self.builder.within = outer
+        if len(self.problems) > found:
+            self.stand_in(node)
+
+    def _loop(self, base: str, node: NodeProto, ins: Sequence[Value | _Missing | None]) -> None:
+        body = next(a.g for a in node.attribute if a.name == "body")
+        most, going = (v if isinstance(v, Known) else None for v in (*ins, None)[:2])
+        if (ins[0] is not None and most is None) or (node.input[1:2] != [""] and len(ins) > 1 and going is None):
+            raise Unsupported("how often it runs depends on the data", steps_help())
+        count = int(most.array.reshape(-1)[0]) if most is not None else MAX_NODES
+        condition = Known(np.array(True)) if going is None else going
+        names = list(node.input[2:])
+        scans: list[list[str]] = [[] for _ in body.output[1 + len(names) :]]
+        k = 0
+        while k < count and bool(condition.array.reshape(-1)[0]):
+            step = self._step(f"{base}/{k}", body, (k + 1) * len(body.node))
+            given: list[Value | _Missing] = [Known(np.array(k)), condition, *(self.values[n] for n in names)]
+            if not self._walk(step, given):
+                return
+            names = [o.name for o in step.output[1 : 1 + len(names)]]
+            goes_on = self.values[step.output[0].name]
+            if not isinstance(goes_on, Known):
+                raise Unsupported("whether it goes on depends on the data", steps_help())
+            condition = goes_on
+            for done, out in zip(scans, step.output[1 + len(names) :], strict=True):
+                done.append(out.name)
+            k += 1
+        for name, out in zip(node.output, names, strict=False):
+            self.values[name] = self.values[out]
+        for name, done in zip(node.output[len(names) :], scans, strict=False):
+            self._stack(base, name, done, 0)
+
+    def _scan(self, base: str, node: NodeProto) -> None:
+        body = next(a.g for a in node.attribute if a.name == "body")
+        form = scan_form(node, {a.name: helper.get_attribute_value(a) for a in node.attribute})
+        states, rows = list(node.input[: -len(form.inputs)]), list(node.input[-len(form.inputs) :])
+        counts = {self._shape(row)[axis] for row, (axis, _) in zip(rows, form.inputs, strict=True)}
+        if len(counts) != 1:
+            raise Unsupported(f"its sequences have {sorted(counts)} steps; they must be as many")
+        (count,) = counts
+        scans: list[list[str]] = [[] for _ in form.outputs]
+        for k in range(count):
+            step = self._step(f"{base}/{k}", body, (k + 1) * len(body.node))
+            given = [self.values[n] for n in states]
+            for row, (axis, backwards), v in zip(rows, form.inputs, step.input[len(states) :], strict=True):
+                at = f"{v.name}/at"
+                self.values[at] = Known(np.array(count - 1 - k if backwards else k))
+                self.node(k, helper.make_node("Gather", [row, at], [v.name], f"{v.name}/pick", axis=axis))
+                given.append(self.values[v.name])
+            if not self._walk(step, given):
+                return
+            states = [o.name for o in step.output[: len(states)]]
+            for done, out in zip(scans, step.output[len(states) :], strict=True):
+                done.append(out.name)
+        for name, out in zip(node.output, states, strict=False):
+            self.values[name] = self.values[out]
+        for name, done, (axis, backwards) in zip(node.output[len(states) :], scans, form.outputs, strict=True):
+            self._stack(base, name, done[::-1] if backwards else done, axis)
+
+    def _step(self, base: str, body: GraphProto, nodes: int) -> GraphProto:
+        """A copy of the body; refused where all steps so far have more nodes than a model may."""
+        if nodes > MAX_NODES:
+            raise Unsupported(f"its steps, written out, are more than {MAX_NODES:,} nodes", steps_help())
+        step = step_of(body, base)
+        constants_to_initialisers(self.path, step)
+        return step
+
+    def _walk(self, step: GraphProto, given: Sequence[Value | _Missing]) -> bool:
+        """The nodes of a step from its inputs; was all of it read?"""
+        found = len(self.problems)
+        self.values |= {v.name: value for v, value in zip(step.input, given, strict=True)}
+        self.values |= {t.name: Known(array_of(self.path, t), t.name) for t in step.initializer}
+        self.read |= {i for n in step.node for i in reads(n)} | {o.name for o in step.output}
+        for index, inner in enumerate(step.node):
+            self.node(index, inner)
+        return len(self.problems) == found
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        value = self.values[name]
+        return value.array.shape if isinstance(value, Known) else value.tensor.shape  # type: ignore[union-attr]
+
+    def _stack(self, base: str, name: str, steps: Sequence[str], axis: int) -> None:
+        """What each step gave, along a new axis."""
+        if not name or name not in self.read:
+            return
+        if not steps:
+            raise Unsupported("it has no steps, and its output no values", "Remove it from the model.")
+        axes = f"{name}/axes"
+        self.values[axes] = Known(np.array([axis]))
+        parts = [f"{out}/row" for out in steps]
+        self.read |= set(parts)
+        for k, (out, part) in enumerate(zip(steps, parts, strict=True)):
+            self.node(k, helper.make_node("Unsqueeze", [out, axes], [part], f"{part}/unsqueeze"))
+        self.node(0, helper.make_node("Concat", parts, [name], f"{base}/stack", axis=axis))
 
     @staticmethod
     def importer(node: NodeProto) -> Handler | None:

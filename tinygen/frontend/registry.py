@@ -42,7 +42,7 @@ _DYNAMIC = (
 
 #: Operators with a known reason. Anything else: "not an operator tinygen knows".
 REASONS: dict[str, tuple[str, str]] = {
-    "If": _FLOW, "Loop": _FLOW, "Scan": _FLOW,
+    "If": _FLOW,
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
     "LRN": ("normalisation across channels comes in a later version", f"Use BatchNormalization. {_CUT}"),
     "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
@@ -115,6 +115,9 @@ def supported_ops() -> tuple[SupportedOp, ...]:
         SupportedOp(f"com.microsoft:{name}", (1,), tuple(limit_text(x)[0] for x in h.limits))
         for name, h in MICROSOFT_ATTENTION.items()
     ]
+    steps = "written out, where the number of steps is known; cells in them become LSTM, GRU and RNN"
+    rows += [SupportedOp("If", _versions("If"), ("a condition that is known: the branch taken",))]
+    rows += [SupportedOp(name, _versions(name), (steps,)) for name in ("Loop", "Scan")]
     rows += [SupportedOp("Upsample", (7, 9), ("opset 7 to 9; read as Resize",))]
     rows += [SupportedOp("Constant", _versions("Constant"), ("folded, like every node of constants",))]
     return tuple(sorted(rows, key=lambda r: r.onnx_name))

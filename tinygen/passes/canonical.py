@@ -1,20 +1,22 @@
 """One form for things that can be said in several ways, so that later passes and kernels meet fewer of them.
 
-Reshape of Reshape, and to the same shape; a pool over the whole plane is a mean; a convolution with one output
-pixel is a dense layer.
+Reshape of Reshape, and to the same shape; pieces of a tensor joined again; a pool over the whole plane is a mean; a
+convolution with one output pixel is a dense layer.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import AvgPool, Conv, Dense, Lookup, ReduceSum, Reshape, Unary
+from tinygen.ops import AvgPool, Concat, Conv, Dense, Lookup, ReduceSum, Reshape, Slice, Unary
 from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
+from tinygen.passes.written_out import place
 
 
 def _reshape(graph: Draft, node: Node) -> bool:
@@ -79,7 +81,45 @@ def _lookup(graph: Draft, node: Node) -> bool:
     return graph.replace({node.name: (merged,)})
 
 
+def _concat(graph: Draft, node: Node) -> bool:
+    """Pieces of one tensor put together again as they lay in it."""
+    assert isinstance(node.op, Concat)
+    y, axis = graph.outs(node)[0], node.op.axis
+    if math.prod(y.shape[:axis]) != 1 or y.quant is not None or any(t.quant is not None for t in graph.ins(node)):
+        return False
+    (source, first), *others = (place(graph, name) for name in node.inputs)
+    if source == node.inputs[0] or graph.tensors[source].const is not None:
+        return False
+    at = first
+    for t, where in zip(graph.ins(node), others, strict=False):
+        at += t.size
+        if where != (source, at):
+            return False
+    x = graph.tensors[source]
+    if x.size == y.size:
+        return graph.replace({node.name: (replace(node, op=Reshape(y.shape), inputs=(source,)),)})
+    axis = next(i for i, d in enumerate(x.shape) if d > 1)
+    row = x.size // x.shape[axis]
+    if first % row or y.size % row:
+        return False
+    starts, counts = [0] * len(x.shape), list(x.shape)
+    starts[axis], counts[axis] = first // row, y.size // row
+    run = Tensor(fresh(graph, f"{y.name}_run"), tuple(counts))
+    cut = Slice(tuple(starts), (1,) * len(counts), run.shape)
+    return graph.replace(
+        {
+            node.name: (
+                Node(fresh(graph, f"{node.name}_run"), cut, (source,), (run.name,), node.origin),
+                replace(node, op=Reshape(y.shape), inputs=(run.name,)),
+            )
+        },
+        (run,),
+    )
+
+
 def _step(graph: Draft, node: Node) -> bool:
+    if isinstance(node.op, Concat):
+        return _concat(graph, node)
     if isinstance(node.op, Reshape):
         return _reshape(graph, node)
     if isinstance(node.op, AvgPool):

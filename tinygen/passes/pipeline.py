@@ -19,6 +19,7 @@ from tinygen.passes import (
     lengths,
     log_sum_exp,
     normalise,
+    sequences,
     states,
 )
 from tinygen.passes.base import Pass, apply
@@ -31,6 +32,7 @@ TIDY: tuple[Pass, ...] = (
     absorb_pins.PASS,  # those that a transpose kept from their producer
     input_affine.PASS,  # what a transpose or a pin kept from its input
     cells.PASS,  # written out by hand: before anything takes its parts for single functions and scales
+    sequences.PASS,  # loops of those, at once: a cell alone is what nothing else is
     normalise.PASS,  # likewise
     fold_scale.PASS,  # before activations: a clamp ends the chain of foldable constants
     attention.PASS,  # where layers have their biases, before its scales are taken for something else

@@ -1,0 +1,131 @@
+"""Cells in a loop, or one after the other, become one layer over a sequence, which computes the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.frontend.support import check, parse
+from tests.passes.test_cells import _IN, _UNITS, _WEIGHTS, GRUS, LSTMS
+from tinygen.calibrate.floatrun import FloatModel
+from tinygen.frontend.onnx_writer import to_onnx
+from tinygen.ir.types import Graph
+from tinygen.ops import Concat, Gru, Lstm, Rnn, Slice
+from tinygen.ops.recurrent import Recurrent
+from tinygen.passes.pipeline import tidy
+
+_RNG = np.random.default_rng(5)
+_STEPS = 4
+RNN = "p = MatMul(x, wz) q = MatMul(h, rz) s = Add(p, q) b = Add(s, bz) y = Tanh(b)"
+CELLS = {f"lstm {k}": v for k, v in LSTMS.items()} | {f"gru {k}": v for k, v in GRUS.items()} | {"rnn": RNN}
+
+
+def _step(form: str, k: int, x: str, h: str, c: str) -> str:
+    """A cell's text with its names numbered; h is h_k then, and c is c_k."""
+    text = CELLS[form]
+    weights = {n for n in _WEIGHTS if re.search(rf"\b{n}\b", text)}
+    names = {"x": x, "h": h, "c": c, "y": f"h{k}", **({"d": f"c{k}"} if form.startswith("lstm") else {})}
+    keep = weights | {"transB", "axis", "num_outputs"}
+
+    def rename(m: re.Match[str]) -> str:
+        word = m.group()
+        if word in names:
+            return names[word]
+        return word if word in keep or word[0].isupper() or word[0].isdigit() else f"{word}_{k}"
+
+    return re.sub(r"[A-Za-z_]\w*", rename, text)
+
+
+def _row(k: int) -> str:
+    return f"x{k}_ = Slice(data, at{k}, at{k + 1}, axis) x{k} = Squeeze(x{k}_, axis) "
+
+
+def _tidied(text: str, outs: str, given: str, tmp_path: Path, **more: np.ndarray) -> Graph:
+    weights = {n: a for n, a in _WEIGHTS.items() if re.search(rf"\b{n}\b", text)}
+    weights |= {n: a for n, a in more.items() if re.search(rf"\b{n}\b", text)}
+    model = parse(f"g (float[1,{_STEPS},{_IN}] data{given}) => ({outs}) {{ {text} }}", weights=weights)
+    graph = check(tmp_path, model, tolerance=1e-4).graph
+    tidied = tidy(graph)
+    xs = [_RNG.normal(size=(4, *p.shape)).astype(np.float32) for p in graph.in_ports]
+    for want, got in zip(*(FloatModel(to_onnx(g)).run_many(xs) for g in (graph, tidied)), strict=True):
+        np.testing.assert_allclose(got.reshape(want.shape), want, atol=1e-5)
+    return tidied
+
+
+def _unrolled(form: str, tmp_path: Path, *, zeros: bool, order: range = range(_STEPS), read: str = "last") -> Graph:
+    """The cell once for each row in the order, one behind the other."""
+    h, c, text = "h", "c", ""
+    for k, at in enumerate(order):
+        text += _row(at) + _step(form, k, f"x{at}", h, c) + " "
+        h, c = f"h{k}", f"c{k}"
+    if read == "all":
+        text += f"all = Concat<axis = 1>({', '.join(f'h{k}' for k in range(_STEPS))})"
+    begin = np.zeros((1, _UNITS), np.float32)
+    given = "" if zeros else f", float[1,{_UNITS}] h" + (f", float[1,{_UNITS}] c" if form.startswith("lstm") else "")
+    at = {f"at{k}": np.array([k]) for k in range(_STEPS + 1)}
+    more = {"h": begin, "c": begin} if zeros else {}
+    return _tidied(text, f"float {'all' if read == 'all' else h}", given, tmp_path, axis=np.array([1]), **at, **more)
+
+
+def _only(graph: Graph) -> Recurrent:
+    (cell,) = (n.op for n in graph.nodes if isinstance(n.op, Recurrent))
+    assert type(cell) in (Lstm, Gru, Rnn)
+    return cell
+
+
+@pytest.mark.parametrize("form", CELLS)
+def test_steps_from_zeros_are_one_layer(form: str, tmp_path: Path) -> None:
+    op = _only(graph := _unrolled(form, tmp_path, zeros=True))
+    assert type(op) is (Lstm if form.startswith("lstm") else Gru if form.startswith("gru") else Rnn)
+    assert not op.initial
+    assert len(graph.nodes) == 1
+
+
+@pytest.mark.parametrize("form", ["lstm torch", "gru faded", "lstm tanh_by_sigmoid"])
+def test_steps_from_a_state_are_one_layer(form: str, tmp_path: Path) -> None:
+    assert _only(_unrolled(form, tmp_path, zeros=False)).initial
+
+
+def test_backwards_is_reverse(tmp_path: Path) -> None:
+    assert _only(_unrolled("gru torch", tmp_path, zeros=True, order=range(_STEPS)[::-1])).reverse == (True,)
+
+
+def test_all_steps_are_the_sequence(tmp_path: Path) -> None:
+    graph = _unrolled("gru faded", tmp_path, zeros=True, read="all")
+    assert _only(graph).sequence
+    assert not any(isinstance(n.op, Concat | Slice) for n in graph.nodes)
+
+
+def test_rows_in_another_order_are_joined(tmp_path: Path) -> None:
+    op = _only(graph := _unrolled("rnn", tmp_path, zeros=True, order=range(0, _STEPS, 3)))
+    assert not op.initial
+    assert any(isinstance(n.op, Concat) for n in graph.nodes)
+
+
+def test_other_weights_are_another_layer(tmp_path: Path) -> None:
+    text = (
+        _row(0) + _step("rnn", 0, "x0", "h", "c") + " " + _row(1) + _step("rnn", 1, "x1", "h0", "c").replace("wz", "wn")
+    )
+    at = {f"at{k}": np.array([k]) for k in range(3)}
+    graph = _tidied(text, "float h1", f", float[1,{_UNITS}] h", tmp_path, axis=np.array([1]), **at)
+    assert not any(isinstance(n.op, Recurrent) for n in graph.nodes)
+
+
+@pytest.mark.parametrize("form", ["lstm torch", "gru reset_before", "rnn"])
+def test_a_loop_is_one_layer(form: str, tmp_path: Path) -> None:
+    """As Keras writes it: rows picked by the counter, all steps behind each other."""
+    c = form.startswith("lstm")
+    given, carried = ("", "") if not c else (f", float[1,{_UNITS}] c", "float c0, ")
+    body = f"""b (int64 i, bool go, float[1,{_UNITS}] h{given}) => (bool go_out, float h0, {carried}float seen) {{
+        row = Gather<axis = 1>(data, i) {_step(form, 0, "row", "h", "c")}
+        seen = Identity(h0) go_out = Identity(go) }}"""
+    outs = "last, kept, all" if c else "last, all"
+    text = f"{outs} = Loop<body = {body}>(count, yes, zeros{', zeros' if c else ''})"
+    more = {"count": np.array(_STEPS), "yes": np.array(True), "zeros": np.zeros((1, _UNITS), np.float32)}
+    graph = _tidied(text, "float last, float all", "", tmp_path, **more)
+    assert _only(graph).sequence
+    (node,) = (n for n in graph.nodes if isinstance(n.op, Recurrent))
+    assert node.origin == ("Loop_0",)
