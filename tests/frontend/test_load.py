@@ -296,22 +296,6 @@ def test_nodes_after_an_offender_are_judged_too(tmp_path: Path) -> None:
     assert "3 nodes" in found
 
 
-def test_loops_are_refused(tmp_path: Path) -> None:
-    value = helper.make_tensor_value_info
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Relu", ["v"], ["v2"])], "body",
-        [value("i", TensorProto.INT64, []), value("c", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, [1, 4])],
-        [value("c2", TensorProto.BOOL, []), value("v2", TensorProto.FLOAT, [1, 4])],
-    )  # fmt: skip
-    model = one_node("Relu", (1, 4))
-    del model.graph.node[:]
-    model.graph.node.append(helper.make_node("Loop", ["n", "", "x0"], ["y0"], body=body, name="the_loop"))
-    model.graph.initializer.append(numpy_helper.from_array(np.int64(3), "n"))
-    found = message(save(tmp_path, model))
-    assert "control flow" in found
-    assert "the_loop" in found
-
-
 def test_supported_ops_lists_the_registry() -> None:
     rows = {r.onnx_name: r for r in supported_ops()}
     assert set(HANDLERS) <= set(rows)
