@@ -336,6 +336,7 @@ def test_build_has_reset_and_golden_streams(tmp_path: Path) -> None:
     header = built.files["lib/model/src/model.h"].decode()
     assert "#define MODEL_STATE_LEN 4U" in header
     assert "model_status_t model_reset(model_ctx_t *ctx);" in header
+    assert "`model_reset` begins a stream" in built.files["README.md"].decode()
     assert built.files["include/model_golden.h"].decode().count("{1, ") == 2
     assert built.verdict is not None
     assert [(d.first, d.last) for d in built.verdict.drift] == [(0, 9), (10, 39)]

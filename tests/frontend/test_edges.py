@@ -167,6 +167,7 @@ def _lstm() -> ModelProto:
         ("past_key", "present_key", True),
         ("past.0.value", "present.0.value", True),
         ("h0", "hn", True),
+        ("h", "hn", True),
         ("cell", "scores", True),  # the only output of that shape, and a name that says what it is
         ("buffer", "buffer_out", True),
         ("left", "right", False),
@@ -192,6 +193,21 @@ def test_recurrent_layers_say_so_by_wiring() -> None:
     kind = ("float32", (1, 4))
     inputs, outputs = {"x": ("float32", (1, 1, 3)), "p": kind, "q": kind}, {"u": kind, "v": kind}
     assert propose(_lstm(), inputs, outputs) == {"p": "v", "q": "u"}
+
+
+def test_state_of_several_layers_is_no_batch(tmp_path: Path) -> None:
+    """What (layers, batch, units) means is asked for, with the option that is most likely meant in front."""
+    text = """
+    g (float[1, 3] x, float[2, 1, 3] h) => (float[1, 3] y, float[2, 1, 3] hn) {
+        hn = Tanh (h) s = ReduceSum <keepdims = 0> (hn, axes) y = Add (x, s)
+    }
+    """
+    model = parse(text, weights={"axes": np.array([0])})
+    with pytest.raises(
+        ModelError, match="Keep it from call to call: `states` h=hn; as an input: `input_shapes` h=2,1,3"
+    ):
+        read_onnx(save(tmp_path, model))
+    assert len(read_onnx(save(tmp_path, model), states={"h": "hn"}).graph.states) == 1
 
 
 def test_cache_that_grows(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def propose(model: ModelProto, inputs: Mapping[str, Kind], outputs: Mapping[str,
 def _plain(name: str) -> str:
     """A name in small letters, its words apart: hidden_state, from hiddenState; h 0, from h0."""
     name = re.sub(r"([a-z])([A-Z0-9])", r"\1_\2", name).lower()
-    return re.sub(r"(?<=\b[hc])([tnx0])\b", r"_\1", re.sub(r"[^a-z0-9]+", " ", name))
+    return re.sub(r"(?<=\b[hc])([tnx0])\b", r" \1", re.sub(r"[^a-z0-9]+", " ", name))
 
 
 def _alike(a: str, b: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -99,6 +99,12 @@ def _dims(v: ValueInfoProto) -> list[int | str] | None:
     return [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in t.shape.dim]
 
 
+def _declared(ports: Iterable[ValueInfoProto]) -> dict[str, edges.Kind]:
+    """Types and shapes of inputs or outputs as the file has them, of those that it says."""
+    known = {v.name: (_elem(v), _dims(v)) for v in ports}
+    return {n: (e, tuple(d for d in dims if isinstance(d, int))) for n, (e, dims) in known.items() if dims is not None}
+
+
 #: What an open dimension is taken for while the nodes are judged all the same.
 _ASSUMED = 32
 
@@ -125,6 +131,7 @@ def _freeze_inputs(
             f'{path}: a shape is given for input "{unknown[0]}"; the model\'s inputs are {", ".join(names)}.'
             f"{did_you_mean(unknown[0], names)}"
         )
+    likely = edges.propose(model, _declared(model.graph.input), _declared(model.graph.output))
     for v in model.graph.input:
         dims, want = _dims(v), given.get(v.name)
         if want is not None:
@@ -139,7 +146,8 @@ def _freeze_inputs(
                 raise ModelError(f'{path}: input "{v.name}": the given shape {shape} is empty.')
         else:
             kept = v.name in states or model.producer_name == PRODUCER  # what we wrote has the shapes it had
-            shape, said, problem = _static(v.name, dims, _batch_axis(model, v.name), kept=kept)
+            batch = _batch_axis(model, v.name)
+            shape, said, problem = _static(v.name, dims, batch, kept=kept, state=likely.get(v.name))
             notes += said
             problems += problem
             if dims is None:
@@ -153,10 +161,11 @@ def _freeze_inputs(
 
 
 def _static(
-    name: str, dims: list[int | str] | None, batch: int, *, kept: bool = False
+    name: str, dims: list[int | str] | None, batch: int, *, kept: bool = False, state: str | None = None
 ) -> tuple[list[int], list[str], list[Problem]]:
     """The shape of an input nobody gave, notes, and at most one problem. `kept`: of a state, say, whose first axis may
-    count something else, and whose open dimension is the batch wherever it stands."""
+    count something else, and whose open dimension is the batch wherever it stands. `state`: the output that it looks
+    like the state before."""
     where, notes = f'input "{name}"', []
     if dims is None:
         help_ = f"Give it: `input_shapes` {name}=1,..."
@@ -190,6 +199,8 @@ def _static(
         fixed = [1 if i == batch else d for i, d in enumerate(shape)]
         option = f"`input_shapes` {name}="
         help_ = f"Take one: {option}{_commas(fixed)}; where it is no batch: {option}{_commas(shape)}"
+        if state is not None:
+            help_ = f"Keep it from call to call: `states` {name}={state}; as an input: {option}{_commas(shape)}"
         problem = Problem(where, "shape", what, help_)
     return shape, notes, [] if problem is None else [problem]
 
