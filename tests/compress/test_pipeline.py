@@ -175,5 +175,8 @@ def test_nothing_to_compress(source: Source) -> None:
         "pooled", Stage.FLOAT, {n: source.graph.tensors[n] for n in names}, (pool,), pool.inputs, pool.outputs,
         source.graph.in_ports, source.graph.out_ports,
     )  # fmt: skip
-    with pytest.raises(RecipeError, match="no convolution and no dense layer with constant weights: found MaxPool"):
+    with pytest.raises(
+        RecipeError,
+        match="no dense layer with constant weights, and no recurrent one: found MaxPool",
+    ):
         compress(graph, source.fit, Recipe())

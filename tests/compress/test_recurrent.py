@@ -11,26 +11,34 @@ import pytest
 import torch
 from onnx import helper
 
-from tests.compress.float_nets import distance
+from tests.compress.float_nets import distance, outputs
 from tests.compress.test_finish import fixed_of, round_trip
 from tests.flow.test_recurrent import NETWORKS, written
 from tests.frontend.support import import_model, parse
 from tinygen.calibrate.data import Samples
 from tinygen.compress.finish import finish
-from tinygen.compress.forms.bits import Bits
+from tinygen.compress.forms.bits import Bits, set_bits
 from tinygen.compress.forms.cluster import Cluster
 from tinygen.compress.forms.sparsity import Sparsity
+from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network
 from tinygen.compress.pipeline import Compressed, compress
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.repairs.ladder import Repairs
+from tinygen.compress.structure.channel_groups import layer_costs
+from tinygen.compress.structure.products import products
+from tinygen.compress.structure.prune import Prune, prune
 from tinygen.compress.structure.rank import Rank
+from tinygen.compress.structure.student import student
 from tinygen.compress.train import Training, fine_tune
-from tinygen.errors import ModelError
+from tinygen.errors import ModelError, RecipeError
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_qdq
+from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Tensor
+from tinygen.numerics import Array
 from tinygen.ops import Recurrent
+from tinygen.passes.channels import Channels, couple, keep
 from tinygen.passes.pipeline import tidy
 
 T, CHANNELS, N_IN, UNITS = 6, 4, 32, 12
@@ -166,3 +174,92 @@ def test_a_file_that_tells_nonsense(tmp_path: Path) -> None:
         (tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
         with pytest.raises(ModelError, match=r'its property "tinygen\.scales" is no table of scales'):
             read_onnx(tmp_path / "bad.onnx")
+
+
+# Units and channels that go -------------------------------------------------------------------------------------------
+
+
+def cleared(graph: Graph, kept: Array, channels: Channels) -> Graph:
+    """The network without what is read of channels that go: weights of 0, nothing removed."""
+    made: dict[str, Array] = {}
+    for p in products(graph):
+        name, (read, _) = p.node.inputs[p.index], p.classes(channels)
+        w = made.get(name, graph.tensors[name].array).copy()
+        part = w if p.part is None else w[p.part]
+        part *= kept[read].astype(np.float32)
+        made[name] = w
+    return graph.with_(tensors=[Tensor.constant(name, w) for name, w in made.items()])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("last", [True, False], ids=["last", "steps"])
+@pytest.mark.parametrize("kind", GATES)
+def test_fewer_units_are_units_that_nobody_reads(
+    kind: str, last: bool, directions: int, seed: int, tmp_path: Path
+) -> None:
+    graph = network(kind, tmp_path, last=last, directions=directions)
+    channels = couple(graph)
+    kept = channels.pinned | (np.random.default_rng(seed).random(len(channels.pinned)) < 0.6)
+    small = keep(graph, channels.masks(kept))
+    invariants.check(small)
+    assert layer(small).units < UNITS
+    data = samples(8)
+    np.testing.assert_allclose(outputs(small, data), outputs(cleared(graph, kept, channels), data), atol=1e-5)
+
+
+@pytest.mark.parametrize("refit", [True, False], ids=["refit", "as they are"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_what_matters_least_goes(kind: str, refit: bool, tmp_path: Path) -> None:
+    """Units that repeat others, but for some noise, go first; and the others make up for them."""
+    graph, data = network(kind, tmp_path, directions=2), samples()
+    node = next(n for n in graph.nodes if isinstance(n.op, Recurrent))
+    names, half = node.inputs[1:4], UNITS // 2
+    w, r, b = (graph.tensors[name].array.copy() for name in names)
+    of = np.concatenate([np.arange(half), np.arange(half)])
+    gates = GATES[kind]
+    w = w.reshape(2, gates, UNITS, -1)[:, :, of]
+    r = r.reshape(2, gates, UNITS, -1)[:, :, of]
+    b = b.reshape(2, 2 * gates, UNITS)[:, :, of]
+    noisy = [(a + np.random.default_rng(1).normal(0, 0.01, a.shape)).astype(np.float32) for a in (w, r, b)]
+    shapes = [graph.tensors[name].shape for name in names]
+    twins = graph.with_(
+        tensors=[Tensor.constant(n, a.reshape(s)) for n, a, s in zip(names, noisy, shapes, strict=True)]
+    )
+    log: list[LayerChange] = []
+    small = prune(Network(twins), data, amount=0.3, layers=[node.name], refit=refit, least=0.1, multiple=2, log=log)
+    kept = layer(small.graph).units
+    assert kept < UNITS - 2
+    assert any(c.layer == node.name and c.text == f"{2 * kept} of {2 * UNITS} units kept" for c in log)
+    error = distance(twins, small.graph, data)
+    assert error < (0.05 if refit else 1.5)
+    round_trip(finish(small, data), data, tmp_path)
+
+
+@pytest.mark.parametrize("criterion", ["activation", "magnitude", "taylor"])
+def test_pruning_reaches_its_amount_in_all_layers(criterion: str, tmp_path: Path) -> None:
+    graph = network("GRU", tmp_path)
+    recipe = Recipe(Prune(0.5, criterion=criterion), Training(epochs=1, batch=16))  # type: ignore[arg-type]
+    done = run(graph, recipe)
+    before, after = (sum(c.total for c in layer_costs(g, "macs").values()) for g in (graph, done.graph))
+    assert 0.25 * before < after <= 0.5 * before
+    assert layer(done.graph).units % 4 == 0
+    round_trip(done.graph, samples(), tmp_path)
+
+
+def test_a_student_is_narrower_inside_as_well(tmp_path: Path) -> None:
+    graph = network("LSTM", tmp_path)
+    narrow = student(Network(graph), width=0.5)
+    assert layer(narrow.graph).units == 8  # of 12 half, in fours
+    assert narrow.graph.tensors["k"].shape[0] == N_IN // 2
+
+
+def test_layers_by_name(tmp_path: Path) -> None:
+    graph = network("LSTM", tmp_path)
+    name = next(n.origin[-1] for n in graph.nodes if isinstance(n.op, Recurrent))
+    kept = run(graph, Recipe(Prune(0.3), layers={name: {"prune": False}}))
+    assert layer(kept.graph).units == UNITS
+    with pytest.raises(RecipeError, match=r"read plain int8 weights\. Allowed there is prune = false"):
+        run(graph, Recipe(layers={name: {"bits": 4}}))
+    with pytest.raises(ModelError, match="cannot have it: kernels of recurrent layers"):
+        set_bits(Network(graph), 4, [n.name for n in graph.nodes if isinstance(n.op, Recurrent)])

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, layers, weights
+from tinygen.compress.network import Network, in_one_form, layers, one_form, weights
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Quant, Tensor
 from tinygen.numerics import Array
-from tinygen.ops.base import Operator
 from tinygen.ops.weighted import Weighted
 from tinygen.passes.base import fresh
 
@@ -48,6 +47,9 @@ def choose_layers(
     """
     graph = network.graph
     known = [n.name for n in layers(graph)]
+    for node in in_one_form(graph):
+        if names is not None and node.name in names:
+            raise ModelError(f'{technique}: layer "{node.name}" cannot have it: {one_form(node)}. Leave it out.')
     for name in names or ():
         if name not in known:
             raise ModelError(
@@ -63,13 +65,8 @@ def choose_layers(
             size = weights(graph, node).size
             log.append(LayerChange(node.name, technique, f"left alone: {reason}", size, size))
     if names is None and log is not None:
-        log += [left_alone(graph, n, technique) for n in graph.nodes if one_form(n)]
+        log += [left_alone(graph, n, technique) for n in in_one_form(graph)]
     return chosen
-
-
-def one_form(node: Node) -> str:
-    """Why the weights of a node have no other form than int8, and all of them; "" where they may, or it has none."""
-    return node.op.one_form if isinstance(node.op, Operator) else ""
 
 
 def left_alone(graph: Graph, node: Node, technique: str) -> LayerChange:
@@ -78,18 +75,21 @@ def left_alone(graph: Graph, node: Node, technique: str) -> LayerChange:
 
 
 def set_weights(graph: Graph, values: Mapping[str, tuple[Array, Array, Quant | None]]) -> Graph:
-    """The graph with other (weights, bias, pin of the weights) in the layers named; constants that several nodes
-    share are split."""
+    """The graph with other (weights, bias, pin of the weights) in the layers named."""
+    return set_constants(graph, {name: {1: (w, pin), 2: (b, None)} for name, (w, b, pin) in values.items()})
+
+
+def set_constants(graph: Graph, values: Mapping[str, Mapping[int, tuple[Array, Quant | None]]]) -> Graph:
+    """The graph with other constants, and their pins, at inputs of the nodes named; those that several nodes share are
+    split."""
     nodes, tensors = [], []
     for node in graph.nodes:
-        if node.name in values:
-            w, b, quant = values[node.name]
-            names = []
-            for name, array, pin in ((node.inputs[1], w, quant), (node.inputs[2], b, None)):
-                shared = len(graph.consumers[name]) > 1 or node.inputs.count(name) > 1
-                new = fresh(graph, f"{node.outputs[0]}_{'b' if name == node.inputs[2] else 'w'}") if shared else name
-                names.append(new)
-                tensors.append(Tensor.constant(new, array.astype(np.float32), pin))
-            node = replace(node, inputs=(node.inputs[0], *names))
-        nodes.append(node)
+        names = list(node.inputs)
+        for i, (array, pin) in values.get(node.name, {}).items():
+            name = names[i]
+            if len(graph.consumers[name]) > 1 or node.inputs.count(name) > 1:
+                name = fresh(graph, f"{node.outputs[0]}_{i}")
+            names[i] = name
+            tensors.append(Tensor.constant(name, array.astype(np.float32), pin))
+        nodes.append(replace(node, inputs=tuple(names)))
     return graph.with_(nodes=nodes, tensors=tensors)

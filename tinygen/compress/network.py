@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygen.ir.types import Const, Graph, Node, Quant, Stage, Tensor
 from tinygen.numerics import Array
+from tinygen.ops.base import Operator
 from tinygen.ops.weighted import Weighted
 
 
@@ -76,6 +77,17 @@ def layers(graph: Graph) -> tuple[Node, ...]:
 
 def is_layer(node: Node) -> bool:
     return isinstance(node.op, Weighted) and node.op.by_rows
+
+
+def in_one_form(graph: Graph) -> tuple[Node, ...]:
+    """Layers whose weights have no other form than int8, and all of them: recurrent ones, transposed convolutions. Only
+    whole channels and training change them."""
+    return tuple(n for n in graph.nodes if one_form(n))
+
+
+def one_form(node: Node) -> str:
+    """Why so; "" where they may have others, or there are none."""
+    return node.op.one_form if isinstance(node.op, Operator) else ""
 
 
 def weights(graph: Graph, node: Node) -> Tensor:

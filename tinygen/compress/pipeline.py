@@ -10,7 +10,7 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress import techniques
 from tinygen.compress.finish import finish
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, layers
+from tinygen.compress.network import Network, in_one_form, layers, one_form
 from tinygen.compress.pinning import unpinned
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.refit.catchup import catch_up
@@ -92,18 +92,22 @@ def _caught_up(work: Work, network: Network) -> Network:
 
 def check_layers(graph: Graph, recipe: Recipe) -> None:
     """RecipeError for a network without layers that hold weights, and for a name in the recipe that is none of them."""
-    nodes = layers(graph)
-    if not nodes:
+    nodes, fixed = layers(graph), in_one_form(graph)
+    if not nodes and not fixed:
         raise RecipeError(
-            f'"{graph.name}" has no convolution and no dense layer with constant weights: found '
+            f'"{graph.name}" has no convolution and no dense layer with constant weights, and no recurrent one: found '
             f"{', '.join(sorted({type(n.op).__name__ for n in graph.nodes})) or 'no operators'}. There is nothing to "
             "compress; tinygen build takes it as it is."
         )
-    known = [name for n in nodes for name in dict.fromkeys((n.name, *n.origin))]
-    for name in recipe.layers:
+    known = [name for n in (*nodes, *fixed) for name in dict.fromkeys((n.name, *n.origin))]
+    for name, own in recipe.layers.items():
+        for node in fixed:
+            if name in (node.name, *node.origin) and own.keys() - {"prune"}:
+                raise RecipeError(
+                    f'layers."{name}".{min(own.keys() - {"prune"})}: {one_form(node)}. Allowed there is prune = false.'
+                )
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f' Did you mean "{close[0]}"?' if close else ""
-            raise RecipeError(
-                f'layers."{name}": no such layer with weights; found {", ".join(n.name for n in nodes)}.{hint}'
-            )
+            found = ", ".join(n.name for n in (*nodes, *fixed))
+            raise RecipeError(f'layers."{name}": no such layer with weights; found {found}.{hint}')

@@ -10,7 +10,7 @@ from tinygen.calibrate.data import Samples
 from tinygen.compress.checks import one_of
 from tinygen.compress.forms.bits import BITS, mixed_bits, set_bits, weight_bytes
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, layers
+from tinygen.compress.network import Network, in_one_form, layers
 from tinygen.compress.repairs.ladder import Repaired, repair
 from tinygen.compress.repairs.steps import STEPS
 from tinygen.errors import ModelError, RecipeError
@@ -57,9 +57,9 @@ def at_precision(
 
     ModelError for a network that has no layer with weights.
     """
-    if not layers(graph):
+    if not layers(graph) and not in_one_form(graph):
         raise ModelError(
-            f'"{graph.name}" has no convolution and no dense layer with constant weights: found '
+            f'"{graph.name}" has no convolution and no dense layer with constant weights, and no recurrent one: found '
             f"{', '.join(sorted({type(n.op).__name__ for n in graph.nodes})) or 'no operators'}. There are no weights "
             "to quantise; tinygen build takes it as it is."
         )

@@ -7,8 +7,9 @@ its constant part, D mean, is the bias's to make up for (`Statistics.bias_shift`
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -151,15 +152,55 @@ class _Sums:
 def gather(
     graph: Graph, samples: Samples, names: Collection[str] | None = None, progress: Progress = no_progress
 ) -> dict[str, Statistics]:
-    """Statistics by node name of all layers (`names`: of those) of a FLOAT graph; one sample in memory at a time.
+    """Statistics by node name of all layers (`names`: of those) of a FLOAT graph."""
+    return gather_rows(
+        graph, samples, [_LayerRows(n) for n in layers(graph) if names is None or n.name in names], progress
+    )
 
-    A layer with more than ROWS rows in all samples is looked at in places drawn at random, with a fixed seed.
+
+class Rows(Protocol):
+    """What multiplies rows of an activation; `node`: the layer."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def reads(self) -> str: ...
+
+    def rows(self, graph: Graph, x: Array) -> Array:
+        """(groups, rows, K) of a sample of the activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LayerRows:
+    node: Node
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def reads(self) -> str:
+        return self.node.inputs[0]
+
+    def rows(self, graph: Graph, x: Array) -> Array:
+        return input_rows(self.node, x, graph.tensors[self.reads].shape)
+
+
+def gather_rows(
+    graph: Graph, samples: Samples, wanted: Sequence[Rows], progress: Progress = no_progress
+) -> dict[str, Statistics]:
+    """Statistics by name of whatever reads rows of a FLOAT graph; one sample in memory at a time.
+
+    Where there are more than ROWS rows in all samples, they are looked at in places drawn at random, with a fixed seed.
     DataError without samples, or where an activation is NaN or infinite.
     """
     if samples.count < 1:
         raise DataError("statistics of the layers' inputs: found no samples, at least 1 is needed")
-    wanted = [n for n in layers(graph) if names is None or n.name in names]
-    tensors = list(dict.fromkeys(n.inputs[0] for n in wanted))
+    tensors = list(dict.fromkeys(r.reads for r in wanted))
     inner = [t for t in tensors if t not in graph.inputs]
     feeds = to_tensors(graph, samples.inputs)
     model = float_model(graph, inner)
@@ -170,18 +211,19 @@ def gather(
         values = dict(zip(graph.inputs, given, strict=True))
         if inner:
             values |= zip(inner, model.run(given, inner), strict=True)
-        for node in wanted:
-            rows = input_rows(node, values[node.inputs[0]], graph.tensors[node.inputs[0]].shape)
+        for reader in wanted:
+            rows = reader.rows(graph, values[reader.reads])
             take = max(1, -(-ROWS // samples.count))
             if rows.shape[1] > take:
-                rows = rows[:, np.sort(rng[node.name].choice(rows.shape[1], take, replace=False))]
+                rows = rows[:, np.sort(rng[reader.name].choice(rows.shape[1], take, replace=False))]
             if not np.isfinite(rows).all():
+                node = reader.node
                 raise DataError(
                     f'sample {i}: what layer "{node.name}" (ONNX {", ".join(node.origin)}) reads is NaN or infinite. '
                     "Look for values far outside the training data."
                 )
-            if node.name not in sums:
-                sums[node.name] = _Sums(rows.shape[0], rows.shape[2])
-            sums[node.name].add(rows)
+            if reader.name not in sums:
+                sums[reader.name] = _Sums(rows.shape[0], rows.shape[2])
+            sums[reader.name].add(rows)
         progress("statistics", i + 1, samples.count)
     return {name: s.finish() for name, s in sums.items()}

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from tinygen.calibrate.data import Samples
 from tinygen.compress.change import why_not_by_default
 from tinygen.compress.log import LayerChange
-from tinygen.compress.network import Network, layers
+from tinygen.compress.network import Network, in_one_form, layers
 from tinygen.compress.train.settings import Training
 from tinygen.ir.types import Graph
 from tinygen.progress import Progress
@@ -169,7 +169,7 @@ class Work:
         """What single layers of `graph` get instead, by node name; recipes speak of nodes by their own or their ONNX
         name."""
         found: dict[str, Any] = {}
-        for node in layers(graph):
+        for node in (*layers(graph), *in_one_form(graph)):
             for name in (*node.origin, node.name):
                 if name in self.own:
                     found[node.name] = self.own[name].get(technique)

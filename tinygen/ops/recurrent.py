@@ -26,7 +26,7 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Quant, Tensor
 from tinygen.numerics import Array, choose_multipliers, fold_bias
 from tinygen.ops import access, cells
-from tinygen.ops.access import Access, Axis, Kind, Labels, width
+from tinygen.ops.access import STAYS, Access, Axis, Kind, Labels, width
 from tinygen.ops.base import (
     Call,
     Case,
@@ -510,10 +510,28 @@ class Recurrent(Operator):
         return tuple(along(out) for out in outs)
 
     def channels(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Labels, ...]:
-        """Those of x go with columns of W; those of h and c stay."""
-        found = list(super().channels(ins, outs))
-        found[0] = found[1 if not self.rules else 1 + len(self._states(ins))] = {-1: np.arange(width(ins[0]))}
-        return tuple(found)
+        """Those of x go with columns of W. FLOAT: units, of both directions together, with their rows of all gates and
+        their columns of R; FIXED: they stay."""
+        columns = np.arange(width(ins[0]))
+        if self.rules:
+            found = list(super().channels(ins, outs))
+            found[0] = found[1 + len(self._states(ins))] = {-1: columns}
+            return tuple(found)
+        units = len(columns) + np.arange(self.units)
+
+        def times(count: int) -> Labels:
+            return {-1: np.tile(units, count)}
+
+        rows, state = {1: np.tile(units, self.GATES)}, times(self.directions)
+        weights = [{-1: columns} | rows, {-1: units} | rows, times(2 * self.GATES)]
+        weights += [times(3) for _ in self._more_weights()]
+        of = dict.fromkeys(("y", "h", "c", "cells", "steps"), state)
+        of |= {"sums": times(2 * self.GATES * self.directions), "limit": {-1: np.array([STAYS])}}
+        states = [state] * (len(ins) - 1 - len(weights))
+        return ({-1: columns}, *weights, *states, *(of[name] for name in self.told))
+
+    def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Operator | None:
+        return self if self.rules else replace(self, units=len(kept[len(ins)]) // self.directions)
 
     def weighed(self, ins: Sequence[Tensor], written: Array) -> Array:
         w = ins[1 + len(self._states(ins))].array

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinygen.compress.statistics import Statistics
-from tinygen.ir.types import Graph, Node
+from tinygen.compress.structure.products import Product, products
+from tinygen.ir.types import Graph
 from tinygen.numerics import Array
-from tinygen.ops.access import width
-from tinygen.ops.weighted import Weighted
 from tinygen.passes.channels import Channels
 
 MEASURES = ("macs", "weights", "channels")
@@ -19,7 +18,7 @@ MEASURES = ("macs", "weights", "channels")
 
 @dataclass(frozen=True, slots=True)
 class GroupCost:
-    """What one layer costs: `unit` for each pair of an input and an output channel; `inputs` is 1 for a depthwise
+    """What one product costs: `unit` for each pair of an input and an output channel; `inputs` is 1 for a depthwise
     layer, whose cost grows with its outputs alone."""
 
     unit: int
@@ -37,20 +36,12 @@ class GroupCost:
 @dataclass(frozen=True, slots=True)
 class Group:
     """Channels that the same layers write and read: they compete with each other. `classes` as `Channels` numbers them;
-    `writes` and `reads`: layer to the number of output and input channels that one class has there."""
+    `writes` and `reads`: product to the number of outputs and inputs that one class has there; `layers`: that write."""
 
     classes: tuple[int, ...]
     writes: Mapping[str, int]
     reads: Mapping[str, int]
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers that write them."""
-        return tuple(self.writes)
-
-
-def weighted(graph: Graph) -> tuple[Node, ...]:
-    return tuple(n for n in graph.nodes if isinstance(n.op, Weighted))
+    layers: tuple[str, ...]
 
 
 def channel_groups(graph: Graph, channels: Channels) -> tuple[Group, ...]:
@@ -58,20 +49,23 @@ def channel_groups(graph: Graph, channels: Channels) -> tuple[Group, ...]:
     stay; so do those that no layer writes."""
     writes: dict[int, dict[str, int]] = {}
     reads: dict[int, dict[str, int]] = {}
-    for node in weighted(graph):
-        x, y = graph.ins(node)[0], graph.outs(node)[0]
-        for c in channels.classes[y.name].tolist():
-            _count(writes, c, node.name)
-        assert isinstance(node.op, Weighted)
-        if not node.op.depthwise(width(x)):
-            for c in channels.classes[x.name][: width(x) // node.op.groups].tolist():
-                _count(reads, c, node.name)
+    layer = {p.name: p.node.name for p in products(graph)}
+    for p in products(graph):
+        read, made = p.classes(channels)
+        for c in made.tolist():
+            _count(writes, c, p.name)
+        if not p.depthwise(graph):
+            for c in read.tolist():
+                _count(reads, c, p.name)
     found: dict[tuple[object, ...], list[int]] = {}
-    for c, made in writes.items():
+    for c, own in writes.items():
         if not channels.pinned[c]:
-            key = (tuple(made.items()), tuple(reads.get(c, {}).items()))
+            key = (tuple(own.items()), tuple(reads.get(c, {}).items()))
             found.setdefault(key, []).append(c)
-    return tuple(Group(tuple(cs), writes[cs[0]], reads.get(cs[0], {})) for cs in found.values())
+    return tuple(
+        Group(tuple(cs), own := writes[cs[0]], reads.get(cs[0], {}), tuple(dict.fromkeys(layer[n] for n in own)))
+        for cs in found.values()
+    )
 
 
 def _count(counts: dict[int, dict[str, int]], c: int, layer: str) -> None:
@@ -80,23 +74,23 @@ def _count(counts: dict[int, dict[str, int]], c: int, layer: str) -> None:
 
 
 def layer_costs(graph: Graph, measure: str) -> dict[str, GroupCost]:
-    """The cost of every layer with weights."""
+    """The cost of every product, by its name."""
     found = {}
-    for node in weighted(graph):
-        w = graph.ins(node)[1]
+    for p in products(graph):
+        w = p.matrix(graph)
         inputs, outputs = w.shape[-1], w.shape[0]
         if measure == "macs":
-            unit = node.op.macs(graph.ins(node), graph.outs(node)) // (inputs * outputs)  # type: ignore[attr-defined]
+            unit = p.uses(graph)
         elif measure == "weights":
             unit = w.size // (inputs * outputs)
-        else:
-            unit, inputs = 1, 1
-        found[node.name] = GroupCost(unit, inputs, outputs)
+        else:  # of a recurrent layer its gates, once
+            unit, inputs = int(p.name == p.node.name), 1
+        found[p.name] = GroupCost(unit, inputs, outputs)
     return found
 
 
 class Reader:
-    """A layer that reads channels which may go, and what it loses with them.
+    """A product that reads channels which may go, and what it loses with them.
 
     Weights and statistics are those of its rows (compress/statistics.py): (groups, outputs of a group, K), K taps
     times the inputs of a group. `scale` makes losses relative to the power of its output.
@@ -168,14 +162,12 @@ class Pruning:
     readers: dict[str, Reader]
     kept: Array  # by class
     fixed: Array | None  # scores by class that do not change, or None: what the readers lose
-    members: dict[str, tuple[Array, Array]] = field(default_factory=dict)  # layer: classes of inputs, of outputs
+    products: dict[str, Product] = field(default_factory=dict)
+    members: dict[str, tuple[Array, Array]] = field(default_factory=dict)  # product: classes of inputs, of outputs
 
     def __post_init__(self) -> None:
-        for node in weighted(self.graph):
-            x, y = (self.channels.classes[n] for n in (node.inputs[0], node.outputs[0]))
-            assert isinstance(node.op, Weighted)
-            per_group = len(x) // node.op.groups
-            self.members[node.name] = x[:per_group], y
+        self.products = {p.name: p for p in products(self.graph)}
+        self.members = {name: p.classes(self.channels) for name, p in self.products.items()}
 
     def losses(self, group: Group) -> tuple[Array, Array]:
         """Classes of a group that are still there, and what each is worth."""
@@ -190,14 +182,11 @@ class Pruning:
                 blocks = np.array([np.flatnonzero(inputs == c) for c in alive])
                 total += self.readers[name].losses(blocks)
             else:
-                w = np.abs(self.graph.tensors[self._node(name).inputs[1]].array.astype(np.float64)) ** 2
+                w = self.products[name].matrix(self.graph).astype(np.float64) ** 2
                 by_input = w.reshape(-1, w.shape[-1]).sum(axis=0)
                 shares = by_input / max(float(by_input.sum()), 1e-30)
                 total += np.array([shares[inputs == c].sum() for c in alive])
         return alive, total
-
-    def _node(self, name: str) -> Node:
-        return next(n for n in self.graph.nodes if n.name == name)
 
     def saved(self, group: Group, count: int, scope: Collection[str]) -> int:
         """What removing `count` classes of a group saves in the layers of `scope`."""

@@ -18,13 +18,12 @@ import numpy as np
 from tinygen.calibrate.data import Samples
 from tinygen.calibrate.graph import run_float
 from tinygen.calibrate.metrics import accuracy, sqnr_db
-from tinygen.compress.change import set_weights
+from tinygen.compress.change import set_constants
 from tinygen.compress.checks import share, within
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, is_layer
-from tinygen.compress.network import layers as layers_of
 from tinygen.compress.refit.reconstruct import reconstruct
-from tinygen.compress.statistics import Statistics, gather
+from tinygen.compress.statistics import Statistics, gather_rows
 from tinygen.compress.structure.channel_groups import (
     MEASURES,
     Group,
@@ -32,13 +31,14 @@ from tinygen.compress.structure.channel_groups import (
     Reader,
     channel_groups,
     layer_costs,
-    weighted,
 )
+from tinygen.compress.structure.products import products
 from tinygen.compress.technique import Option, Own, Suggest, Technique, Trial, Work
 from tinygen.errors import DataError, ModelError, RecipeError
-from tinygen.ir.types import Const, Graph
+from tinygen.ir.types import Const, Graph, Quant
 from tinygen.numerics import Array
 from tinygen.ops.access import width
+from tinygen.ops.weighted import Weighted
 from tinygen.passes.channels import Channels, constant_masks, couple, keep
 from tinygen.progress import Progress, no_progress
 
@@ -95,14 +95,15 @@ def prune(
     graph = network.graph
     channels = couple(graph)
     found = _named(graph, channel_groups(graph, channels), layers)
-    scope = [n.name for n in weighted(graph) if layers is None or n.name in layers]
+    made = products(graph)
+    scope = [p.name for p in made if layers is None or p.node.name in layers]
     costs = layer_costs(graph, measure)
     whole = sum(costs[n].total for n in scope)
     statistics = statistics or _gather(graph, samples, found, progress)
     readers = {
-        n.name: Reader(graph.ins(n)[1].array, statistics[n.name], refit=refit and _may_change(network, n.name))
-        for n in weighted(graph)
-        if n.name in statistics and is_layer(n) and any(n.name in g.reads for g in found)
+        p.name: Reader(p.matrix(graph), statistics[p.name], refit=refit and _may_change(network, p.name))
+        for p in made
+        if p.name in statistics and any(p.name in g.reads for g in found)
     }
     fixed = _fixed_scores(graph, channels, criterion, scores)
     state = Pruning(graph, channels, found, dict(costs), readers, np.ones(len(channels.pinned), bool), fixed)
@@ -126,7 +127,7 @@ def _check(amount: float, criterion: str, measure: str, least: float, multiple: 
 
 
 def _named(graph: Graph, found: tuple[Group, ...], names: Collection[str] | None) -> tuple[Group, ...]:
-    known = [n.name for n in weighted(graph)]
+    known = list(dict.fromkeys(p.node.name for p in products(graph)))
     for name in names or ():
         if name not in known:
             raise ModelError(f'prune: no layer "{name}" with weights; found {", ".join(known) or "none"}.')
@@ -135,7 +136,10 @@ def _named(graph: Graph, found: tuple[Group, ...], names: Collection[str] | None
 
 def _gather(graph: Graph, samples: Samples, found: tuple[Group, ...], progress: Progress) -> dict[str, Statistics]:
     names = {name for g in found for name in g.reads}
-    return gather(graph, samples, names, progress) if names else {}
+    wanted = [
+        p for p in products(graph) if p.name in names and (is_layer(p.node) or not isinstance(p.node.op, Weighted))
+    ]
+    return gather_rows(graph, samples, wanted, progress) if wanted else {}
 
 
 def _may_change(network: Network, name: str) -> bool:
@@ -154,10 +158,10 @@ def _fixed_scores(graph: Graph, channels: Channels, criterion: str, scores: Mapp
                 raise DataError(f'prune: scores of "{name}" {np.shape(values)} fit no tensor of the network')
             np.add.at(total, channels.classes[name], np.asarray(values, np.float64))
     else:
-        for node in weighted(graph):
-            w = graph.ins(node)[1].array.astype(np.float64)
+        for p in products(graph):
+            w = p.matrix(graph).astype(np.float64)
             norms = np.sqrt(np.square(w).reshape(len(w), -1).sum(axis=1))
-            np.add.at(total, channels.classes[node.outputs[0]], norms / max(float(norms.mean()), 1e-30))
+            np.add.at(total, p.classes(channels)[1], norms / max(float(norms.mean()), 1e-30))
     return total
 
 
@@ -208,13 +212,13 @@ def _remove(
 
 def _cut(network: Network, state: Pruning) -> Network:
     graph, masks = state.graph, state.channels.masks(state.kept)
-    changed = {}
-    for node in weighted(graph):
-        reader = state.readers.get(node.name)
+    changed: dict[str, dict[int, tuple[Array, Quant | None]]] = {}
+    for p in state.products.values():
+        reader = state.readers.get(p.name)
         if reader is not None and reader.refit and reader.changed:
-            w, bias = reader.weights, graph.ins(node)[2].array
-            shift = reader.statistics.bias_shift(reader.before, w)
-            changed[node.name] = (w.astype(np.float32), (bias + shift).astype(np.float32), None)
+            own = changed.setdefault(p.node.name, {})
+            for i, array in p.refitted(graph, reader.weights, reader.statistics, {i: a for i, (a, _) in own.items()}):
+                own[i] = (array, None)
     forms: dict[str, WeightForm] = {}
     for name, form in network.forms.items():
         if form.mask is not None:
@@ -224,7 +228,7 @@ def _cut(network: Network, state: Pruning) -> Network:
                 array = np.compress(mask, array, axis)
             form = replace(form, mask=Const(array))
         forms[name] = form
-    return replace(network, graph=keep(set_weights(graph, changed), masks), forms=forms)
+    return replace(network, graph=keep(set_constants(graph, changed), masks), forms=forms)
 
 
 def _reconstruct(network: Network, pruned: Network, state: Pruning, samples: Samples, progress: Progress) -> Network:
@@ -243,19 +247,28 @@ def _reconstruct(network: Network, pruned: Network, state: Pruning, samples: Sam
 def _changes(state: Pruning, pruned: Network) -> list[LayerChange]:
     """One row for each layer whose size changed."""
     rows = []
-    after = {n.name: pruned.graph.ins(n)[1].size for n in weighted(pruned.graph)}
-    for node in weighted(state.graph):
-        before = state.graph.ins(node)[1].size
-        y = state.channels.classes[node.outputs[0]]
-        if after[node.name] != before:
-            text = f"{int(state.kept[y].sum())} of {len(y)} channels kept"
-            reader = state.readers.get(node.name)
+    after = _sizes(pruned.graph)
+    for name, before in _sizes(state.graph).items():
+        p = state.products[name]
+        y = state.channels.classes[p.node.outputs[0]]
+        if after[name] != before:
+            kept = int(state.kept[y].sum())
+            text = f"{kept} of {len(y)} {'channels' if isinstance(p.node.op, Weighted) else 'units'} kept"
+            reader = state.readers.get(name)
             error = 0.0
             if reader is not None:
-                rows_kept = state.kept[y].reshape((-1,) + (1,) * (reader.before.ndim - 1))
+                rows_kept = state.kept[p.classes(state.channels)[1]].reshape((-1,) + (1,) * (reader.before.ndim - 1))
                 error = reader.statistics.relative_error(reader.before * rows_kept, reader.weights * rows_kept)
-            rows.append(LayerChange(node.name, "prune", text, before, after[node.name], error))
+            rows.append(LayerChange(name, "prune", text, before, after[name], error))
     return rows
+
+
+def _sizes(graph: Graph) -> dict[str, int]:
+    """Weights of each layer."""
+    found: dict[str, int] = {}
+    for p in products(graph):
+        found[p.node.name] = found.get(p.node.name, 0) + p.matrix(graph).size
+    return found
 
 
 # -- sensitivity -----------------------------------------------------------------------------------------------------
@@ -296,13 +309,13 @@ def sensitivity(
     rows = []
     for i, group in enumerate(found):
         first = next(n for n in graph.nodes if n.name == group.layers[0])
-        each = group.writes[first.name]
+        each, every = group.writes[first.name], layer_costs(graph, "channels")[first.name].total
         for fraction in fractions:
             gone = int(fraction * len(group.classes)) * each
             if gone == 0:
                 continue
             pruned = prune(
-                network, few, amount=(gone - 0.5) / width(graph.outs(first)[0]), criterion=criterion,
+                network, few, amount=(gone - 0.5) / every, criterion=criterion,
                 measure="channels", layers=[first.name], least=0.0, multiple=1, statistics=statistics,
             )  # fmt: skip
             outs = run_float(pruned.graph, few.inputs)
@@ -357,7 +370,7 @@ def _apply(work: Work, network: Network, settings: Prune | None) -> Network:
             criterion="activation" if settings.criterion == "taylor" else settings.criterion,
             measure=settings.measure,
             scores=scores,
-            layers=[n.name for n in layers_of(network.graph) if n.name not in skipped] if skipped else None,
+            layers=[p.node.name for p in products(network.graph) if p.node.name not in skipped] if skipped else None,
             log=work.log,
             progress=work.progress,
         )

@@ -17,6 +17,7 @@ from tinygen.compress.checks import within
 from tinygen.compress.log import LayerChange
 from tinygen.compress.network import Network, WeightForm, is_layer, layers, weights
 from tinygen.compress.pinning import unpinned
+from tinygen.compress.structure.products import products
 from tinygen.compress.technique import Option, Suggest, Technique, Trial, Work
 from tinygen.errors import ModelError, RecipeError
 from tinygen.ir.types import Graph, Node, Tensor
@@ -150,17 +151,15 @@ def _worth(graph: Graph, channels: Channels) -> Array:
     The product does not change when a channel is scaled and its readers make up for it.
     """
     made, read = np.zeros(len(channels.pinned)), np.zeros(len(channels.pinned))
-    for node in graph.nodes:
-        op = node.op
-        if not isinstance(op, Weighted):
-            continue
-        x, w = graph.ins(node)[:2]
-        squares = w.array.astype(np.float64) ** 2
+    for p in products(graph):
+        squares = p.matrix(graph).astype(np.float64) ** 2
         rows = squares.reshape(len(squares), -1).sum(axis=1)
-        np.add.at(made, channels.classes[node.outputs[0]], rows / rows.mean() if rows.any() else rows)
-        columns = squares.reshape(op.groups, -1, squares.shape[-1]).sum(axis=1).reshape(-1)
-        if op.groups < x.shape[-1] or op.groups == 1:
-            np.add.at(read, channels.classes[x.name], columns / columns.mean() if columns.any() else columns)
+        np.add.at(made, p.classes(channels)[1], rows / rows.mean() if rows.any() else rows)
+        whole = channels.classes[p.reads][p.columns]
+        groups = len(whole) // squares.shape[-1]
+        columns = squares.reshape(groups, -1, squares.shape[-1]).sum(axis=1).reshape(-1)
+        if groups < len(whole) or groups == 1:
+            np.add.at(read, whole, columns / columns.mean() if columns.any() else columns)
     return np.sqrt(made * read)
 
 
