@@ -302,6 +302,16 @@ def argmax(c: Cfg, x: np.ndarray) -> np.ndarray:
     return (index - 128).astype(np.int8)
 
 
+def insert(c: Cfg, cache: np.ndarray, update: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """cache: (batch, each, length, width)."""
+    y = cache.copy()
+    for b, x in enumerate(at.tolist()):
+        first = min(max(((x - c["zero"]) * c["unit"] + 2**15) >> 16, 0), c["last"])
+        for t in range(c["count"]):
+            y[b, :, (first + t) % c["length"]] = update[b, :, t]
+    return y
+
+
 def resize_linear(x: np.ndarray, ty: np.ndarray, tx: np.ndarray) -> np.ndarray:
     v = x.astype(np.int64)
     wy, wx = ty[:, 2].astype(np.int64)[:, None, None], tx[:, 2].astype(np.int64)[None, :, None]

@@ -392,6 +392,27 @@ def test_lookup(lib: ctypes.CDLL) -> None:
         equal(run(lib, "tg_lookup_s8", c, x, rows, size=want.size), want.reshape(-1).reshape(want.shape), c)
 
 
+def test_insert(lib: ctypes.CDLL) -> None:
+    """At any index of any scale, in place and not; half of them go on at the front."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        bits, wraps = (8, 16)[seed % 2], seed % 4 < 2
+        batch, each, length, width = (int(rng.integers(1, k)) for k in (3, 4, 12, 9))
+        count = int(rng.integers(1, length + 1))
+        unit = int(rng.choice([65536, int(rng.integers(1, 2**23 + 1)), int(rng.integers(1, 65536))]))
+        c = {"outer": batch * each, "each": each, "length": length, "count": count, "width": width}
+        c |= {"zero": cases.zero_point(rng), "unit": unit, "last": length - (1 if wraps else count)}
+        dtype, top = np.int8 if bits == 8 else np.int16, 1 << (bits - 1)
+        cache, update = (rng.integers(-top, top, (batch, each, n, width), dtype=dtype) for n in (length, count))
+        at = cases.int8(rng, batch)
+        want = oracle.insert(c, cache, update, at)
+        got = run(lib, f"tg_insert_s{bits}", c, cache, update, at, size=want.nbytes)
+        equal(got.view(dtype), want, c)
+        out = Guarded(want.nbytes, fill=cache.view(np.int8))
+        call(lib, f"tg_insert_s{bits}", f"tg_insert_s{bits}", c, out.array, update, at, out.array)
+        equal(out.check().view(dtype), want, c)
+
+
 def test_resize(lib: ctypes.CDLL) -> None:
     for seed in SEEDS:
         rng = np.random.default_rng(seed)

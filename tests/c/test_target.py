@@ -54,7 +54,7 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             test_ref.test_norm(ref, bits)
             test_ref.test_matmul(ref, bits)
             test_ref.test_attention(ref, bits)
-        for name in ("copy", "fill_and_gather", "lookup", "resize", "rescale32"):
+        for name in ("copy", "fill_and_gather", "lookup", "insert", "resize", "rescale32"):
             getattr(test_ref, f"test_{name}")(ref)
         usual, ref.limit = ref.limit, 7000  # tables of gates
         for kind in recurrent.GATES:

@@ -26,7 +26,7 @@ from tinygen.frontend.registry import HANDLERS
 
 #: Operators that take several activations.
 _MANY = {"Add", "Sub", "Mul", "Max", "Min", "Sum", "Mean", "Concat"}
-#: Attention has tests of its own (test_attention.py): its keys and values are activations, or its cache is refused.
+#: Attention has tests of its own (test_attention.py): its keys and values are activations.
 _KNOWN = set(HANDLERS) - {"Attention"} | {name for domain, name in QLINEAR if not domain} | {"Constant"}
 
 REFUSED: dict[str, tuple[str, ...]] = {

@@ -798,3 +798,27 @@ def test_bfloat16_is_float32(tmp_path: Path) -> None:
     x = np.array([[0.5, -1.0]], np.float32)
     (y,) = run_ours(imported, {"x": x})
     np.testing.assert_allclose(y, x @ weights["w"] + 1.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "kw", "at"),
+    [
+        ((1, 6, 5), 2, {}, np.array([4])),
+        ((1, 6, 5), 3, {"mode": "circular"}, np.array([4])),
+        ((1, 5, 6), 1, {"axis": 2}, None),
+    ],
+)
+def test_a_cache_that_is_written_where_it_is_known(
+    shape: tuple[int, ...], count: int, kw: dict[str, Any], at: np.ndarray | None, tmp_path: Path
+) -> None:
+    """TensorScatter of a constant position, or none; those that come in: tests/flow/test_states.py."""
+    axis = kw.get("axis", -2) % 3
+    update = tuple(count if i == axis else d for i, d in enumerate(shape))
+    model = one_node("TensorScatter", [shape, update], [] if at is None else [at], opset=24, **kw)
+    assert "Insert" not in ops_of(check(tmp_path, model).graph)
+
+
+def test_a_cache_of_too_many_positions(tmp_path: Path) -> None:
+    text = """g (float[1,300,4] x, float[1,1,4] u, int64[1] at) => (float y) { y = TensorScatter(x, u, at) }"""
+    with pytest.raises(UnsupportedError, match="at most 256 positions"):
+        import_model(tmp_path, parse(text, opset=24, ir=10))

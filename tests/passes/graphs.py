@@ -217,11 +217,20 @@ def lengths() -> ModelProto:
     return n.model(n.conv(both, 3, 2, (1,)), rows)
 
 
+def caches() -> ModelProto:
+    """Rows of one convolution written into those of another, where a third tensor says."""
+    n = Net(41)
+    rows = n.conv(n.input("x", 1, 3, 8, 6), 3, 4, (3, 3), pads=[1, 1, 1, 1])
+    new = n.conv(n.input("new", 1, 3, 2, 6), 3, 4, (1, 1))
+    at = n.op("ArgMax", n.input("which", 1, 7), axis=1, keepdims=0)
+    return n.model(n.conv(n.op("TensorScatter", rows, new, at, axis=2), 4, 2, (1, 1)), opset=24)
+
+
 PATTERNS: dict[str, Callable[[], ModelProto]] = {
     f.__name__: f
     for f in (
         bn_first, scales, residual, squeeze_excite, decoder, unet, activations, clamps, pads, sequence,
-        maxima, logarithms, lengths,
+        maxima, logarithms, lengths, caches,
     )
 }  # fmt: skip
 ONNX = {**NETS, **PATTERNS}

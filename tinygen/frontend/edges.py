@@ -149,6 +149,10 @@ def _layers(model: ModelProto) -> tuple[dict[str, set[object]], dict[str, set[ob
                 for source in sources.get(name, ()):
                     starts.setdefault(str(source), set()).add((number, which))
             ends.update({name: {(number, which)} for which, name in enumerate(node.output[1:3]) if name})
+        elif node.op_type == "TensorScatter":
+            for source in sources.get(node.input[0], ()):
+                starts.setdefault(str(source), set()).add(number)
+            ends[node.output[0]] = {number}
         elif node.op_type in _MOVING:
             for known in (sources, ends):
                 there = set[object]().union(*(known.get(i, set()) for i in node.input))

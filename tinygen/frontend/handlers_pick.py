@@ -5,13 +5,15 @@ All of them are one pick of flat positions, from the tensor or from the tensor w
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsupported, Value, View
 from tinygen.frontend.handlers_shape import normal, take
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, ArgMax, Concat, Extreme, Lookup, Mul, ReduceSum, Unary
+from tinygen.ops import Add, ArgMax, Concat, Extreme, Insert, Lookup, Mul, ReduceSum, Unary
 from tinygen.ops.base import Operator
 from tinygen.ops.lookup import MAX_ROWS
 from tinygen.ops.unary import Expr
@@ -214,6 +216,22 @@ def _shape(b: Builder, n: View) -> tuple[int, ...]:
     return data.array.shape if isinstance(data, Known) else b.tensor(data).shape
 
 
+def tensor_scatter(b: Builder, n: View) -> Result:
+    """A cache of fixed length, and where the next values go; 0 where nothing is said."""
+    cache, update = (v.array.shape if isinstance(v, Known) else b.tensor(v).shape for v in n.ins[:2])
+    axis, wraps = normal(n.integer("axis", -2), len(cache)), n.text("mode", "linear") == "circular"
+    if n.has(2) and not n.is_known(2):
+        both = (b.tensor(n.ins[i], f"{n.name}/{what}") for i, what in enumerate(("cache", "update")))
+        return b.emit(Insert(axis, wraps), *both, n.act(2))
+    length, along = cache[axis], [-1 if i == axis else 1 for i in range(len(cache))]
+    first = _indices(n, 2, "the positions") if n.has(2) else np.zeros(cache[0], np.int64)
+    places = first.reshape(-1, *(1,) * (len(cache) - 1)) + np.arange(update[axis]).reshape(along)
+    if not wraps and (places.min() < 0 or places.max() >= length):
+        raise Unsupported(f"positions from {places.min()} to {places.max()} of {length}", of_sizes=True)
+    at = np.take_along_axis(positions(cache), np.broadcast_to(places % length, update), axis)
+    return _scatter(b, replace(n, ins=(n.ins[0], None, n.ins[1])), at)
+
+
 def known_reduction(n: View) -> str | None:
     """The reduction is none, add, mul, max or min."""
     found = n.text("reduction", "none")
@@ -231,5 +249,6 @@ PICK: dict[str, Handler] = {
     "ReverseSequence": Handler(reverse_sequence, notes="constant lengths"),
     "Scatter": Handler(scatter_elements, notes="constant indices"),
     "ScatterElements": Handler(scatter_elements, (known_reduction,), "constant indices"),
+    "TensorScatter": Handler(tensor_scatter, notes="computed positions: at most 256"),
     "ScatterND": Handler(scatter_nd, (known_reduction,), "constant indices"),
 }

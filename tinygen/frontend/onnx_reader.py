@@ -319,6 +319,8 @@ def _help_for_input(name: str, consumers: Mapping[str, list[NodeProto]]) -> str:
     by = {n.op_type for n in consumers.get(name, ())}
     if "Gather" in by:
         return "It looks up rows of a table: do that in the application, and give the network the rows."
+    if "TensorScatter" in by:
+        return "It says where a cache is written: give that at most 256 positions, and all inputs their shapes."
     cut = "or cut the model behind it: onnx.utils.extract_model"
     if by == {"Cast"}:
         return f"Make its type float in the file (onnx.load, elem_type = 1), {cut}."
@@ -401,6 +403,11 @@ class _Walk:
             for n in self.readers.get(tensor, ()):
                 if n.op_type in ("Gather", "GatherElements") and tensor == n.input[1]:
                     found.append(self.length_of(n))
+                elif n.op_type == "Attention" and not n.domain and tensor in n.input[6:7]:
+                    dims = _dims(v) if (v := self.inferred.get(n.input[1])) is not None else None
+                    found.append(int(dims[-2]) + 1 if dims and isinstance(dims[-2], int) else MAX_ROWS + 1)
+                elif n.op_type == "TensorScatter" and tensor == n.input[2]:
+                    found.append(self.positions_of(n))
                 elif n.op_type == "OneHot" and tensor == n.input[0]:
                     depth = self.values.get(n.input[1])
                     found.append(int(depth.array.reshape(-1)[0]) if isinstance(depth, Known) else 0)
@@ -422,6 +429,15 @@ class _Walk:
         dims = _dims(v) or [] if v is not None else []
         length = dims[axis] if -len(dims) <= axis < len(dims) else 0
         return length if isinstance(length, int) and node.op_type == "GatherElements" else 0
+
+    def positions_of(self, node: NodeProto) -> int:
+        """At which the update of a TensorScatter may begin; more than an index can say where that is not known."""
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        dims = [_dims(v) if (v := self.inferred.get(name)) is not None else None for name in node.input[:2]]
+        length, count = (d[attributes.get("axis", -2)] if d else None for d in dims)
+        if not isinstance(length, int) or not isinstance(count, int):
+            return MAX_ROWS + 1
+        return length if attributes.get("mode") == b"circular" else length - count + 1
 
     def refuse(self, base: str, node: NodeProto, what: str, help_: str) -> None:
         operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type

@@ -9,6 +9,7 @@ from tinygen.ops.conv_transpose import ConvTranspose
 from tinygen.ops.dense import Dense
 from tinygen.ops.div import Div
 from tinygen.ops.extreme import Extreme
+from tinygen.ops.insert import Insert
 from tinygen.ops.lookup import Lookup
 from tinygen.ops.matmul import MatMul
 from tinygen.ops.move import Concat, Expand, Gather, Pad, Reshape, Slice, Transpose
@@ -29,12 +30,12 @@ OPERATORS: tuple[type[Operator], ...] = (
     Lstm, Gru, Rnn,
     MaxPool, AvgPool, ReduceSum, ReduceL2, ReduceExtreme, Norm, MatMul, Attention,
     Softmax, LogSoftmax, LogSumExp, ArgMax,
-    Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Expand, Resize,
+    Reshape, Transpose, Slice, Concat, Pad, Gather, Lookup, Insert, Expand, Resize,
 )  # fmt: skip
 
 __all__ = [
     "OPERATORS", "Add", "Alias", "ArgMax", "Attention", "AvgPool", "Call", "Case", "Compare", "Concat",
-    "ConstArg", "Conv", "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "Gru", "LogSoftmax",
+    "ConstArg", "Conv", "ConvTranspose", "Dense", "Div", "Expand", "Extreme", "Gather", "Gru", "Insert", "LogSoftmax",
     "LogSumExp", "Lookup", "Lstm", "MatMul", "MaxPool", "Mul", "Norm", "Operator", "PRelu", "Pad", "Recurrent",
     "ReduceExtreme", "ReduceL2", "ReduceSum", "Requantise", "Reshape", "Resize", "Rnn", "Slice", "Softmax",
     "Transpose", "Unary",

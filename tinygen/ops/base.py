@@ -308,6 +308,10 @@ class Operator(Op):
         """Activations that it reads and writes in the width they have, whatever it computes in: states."""
         return frozenset(t.name for t in (*ins, *outs)) if self.any_width else frozenset()
 
+    def index_inputs(self, ins: Sequence[Tensor]) -> frozenset[str]:
+        """Activations that say where, not what: int8 of their own scale, whatever the operator computes in."""
+        return frozenset()
+
     def quantise(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> Lowered:
         """The FIXED form; activations in `ins` and `out` carry their Quant. Default: same operator, same inputs."""
         return Lowered(self, tuple(t.name for t in ins))

@@ -139,10 +139,11 @@ def _operator(node: Node) -> Operator:
 
 
 def _operands(graph: Draft, node: Node) -> list[tuple[Tensor, tuple[Axis, ...]]]:
-    """The inputs that lie along the output of a node, with how they do."""
+    """The inputs that lie along the output of a node, with how they do: no weights, and no index."""
     ins = graph.ins(node)
     along = _operator(node).access(ins, graph.outs(node))[0]
-    return [(t, axes) for t, axes in zip(ins, along, strict=True) if axes is not None]
+    found = ((t, axes) for t, axes in zip(ins, along, strict=True) if axes is not None)
+    return [(t, axes) for t, axes in found if not axes or any(a.out is not None for a in axes)]
 
 
 def _set_input(graph: Draft, index: int, moved: Tensor, perm: Shape) -> None:

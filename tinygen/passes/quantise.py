@@ -444,11 +444,11 @@ class _Quantiser:
             self.notes.append(
                 f'{op.describe(before)} "{_where(node)}" is rounded twice: the model has another scale behind it'
             )
-        own = constant_operands(self.graph, node)
+        own, indices = constant_operands(self.graph, node), op.index_inputs(self.graph.ins(node))
         ins = [
             self._as_law(t.name, laws[t.name], node) if t.name in laws
             else self.tensors[t.name] if t.name in kept and t.const is None
-            else self._input(op, t, out, bits, node.origin, own=t.name in own)
+            else self._input(op, t, out, bits, node.origin, own=t.name in own, index=t.name in indices)
             for t in self.graph.ins(node)
         ]  # fmt: skip
         if op.aligns:
@@ -557,11 +557,14 @@ class _Quantiser:
         assert own is not None
         return replace(final, name=fresh(self.graph, f"{final.name}_own"), quant=own, dtype=own.dtype)
 
-    def _input(self, op: Operator, t: Tensor, out: Tensor, bits: int, origin: tuple[str, ...], *, own: bool) -> Tensor:
+    def _input(
+        self, op: Operator, t: Tensor, out: Tensor, bits: int, origin: tuple[str, ...], *, own: bool, index: bool
+    ) -> Tensor:
         """An input as the node reads it; activations of other integers are converted first. `own`: a constant operand
-        with a scale of its own."""
+        with a scale of its own; `index`: one that says where (`Operator.index_inputs`)."""
+        moved = op.same_quant and not index
         if t.const is not None:
-            if op.same_quant:
+            if moved:
                 return replace(t, quant=out.quant)  # its codes are moved into the output as they are
             if own and (t.quant is None or bits == 16):
                 return replace(t, quant=constant_quant(t.array, bits))
@@ -569,11 +572,11 @@ class _Quantiser:
         x = self.tensors[t.name]
         if x.is_plain:
             return x
-        if op.same_quant and any(q is not None and q.zero_points for q in (x.quant, out.quant)):
+        if moved and any(q is not None and q.zero_points for q in (x.quant, out.quant)):
             return x  # a part of an output, or what holds several
-        if op.same_quant:
+        if moved:
             wanted = replace(x, name=f"{x.name}_as_{out.name}", quant=out.quant, dtype=out.dtype)
-        elif bits == 16:
+        elif bits == 16 and not index:
             wanted = self._widened(x)
         elif bits_of(x) > 8:
             narrow = self._int8(x)

@@ -386,6 +386,13 @@ def _lookup(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("any", found)
 
 
+def _insert(f: Mapping[str, int], call: Call) -> Traits:
+    """`words` and `bytes` of the copy, which falls away in place: what that takes, at the most."""
+    runs, size = f["outer"], f["outer"] * f["length"] * f["width"]
+    found = {"once": 1.0, "runs": runs, "n": runs * f["count"] * f["width"], "words": size // 4, "bytes": size % 4}
+    return Traits("any", found)
+
+
 def _reduce(f: Mapping[str, int], call: Call) -> Traits:
     outputs = f["outer"] * f["inner"]
     found: dict[str, float] = {
@@ -465,7 +472,7 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     "avgpool": _pool, "maxpool": _pool,
     **dict.fromkeys((*_PAIRS, "lut", "fill", "widen", "narrow", "rescale"), _elementwise),
     **{f"{name}_bc": _broadcast for name in _PAIRS},
-    "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "prelu": _prelu,
+    "copy": _copy, "pad_planes": _pad_planes, "gather": _gather, "lookup": _lookup, "insert": _insert, "prelu": _prelu,
     **{f"reduce_{name}": _reduce for name in ("sum", "l2", "max", "min")},
     **dict.fromkeys(("softmax", "log_softmax", "log_sum_exp", "argmax"), _rows),
     "norm": _norm, "matmul": _matmul, "attention": _attention,

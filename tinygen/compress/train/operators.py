@@ -31,6 +31,7 @@ from tinygen.ops import (
     Expand,
     Extreme,
     Gather,
+    Insert,
     LogSoftmax,
     LogSumExp,
     Lookup,
@@ -124,6 +125,8 @@ def step_of(graph: Graph, node: Node) -> Step | Callable[..., tuple[Tensor, ...]
             return _pad(op)
         case Lookup():
             return _lookup
+        case Insert():
+            return _insert(op, out.shape)
         case Gather():
             return lambda x: x.index_select(op.axis + 1, torch.tensor(op.indices, device=x.device))
         case Expand():
@@ -344,6 +347,22 @@ def _concat(op: Concat, y_shape: Shape) -> Step:
         return torch.cat(full, op.axis + 1)
 
     return run
+
+
+def _insert(op: Insert, shape: Shape) -> Step:
+    """`shape`: of the output, without samples."""
+
+    def step(cache: Tensor, update: Tensor, at: Tensor) -> Tensor:
+        cache, update = (
+            x.expand(len(at), *x.shape[-len(shape) :]) for x in (cache, update)
+        )  # constants have no samples
+        length, count, axis = shape[op.axis], update.shape[op.axis + 1], op.axis + 1
+        first = at.round().long().clamp(0, length - (1 if op.wraps else count))
+        steps = torch.arange(count, device=at.device).reshape(-1, *(1,) * (len(shape) - axis))
+        places = (first.reshape(*first.shape, *(1,) * (len(shape) - 1)) + steps) % length
+        return cache.scatter(axis, places.expand(update.shape), update)
+
+    return step
 
 
 def _lookup(x: Tensor, table: Tensor) -> Tensor:
