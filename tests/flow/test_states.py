@@ -499,3 +499,62 @@ def test_recurrent_step_is_the_whole_sequence(tmp_path: Path, kind: str) -> None
     q = replace(made(tmp_path, "sum"), fixed=step)
     inputs = simulate.quantise_inputs(step, [np.stack([x, -x])[:, :, None, None]])
     verify.verify_plan(q, planned, "native", inputs, simulate.run(step, inputs))
+
+
+#: One step of attention with keys and values of the six before it, in a cache that is written where `at` says.
+CACHED = """g (float[1,1,8] x, float[1,2,6,4] k, float[1,2,6,4] v, int64[1] at, int64[1] valid)
+    => (float[1,1,4] y, float[1,2,6,4] k_out, float[1,2,6,4] v_out)
+    { q0 = MatMul(x, wq) k0 = MatMul(x, wk) v0 = MatMul(x, wv)
+      q1 = Reshape(q0, heads) k1 = Reshape(k0, heads) v1 = Reshape(v0, heads)
+      q2 = Transpose<perm = [0, 2, 1, 3]>(q1) k2 = Transpose<perm = [0, 2, 1, 3]>(k1)
+      v2 = Transpose<perm = [0, 2, 1, 3]>(v1)
+      k_out = TensorScatter<mode = "MODE">(k, k2, at) v_out = TensorScatter<mode = "MODE">(v, v2, at)
+      a = Attention(q2, k_out, v_out, , , , valid)
+      t = Transpose<perm = [0, 2, 1, 3]>(a) r = Reshape(t, flat) y = MatMul(r, wo) }"""
+
+
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+def test_cache_of_fixed_length(tmp_path: Path, require_tool: Callable[[str], None], mode: str) -> None:
+    """Keys and values of earlier steps as states: step by step what attention of the whole sequence says, of which a
+    circular one sees the last six. Written in place; the same bits in numpy, here and on a Cortex-M4."""
+    require_tool("qemu-system-arm")
+    require_tool("arm-none-eabi-gcc")
+    steps = 6 if mode == "linear" else 14
+    w = weights(wq=(8, 8), wk=(8, 8), wv=(8, 8), wo=(8, 4))
+    constants = {**w, "heads": np.array([1, 1, 2, 4]), "flat": np.array([1, 1, 8])}
+    model = parse(CACHED.replace("MODE", mode), opset=24, ir=10, weights=constants)
+    assert any("`states` k=k_out `states` v=v_out" in n for n in load(save(tmp_path, model)).imported.graph.notes)
+    loaded = load(save(tmp_path, model), states={"k": "k_out", "v": "v_out"})
+    x = np.random.default_rng(0).normal(size=(4, steps, 1, 1, 8)).astype(np.float32)
+    at = np.broadcast_to(np.arange(steps)[:, None], (4, steps, 1))
+    data = {"x": x, "at": at % 6, "valid": np.minimum(at + 1, 6)}
+    q = quantised(loaded, Calibration(Arrays(data)))
+
+    def heads(of: str) -> Array:
+        return (x.reshape(4, steps, 8) @ w[of]).reshape(4, steps, 2, 4).swapaxes(1, 2)
+
+    scores = heads("wq") @ heads("wk").swapaxes(2, 3) / 2.0
+    seen = np.tri(steps, dtype=bool) & ~np.tri(steps, k=-6, dtype=bool)
+    e = np.where(seen, np.exp(scores), 0.0)
+    want = (e / e.sum(axis=-1, keepdims=True) @ heads("wv")).swapaxes(1, 2).reshape(4, steps, 8) @ w["wo"]
+    (real,) = run_float(loaded.tidy, [data[p.name].astype(np.float32) for p in loaded.tidy.in_ports])
+    assert np.allclose(real.reshape(want.shape), want, atol=1e-5)
+    inputs = simulate.quantise_inputs(q.fixed, [data[p.name] for p in q.fixed.in_ports])
+    outputs = simulate.run(q.fixed, inputs)
+    (y,) = simulate.dequantise_outputs(q.fixed, outputs)
+    assert 10 * np.log10(np.mean(want**2) / np.mean((want - y.reshape(want.shape)) ** 2)) > 28.0
+    for core in ("native", "cortex-m4"):
+        planned = plan(q.fixed, get_core(core))
+        assert kinds(planned).count("insert") == 2
+        assert not {"keep", "copy", "transpose"} & {*kinds(planned)}
+        verify.verify_plan(q, planned, core, inputs, outputs)
+
+
+def test_cache_that_grows_is_refused(tmp_path: Path) -> None:
+    model = parse(
+        """g (float[1,2,1,4] q, float[1,2,6,4] k, float[1,2,6,4] v) => (float y, float[1,2,7,4] k_out, float v_out)
+        { y, k_out, v_out = Attention(q, q, q, , k, v) }""",
+        opset=24, ir=10,
+    )  # fmt: skip
+    with pytest.raises(ModelError, match=r"what grows from call to call.*TensorScatter"):
+        load(save(tmp_path, model), states={"k": "k_out", "v": "v_out"})

@@ -14,7 +14,8 @@ import numpy as np
 from tinygen.calibrate.ranges import Range
 from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
-from tinygen.ops import Operator, Softmax, Unary
+from tinygen.ops import Extreme, Operator, Softmax, Unary
+from tinygen.ops.extreme import MASKED
 from tinygen.ops.unary import evaluate
 
 #: What a tensor that the outside reads, or an operator nothing is known of, can tell apart.
@@ -76,6 +77,9 @@ def _needed(
         return Range(tops[name] - _softmax_depth(n), math.inf)
     if isinstance(node.op, Unary) and name in ranges:
         return _not_flat(node.op, ranges[name])
+    if isinstance(node.op, Extreme) and not node.op.largest and name in ranges and ranges[name].hi >= MASKED:
+        above = max(ranges[n].hi for n in node.inputs if n in ranges and n != name)  # a mask that is computed
+        return Range(found.get(node.outputs[0], EVERYTHING).lo, above)
     # Integers that are only moved or compared keep their order, so cutting before or behind is the same.
     if node.op.picks:
         return found.get(node.outputs[0], EVERYTHING)

@@ -13,7 +13,9 @@ from tinygen.frontend.context import Act, Builder, Handler, Known, Result, Unsup
 from tinygen.frontend.mask import masked
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array
-from tinygen.ops import Add, Attention, Concat, Dense, Gather, MatMul, Mul, Slice, Softmax, Unary
+from tinygen.ops import Add, Attention, Concat, Dense, Extreme, Gather, Lookup, MatMul, Mul, Slice, Softmax, Unary
+from tinygen.ops.extreme import MASKED
+from tinygen.ops.lookup import MAX_ROWS
 
 
 def no_cache(n: View) -> str | None:
@@ -62,12 +64,13 @@ def _added(mask: Known, keys: int) -> Array:
 @dataclass(frozen=True)
 class _Asked:
     """Attention, and what the fused operator does not say. `full`: constants added to the scores, (batch or 1, heads
-    or 1, time or 1, keys), -inf where a key is hidden; `mask`: one that is computed; `level`: which scores are an
-    output too, as ONNX counts them, -1 for none."""
+    or 1, time or 1, keys), -inf where a key is hidden; `mask`: one that is computed; `limits`: what scores are cut to;
+    `level`: which scores are an output too, as ONNX counts them, -1 for none."""
 
     op: Attention
     full: Array | None = None
     mask: Act | None = None
+    limits: Tensor | None = None
     softcap: float = 0.0
     level: int = -1
 
@@ -92,7 +95,7 @@ def _attention(b: Builder, n: View, parts: Sequence[Tensor], asked: _Asked) -> t
         if op.causal and empty.any():
             op, full = replace(op, causal=False), np.where(seen | empty, full, -np.inf)
     asked = replace(asked, op=op, full=full)
-    fused = asked.mask is None and not asked.softcap
+    fused = asked.mask is None and asked.limits is None and not asked.softcap
     y, scores = (None, None) if fused and asked.level < 0 else _spelled_out(b, n, parts, asked)
     y = _fused(b, n, parts, op, full) if fused or y is None else y
     if empty.any():
@@ -146,7 +149,9 @@ def _spelled_out(b: Builder, n: View, parts: Sequence[Tensor], asked: _Asked) ->
         m = b.reshape(mask.tensor, (1,) * (4 - len(mask.tensor.shape)) + mask.tensor.shape)
         shape = (m.shape[0], *((1, 1) if m.shape[1] == 1 else (kv, each)), *m.shape[2:])
         scores = b.emit(Add(), scores, b.reshape(m, shape))
-    if asked.level == 2 and hidden.any():
+    if asked.limits is not None:
+        scores = b.emit(Extreme(largest=False), scores, asked.limits)
+    if asked.level == 2 and (hidden.any() or asked.limits is not None):
         raise Unsupported("scores behind a mask as an output, which are infinite", "Set qk_matmul_output_mode to 1.")
     levels.append(scores)
     levels.append(b.emit(Softmax(), masked(b, n, scores, hidden)))
@@ -155,22 +160,33 @@ def _spelled_out(b: Builder, n: View, parts: Sequence[Tensor], asked: _Asked) ->
     return b.reshape(y, (batch, time, op.heads * v.shape[-1])), seen
 
 
-def _visible(n: View, batch: int, time: int, keys: int, past: int) -> Array | None:
-    """(batch or 1, 1, time, keys): which keys a query sees by its position; None: all. A causal attention without
-    a cache is left to the operator."""
-    valid = n.array(6, "the number of valid keys").reshape(-1, 1, 1, 1) if n.has(6) else None
-    if valid is not None and len(valid) != batch:
-        raise Unsupported(f"{len(valid)} numbers of valid keys for a batch of {batch}")
+def _visible(n: View, valid: Array | None, time: int, keys: int, past: int) -> Array | None:
+    """(number of `valid` or 1, 1, time, keys): which keys a query sees by its position, of so many that are valid;
+    None: all. A causal attention without a cache is left to the operator."""
+    valid = None if valid is None else valid.reshape(-1, 1, 1, 1)
     offset = np.full((1, 1, 1, 1), past) if valid is None or past else valid - time
     i, j = offset + np.arange(time).reshape(1, 1, -1, 1), np.arange(keys)
     left, right = n.integer("left_window_size", -1), n.integer("right_window_size", -1)
-    causal = n.integer("is_causal", 0) and offset.any()
+    causal = n.integer("is_causal", 0) and (past or valid is not None)
     if valid is None and not causal and left < 0 and right < 0:
         return None
     seen = np.broadcast_to(j < (keys if valid is None else valid), (len(offset), 1, time, keys))
     seen = seen & (j <= i) if causal else seen
     seen = seen & (j >= i - left) if left >= 0 else seen
     return seen & (j <= i + right) if right >= 0 else seen
+
+
+def _limits(b: Builder, n: View, time: int, keys: int) -> Tensor:
+    """(batch, 1, 1, time, keys): what scores are cut to where the number of valid keys comes in, a row of a table for
+    each number."""
+    count = n.act(6)
+    if keys >= MAX_ROWS:
+        raise Unsupported(f"a computed number of {keys} valid keys", f"At most {MAX_ROWS - 1} keys: shorten the cache.")
+    seen = _visible(n, np.arange(keys + 1), time, keys, 0)
+    assert seen is not None
+    table = np.where(seen, np.float32(MASKED), np.float32(-MASKED)).reshape(keys + 1, -1)
+    b.note(f'"{n.name}": where no key is valid its output is the mean of all values; ONNX says 0')
+    return b.reshape(b.emit(Lookup(), count, b.const(table, f"{n.name}/seen")), (count.shape[0], 1, 1, time, keys))
 
 
 def _grown(b: Builder, n: View, i: int, x: Tensor, heads: int) -> Tensor:
@@ -196,7 +212,14 @@ def attention(b: Builder, n: View) -> Result:
         k, v = present = [_grown(b, n, i, x, kv_heads) for i, x in ((4, k), (5, v))]
     parts = [_rows(b, q, heads), _rows(b, k, kv_heads), _rows(b, v, kv_heads)]
     (batch, time, width), keys = parts[0].shape, parts[1].shape[1]
-    mask, seen = n.ins[3] if n.has(3) else None, _visible(n, batch, time, keys, past)
+    mask, limits, valid = n.ins[3] if n.has(3) else None, None, None
+    if n.is_known(6):
+        valid = n.array(6, "the number of valid keys").reshape(-1)
+        if len(valid) != batch:
+            raise Unsupported(f"{len(valid)} numbers of valid keys for a batch of {batch}", of_sizes=True)
+    elif n.has(6):
+        limits = _limits(b, n, time, keys)
+    seen = None if limits is not None else _visible(n, valid, time, keys, past)
     if isinstance(mask, Act) and mask.elem == "bool":
         raise Unsupported("a mask of booleans that is computed", "Give a constant mask, or numbers to be added.")
     full = _added(mask, keys) if isinstance(mask, Known) else None
@@ -204,10 +227,10 @@ def attention(b: Builder, n: View) -> Result:
         full = np.where(seen, 0.0 if full is None else full, -np.inf)
     op = Attention(
         heads, kv_heads, n.real("scale", 1.0 / math.sqrt(width // heads)),
-        causal=bool(n.integer("is_causal", 0)) and (seen is None or (not past and not n.has(6))),
+        causal=bool(n.integer("is_causal", 0)) and not past and not n.has(6),
     )  # fmt: skip
     level = n.integer("qk_matmul_output_mode", 0) if any(n.used[3:]) else -1
-    asked = _Asked(op, full, mask if isinstance(mask, Act) else None, n.real("softcap", 0.0), level)
+    asked = _Asked(op, full, mask if isinstance(mask, Act) else None, limits, n.real("softcap", 0.0), level)
     y, scores = _attention(b, n, parts, asked)
     if four:
         split = b.reshape(y, (y.shape[0], y.shape[1], heads, y.shape[2] // heads))

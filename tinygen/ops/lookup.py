@@ -23,6 +23,7 @@ from tinygen.ops.base import (
     need_quant,
     quantise_as,
 )
+from tinygen.ops.extreme import MASKED
 from tinygen.ops.interval import Interval
 
 #: Rows that an int8 index can pick.
@@ -83,7 +84,8 @@ class Lookup(Operator):
 
     def own_values(self, ins: Sequence[Tensor], output: int = 0) -> tuple[float, ...]:
         rows = ins[1].array
-        return (float(rows.min()), float(rows.max()))
+        rows = rows[np.abs(rows) < MASKED]  # a mask is at the ends of any range
+        return (float(rows.min()), float(rows.max())) if rows.size else ()
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:
