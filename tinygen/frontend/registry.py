@@ -9,6 +9,7 @@ import onnx
 from tinygen.errors import did_you_mean
 from tinygen.frontend.context import Handler, limit_text
 from tinygen.frontend.handlers_attention import ATTENTION, MICROSOFT_ATTENTION
+from tinygen.frontend.handlers_einsum import EINSUM
 from tinygen.frontend.handlers_linear import LINEAR
 from tinygen.frontend.handlers_logic import LOGIC
 from tinygen.frontend.handlers_math import MATH
@@ -22,7 +23,7 @@ from tinygen.frontend.quantised import QLINEAR, QUANTISED, REWRITES
 
 #: Default domain.
 HANDLERS: dict[str, Handler] = {
-    **SPATIAL, **NORM, **ATTENTION, **MATH, **LOGIC, **RECURRENT, **SHAPE, **PICK, **LINEAR, **QUANTISED
+    **SPATIAL, **NORM, **ATTENTION, **MATH, **LOGIC, **RECURRENT, **SHAPE, **PICK, **LINEAR, **EINSUM, **QUANTISED
 }  # fmt: skip
 #: Domain com.microsoft: the QLinear forms are rewritten before (quantised.py), these two are read as they are.
 MICROSOFT: dict[str, Handler] = {
@@ -45,7 +46,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "If": _FLOW,
     "ConvInteger": _DYNAMIC, "MatMulInteger": _DYNAMIC, "DynamicQuantizeLinear": _DYNAMIC,
     "LRN": ("normalisation across channels comes in a later version", f"Use BatchNormalization. {_CUT}"),
-    "Einsum": ("general tensor products", "Write it as MatMul with a constant matrix."),
     "ReduceProd": ("this reduction", "Use ReduceSum, ReduceMean, ReduceMax or ReduceMin."),
     "NonMaxSuppression": ("a result of variable length", _CUT),
     "NonZero": ("a result of variable length", _CUT),
