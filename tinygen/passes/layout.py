@@ -140,10 +140,9 @@ def _operator(node: Node) -> Operator:
 
 def _operands(graph: Draft, node: Node) -> list[tuple[Tensor, tuple[Axis, ...]]]:
     """The inputs that lie along the output of a node, with how they do: no weights, and no index."""
-    ins = graph.ins(node)
-    along = _operator(node).access(ins, graph.outs(node))[0]
-    found = ((t, axes) for t, axes in zip(ins, along, strict=True) if axes is not None)
-    return [(t, axes) for t, axes in found if not axes or any(a.out is not None for a in axes)]
+    op, ins = _operator(node), graph.ins(node)
+    along, indices = op.access(ins, graph.outs(node))[0], op.index_inputs(ins)
+    return [(t, a) for t, a in zip(ins, along, strict=True) if a is not None and t.name not in indices]
 
 
 def _set_input(graph: Draft, index: int, moved: Tensor, perm: Shape) -> None:
