@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-TG_SHARED void tg_insert_s16(const tg_insert_s16_cfg_t *cfg, const int16_t *cache, const int16_t *update, const int8_t *at, int16_t *y)
+TG_SHARED void tg_insert_s16(const tg_insert_s16_cfg_t *cfg, const int16_t *cache, const int16_t *update,
+                             const int8_t *at, int16_t *y)
 {
     const uint32_t width = cfg->width;
     const uint32_t piece = cfg->length * width;

@@ -23,11 +23,12 @@ typedef struct {
 } tg_insert_s16_cfg_t;
 
 /**
- * y = cache, then y[o][(first + t) mod length][:] = update[o][t][:] for t < count, first = clamp(((at[o / each] - zero) * unit
- * + 2^15) >> 16, 0, last). cache, y: [outer][length][width], which may be the same; update: [outer][count][width], must not overlap y;
- * at: [outer / each].
+ * y = cache, then y[o][(first + t) mod length][:] = update[o][t][:] for t < count,
+ * first = clamp(((at[o / each] - zero) * unit + 2^15) >> 16, 0, last). cache, y: [outer][length][width], which may be
+ * the same; update: [outer][count][width], must not overlap y; at: [outer / each].
  */
-void tg_insert_s16(const tg_insert_s16_cfg_t *cfg, const int16_t *cache, const int16_t *update, const int8_t *at, int16_t *y);
+void tg_insert_s16(const tg_insert_s16_cfg_t *cfg, const int16_t *cache, const int16_t *update, const int8_t *at,
+                   int16_t *y);
 
 #ifdef __cplusplus
 }

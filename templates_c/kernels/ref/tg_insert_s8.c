@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-TG_SHARED void tg_insert_s8(const tg_insert_s8_cfg_t *cfg, const int8_t *cache, const int8_t *update, const int8_t *at, int8_t *y)
+TG_SHARED void tg_insert_s8(const tg_insert_s8_cfg_t *cfg, const int8_t *cache, const int8_t *update, const int8_t *at,
+                            int8_t *y)
 {
     const uint32_t width = cfg->width;
     const uint32_t piece = cfg->length * width;
@@ -19,7 +20,7 @@ TG_SHARED void tg_insert_s8(const tg_insert_s8_cfg_t *cfg, const int8_t *cache, 
         behind = piece - before; /* up to the end of the piece; the rest goes to its front */
         behind = (written < behind) ? written : behind;
         (void)memcpy(&y[before], update, behind);
-        (void)memcpy(y, &update[behind], (written - behind));
+        (void)memcpy(y, &update[behind], written - behind);
         y += piece;
         update += written;
     }

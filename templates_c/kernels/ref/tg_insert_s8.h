@@ -23,11 +23,12 @@ typedef struct {
 } tg_insert_s8_cfg_t;
 
 /**
- * y = cache, then y[o][(first + t) mod length][:] = update[o][t][:] for t < count, first = clamp(((at[o / each] - zero) * unit
- * + 2^15) >> 16, 0, last). cache, y: [outer][length][width], which may be the same; update: [outer][count][width], must not overlap y;
- * at: [outer / each].
+ * y = cache, then y[o][(first + t) mod length][:] = update[o][t][:] for t < count,
+ * first = clamp(((at[o / each] - zero) * unit + 2^15) >> 16, 0, last). cache, y: [outer][length][width], which may be
+ * the same; update: [outer][count][width], must not overlap y; at: [outer / each].
  */
-void tg_insert_s8(const tg_insert_s8_cfg_t *cfg, const int8_t *cache, const int8_t *update, const int8_t *at, int8_t *y);
+void tg_insert_s8(const tg_insert_s8_cfg_t *cfg, const int8_t *cache, const int8_t *update, const int8_t *at,
+                  int8_t *y);
 
 #ifdef __cplusplus
 }
