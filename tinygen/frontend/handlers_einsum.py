@@ -63,7 +63,7 @@ def _map(b: Builder, x: _Operand, labels: str, equation: str) -> _Operand:
     t = x.value.tensor
     if len(x.labels) == len(labels):
         return _Operand(Act(b.transpose(t, [x.labels.index(c) for c in labels])), labels)
-    return _Operand(Act(pick(b, t, np.einsum(equation, positions(t)))), labels)
+    return _Operand(Act(pick(b, t, np.einsum(equation, positions(t.shape)))), labels)
 
 
 def _in_order(b: Builder, x: _Operand, labels: str) -> _Operand:
