@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.ops.graphs import CASES, case_graph, samples
-from tests.shared.test_models import feed_forward, models, tidied
+from tests.shared.test_models import models, tidied
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.calibrate.graph import float_model
 from tinygen.compress.train.module import GraphModule, trainable
@@ -98,7 +98,7 @@ def test_example_equals_onnxruntime(path: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", models(lambda s: feed_forward(s) and s.endswith(("_legacy", "_keras", "_qdq"))))
+@pytest.mark.parametrize("path", models(lambda s: s.endswith(("_legacy", "_keras", "_qdq"))))
 def test_model_equals_onnxruntime(path: Path) -> None:
     _, graph = tidied(path)
     compare(graph, samples(graph, count=2))
