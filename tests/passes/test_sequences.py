@@ -13,7 +13,7 @@ from tests.passes.test_cells import _IN, _UNITS, _WEIGHTS, GRUS, LSTMS
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
-from tinygen.ops import Concat, Gru, Lstm, Rnn, Slice
+from tinygen.ops import Concat, Gather, Gru, Lstm, Rnn, Slice
 from tinygen.ops.recurrent import Recurrent
 from tinygen.passes.pipeline import tidy
 
@@ -39,8 +39,8 @@ def _step(form: str, k: int, x: str, h: str, c: str) -> str:
     return re.sub(r"[A-Za-z_]\w*", rename, text)
 
 
-def _row(k: int) -> str:
-    return f"x{k}_ = Slice(data, at{k}, at{k + 1}, axis) x{k} = Squeeze(x{k}_, axis) "
+def _row(k: int, source: str = "data") -> str:
+    return f"x{k}_ = Slice({source}, at{k}, at{k + 1}, axis) x{k} = Squeeze(x{k}_, axis) "
 
 
 def _tidied(text: str, outs: str, given: str, tmp_path: Path, **more: np.ndarray) -> Graph:
@@ -112,6 +112,36 @@ def test_other_weights_are_another_layer(tmp_path: Path) -> None:
     at = {f"at{k}": np.array([k]) for k in range(3)}
     graph = _tidied(text, "float h1", f", float[1,{_UNITS}] h", tmp_path, axis=np.array([1]), **at)
     assert not any(isinstance(n.op, Recurrent) for n in graph.nodes)
+
+
+@pytest.mark.parametrize("read", ["last", "all"])
+def test_a_reversed_sequence_is_read_backwards(read: str, tmp_path: Path) -> None:
+    """As Keras writes the second direction: its steps in the order of the first come reversed."""
+    text, h = "turned = Slice(data, end, before, axis, back) ", "zeros"
+    for k in range(_STEPS):
+        text += _row(k, "turned") + _step("rnn", k, f"x{k}", h, "c") + " "
+        h = f"h{k}"
+    text += f"rows = Concat<axis = 1>({', '.join(f'h{k}_' for k in range(_STEPS))}) " if read == "all" else ""
+    text += "all = Slice(rows, end, before, axis, back)" if read == "all" else f"last = Identity({h})"
+    if read == "all":
+        views = " ".join(f"h{k}_ = Unsqueeze(h{k}, axis)" for k in range(_STEPS))
+        text = text.replace("rows = ", f"{views} rows = ")
+    at = {f"at{k}": np.array([k]) for k in range(_STEPS + 1)}
+    more = {"end": np.array([_STEPS]), "before": np.array([-100]), "back": np.array([-1]), "axis": np.array([1])}
+    graph = _tidied(text, f"float {read}", "", tmp_path, zeros=np.zeros((1, _UNITS), np.float32), **more, **at)
+    assert _only(graph).reverse == (True,)
+    assert not any(isinstance(n.op, Gather | Concat | Slice) for n in graph.nodes)
+
+
+def test_directions_taken_apart_and_joined_again_stay(tmp_path: Path) -> None:
+    weights = [_RNG.normal(size=s).astype(np.float32) for s in ((2, 24, _IN), (2, 24, _UNITS), (2, 48))]
+    text = 'y = LSTM<hidden_size = 6, direction = "bidirectional">(turned, w2, r2, b2) '
+    text = "turned = Transpose<perm = [1, 0, 2]>(data) " + text
+    text += "a, b = Split<axis = 1, num_outputs = 2>(y) c1 = Squeeze(a, axis) d1 = Squeeze(b, axis) "
+    text += "all = Concat<axis = 2>(c1, d1)"
+    more = dict(zip(("w2", "r2", "b2"), weights, strict=True))
+    graph = _tidied(text, "float all", "", tmp_path, axis=np.array([1]), **more)
+    assert not any(isinstance(n.op, Concat | Slice) for n in graph.nodes)
 
 
 @pytest.mark.parametrize("form", ["lstm torch", "gru reset_before", "rnn"])

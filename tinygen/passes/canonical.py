@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import AvgPool, Concat, Conv, Dense, Lookup, ReduceSum, Reshape, Slice, Unary
+from tinygen.ops import AvgPool, Concat, Conv, Dense, Gather, Lookup, ReduceSum, Reshape, Slice, Unary
 from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
-from tinygen.passes.written_out import place
+from tinygen.passes.moves import origin_of, place
 
 
 def _reshape(graph: Draft, node: Node) -> bool:
@@ -81,21 +81,54 @@ def _lookup(graph: Draft, node: Node) -> bool:
     return graph.replace({node.name: (merged,)})
 
 
+#: Values whose ways are followed one by one.
+_FOLLOWED = 1 << 16
+
+
 def _concat(graph: Draft, node: Node) -> bool:
     """Pieces of one tensor put together again as they lay in it."""
     assert isinstance(node.op, Concat)
-    y, axis = graph.outs(node)[0], node.op.axis
-    if math.prod(y.shape[:axis]) != 1 or y.quant is not None or any(t.quant is not None for t in graph.ins(node)):
+    y = graph.outs(node)[0]
+    if y.quant is not None or any(t.quant is not None or t.const is not None for t in graph.ins(node)):
         return False
-    (source, first), *others = (place(graph, name) for name in node.inputs)
-    if source == node.inputs[0] or graph.tensors[source].const is not None:
+    found = _run_of(graph, node, node.op.axis)
+    return _turned_round(graph, node) if found is None else _as_run(graph, node, *found)
+
+
+def _turned_round(graph: Draft, node: Node) -> bool:
+    """Rows of one tensor joined from the last to the first are picked at once."""
+    ins, y = graph.ins(node), graph.outs(node)[0]
+    steps, row = len(ins), ins[0].size
+    if y.size > _FOLLOWED or steps < 3 or any(t.size != row for t in ins):
         return False
-    at = first
-    for t, where in zip(graph.ins(node), others, strict=False):
-        at += t.size
-        if where != (source, at):
-            return False
+    places = [place(graph, t.name) for t in ins]
+    source, last = places[0]
     x = graph.tensors[source]
+    if x.size != y.size or places != [(source, last - k * row) for k in range(steps)]:
+        return False
+    rows = Tensor(fresh(graph, f"{y.name}_rows"), (steps, row))
+    back = Tensor(fresh(graph, f"{y.name}_back"), (steps, row))
+    return graph.replace(
+        {
+            node.name: (
+                Node(fresh(graph, f"{node.name}_rows"), Reshape((steps, row)), (source,), (rows.name,), node.origin),
+                Node(
+                    fresh(graph, f"{node.name}_back"),
+                    Gather(0, tuple(range(steps))[::-1]),
+                    (rows.name,),
+                    (back.name,),
+                    node.origin,
+                ),
+                replace(node, op=Reshape(y.shape), inputs=(back.name,)),
+            )
+        },
+        (rows, back),
+    )
+
+
+def _as_run(graph: Draft, node: Node, source: str, first: int) -> bool:
+    """In the node's place a cut of consecutive values, and a view of that, where the source's shape allows it."""
+    x, y = graph.tensors[source], graph.outs(node)[0]
     if x.size == y.size:
         return graph.replace({node.name: (replace(node, op=Reshape(y.shape), inputs=(source,)),)})
     axis = next(i for i, d in enumerate(x.shape) if d > 1)
@@ -117,7 +150,41 @@ def _concat(graph: Draft, node: Node) -> bool:
     )
 
 
+def _run_of(graph: Draft, node: Node, axis: int) -> tuple[str, int] | None:
+    """The tensor of which the output of a Concat is a run of values, and where that begins."""
+    ins, y = graph.ins(node), graph.outs(node)[0]
+    places = [place(graph, t.name) for t in ins]
+    source, first = places[0]
+    if source != ins[0].name and math.prod(y.shape[:axis]) == 1:
+        ends = np.cumsum([first, *(t.size for t in ins)])
+        if places == [(source, at) for at in ends[:-1]]:
+            return source, first
+    if y.size > _FOLLOWED or any(t.name not in graph.producer for t in ins):
+        return None
+    source, at = origin_of(graph, y.name)
+    moved = source != y.name and source not in node.inputs
+    return (source, int(at[0])) if moved and np.array_equal(at, np.arange(at[0], at[0] + at.size)) else None
+
+
+def _picked(graph: Draft, node: Node) -> bool:
+    """Values that are moved back to where they were, or consecutive ones of what was moved."""
+    x, y = graph.ins(node)[0], graph.outs(node)[0]
+    before = graph.producer.get(x.name)
+    while before is not None and isinstance(before.op, Reshape):
+        before = graph.producer.get(before.inputs[0])
+    if x.quant is not None or y.quant is not None or before is None or not isinstance(before.op, Gather):
+        return False
+    if x.size > _FOLLOWED:
+        return False
+    source, at = origin_of(graph, y.name)
+    if graph.tensors[source].size > _FOLLOWED or not np.array_equal(at, np.arange(at[0], at[0] + y.size)):
+        return False
+    return source != x.name and _as_run(graph, node, source, int(at[0]))
+
+
 def _step(graph: Draft, node: Node) -> bool:
+    if isinstance(node.op, Gather | Slice):
+        return _picked(graph, node)
     if isinstance(node.op, Concat):
         return _concat(graph, node)
     if isinstance(node.op, Reshape):

@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.ir.types import Graph, Node, Tensor
-from tinygen.ops import Add, Concat, Gru, Lstm, Mul, Reshape, Rnn, Slice, Unary
+from tinygen.ops import Add, Concat, Gather, Gru, Lstm, Mul, Reshape, Rnn, Slice, Unary
 from tinygen.ops.base import Operator
 from tinygen.ops.recurrent import TANH, Recurrent
 from tinygen.ops.unary import evaluate
-from tinygen.passes.base import Pass, Promise, fresh, labelled, merge_origin
-from tinygen.passes.written_out import CLOSE, SIGMOIDS, TRIED, Linear, Reader, is_open, ordered, place, same
+from tinygen.passes.base import Pass, Promise, fresh, labelled, merge_origin, replace_nodes
+from tinygen.passes.moves import origin_of, place
+from tinygen.passes.written_out import CLOSE, SIGMOIDS, TRIED, Linear, Reader, is_open, ordered, same
 
 #: Names of nodes that a layer is said to stem from; of more the first and the last.
 _NAMED = 8
+#: Values whose ways are followed one by one.
+_FOLLOWED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,32 @@ def _run(graph: Graph) -> Graph:
         chain = _chain(find, node)
         if chain is not None:
             graph = _joined(find, *chain)
+    for name in graph.by_name:
+        graph = _turned(graph, graph.by_name[name])
     return graph
+
+
+def _turned(graph: Graph, node: Node) -> Graph:
+    """A layer over a sequence that was reversed reads it from the end, and what it writes is reversed."""
+    op = node.op
+    if not isinstance(op, Recurrent) or op.directions > 1 or op.lengths or node.inputs[0] not in graph.producer:
+        return graph
+    (x, y), (_, steps, row) = (graph.ins(node)[0], graph.outs(node)[0]), graph.ins(node)[0].shape
+    source, at = origin_of(graph, x.name)
+    back = np.arange(x.size).reshape(steps, row)[::-1].reshape(-1)
+    if x.size > _FOLLOWED or y.quant is not None or steps == 1 or not np.array_equal(at, back):
+        return graph
+    given = Tensor(fresh(graph, f"{x.name}_forth"), x.shape)
+    view = Node(fresh(graph, f"{node.name}_in"), Reshape(x.shape), (source,), (given.name,), node.origin)
+    turned = replace(node, op=replace(op, reverse=(not op.reverse[0],)), inputs=(given.name, *node.inputs[1:]))
+    if not op.sequence:
+        return replace_nodes(graph, {node.name: (view, turned)}, [given])
+    out = Tensor(fresh(graph, f"{y.name}_forth"), y.shape)
+    undo = Node(
+        fresh(graph, f"{node.name}_out"), Gather(1, tuple(range(steps))[::-1]), (out.name,), (y.name,), node.origin
+    )
+    turned = replace(turned, outputs=(out.name, *node.outputs[1:]))
+    return replace_nodes(graph, {node.name: (view, turned, undo)}, [given, out])
 
 
 def _is_cell(graph: Graph, node: Node) -> bool:

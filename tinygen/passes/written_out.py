@@ -14,7 +14,6 @@ from tinygen.numerics import Array
 from tinygen.ops import Add, Concat, Dense, Mul, Reshape, Slice, Unary
 from tinygen.ops.recurrent import SIGMOID, TANH, Function
 from tinygen.ops.unary import Expr, evaluate, substitute
-from tinygen.passes.draft import Draft
 
 #: Where functions are compared, and how closely.
 TRIED = np.linspace(-6.0, 6.0, 97)
@@ -26,17 +25,6 @@ _DEPTH = 12
 def same(a: Array | None, b: Array) -> bool:
     """Are these the same weights? Those of a step that was taken apart went through sums in another order."""
     return a is not None and a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=1e-6))
-
-
-def place(graph: Graph | Draft, tensor: str) -> tuple[str, int]:
-    """The tensor of which this is a run of values, and where in it that begins."""
-    at = 0
-    while graph.tensors[tensor].quant is None and (node := graph.producer.get(tensor)) is not None:
-        found = node.op.aliases(graph.ins(node), graph.outs(node)) if isinstance(node.op, Reshape | Slice) else ()
-        if not found:
-            break
-        tensor, at = found[0].outer, at + found[0].offset
-    return tensor, at
 
 
 @dataclass(frozen=True)
