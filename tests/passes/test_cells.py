@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.frontend.support import check, parse
+from tests.frontend.support import check, import_model, parse
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
@@ -109,3 +109,14 @@ def test_a_gru_is_one_operator(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", OTHERS)
 def test_others_stay(form: str, tmp_path: Path) -> None:
     assert not [n for n in _tidied(OTHERS[form], tmp_path).nodes if isinstance(n.op, Recurrent)]
+
+
+def test_a_cell_in_a_file_with_pins(tmp_path: Path) -> None:
+    """Its nodes work on h or on c; as one they work on both, which is no pin lost."""
+    pin = "xq = QuantizeLinear(x0, scale, zero) x = DequantizeLinear(xq, scale, zero)"
+    weights = {k: v for k, v in _WEIGHTS.items() if k in ("wx", "wh", "bx", "bh")}
+    weights |= {"scale": np.float32(0.01), "zero": np.int8(3)}
+    shape = f"float[1,{_IN}] x0, float[1,{_UNITS}] h, float[1,{_UNITS}] c"
+    model = parse(f"g ({shape}) => (float y, float d) {{ {pin} {LSTMS['torch']} }}", weights=weights)
+    graph = tidy(import_model(tmp_path, model).graph)
+    assert [type(n.op) for n in graph.nodes if isinstance(n.op, Recurrent)] == [Lstm]

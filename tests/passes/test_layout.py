@@ -15,7 +15,7 @@ from tinygen.passes.pipeline import tidy
 
 SHAPES = {
     "k": (4, 1, 3, 3), "w": (1, 18, 12), "w2": (2, 18, 12), "r": (1, 18, 6), "r2": (2, 18, 6),
-    "b": (1, 36), "b2": (2, 36), "m": (12, 2), "o": (12, 5),
+    "b": (1, 36), "b2": (2, 36), "m": (12, 2), "o": (12, 5), "n": (60, 2),
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 WEIGHTS = {name: RNG.uniform(-0.6, 0.6, shape).astype(np.float32) for name, shape in SHAPES.items()} | {
@@ -34,6 +34,7 @@ BODIES = {
     "rows_in_two_axes": f"{CONV} p = Transpose<perm=[0,2,1,3]>(c) f = Reshape(p, five) z = MatMul(f, m)",
     "two_readers": f"{BY_TIME} u = MatMul(f, m) v = MatMul(f, o) z = Concat<axis=2>(u, v)",
     "function_between": f"{BY_TIME} g = Sin(f) z = MatMul(g, m)",
+    "flattened": f"{BY_TIME} g = Flatten(f) z = MatMul(g, n)",
     "choice": f"{BY_TIME} g = Gather<axis=2>(f, part) z = Softmax<axis=2>(g)",
 }
 #: What a convolution over (frequency, time) hands to a layer over time: one transposition remains, of whole pixels.

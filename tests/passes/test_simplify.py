@@ -169,6 +169,15 @@ def test_concat_loses_a_dead_branch_and_itself() -> None:
     assert names(after) == ["Conv", "Conv"]
 
 
+def test_a_concat_of_which_constants_are_read_keeps_an_input() -> None:
+    n = Net(46)
+    x = n.op("Relu", n.conv(n.input("x", 1, 4, 5, 5), 4, 2, (1, 1)))
+    both = n.op("Concat", x, n.const(n.rng.normal(size=(1, 3, 5, 5))), axis=1)
+    part = n.op("Slice", both, n.const([2], "int64"), n.const([5], "int64"), n.const([1], "int64"))
+    model = n.model(n.conv(part, 3, 4, (1, 1)))
+    simplified(fixed_graph(read(model)))
+
+
 def test_idle_clamps_go() -> None:
     """A layer that only gives positive sums needs no lower clamp above the type's own."""
     before = fixed_graph(read(separable()))

@@ -220,7 +220,8 @@ def check_layers(tidy: Graph, fixed: Graph, values: Mapping[str, Array]) -> list
             limits = recurrent_bounds(node, tidy.ins(node), own, fixed_ins, outs, actual[node.name][0])
             if limits is None:
                 continue
-            bounds, compared = [*limits], clean(own.op, outs, wanted)
+            bounds = [*limits]
+            compared = clean(own.op, tidy.ins(node), outs, actual[node.name][0], wanted)
         else:
             bounds = [layer_bound(node, tidy, own, fixed, actual[node.name], out) for out in outs]
         for out, want, bound in zip(outs, wanted, bounds, strict=False):

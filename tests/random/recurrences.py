@@ -40,8 +40,9 @@ class _Curve:
         self.error = float(np.abs(found - f(x)).max()) + beyond + 2.0 ** (unit - 15)
 
 
-def clean(op: Recurrent, outs: Sequence[Tensor], float_outs: Sequence[Array]) -> Array:
-    """For each sample: do all values of the float layer lie within what the integers can say?"""
+def clean(op: Recurrent, ins: Sequence[Tensor], outs: Sequence[Tensor], x: Array, float_outs: Sequence[Array]) -> Array:
+    """For each sample: do all values of the float layer lie within what the integers can say? Also what x brings to
+    the sums, which is saturated before h comes to it. `ins`: FLOAT."""
     ranges = [outs[0], outs[1], *([outs[2]] if isinstance(op, Lstm) else [])]
     seen = [*float_outs[: len(ranges)]]
     more = list(float_outs[1 + op.STATES :])
@@ -52,6 +53,11 @@ def clean(op: Recurrent, outs: Sequence[Tensor], float_outs: Sequence[Array]) ->
     if isinstance(op, Gru) and op.initial:  # of what h is a copy of
         ranges, seen = [*ranges, outs[0]], [*seen, more[int(op.is_open)]]
     good = np.ones(len(seen[0]), bool)
+    if not op.is_open:
+        for w, b in zip(ins[1].array, ins[3].array, strict=True):
+            half = len(b) // 2
+            px = x @ w.T + b[:half] + np.where(op._apart(), 0.0, b[half:])
+            good &= np.abs(px).reshape(len(x), -1).max(axis=1) < 2.0 ** op._reach_of_sums(outs)
     for t, x in zip(ranges, seen, strict=True):
         assert t.quant is not None
         q = t.quant

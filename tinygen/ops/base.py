@@ -221,6 +221,8 @@ class Operator(Op):
 
     #: All activations in and out share scale and zero point: the operator only moves or compares integers.
     same_quant: ClassVar[bool] = False
+    #: It only copies elements, of whatever width: cells of 24 bits too.
+    copies: ClassVar[bool] = False
     #: Its inputs share one quantisation while its output has another: where pins differ they are converted to one.
     aligns: ClassVar[bool] = False
     #: It has a form with int16 activations in and out.

@@ -58,6 +58,7 @@ class Reshape(_Move):
 
     shape: Shape
     rearranges = True
+    copies = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         if np.prod(self.shape) != np.prod(shapes[0]):
@@ -130,6 +131,7 @@ class Reshape(_Move):
 class Transpose(_Move):
     perm: Shape
     rearranges = True
+    copies = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (tuple(shapes[0][p] for p in self.perm),)
@@ -165,6 +167,7 @@ class Slice(_Move):
     starts: Shape
     steps: Shape
     counts: Shape
+    copies = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         for axis, (start, step, count) in enumerate(zip(self.starts, self.steps, self.counts, strict=True)):
@@ -241,6 +244,7 @@ class Slice(_Move):
 class Concat(_Move):
     axis: int
     drops_inputs = True
+    copies = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         first = shapes[0]
@@ -441,6 +445,7 @@ class Expand(_Move):
     """Repeat axes of length 1 up to `shape`."""
 
     shape: Shape
+    copies = True
 
     def infer(self, *shapes: Shape) -> tuple[Shape, ...]:
         return (np.broadcast_shapes(shapes[0], self.shape),)

@@ -953,6 +953,9 @@ def _weights(what: str, w: Array, bias: Array, x: Tensor, unit: float) -> _Rows:
         if worst >= 2.0**31:
             raise ModelError(f"{what}: an accumulator may reach {worst:.3g}, above 2^31; split the layer")
     multipliers = s_x * scale / unit
-    shift = min(cells.SUM_SHIFT, choose_multipliers(multipliers, 1)[1])
+    try:
+        shift = min(cells.SUM_SHIFT, choose_multipliers(multipliers, 1)[1])
+    except ValueError as e:
+        raise ModelError(f"{what}: what it brings to a sum leaves the range of sums by far: {e}") from e
     m = np.rint(multipliers * 2.0**shift).astype(np.int32)
     return _Rows(codes.astype(np.int8), biases.astype(np.int32), m, shift)

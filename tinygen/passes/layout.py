@@ -338,7 +338,7 @@ def _reading(graph: Draft, node: Node, flat: Tensor, order: Array) -> tuple[Node
     if not operands or operands[0][0] is not ins[0] or node.inputs.count(ins[0].name) > 1:
         return None
     kind = operands[0][1][-1].kind
-    if kind is Kind.MOVE and len(operands) == len(outs) == 1:
+    if kind is Kind.MOVE and len(operands) == len(outs) == 1 and ins[0].shape[:-1] == outs[0].shape[:-1]:
         whole = (np.arange(width(t)) for t in (*ins[1:], *outs))
         picked = op.cut(ins, outs, (order, *whole))
         return None if picked is None else (replace(node, op=picked, inputs=(flat.name, *node.inputs[1:])), [])

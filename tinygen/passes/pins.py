@@ -137,6 +137,8 @@ def _ends(
         for name in node.inputs:
             below[name] |= ends
         moves = _moves(_operator(node)) or (isinstance(node.op, Unary) and clamp_of(node.op.expr) is not None)
+        if moves:  # of a pinned value: it may yet become that value's
+            ends |= {v for name in node.inputs if (v := pinned.get(name)) is not None}
         for name in node.origin:
             (moved if moves else found).setdefault(name, set()).update(ends)
     return {n: frozenset(e) for n, e in found.items()}, {n: frozenset(e) for n, e in moved.items()}
@@ -173,9 +175,15 @@ def check(before: Graph, after: Graph, where: str) -> None:
         same(name, was.needs, value.needs)
     for port, had in old.outputs.items():
         same(port, had, new.outputs[port])
+    together: dict[str, set[object]] = {}  # what became one node of several outputs works on all that any of it did
+    for node in after.nodes:
+        if len(node.outputs) > 1:
+            ends = {e for name in node.origin for e in (*old.ends.get(name, ()), *old.moved.get(name, ()))}
+            for name in node.origin:
+                together.setdefault(name, set()).update(ends)
     for name, had in old.ends.items():
         now = frozenset(known(n) if isinstance(n, int) else n for n in new.ends.get(name, frozenset()))
-        if not now <= had | old.moved.get(name, frozenset()):
+        if not now <= had | old.moved.get(name, frozenset()) | together.get(name, set()):
             raise InvariantError(f'after {where}: node "{name}" works on {say(now - had)}; before on {say(had)}')
 
 

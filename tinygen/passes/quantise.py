@@ -524,7 +524,7 @@ class _Quantiser:
     def _bits(self, node: Node, before: Sequence[Tensor], finals: Sequence[Tensor]) -> int:
         """Width in which a node computes: 16 where it reads or writes int16 and has the form, else 8."""
         op, final = _operator(node), finals[0]
-        if op.any_width or op.by_output or (op.same_quant and bits_of(final) > 16):
+        if op.any_width or op.by_output or (op.copies and bits_of(final) > 16):
             return bits_of(final)  # among others what a cell holds, moved as it is
         pin = self.graph.tensors[node.outputs[0]].quant
         if isinstance(op, Softmax) and pin is not None and pin != op.fixed_quant(8):

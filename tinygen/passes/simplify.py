@@ -247,9 +247,12 @@ def _needed(graph: Graph, channels: Channels) -> Array:
             read = node.op.weighed(graph.ins(node), written)
             if read is not None:
                 needed[channels.classes[node.inputs[0]][read]] = True
-            for t in graph.ins(node):
-                if t.const is None and not node.op.drops_inputs and not needed[channels.classes[t.name]].any():
-                    needed[channels.classes[t.name][0]] = True
+            activations = [channels.classes[t.name] for t in graph.ins(node) if t.const is None]
+            if node.op.drops_inputs:  # constants alone are no node
+                activations = [] if any(needed[c].any() for c in activations) else activations[:1]
+            for classes in activations:
+                if not needed[classes].any():
+                    needed[classes[0]] = True
         if int(needed.sum()) == before:
             return needed
 
