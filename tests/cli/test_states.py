@@ -45,10 +45,11 @@ def test_eval_of_the_model_and_of_the_folder_agree(place: Path) -> None:
     np.savez(place / "test.npz", x=-0.7 * WANDER[:, ::-1])
     args = ("--data", "test.npz", "--json")
     model = ok("eval", "cell.onnx", *args, "--state", "h=h_out", "--calibrate", "x.npz", cwd=place).json
-    folder = ok("eval", "out", *args, "--model", "cell.onnx", cwd=place).json
+    folder = ok("eval", "out", *args, "--model", "cell.onnx", "--html", "page.html", cwd=place).json
     assert [(d["first"], d["last"]) for d in folder["drift"]] == [(0, 9), (10, 39)]
     sqnr = [next(m["integer"] for m in d["measures"] if m["name"] == "SQNR") for d in (model, folder)]
     assert abs(sqnr[0] - sqnr[1]) < 1.0
+    assert "10 to 39" in (place / "page.html").read_text(encoding="utf-8")
 
 
 def test_private_build_keeps_its_state(place: Path) -> None:

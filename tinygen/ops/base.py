@@ -398,6 +398,11 @@ class Operator(Op):
         """The real values are those of its input, in whatever integers."""
         return False
 
+    @property
+    def clamps(self) -> tuple[float, float] | None:
+        """(lo, hi) where its output is its one input clamped to these and no more; None where it is anything else."""
+        return None
+
     def clamped(self, lo: float, hi: float) -> Operator | None:
         """The operator whose output is clamped to [lo, hi] as well, at no cost; None where it cannot. FLOAT only."""
         return None

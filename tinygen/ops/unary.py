@@ -355,6 +355,10 @@ class Unary(Operator):
     def is_identity(self) -> bool:
         return self.expr == "x"
 
+    @property
+    def clamps(self) -> tuple[float, float] | None:
+        return clamp_of(self.expr)
+
     def hands_on(self, ins: Sequence[Tensor], outs: Sequence[Tensor], ranges: Sequence[Interval]) -> int | None:
         if any(bits_of(t) != 8 for t in (ins[0], *outs)):
             return None

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import MaxPool, Operator, Slice, Unary
-from tinygen.ops.unary import clamp_of, keeps_grid
+from tinygen.ops import MaxPool, Operator, Slice
+from tinygen.ops.unary import keeps_grid
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
 
@@ -20,12 +20,13 @@ def _first(bounds: tuple[float, float], x: Tensor, y: Tensor) -> bool:
 
 
 def _step(graph: Draft, node: Node) -> bool:
-    if not isinstance(node.op, Unary) or node.op.expr == "x":
+    assert isinstance(node.op, Operator)
+    bounds = node.op.clamps
+    if bounds is None or node.op.is_identity:
         return False
-    bounds = clamp_of(node.op.expr)
     x, y = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
     before = graph.producer.get(x.name)
-    if bounds is None or before is None or graph.sole_consumer(x.name) is None or not _first(bounds, x, y):
+    if before is None or graph.sole_consumer(x.name) is None or not _first(bounds, x, y):
         return False
     assert isinstance(before.op, Operator)
     op = before.op.clamped(*bounds)

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from tinygen.ir.types import Node, Tensor
-from tinygen.ops import Add, LogSoftmax, LogSumExp, ReduceSum, Reshape, Softmax, Transpose, Unary
+from tinygen.ops import Add, LogSoftmax, LogSumExp, Operator, ReduceSum, Reshape, Softmax, Transpose, Unary
 from tinygen.ops.softmax import MAX_AXIS
 from tinygen.ops.unary import Expr
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
@@ -88,10 +88,10 @@ def _log(graph: Draft, node: Node) -> bool:
 def _through_identity(graph: Draft, tensor: str) -> str:
     """The tensor that `tensor` is a copy of, where _log left a function that does nothing."""
     node = graph.producer.get(tensor)
-    plain = (
-        node is not None and isinstance(node.op, Unary) and node.op.expr == "x" and graph.tensors[tensor].quant is None
-    )
-    return node.inputs[0] if plain and node is not None else tensor
+    if node is None or graph.tensors[tensor].quant is not None:
+        return tensor
+    assert isinstance(node.op, Operator)
+    return node.inputs[0] if node.op.is_identity else tensor
 
 
 def _log_sum_exp_of(graph: Draft, tensor: str) -> Node | None:

@@ -17,7 +17,7 @@ from tinygen.ir.invariants import InvariantError
 from tinygen.ir.types import Graph, Node, Quant, Tensor
 from tinygen.ops import Operator, Unary
 from tinygen.ops.broadcast import Elementwise
-from tinygen.ops.unary import clamp_of, keeps_grid
+from tinygen.ops.unary import keeps_grid
 from tinygen.ops.weighted import Weighted
 
 
@@ -34,9 +34,8 @@ def _moves(op: Operator) -> bool:
 def picks(node: Node, q: Quant) -> bool:
     """Every value of the result is one of the operands', or zero, where those are on the grid of `q`."""
     op = _operator(node)
-    if isinstance(op, Unary):
-        bounds = clamp_of(op.expr)
-        return bounds is not None and keeps_grid(*bounds, q)
+    if op.clamps is not None:
+        return keeps_grid(*op.clamps, q)
     return op.picks and _moves(op) and not any(op.own_values(()))
 
 
@@ -136,7 +135,7 @@ def _ends(
             ends |= below[out] if pinned.get(out) is None else {pinned[out]}
         for name in node.inputs:
             below[name] |= ends
-        moves = _moves(_operator(node)) or (isinstance(node.op, Unary) and clamp_of(node.op.expr) is not None)
+        moves = _moves(_operator(node)) or _operator(node).clamps is not None
         if moves:  # of a pinned value: it may yet become that value's
             ends |= {v for name in node.inputs if (v := pinned.get(name)) is not None}
         for name in node.origin:

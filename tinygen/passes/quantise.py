@@ -425,7 +425,7 @@ class _Quantiser:
         finals = [self.tensors[name] for name in node.outputs]
         final = finals[0]
         before = [self.tensors[n] for n in node.inputs if self.graph.tensors[n].const is None]
-        if isinstance(op, Unary) and op.expr == "x" and max(bits_of(before[0]), bits_of(final)) > 8:
+        if op.is_identity and max(bits_of(before[0]), bits_of(final)) > 8:
             self._convert(before[0], final, node.origin, node.name)
             return
         bits = self._bits(node, before, finals)

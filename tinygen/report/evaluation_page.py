@@ -53,6 +53,7 @@ class PageView:
     reference: str
     precision: str
     rows: tuple[Row, ...]
+    drift: tuple[tuple[str, str], ...]
     unit: str
     classes: tuple[ClassRow, ...]
     pairs: tuple[tuple[str, str, str], ...]
@@ -78,6 +79,7 @@ def page_view(e: FolderEvaluation) -> PageView:
         v.reference,
         v.precision,
         tuple(_row(f, v.reference) for f in v.figures),
+        tuple((f"{d.first:,} to {d.last:,}", decibels(d.db)) for d in v.drift),
         "" if c is None else c.unit,
         () if c is None else _classes(c),
         () if c is None else tuple((str(a), str(b), f"{n:,}") for a, b, n in c.pairs[:12]),

@@ -66,6 +66,7 @@ def step_of(graph: Graph, node: Node) -> Step | Callable[..., tuple[Tensor, ...]
     op, ins = node.op, graph.ins(node)
     out: GraphTensor = graph.tensors[node.outputs[0]]
     x = ins[0].shape
+    operands = [t.const is not None for t in ins], [len(t.shape) for t in ins]
     match op:
         case Conv():
             return _conv(op, x, out.shape)
@@ -73,15 +74,14 @@ def step_of(graph: Graph, node: Node) -> Step | Callable[..., tuple[Tensor, ...]
             return _conv_transpose(op, x, out.shape)
         case Dense():
             return lambda x, w, b: _clamp(functional.linear(x, w, b), op.lo, op.hi)
-        case Add() | Mul() | Div() | Extreme():
-            constant, ranks = [t.const is not None for t in ins], [len(t.shape) for t in ins]
-            if isinstance(op, Extreme):
-                return _broadcast(torch.maximum if op.largest else torch.minimum, constant, ranks)
-            if isinstance(op, Div):
-                return _broadcast(torch.div, constant, ranks)
-            lo, hi = op.lo, op.hi
-            plain = torch.mul if isinstance(op, Mul) else torch.add if op.sign > 0 else torch.sub
-            return _broadcast(lambda a, b: _clamp(plain(a, b), lo, hi), constant, ranks)
+        case Extreme():
+            return _broadcast(torch.maximum if op.largest else torch.minimum, *operands)
+        case Div():
+            return _broadcast(torch.div, *operands)
+        case Mul():
+            return _broadcast(lambda a, b: _clamp(a * b, op.lo, op.hi), *operands)
+        case Add():
+            return _broadcast(lambda a, b: _clamp(torch.add(a, b, alpha=op.sign), op.lo, op.hi), *operands)
         case Compare():
             relation = {"Less": torch.lt, "LessOrEqual": torch.le, "Equal": torch.eq}[op.relation]
             return _broadcast(lambda a, b: relation(a, b).to(a.dtype), [False, False], [len(t.shape) for t in ins])
