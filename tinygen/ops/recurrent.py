@@ -525,7 +525,7 @@ class Recurrent(Operator):
         rows, state = {1: np.tile(units, self.GATES)}, times(self.directions)
         weights = [{-1: columns} | rows, {-1: units} | rows, times(2 * self.GATES)]
         weights += [times(3) for _ in self._more_weights()]
-        of = dict.fromkeys(("y", "h", "c", "cells", "steps"), state)
+        of = dict.fromkeys(("y", "h", "c", "cells", "steps", "start"), state)
         of |= {"sums": times(2 * self.GATES * self.directions), "limit": {-1: np.array([STAYS])}}
         states = [state] * (len(ins) - 1 - len(weights))
         return ({-1: columns}, *weights, *states, *(of[name] for name in self.told))
