@@ -45,7 +45,7 @@ T, CHANNELS, N_IN, UNITS = 6, 4, 32, 12
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
-def network(kind: str, folder: Path, *, last: bool = True, directions: int = 1) -> Graph:
+def network(kind: str, folder: Path, *, last: bool = True, directions: int = 1, clamp: bool = False) -> Graph:
     """A pointwise convolution, a recurrent layer over what it gives (T, 1, N_IN), two dense layers."""
     rng, rows, wide = np.random.default_rng(0), GATES[kind] * UNITS, directions * UNITS
     shapes = {
@@ -61,7 +61,7 @@ def network(kind: str, folder: Path, *, last: bool = True, directions: int = 1) 
     weights["rows"] = np.array([T, wide])
     body = (
         f"u = Conv<pads=[1, 1]>(x, k, kb) v = Relu(u) t = Transpose<perm=[2, 0, 1]>(v) "
-        f"{names} = {kind}{way}(t, w, r, b) {pick} d = MatMul(f, m) e = Add(d, mb) g = Relu(e) z = MatMul(g, n)"
+        f"{names} = {kind}{way}(t, w, r, b) {pick} {'j = Relu(f) d = MatMul(j, m)' if clamp else 'd = MatMul(f, m)'} e = Add(d, mb) g = Relu(e) z = MatMul(g, n)"
     )
     words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
     used = {k: v for k, v in weights.items() if k in words}
@@ -160,6 +160,13 @@ def test_a_file_tells_of_states_that_others_read(name: str, wide: bool, tmp_path
     xs = tuple(rng.normal(size=(20, *p.shape)).astype(np.float32) for p in graph.in_ports)
     data = Samples(xs, None, "", "made in the test")
     round_trip(finish(Network(graph, wide=every if wide else frozenset()), data), data, tmp_path)
+
+
+def test_a_clamp_in_int16_stays_what_it_was(tmp_path: Path) -> None:
+    """Behind the reshape that a file has there as well."""
+    graph = network("LSTM", tmp_path, clamp=True)
+    every = frozenset(t.name for t in graph.tensors.values() if t.const is None)
+    round_trip(finish(Network(graph, wide=every), samples()), samples(), tmp_path)
 
 
 def test_a_file_that_tells_nonsense(tmp_path: Path) -> None:

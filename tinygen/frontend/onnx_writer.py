@@ -13,9 +13,9 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoPr
 from tinygen.errors import ModelError
 from tinygen.frontend import told
 from tinygen.frontend.handlers_spatial import resize_axis
-from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
+from tinygen.ir.types import Graph, Node, Op, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import AvgPool, Conv, ConvTranspose, Dense, Norm, Resize
+from tinygen.ops import AvgPool, Conv, ConvTranspose, Dense, Insert, Norm, Resize
 from tinygen.ops.base import Operator, ScanStep, Shape
 
 #: Operator set and file version of everything we write: old enough for onnxruntime 1.14.
@@ -270,9 +270,7 @@ class _QdqBuilder(_Builder):
 
     def write(self, graph: Graph, node: Node, inputs: Sequence[str]) -> tuple[str, ...]:
         if not isinstance(node.op, Resize):
-            dilated = isinstance(node.op, AvgPool) and max(node.op.window.dilations) > 1
-            if dilated or (isinstance(node.op, Norm) and node.op.groups > 1):
-                kind = "mean over a dilated window" if dilated else "normalisation of groups"
+            if kind := _without_operator(node.op):
                 raise ModelError(
                     f'{kind} "{", ".join(node.origin) or node.name}": opset {OPSET} has no operator for it, and '
                     "between several the file would not give the scales. Build the model as it is: `tinygen build`."
@@ -295,6 +293,15 @@ class _QdqBuilder(_Builder):
         out = self.op("Transpose", [resized], perm=last)
         self.label(node, start)
         return (out,)
+
+
+def _without_operator(op: Op) -> str:
+    """What no single operator of OPSET says; "" for all else."""
+    if isinstance(op, AvgPool) and max(op.window.dilations) > 1:
+        return "mean over a dilated window"
+    if isinstance(op, Norm) and op.groups > 1:
+        return "normalisation of groups"
+    return "a cache that is written in turn" if isinstance(op, Insert) else ""
 
 
 def _resize_attributes(op: Resize, x: Tensor, y: Tensor) -> dict[str, str] | None:
@@ -323,7 +330,7 @@ def to_qdq(graph: Graph) -> bytes:
 
     ValueError for an activation without a pin, or weights beyond int8 at their scale;
     ModelError for what this operator set cannot say in one operator: a linear Resize of some coordinates, a mean over a
-    dilated window, a normalisation of groups.
+    dilated window, a normalisation of groups, a cache that is written in turn.
     """
     _need_float(graph)
     ports = {p.name for p in (*graph.in_ports, *graph.out_ports)}

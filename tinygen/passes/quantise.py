@@ -341,12 +341,14 @@ def _exact_clamps(graph: Graph) -> Graph:
     miss the corner."""
     changes: dict[str, tuple[Node, ...]] = {}
     more: list[Tensor] = []
+    known: Mapping[str, Quant] | None = None
     for node in graph.nodes:
         x, y = graph.ins(node)[0], graph.outs(node)[0]
         if not isinstance(node.op, Unary) or y.quant is None or y.quant.bits != 16:
             continue
         inner, bounds = peel(node.op.expr)
-        if inner == "x" and x.quant not in (None, y.quant):
+        known = inherited(graph) if known is None else known
+        if inner == "x" and (x.quant or known.get(x.name)) not in (None, y.quant):
             continue
         steps = [(largest, edge) for largest, edge in zip((True, False), bounds, strict=True) if math.isfinite(edge)]
         if not steps:
