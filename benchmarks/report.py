@@ -442,7 +442,7 @@ layer multiplied by 2^-4 to 2^4 and divided again in the next, so that the float
 ## The cost model
 
 `python -m benchmarks.predict`: what `tinygen inspect` predicts before anything is built, against what was counted,
-over every model of ../shared. None of them took part in the fit (`python -m benchmarks.fit_costs`: single
+over models of ../shared. None of them took part in the fit (`python -m benchmarks.fit_costs`: single
 layers of a seeded set). "Layers" are those that make up at least one per cent of their network.
 
 {prediction_summary()}

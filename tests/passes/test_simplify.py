@@ -53,6 +53,19 @@ def test_bits_stay(name: str, share: float, seed: int) -> None:
     assert [p.shape for p in after.out_ports] == [p.shape for p in before.out_ports]
 
 
+@pytest.mark.parametrize("wide", [0.0, 1.0])
+def test_channels_that_a_recurrent_layer_has_no_weight_for(wide: float) -> None:
+    """A column of W that is zero in both directions takes the channel with it that it would read."""
+    n, rng = Net(44), np.random.default_rng(44)
+    w, r = (rng.uniform(-0.6, 0.6, (2, 18, k)).astype(np.float32) for k in (5, 6))
+    w[:, :, [1, 3]] = 0.0
+    x = n.op("MatMul", n.input("x", 4, 1, 3), n.weight(3, 5))
+    y = n.op("GRU", x, n.const(w), n.const(r), hidden_size=6, direction="bidirectional")
+    before = fixed_graph(read(n.model(y)), wide=wide)
+    after = simplified(before)
+    assert [size_of(g).weights for g in (before, after)] == [15 + w.size + r.size, 9 + 2 * 18 * 3 + r.size]
+
+
 def separable(pads: int = 1) -> ModelProto:
     """Pointwise, depthwise and dense layers, each with a Relu where there is none."""
     n = Net(41)  # no channel is dead by chance

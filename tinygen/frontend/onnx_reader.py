@@ -109,12 +109,22 @@ def _declared(ports: Iterable[ValueInfoProto]) -> dict[str, edges.Kind]:
 _ASSUMED = 32
 
 
+#: Operators with the axes of what they read, the last of which may become another.
+_ROWS = (
+    *("MatMul", "Add", "Sub", "Mul", "Div", "Relu", "LeakyRelu", "Clip", "Tanh", "Sigmoid", "LayerNormalization"),
+    *("Identity", "Dropout", "Cast"),
+)
+
+
 def _batch_axis(model: ModelProto, name: str) -> int:
     """The axis of an input that counts samples: 0, or 1 for what a recurrent layer reads as ONNX lays it out, time or
-    directions first."""
+    directions first, itself or row by row."""
+    rows = {name}
     for n in model.graph.node:
-        if n.op_type in ("LSTM", "GRU", "RNN") and name in (n.input[:1] + n.input[5:7]):
+        if n.op_type in ("LSTM", "GRU", "RNN") and (rows.intersection(n.input[:1]) or name in n.input[5:7]):
             return 0 if any(a.name == "layout" and a.i for a in n.attribute) else 1
+        if n.op_type in _ROWS and rows.intersection(n.input[:2]):
+            rows.update(n.output[:1])
     return 0
 
 

@@ -326,6 +326,10 @@ class Operator(Op):
         """Multiply-accumulates of one inference."""
         return 0
 
+    def weights(self, ins: Sequence[Tensor]) -> int:
+        """FIXED: how many weights it multiplies its inputs with."""
+        return 0
+
     def aliases(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Alias, ...]:
         """Views that make the calls of `lower` unnecessary; one for each activation moved."""
         return ()

@@ -533,6 +533,10 @@ class Recurrent(Operator):
     def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Operator | None:
         return self if self.rules else replace(self, units=len(kept[len(ins)]) // self.directions)
 
+    def weights(self, ins: Sequence[Tensor]) -> int:
+        first = 1 + len(self._states(ins))
+        return sum(t.size for t in ins[first : first + 2])
+
     def weighed(self, ins: Sequence[Tensor], written: Array) -> Array:
         w = ins[1 + len(self._states(ins))].array
         return np.asarray(w.reshape(-1, w.shape[-1]).any(axis=0))

@@ -44,6 +44,9 @@ class Weighted(Operator):
         columns = {} if self.depthwise(width(ins[0])) else {-1: x[-1][: width(ins[0]) // self.groups]}
         return x, rows | columns, *(rows for _ in weights[1:]), y
 
+    def weights(self, ins: Sequence[Tensor]) -> int:
+        return ins[1].size
+
     def weighed(self, ins: Sequence[Tensor], written: Array) -> Array | None:
         if self.depthwise(width(ins[0])):
             return None

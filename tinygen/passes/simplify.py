@@ -46,11 +46,11 @@ class Size:
 
 def size_of(graph: Graph) -> Size:
     """Multiply-accumulates, weights and channels of a graph."""
-    layers = [n for n in graph.nodes if isinstance(n.op, Weighted)]
+    nodes = [(n.op, graph.ins(n), graph.outs(n)) for n in graph.nodes if isinstance(n.op, Operator)]
     return Size(
-        sum(n.op.macs(graph.ins(n), graph.outs(n)) for n in graph.nodes),  # type: ignore[attr-defined]
-        sum(graph.tensors[n.inputs[1]].size for n in layers),
-        sum(width(graph.outs(n)[0]) for n in layers),
+        sum(op.macs(ins, outs) for op, ins, outs in nodes),
+        sum(op.weights(ins) for op, ins, _ in nodes),
+        sum(width(outs[0]) for op, ins, outs in nodes if op.weights(ins)),
         len(graph.nodes),
     )
 
