@@ -92,8 +92,9 @@ class Network:
         return self._count(p, trace=False)[0]
 
     def count_layers(self, p: Plan) -> list[Interval]:
-        """The same, one layer after the other."""
-        return self._count(p, trace=True)[:-1]
+        """The same, one layer after the other. A layer of several outputs is traced for each, all behind its end."""
+        traced = iter(self._count(p, trace=True))
+        return [[next(traced) for _ in step.outputs][0] for step in p.steps]
 
     def _count(self, p: Plan, *, trace: bool) -> list[Interval]:
         core = counting_core(p.core)
