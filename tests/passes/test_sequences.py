@@ -159,3 +159,14 @@ def test_a_loop_is_one_layer(form: str, tmp_path: Path) -> None:
     assert _only(graph).sequence
     (node,) = (n for n in graph.nodes if isinstance(n.op, Recurrent))
     assert node.origin == ("Loop_0",)
+
+
+def test_several_sequences_are_reversed_each(tmp_path: Path) -> None:
+    weights = {"w": _RNG.normal(size=(1, _UNITS, _IN)), "r": _RNG.normal(size=(1, _UNITS, _UNITS)) / 4}
+    where = {"end": [-1], "before": [-100], "axis": [0], "back": [-1]}
+    text = f"""
+        g (float[{_STEPS},2,{_IN}] data) => (float y)
+        {{ turned = Slice(data, end, before, axis, back) y = RNN<hidden_size = {_UNITS}>(turned, w, r) }}"""
+    made = {k: v.astype(np.float32) for k, v in weights.items()} | {k: np.array(v) for k, v in where.items()}
+    imported = check(tmp_path, parse(text, weights=made), input_shapes={"data": (_STEPS, 2, _IN)})
+    assert _only(tidy(imported.graph)).reverse == (True,)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.random.generator import LATER
 from tests.random.stateful import check
 
 
@@ -20,6 +21,31 @@ def test_network_with_int16_on_a_core(tmp_path: Path, require_tool: Callable[[st
     for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
         require_tool(tool)
     assert check(8, tmp_path, ("native", "cortex-m4"), int16=True) == ""
+
+
+@pytest.mark.parametrize("seed", range(LATER, LATER + 3))
+def test_later_networks(seed: int, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """Recurrent layers that are handed on, and, of odd seeds, states that do not begin with zeros."""
+    require_tool("gcc")
+    assert check(seed, tmp_path) == ""
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m55"])
+def test_later_network_on_a_core(core: str, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    assert check(LATER + 3, tmp_path, (core,), int16=core == "cortex-m55") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(LATER, LATER + 500, 25))
+def test_many_later_networks(first: int, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """The first ones on all cores."""
+    for tool in ("gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
+        require_tool(tool)
+    cores = ("native", "cortex-m4", *(("cortex-m0", "cortex-m55") if first < LATER + 50 else ()))
+    left = [check(seed, tmp_path, cores, int16=seed % 3 == 2) for seed in range(first, first + 25)]
+    assert sum(map(bool, left)) <= 3, left
 
 
 @pytest.mark.slow

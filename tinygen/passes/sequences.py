@@ -53,9 +53,10 @@ def _turned(graph: Graph, node: Node) -> Graph:
     op = node.op
     if not isinstance(op, Recurrent) or op.directions > 1 or op.lengths or node.inputs[0] not in graph.producer:
         return graph
-    (x, y), (_, steps, row) = (graph.ins(node)[0], graph.outs(node)[0]), graph.ins(node)[0].shape
+    x, y = graph.ins(node)[0], graph.outs(node)[0]
+    steps = x.shape[1]
     source, at = origin_of(graph, x.name)
-    back = np.arange(x.size).reshape(steps, row)[::-1].reshape(-1)
+    back = np.arange(x.size).reshape(x.shape)[:, ::-1].reshape(-1)
     if x.size > _FOLLOWED or y.quant is not None or steps == 1 or not np.array_equal(at, back):
         return graph
     given = Tensor(fresh(graph, f"{x.name}_forth"), x.shape)
