@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from benchmarks.datasets import dataset_for, shared_dir
@@ -93,8 +94,9 @@ class Network:
 
     def count_layers(self, p: Plan) -> list[Interval]:
         """The same, one layer after the other. A layer of several outputs is traced for each, all behind its end."""
-        traced = iter(self._count(p, trace=True))
-        return [[next(traced) for _ in step.outputs][0] for step in p.steps]
+        traced = self._count(p, trace=True)
+        ends = accumulate(len(step.outputs) for step in p.steps)
+        return [traced[end - len(step.outputs)] for step, end in zip(p.steps, ends, strict=True)]
 
     def _count(self, p: Plan, *, trace: bool) -> list[Interval]:
         core = counting_core(p.core)
