@@ -59,10 +59,10 @@ def network(kind: str, folder: Path, *, last: bool = True, directions: int = 1, 
     pick = "s = Transpose<perm=[1, 0, 2]>(h) f = Reshape(s, flat)" if last else (
         "s = Transpose<perm=[2, 0, 1, 3]>(y) f = Reshape(s, rows)")  # fmt: skip
     weights["rows"] = np.array([T, wide])
-    head = "j = Relu(f) d = MatMul(j, m)" if clamp else "d = MatMul(f, m)"
+    dense = "j = Relu(f) d = MatMul(j, m)" if clamp else "d = MatMul(f, m)"
     body = (
         f"u = Conv<pads=[1, 1]>(x, k, kb) v = Relu(u) t = Transpose<perm=[2, 0, 1]>(v) "
-        f"{names} = {kind}{way}(t, w, r, b) {pick} {head} e = Add(d, mb) g = Relu(e) z = MatMul(g, n)"
+        f"{names} = {kind}{way}(t, w, r, b) {pick} {dense} e = Add(d, mb) g = Relu(e) z = MatMul(g, n)"
     )
     words = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
     used = {k: v for k, v in weights.items() if k in words}

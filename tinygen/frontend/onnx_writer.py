@@ -15,7 +15,7 @@ from tinygen.frontend import told
 from tinygen.frontend.handlers_spatial import resize_axis
 from tinygen.ir.types import Graph, Node, Op, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
-from tinygen.ops import AvgPool, Conv, ConvTranspose, Dense, Insert, Norm, Resize
+from tinygen.ops import Attention, AvgPool, Conv, ConvTranspose, Dense, Insert, Norm, Resize
 from tinygen.ops.base import Operator, ScanStep, Shape
 
 #: Operator set and file version of everything we write: old enough for onnxruntime 1.14.
@@ -301,6 +301,8 @@ def _without_operator(op: Op) -> str:
         return "mean over a dilated window"
     if isinstance(op, Norm) and op.groups > 1:
         return "normalisation of groups"
+    if isinstance(op, Attention) and op.kv_heads < op.heads:
+        return "attention whose heads share keys"
     return "a cache that is written in turn" if isinstance(op, Insert) else ""
 
 
@@ -330,7 +332,7 @@ def to_qdq(graph: Graph) -> bytes:
 
     ValueError for an activation without a pin, or weights beyond int8 at their scale;
     ModelError for what this operator set cannot say in one operator: a linear Resize of some coordinates, a mean over a
-    dilated window, a normalisation of groups, a cache that is written in turn.
+    dilated window, a normalisation of groups, attention whose heads share keys, a cache that is written in turn.
     """
     _need_float(graph)
     ports = {p.name for p in (*graph.in_ports, *graph.out_ports)}

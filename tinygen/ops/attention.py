@@ -15,7 +15,7 @@ import numpy as np
 from tinygen.errors import ModelError
 from tinygen.ir.types import Tensor
 from tinygen.numerics import Array, choose_multipliers, int_type, requant
-from tinygen.ops.access import Access, Axis, Kind
+from tinygen.ops.access import Access, Axis, Kind, Labels
 from tinygen.ops.base import (
     Call,
     Case,
@@ -210,6 +210,20 @@ class Attention(Operator):
         k = (image, rows, Axis(Kind.WINDOW, 2, shared * d, shared * d + d - 1))
         v = (image, rows, Axis(Kind.WINDOW, 2, value, value))
         return ((q, k, v, *(None for _ in ins[3:])),)
+
+    def channels(self, ins: Sequence[Tensor], outs: Sequence[Tensor]) -> tuple[Labels, ...]:
+        """FLOAT: a head goes as a whole, with those that share its keys; FIXED: all stay."""
+        if self.numerator:
+            return super().channels(ins, outs)
+        _, _, _, d, dv = self._sizes(ins)
+        heads, each = np.arange(self.kv_heads), self.heads // self.kv_heads
+        q, k, v, y = ({-1: np.repeat(heads, n)} for n in (each * d, d, dv, each * dv))
+        more = [{0: np.repeat(heads, each)} if t.const and t.shape[0] == self.heads > 1 else {} for t in ins[3:]]
+        return q, k, v, *more, y
+
+    def cut(self, ins: Sequence[Tensor], outs: Sequence[Tensor], kept: Sequence[Array]) -> Operator | None:
+        left = len(kept[2]) // self._sizes(ins)[4]
+        return replace(self, heads=left * (self.heads // self.kv_heads), kv_heads=left)
 
     @classmethod
     def cases(cls) -> tuple[Case, ...]:

@@ -188,6 +188,11 @@ class Pruning:
                 total += np.array([shares[inputs == c].sum() for c in alive])
         return alive, total
 
+    def channels_of(self, group: Group) -> int:
+        """Channels of a class in what a layer writes: those of a head go together."""
+        made = self.channels.classes[self.products[next(iter(group.writes))].node.outputs[0]]
+        return int(np.count_nonzero(made == group.classes[0]))
+
     def saved(self, group: Group, count: int, scope: Collection[str]) -> int:
         """What removing `count` classes of a group saves in the layers of `scope`."""
         return sum(

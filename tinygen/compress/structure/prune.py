@@ -177,13 +177,14 @@ def _remove(
 ) -> None:
     """Bundles of channels go, least worth for their cost first, until `wanted` is saved."""
     widths = [len(g.classes) for g in state.groups]
-    floors = [min(n, max(int(np.ceil(least * n)), min(multiple, n))) for n in widths]
+    steps = [max(1, multiple // state.channels_of(g)) for g in state.groups]
+    floors = [min(n, max(int(np.ceil(least * n)), min(m, n))) for n, m in zip(widths, steps, strict=True)]
     saved = 0
     known = [state.losses(g) for g in state.groups]
     while saved < wanted:
         best: tuple[float, int, int] | None = None
         for i, group in enumerate(state.groups):
-            bundle = (widths[i] % multiple) or multiple
+            bundle = (widths[i] % steps[i]) or steps[i]
             gain = state.saved(group, bundle, scope) if widths[i] - bundle >= floors[i] else 0
             if gain > 0:
                 price = float(np.sort(known[i][1])[:bundle].sum()) / gain
