@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from tests.c import cases, oracle, test_dsp_dense
-from tests.c.harness import build, equal, run
+from tests.c.harness import Guarded, build, call, equal, run
 from tinygen.numerics import choose_multipliers, fold_bias
+from tinygen.ops.softmax import exp_rule
 from tinygen.plan.variants import pack_dsp as pack
 from tinygen.plan.variants.attention import attention_scratch
+from tinygen.plan.variants.elementwise import softmax_supported
 
 SEEDS = range(200)
 
@@ -50,34 +52,69 @@ def test_conv(lib: ctypes.CDLL, make: Callable[..., Any]) -> None:
     conv_sweep(lib, make, len(SEEDS) // 2)
 
 
-def test_norm(lib: ctypes.CDLL) -> None:
+@pytest.mark.parametrize("bits", [8, 16])
+def test_norm(lib: ctypes.CDLL, bits: int) -> None:
+    """Rows that are sets, more than are done together, and sets of rows; in place as well."""
+    kernel, dtype, top = f"tg_norm_s{bits}_dsp", np.int8 if bits == 8 else np.int16, 1 << (bits - 1)
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
+        several = int(rng.integers(2))
         c: dict[str, Any] = {
-            "outer": int(rng.integers(1, 4)),
-            "reps": 1,
-            "groups": 1,
+            "outer": int(rng.integers(1, 4)) if several else int(rng.choice([1, 2, 17, 33])),
+            "reps": int(rng.integers(1, 4)) if several else 1,
+            "groups": int(rng.integers(1, 4)) if several else 1,
             "width": int(rng.integers(1, 40)),
         }
-        n, spread = c["width"], int(rng.choice([1, 3, 128]))
-        x = np.clip(rng.integers(-spread, spread + 1, (c["outer"], 1, 1, n)), -128, 127).astype(np.int8)
-        add = int(rng.choice([1, n * n, 2**62 - 1]))
-        c |= {"w_step": 1, "centre": int(rng.integers(2)), "floor": int(rng.integers(2)), "lo": -128, "hi": 127}
-        c |= {"add_high": add >> 32, "add_low": add % 2**32, "shift": int(rng.integers(1, 9))}
+        n, spread = c["reps"] * c["width"], int(rng.choice([1, 3, top]))
+        x = np.clip(rng.integers(-spread, spread + 1, tuple(c.values())), -top, top - 1).astype(dtype)
+        x = rng.choice(np.array([-top, top - 1], dtype), x.shape) if rng.integers(5) == 0 else x
+        add = int(rng.choice([1, n * n, 2**40, 2**62 - 1]))
+        c |= {"w_step": 1, "centre": int(rng.integers(2)), "floor": int(rng.integers(2)), "lo": -top, "hi": top - 1}
+        c |= {"add_high": add >> 32, "add_low": add % 2**32, "shift": int(rng.choice([8, 8, rng.integers(1, 8)]))}
         c |= {"down": (max(n - 1, 0).bit_length() + 1) // 2 + 1}
-        c["in_zp"] = 0 if c["centre"] else cases.zero_point(rng)
-        w = (rng.integers(-(2**31), 2**31, (1, n, 2)) >> int(rng.choice([1, 4, 12]))).astype(np.int32)
+        c |= {"in_zp": 0 if c["centre"] else cases.zero_point(rng)} if bits == 8 else {}
+        wide = rng.integers(-(2**31), 2**31, (c["groups"], c["width"], 2)) >> int(rng.choice([1, 4, 12]))
+        w = wide.astype(np.int32)
         w[..., 0] >>= 1
-        want = oracle.norm(c, x, w).astype(np.int8)
-        equal(run(lib, "tg_norm_s8_dsp", c, x, w, size=want.size), want, c)
+        want = oracle.norm(c, x, w).astype(dtype)
+        got = run(lib, kernel, c, x, w, size=want.nbytes)
+        equal(got.view(dtype), want, c)
+        out = Guarded(want.nbytes, fill=x.view(np.int8))
+        call(lib, kernel, f"tg_norm_s{bits}", c, out.array, w, out.array)
+        equal(out.check().view(dtype), want, c)
+
+
+def test_softmax(lib: ctypes.CDLL) -> None:
+    """Equal values make sums of every kind: powers of two, even, odd; one that is alone makes the least."""
+    ran = 0
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        rows, n = int(rng.integers(1, 5)), int(rng.choice([1, 2, 3, 4, 5, 7, 8, 10, 19, 64, 257, 4096]))
+        spread = int(rng.choice([0, 1, 300, 2**15]))
+        x = np.clip(rng.integers(-spread, spread + 1, (rows, n)), -(2**15), 2**15 - 1).astype(np.int16)
+        x[0, rng.integers(n)] = 2**15 - 1
+        scale = 2.0 ** rng.uniform(-18, -7)
+        c: dict[str, Any] = {"rows": rows, "n": n, "wide": 1}
+        c |= dict(zip(("exp_m", "exp_shift", "len"), exp_rule(scale), strict=True))
+        if softmax_supported(c) is not None:
+            continue
+        ran += 1
+        want = oracle.softmax16(c, x)
+        equal(run(lib, "tg_softmax_s16_dsp", c, x, size=want.nbytes).view(np.int16), want, c)
+        out = Guarded(want.nbytes, fill=x.view(np.int8))
+        call(lib, "tg_softmax_s16_dsp", "tg_softmax_s16", c, out.array, out.array)
+        equal(out.check().view(np.int16), want, c)
+    assert ran > len(SEEDS) // 2
 
 
 def test_attention(lib: ctypes.CDLL) -> None:
     for seed in SEEDS[:40]:
         rng = np.random.default_rng(seed)
         each = int(rng.integers(1, 3))
-        sizes = {"batch": int(rng.integers(1, 3)), "queries": int(rng.integers(1, 6)), "keys": int(rng.integers(1, 12))}
-        sizes |= {"heads": 2 * each, "each": each, "d": int(rng.integers(1, 11)), "dv": int(rng.integers(1, 8))}
+        d, keys = ((11, 12), (80, 6), (6, 80))[seed % 3]  # few words of a row, or more than a round has
+        sizes = {"batch": rng.integers(1, 3), "queries": rng.integers(1, 6), "keys": rng.integers(1, keys)}
+        sizes |= {"heads": 2 * each, "each": each, "d": rng.integers(1, d), "dv": rng.integers(1, 8)}
+        sizes = {name: int(v) for name, v in sizes.items()}
         c, arrays = cases.attention_case(rng, 8, sizes)
         if c["shift"] < 33:
             continue

@@ -64,8 +64,12 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
         for make in (test_dsp.one_group, cases.pointwise_case):
             test_dsp.conv_sweep(dsp, make, 8)
         test_dsp.test_dense(dsp)
-        test_dsp.test_norm(dsp)
+        for bits in (8, 16):
+            test_dsp.test_norm(dsp, bits)
+        test_dsp.test_softmax(dsp)
+        usual, dsp.limit = dsp.limit, 9000  # keys and values of a head
         test_dsp.test_attention(dsp)
+        dsp.limit = usual
         test_dsp.dwconv_sweep(dsp, square=False, at_least=5)
         patch.setattr(test_dsp, "SEEDS", range(100))
         test_dsp.dwconv_sweep(dsp, square=True, at_least=3)
@@ -132,6 +136,14 @@ def test_emulated(core: str, level: str, recorders: dict[str, Recorder], require
         run = ["qemu-system-arm", "-M", machine, *options, "-kernel", str(elf)]
         status = subprocess.run(run, timeout=60, check=False).returncode
         assert status == 0, f"{name}: case {recorders[name].cases[min(status, len(recorders[name].cases)) - 1][0]}"
+
+
+@pytest.mark.parametrize("level", ["-O2", "-Os"])
+def test_interrupted(level: str, recorders: dict[str, Recorder], require_tool: Require, tmp_path: Path) -> None:
+    """With an FPU, and so with whole functions in assembly."""
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    emulated.with_interrupts(recorders["dsp"], "m4", level, tmp_path)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -83,6 +83,17 @@ static TG_INLINE int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
 #endif
 }
 
+/** The same in 64 bits. */
+static TG_INLINE int64_t tg_smlald(uint32_t a, uint32_t b, int64_t acc)
+{
+#if TG_DSP_ASM
+    __asm__("smlald %Q0, %R0, %1, %2" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return acc + (tg_low16(a) * tg_low16(b)) + (tg_high16(a) * tg_high16(b));
+#endif
+}
+
 /** acc + low(a) * low(b). */
 static TG_INLINE int32_t tg_smlabb(uint32_t a, uint32_t b, int32_t acc)
 {
@@ -193,6 +204,20 @@ static TG_INLINE uint32_t tg_ssub16(uint32_t a, uint32_t b)
 #endif
 }
 
+/** Halves of a plus those of b, unsigned, at most 65535. */
+static TG_INLINE uint32_t tg_uqadd16(uint32_t a, uint32_t b)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("uqadd16 %0, %1, %2" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#else
+    const uint32_t low = (a & 0xFFFFU) + (b & 0xFFFFU);
+    const uint32_t high = (a >> 16) + (b >> 16);
+    return ((low < 0xFFFFU) ? low : 0xFFFFU) | (((high < 0xFFFFU) ? high : 0xFFFFU) << 16);
+#endif
+}
+
 /** The greater of each pair of bytes, signed. */
 static TG_INLINE uint32_t tg_max8(uint32_t a, uint32_t b)
 {
@@ -208,6 +233,43 @@ static TG_INLINE uint32_t tg_max8(uint32_t a, uint32_t b)
         r |= (((p ^ 0x80U) > (q ^ 0x80U)) ? p : q) << i;
     }
     return r;
+#endif
+}
+
+/** The greater of each pair of halves, signed. */
+static TG_INLINE uint32_t tg_max16(uint32_t a, uint32_t b)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("ssub16 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(r) : "r"(a), "r"(b) : "cc");
+    return r;
+#else
+    const uint32_t low = ((tg_low16(a) > tg_low16(b)) ? a : b) & 0xFFFFU;
+    return low | (((tg_high16(a) > tg_high16(b)) ? a : b) & 0xFFFF0000U);
+#endif
+}
+
+/** The greater half. */
+static TG_INLINE int32_t tg_greater16(uint32_t v)
+{
+    const int32_t low = (int16_t)(uint16_t)(v & 0xFFFFU);
+    const int32_t high = (int32_t)v >> 16;
+    return (low > high) ? low : high;
+}
+
+/** Leading zeros, v not 0. */
+static TG_INLINE uint32_t tg_clz(uint32_t v)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("clz %0, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    uint32_t zeros = 0U;
+    while ((v >> (31U - zeros)) == 0U) {
+        ++zeros;
+    }
+    return zeros;
 #endif
 }
 
@@ -286,18 +348,6 @@ static TG_INLINE int32_t tg_usat15(int32_t v)
     return r;
 #else
     return (v < 0) ? 0 : ((v > 32767) ? 32767 : v);
-#endif
-}
-
-/** Clamp to 0..8191. */
-static TG_INLINE int32_t tg_usat13(int32_t v)
-{
-#if TG_DSP_ASM
-    int32_t r;
-    __asm__("usat %0, #13, %1" : "=r"(r) : "r"(v));
-    return r;
-#else
-    return (v < 0) ? 0 : ((v > 8191) ? 8191 : v);
 #endif
 }
 

@@ -13,7 +13,7 @@ extern "C" {
 
 /**
  * As tg_attention_s8, with 33 <= shift <= 62 and 33 <= out_shift <= 54. scratch, in words: keys as halves,
- * ceil(d / 2) * ceil4(keys); values as pairs of keys, ceil(keys / 2) * ceil4(dv); two queries, 2 * ceil(d / 2); scores
+ * ceil(d / 2) * ceil4(keys); values as pairs of keys, ceil4(keys) / 2 * ceil4(dv); two queries, 2 * ceil(d / 2); scores
  * of both, ceil4(keys).
  */
 void tg_attention_s8_dsp(const tg_attention_s8_cfg_t *cfg, const int8_t *q, const int8_t *k, const int8_t *v,

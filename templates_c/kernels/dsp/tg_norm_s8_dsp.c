@@ -1,44 +1,86 @@
 #include "tg_norm_s8_dsp.h"
 
-#include "tg_isa_dsp.h"
-#include "tg_norm.h"
+#include "tg_norm_dsp.h"
 
-/** Sum of n values; adds their squares to *squares, which stay below 2^32. */
-static int32_t tg_row_sums(const int8_t *x, uint32_t n, uint32_t *squares)
+/** Of a row. */
+typedef struct {
+    int32_t total;
+    uint32_t squares; /**< n <= 65535: 2^30 at most */
+} tg_sums_t;
+
+/** Adds four values. */
+static TG_INLINE void tg_sum_word(uint32_t v, int32_t *total, int32_t *squares)
 {
-    int32_t total = 0;
-    int32_t square = 0;
-    uint32_t i = 0U;
-    for (; (i + 4U) <= n; i += 4U) {
-        const uint32_t v = tg_load32(&x[i]);
-        const uint32_t even = tg_sxtb16(v);
-        const uint32_t odd = tg_sxtb16_ror8(v);
-        total = tg_smlad(even, 0x00010001U, total);
-        square = tg_smlad(even, even, square);
-        total = tg_smlad(odd, 0x00010001U, total);
-        square = tg_smlad(odd, odd, square);
-    }
-    for (; i < n; ++i) {
-        total += x[i];
-        square += x[i] * x[i];
-    }
-    *squares = (uint32_t)square; /* n <= 4096: 2^26 at most */
-    return total;
+    const uint32_t even = tg_sxtb16(v);
+    const uint32_t odd = tg_sxtb16_ror8(v);
+    *total = tg_smlad(even, 0x00010001U, *total);
+    *squares = tg_smlad(even, even, *squares);
+    *total = tg_smlad(odd, 0x00010001U, *total);
+    *squares = tg_smlad(odd, odd, *squares);
 }
 
-/** What all values of a row are treated with: x * scale + start is 32 bits wide. */
-typedef struct {
-    uint32_t scale;
-    uint32_t start;
-    int32_t root;
-    int32_t shift;
-} tg_row_norm_t;
-
-/** One value with its pair of offset and factor. */
-static TG_INLINE int32_t tg_row_value(const tg_row_norm_t *k, int32_t x, const int32_t *pair)
+/** Sums of each of some rows of n values, `step` from one to the next. */
+static TG_NOINLINE void tg_sums_s8(const int8_t *x, uint32_t n, uint32_t step, uint32_t rows, tg_sums_t *sums)
 {
-    const int32_t a = (int32_t)(((uint32_t)x * k->scale) + k->start);
-    return tg_ssat8(tg_smmla(tg_smmul(a, k->root), pair[1], pair[0]) >> k->shift);
+    for (; rows > 0U; --rows) {
+        const int8_t *p = x;
+        int32_t total = 0;
+        int32_t squares = 0;
+        for (const int8_t *end = &x[n & ~15U]; p != end; p += 16) {
+            const uint32_t a = tg_load32(p);
+            const uint32_t b = tg_load32(&p[4]);
+            const uint32_t c = tg_load32(&p[8]);
+            const uint32_t d = tg_load32(&p[12]);
+            tg_sum_word(a, &total, &squares);
+            tg_sum_word(b, &total, &squares);
+            tg_sum_word(c, &total, &squares);
+            tg_sum_word(d, &total, &squares);
+        }
+        for (const int8_t *end = &x[n & ~3U]; p != end; p += 4) {
+            tg_sum_word(tg_load32(p), &total, &squares);
+        }
+        for (const int8_t *end = &x[n]; p != end; ++p) {
+            total += *p;
+            squares += *p * *p;
+        }
+        sums->total = total;
+        sums->squares = (uint32_t)squares;
+        ++sums;
+        x += step;
+    }
+}
+
+/** From sums to factors, of some sets. Returns 0 when none is shifted right. */
+static TG_NOINLINE int32_t tg_norm_factors_s8(const tg_norm_s8_cfg_t *cfg, const tg_sums_t *sums, uint32_t sets,
+                                              tg_norm_row_t *out)
+{
+    const uint64_t add = ((uint64_t)cfg->add_high << 32) | cfg->add_low;
+    const uint32_t n = cfg->reps * cfg->width;
+    const uint32_t zp = (uint32_t)cfg->in_zp; /* 0 where the mean goes */
+    const uint32_t centre = cfg->centre;
+    const uint32_t floor = cfg->floor;
+    const uint32_t down = cfg->down;
+    int32_t right = 0;
+    for (; sets > 0U; --sets) {
+        int32_t total = sums->total;
+        uint64_t v = (uint64_t)n * sums->squares;
+        if (centre != 0U) {
+            v -= (uint64_t)((int64_t)total * total);
+        } else { /* sum of (x - zp)^2 = squares - 2 * zp * sum + n * zp^2 */
+            v = (uint64_t)n * (sums->squares + (zp * ((n * zp) - (2U * (uint32_t)total))));
+            total = (int32_t)(n * zp);
+        }
+        if (floor != 0U) {
+            v = (v > add) ? v : add;
+        } else {
+            v += add;
+        }
+        *out = tg_norm_row(n, total, v, down);
+        right |= out->down;
+        ++sums;
+        ++out;
+    }
+    return right;
 }
 
 #if TG_DSP_NAKED
@@ -47,101 +89,94 @@ static TG_INLINE int32_t tg_row_value(const tg_row_norm_t *k, int32_t x, const i
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-/* Two values from byte `at` of r8 on, with their pairs r9..r12: r4 scale, r5 start, r6 root, r7 shift. */
-#define TG_TWO(at, next, first, second)                                                                                \
-    "ldmia r2!, {r9-r12}\n"                                                                                            \
-    "sbfx lr, r8, #" at ", #8\n"                                                                                       \
-    "mla lr, lr, r4, r5\n"                                                                                             \
-    "smmul lr, lr, r6\n"                                                                                               \
-    "smmla r9, lr, r10, r9\n"                                                                                          \
-    "sbfx lr, r8, #" next ", #8\n"                                                                                     \
-    "mla lr, lr, r4, r5\n"                                                                                             \
-    "smmul lr, lr, r6\n"                                                                                               \
-    "smmla r11, lr, r12, r11\n"                                                                                        \
-    "asr r9, r9, r7\n"                                                                                                 \
-    "asr r11, r11, r7\n"                                                                                               \
-    "ssat r9, #8, r9\n"                                                                                                \
-    "ssat r11, #8, r11\n"                                                                                              \
-    "strb r9, [r0, #" first "]\n"                                                                                      \
-    "strb r11, [r0, #" second "]\n"
+#define TG_TWO(word, at, after) TG_NORM_TWO(word, at, after, "8", "strb", "1")
+#define TG_EIGHT                                                                                                       \
+    TG_NORM_WORDS TG_TWO("r7", "0", "8") TG_TWO("r7", "16", "24") TG_TWO("r8", "0", "8") TG_TWO("r8", "16", "24")
 
-/** Four values at a time, at least four, up to y_end. */
-static TG_NOINLINE TG_NAKED void tg_norm_fours(int8_t *y, const int8_t *y_end, const int32_t *w,
-                                               const tg_row_norm_t *k, const int8_t *x)
+static TG_NOINLINE TG_NAKED void tg_norm_eights_s8(const tg_norm_rows_t *rows)
 {
-    __asm__ volatile(".syntax unified\n"
-                     "push {r4-r11, lr}\n"
-                     "ldmia r3, {r4-r7}\n"
-                     "ldr r3, [sp, #36]\n"
-                     "1:\n"
-                     "ldr r8, [r3], #4\n" TG_TWO("0", "8", "0", "1") TG_TWO("16", "24", "2", "3")
-                     "adds r0, #4\n"
-                     "cmp r0, r1\n"
-                     "bne 1b\n"
-                     "pop {r4-r11, pc}\n");
+    __asm__ volatile(TG_NORM_LOOPS(TG_EIGHT));
 }
 
 #pragma GCC diagnostic pop
 
 #else
 
-static void tg_norm_fours(int8_t *y, const int8_t *y_end, const int32_t *w, const tg_row_norm_t *k, const int8_t *x)
+static void tg_norm_eights_s8(const tg_norm_rows_t *rows)
 {
-    for (; y < y_end; ++y) {
-        *y = (int8_t)tg_row_value(k, *x, w);
-        ++x;
-        w += 2;
+    const uint32_t step = rows->bytes + rows->gap;
+    for (uint32_t r = 0U; r < rows->rows; ++r) {
+        const tg_norm_row_t *row = &rows->row[(r * rows->next) / sizeof *row];
+        const int8_t *x = &((const int8_t *)rows->x)[r * step];
+        int8_t *y = &((int8_t *)rows->y)[r * step];
+        for (uint32_t i = 0U; i < rows->bytes; ++i) {
+            y[i] = (int8_t)tg_ssat8(tg_norm_row_value(row, x[i], &rows->w[2U * i], TG_NORM_SHIFT));
+        }
     }
 }
 
 #endif
 
-/** A row: four values at a time, then those that are left. */
-static void tg_norm_row(const tg_row_norm_t *k, const int8_t *x, const int32_t *w, uint32_t n, int8_t *y)
+/** Rows of `width` values, `step` from one to the next, of one set (`next` 0) or of one each (1); none `right`: 0. */
+static void tg_norm_rows_s8(const tg_norm_s8_cfg_t *cfg, const tg_norm_row_t *row, int32_t right, uint32_t next,
+                            uint32_t rows, const int32_t *w, uint32_t step, const int8_t *x, int8_t *y)
 {
-    const uint32_t fours = n & ~3U;
-    if (fours > 0U) {
-        tg_norm_fours(y, &y[fours], w, k, x);
+    const uint32_t width = cfg->width;
+    const uint32_t shift = cfg->shift;
+    const uint32_t eights = ((shift == TG_NORM_SHIFT) && (right == 0)) ? (width & ~7U) : 0U;
+    if (eights > 0U) {
+        const uint32_t own = next * (uint32_t)sizeof *row;
+        const tg_norm_rows_t all = {y, x, w, eights, step - eights, row, own, rows};
+        tg_norm_eights_s8(&all);
     }
-    for (uint32_t i = fours; i < n; ++i) {
-        y[i] = (int8_t)tg_row_value(k, x[i], &w[2U * i]);
+    if (eights < width) {
+        for (uint32_t r = 0U; r < rows; ++r) {
+            const tg_norm_row_t own = row[r * next]; /* a copy: y may alias anything as far as the compiler knows */
+            for (uint32_t i = eights; i < width; ++i) {
+                const int32_t v = tg_norm_row_value(&own, x[(r * step) + i], &w[2U * i], shift);
+                y[(r * step) + i] = (int8_t)tg_ssat8(v);
+            }
+        }
     }
+}
+
+/** One set: `reps` rows, `columns` from one to the next. */
+static void tg_norm_set_s8(const tg_norm_s8_cfg_t *cfg, const int32_t *w, uint32_t columns, const int8_t *x, int8_t *y)
+{
+    tg_sums_t all = {0, 0U};
+    tg_norm_row_t row;
+    int32_t right;
+    for (uint32_t r = 0U; r < cfg->reps; ++r) {
+        tg_sums_t sums;
+        tg_sums_s8(&x[r * columns], cfg->width, columns, 1U, &sums);
+        all.total += sums.total;
+        all.squares += sums.squares;
+    }
+    right = tg_norm_factors_s8(cfg, &all, 1U, &row);
+    tg_norm_rows_s8(cfg, &row, right, 0U, cfg->reps, w, columns, x, y);
 }
 
 TG_SHARED void tg_norm_s8_dsp(const tg_norm_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)
 {
-    const tg_norm_s8_cfg_t k = *cfg; /* a copy: y may alias anything as far as the compiler knows */
-    const uint64_t add = ((uint64_t)k.add_high << 32) | k.add_low;
-    const int32_t n = (int32_t)k.width;
-    tg_row_norm_t row;
-    row.shift = (int32_t)k.shift;
-    for (uint32_t o = 0U; o < k.outer; ++o) {
-        uint32_t squares;
-        const int32_t plain = tg_row_sums(x, k.width, &squares);
-        const int32_t total = (k.centre != 0U) ? plain : 0;
-        tg_norm_set_t set;
-        uint64_t v;
-        /* the zero point, 0 where the mean goes: sum of (x - zp)^2 = squares - 2 * zp * sum + n * zp^2 */
-        squares += (uint32_t)((n * k.in_zp * k.in_zp) - (2 * k.in_zp * plain));
-        v = ((uint64_t)k.width * squares) - (uint64_t)((int64_t)total * total);
-        if (k.floor != 0U) {
-            v = (v > add) ? v : add;
-        } else {
-            v += add;
+    const uint32_t width = cfg->width;
+    const uint32_t columns = cfg->groups * width;
+    if ((cfg->reps * cfg->groups) == 1U) { /* every row is a set */
+        for (uint32_t o = 0U; o < cfg->outer; o += TG_NORM_ROWS) {
+            const uint32_t left = cfg->outer - o;
+            const uint32_t rows = (left < TG_NORM_ROWS) ? left : TG_NORM_ROWS;
+            tg_sums_t sums[TG_NORM_ROWS];
+            tg_norm_row_t row[TG_NORM_ROWS];
+            int32_t right;
+            tg_sums_s8(&x[o * width], width, width, rows, sums);
+            right = tg_norm_factors_s8(cfg, sums, rows, row);
+            tg_norm_rows_s8(cfg, row, right, 1U, rows, w, width, &x[o * width], &y[o * width]);
         }
-        set = tg_norm_set(k.width, total, v, k.down);
-        if (set.up >= 0) {
-            row.scale = k.width << set.up;
-            row.start = 0U - ((uint32_t)(total + (n * k.in_zp)) << set.up);
-            row.root = set.root;
-            tg_norm_row(&row, x, w, k.width, y);
-        } else { /* eps is far above what the row holds */
-            for (uint32_t i = 0U; i < k.width; ++i) {
-                const int32_t z = tg_norm_value(&set, x[i] - k.in_zp);
-                y[i] = (int8_t)tg_ssat8((w[2U * i] + tg_mul_high(z, w[(2U * i) + 1U])) >> k.shift);
+    } else {
+        for (uint32_t o = 0U; o < cfg->outer; ++o) {
+            for (uint32_t g = 0U; g < columns; g += width) {
+                const uint32_t at = (o * cfg->reps * columns) + g;
+                tg_norm_set_s8(cfg, &w[2U * g], columns, &x[at], &y[at]);
             }
         }
-        x += k.width;
-        y += k.width;
     }
 }

@@ -1,6 +1,6 @@
 /**
  * @file  tg_norm_s8_dsp.h
- * @brief Normalisation of rows of int8, for cores with the DSP extension. Same bits as tg_norm_s8.
+ * @brief Normalisation of int8 by factors for each column, for cores with the DSP extension. Same bits as tg_norm_s8.
  */
 #ifndef TG_NORM_S8_DSP_H_INCLUDED
 #define TG_NORM_S8_DSP_H_INCLUDED
@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/** As tg_norm_s8, with reps = groups = w_step = 1, width at most 4096, lo -128 and hi 127. */
+/** As tg_norm_s8, with w_step 1, lo -128 and hi 127. */
 void tg_norm_s8_dsp(const tg_norm_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y);
 
 #ifdef __cplusplus

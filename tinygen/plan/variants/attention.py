@@ -16,7 +16,7 @@ def _up(n: int, step: int) -> int:
 def attention_scratch(keys: int, d: int, dv: int) -> int:
     """Bytes of scratch of tg_attention_s8_dsp: keys, values, two queries, their scores."""
     words = _up(d, 2) // 2
-    return 4 * (words * _up(keys, 4) + _up(keys, 2) // 2 * _up(dv, 4) + 2 * words + _up(keys, 4))
+    return 4 * (words * _up(keys, 4) + _up(keys, 4) // 2 * _up(dv, 4) + 2 * words + _up(keys, 4))
 
 
 def _attention(call: Call) -> Call | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tinygen.ops.base import Call
@@ -52,19 +53,39 @@ def _maxpool(call: Call) -> Call | str:
     return replace(call, kernel="tg_maxpool_s8_dsp") if channels >= 4 else f"{channels} channels, fewer than 4"
 
 
-def _norm(call: Call) -> Call | str:
+def _norm(kernel: str, lo: int) -> Variant:
     """Rows with factors of their own."""
-    f = ints(call)
-    if f["reps"] * f["groups"] > 1 or not f["w_step"] or f["width"] > 4096 or (f["lo"], f["hi"]) != (-128, 127):
-        return "not rows with a factor for each value, or clamped"
-    return replace(call, kernel="tg_norm_s8_dsp")
+
+    def made(call: Call) -> Call | str:
+        f = ints(call)
+        if not f["w_step"] or f["width"] < 8 or (f["lo"], f["hi"]) != (lo, -lo - 1):
+            return "not rows with a factor for each value, or clamped"
+        return replace(call, kernel=kernel)
+
+    return made
+
+
+def softmax_supported(f: Mapping[str, int]) -> str | None:
+    """Why tg_softmax_s16_dsp cannot: exponentials wait in the output, exponents are the upper word of a product, below
+    2^8. None when it can."""
+    if not f["wide"]:
+        return "an output of int8"
+    if f["exp_m"] >= 2**16 or f["exp_shift"] > 16 or 65535 * f["exp_m"] >> f["exp_shift"] >= 2**24:
+        return "inputs too coarse, or too fine"
+    return None
+
+
+def _softmax(call: Call) -> Call | str:
+    return softmax_supported(ints(call)) or replace(call, kernel="tg_softmax_s16_dsp")
 
 
 ELEMENTWISE: Variants = {
     "tg_add_s8": (_same("tg_add_s8_dsp"),),
     "tg_mul_s8": (_mul,),
     "tg_lut_s8": (_same("tg_lut_s8_dsp"),),
-    "tg_norm_s8": (_norm,),
+    "tg_norm_s8": (_norm("tg_norm_s8_dsp", -128),),
+    "tg_norm_s16": (_norm("tg_norm_s16_dsp", -32768),),
+    "tg_softmax_s16": (_softmax,),
     "tg_avgpool_s8": (_avgpool,),
     "tg_reduce_sum_s8": (_reduce_sum,),
     "tg_maxpool_s8": (_maxpool,),
