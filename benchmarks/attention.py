@@ -43,15 +43,17 @@ def layers() -> tuple[Layer, ...]:
 
     for bits in (8, 16):
         for d, heads in ((32, 2), (32, 4), (64, 2), (64, 4)):
-            op, name = Attention(heads, heads, (d / heads) ** -0.5), f"attention s{bits} T={T}, d={d}, {heads} heads"
-            layer(name, op, *((1, T, d),) * 3)
+            attention = Attention(heads, heads, (d / heads) ** -0.5)
+            layer(f"attention s{bits} T={T}, d={d}, {heads} heads", attention, *((1, T, d),) * 3)
         causal = Attention(2, 2, 32.0**-0.5, causal=True)
         layer(f"attention s{bits} T={T}, d=64, 2 heads, causal", causal, *((1, T, 64),) * 3)
         layer(f"product s{bits} {T}x64 by 64x{T}", MatMul(), (1, T, 64), (1, 64, T))
         for n in (24, 64, 128):
             layer(f"layer norm s{bits} {T} rows of {n}", Norm((2,)), (1, T, n), *factors(n))
-        instance = Norm((1, 2))
-        layer(f"instance norm s{bits} 16x16x32", instance, (1, 16, 16, 32), *factors(32))
+        rms, one = Norm((2,), centre=False), np.zeros(1, np.float32)
+        layer(f"rms norm s{bits} {T} rows of 64", rms, (1, T, 64), factors(64)[0], one)
+        for op, name in ((Norm((1, 2, 3), groups=4), "group norm"), (Norm((1, 2)), "instance norm")):
+            layer(f"{name} s{bits} 16x16x32", op, (1, 16, 16, 32), *factors(32))
         for softmax in (Softmax(), LogSoftmax(), LogSumExp()):
             layer(f"{softmax.title} s{bits} {T} rows of {T}", softmax, (1, T, T))
     return tuple(found)

@@ -65,3 +65,16 @@ def test_rsqrt_keeps_its_promise() -> None:
     found = numerics.rsqrt(w)
     assert np.abs(found / (2.0**46 / np.sqrt(w.astype(np.float64))) - 1.0).max() < 2.0**-26.3
     assert 2**30 <= found.min() <= found.max() < 2**31
+
+
+@pytest.mark.parametrize("b", range(17, 29))
+def test_quotient_of_softmax_as_a_product(b: int) -> None:
+    """NUMERICS section 8: every exponential, sums at both ends of an octave and others."""
+    rng = np.random.default_rng(b)
+    e = np.arange(2**16 + 1, dtype=np.uint64)
+    ends = [2 ** (b - 1) + i for i in (1, 2, 3)] + [2**b - i for i in range(4)]
+    for total in (t for t in (*ends, *rng.integers(2 ** (b - 1) + 1, 2**b, 20).tolist()) if t > 65537):
+        m = -(-(2 ** (31 + b)) // total) if total % 2 == 0 else (2 ** (32 + b) + total) // (2 * total)
+        assert 2**31 <= m < 2**32
+        got = (e * np.uint64(m) + np.uint64(2 ** (15 + b))) >> np.uint64(16 + b)
+        assert np.array_equal(got, (e * np.uint64(32768) + np.uint64(total // 2)) // np.uint64(total))

@@ -421,16 +421,24 @@ def _attention(f: Mapping[str, int], call: Call) -> Traits:
     # A causal row sees as many keys as queries went before.
     seen = sum(min(i + 1, f["keys"]) for i in range(f["queries"])) if f["causal"] else f["queries"] * f["keys"]
     scores = f["batch"] * f["heads"] * seen
+    twos = f["batch"] * f["heads"] * _up(f["queries"], 2)
+    fours = twos * _up(seen // f["queries"], 4)
     return Traits("any", {
         "once": 1, "rows": rows, "scores": scores, "score_macs": scores * f["d"], "outputs": rows * f["dv"],
-        "value_macs": scores * f["dv"],
+        "value_macs": scores * f["dv"], "twos": twos, "fours": fours, "score_words": fours * _up(f["d"], 2),
+        "output_fours": twos * _up(f["dv"], 4), "packed": f["batch"] * f["heads"] // f["each"] * f["keys"],
+        "packed_words": f["batch"] * f["heads"] // f["each"] * f["keys"] * _up(f["d"] + f["dv"], 4),
+        "output_words": twos * _up(f["dv"], 4) * _up(seen // f["queries"], 2),
     })  # fmt: skip
 
 
 def _norm(f: Mapping[str, int], call: Call) -> Traits:
     sets, n = f["outer"] * f["groups"], f["reps"] * f["width"]
     lines = sets * f["reps"]
-    found = {"once": 1.0, "sets": sets, "n": sets * n, "lines": lines, "words": lines * (f["width"] // 4)}
+    found = {
+        "once": 1.0, "sets": sets, "n": sets * n, "lines": lines, "words": lines * (f["width"] // 4),
+        "eights": lines * (f["width"] // 8), "short": sets * n if f["width"] < 8 else 0,
+    }  # fmt: skip
     return Traits("rows" if f["reps"] * f["groups"] == 1 else "any", found)
 
 

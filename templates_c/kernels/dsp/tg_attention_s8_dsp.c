@@ -274,7 +274,7 @@ static TG_INLINE void tg_widen_two(const int8_t *x0, const int8_t *x1, uint32_t 
     }
 }
 
-/** The keys of a head in the order in which they are read. Behind the last is that again: no larger score comes of it. */
+/** The keys of a head in the order in which they are read. Behind the last, that again: no score gets larger. */
 static TG_NOINLINE void tg_pack_keys(const tg_attention_s8_cfg_t *c, const int8_t *k, uint32_t *out)
 {
     const uint32_t minus = ((uint32_t)-c->k_zp & 0xFFFFU) * 0x10001U;
@@ -530,8 +530,8 @@ static TG_NOINLINE void tg_last_outputs(const tg_outputs_t *all, uint32_t n, uin
 }
 
 /** All queries of one head, two at a time. `in` and `out` hold what they share. */
-static TG_NOINLINE void tg_head(const tg_attention_s8_cfg_t *c, const int8_t *q, const int16_t *exp, const int16_t *bias,
-                                tg_scores_t *in, tg_outputs_t *out, int8_t *y)
+static TG_NOINLINE void tg_head(const tg_attention_s8_cfg_t *c, const int8_t *q, const int16_t *exp,
+                                const int16_t *bias, tg_scores_t *in, tg_outputs_t *out, int8_t *y)
 {
     const int biased = ((c->bias_head | c->bias_row | c->bias_key) != 0U) || (*bias != 0);
     const int partly = (c->causal != 0U) || ((c->keys % 2U) != 0U);

@@ -140,20 +140,59 @@ static void tg_norm_rows_s8(const tg_norm_s8_cfg_t *cfg, const tg_norm_row_t *ro
     }
 }
 
-/** One set: `reps` rows, `columns` from one to the next. */
+/** Adds a column of n values to sums, `step` from one to the next. */
+static void tg_sum_column_s8(const int8_t *x, uint32_t n, uint32_t step, tg_sums_t *all)
+{
+    int32_t total = all->total;
+    uint32_t squares = all->squares;
+    for (uint32_t i = 0U; i < n; ++i) {
+        const int32_t v = x[i * step];
+        total += v;
+        squares += (uint32_t)(v * v);
+    }
+    all->total = total;
+    all->squares = squares;
+}
+
+/** A column of n values, all with one pair. */
+static void tg_norm_column_s8(const tg_norm_row_t *row, uint32_t shift, const int32_t *pair, uint32_t n, uint32_t step,
+                              const int8_t *x, int8_t *y)
+{
+    const tg_norm_row_t own = *row; /* copies: y may alias anything as far as the compiler knows */
+    const int32_t both[2] = {pair[0], pair[1]};
+    for (uint32_t i = 0U; i < n; ++i) {
+        y[i * step] = (int8_t)tg_ssat8(tg_norm_row_value(&own, x[i * step], both, shift));
+    }
+}
+
+/** One set: `reps` rows, `columns` from one to the next. Short rows are taken column by column. */
 static void tg_norm_set_s8(const tg_norm_s8_cfg_t *cfg, const int32_t *w, uint32_t columns, const int8_t *x, int8_t *y)
 {
+    const uint32_t width = cfg->width;
+    const uint32_t by_column = (width < 8U) ? width : 0U;
     tg_sums_t all = {0, 0U};
     tg_norm_row_t row;
     int32_t right;
-    for (uint32_t r = 0U; r < cfg->reps; ++r) {
-        tg_sums_t sums;
-        tg_sums_s8(&x[r * columns], cfg->width, columns, 1U, &sums);
-        all.total += sums.total;
-        all.squares += sums.squares;
+    for (uint32_t c = 0U; c < by_column; ++c) {
+        tg_sum_column_s8(&x[c], cfg->reps, columns, &all);
+    }
+    for (uint32_t r = 0U; (r < cfg->reps) && (by_column == 0U); r += TG_NORM_ROWS) {
+        const uint32_t left = cfg->reps - r;
+        const uint32_t rows = (left < TG_NORM_ROWS) ? left : TG_NORM_ROWS;
+        tg_sums_t sums[TG_NORM_ROWS];
+        tg_sums_s8(&x[r * columns], width, columns, rows, sums);
+        for (uint32_t i = 0U; i < rows; ++i) {
+            all.total += sums[i].total;
+            all.squares += sums[i].squares;
+        }
     }
     right = tg_norm_factors_s8(cfg, &all, 1U, &row);
-    tg_norm_rows_s8(cfg, &row, right, 0U, cfg->reps, w, columns, x, y);
+    for (uint32_t c = 0U; c < by_column; ++c) {
+        tg_norm_column_s8(&row, cfg->shift, &w[2U * c], cfg->reps, columns, &x[c], &y[c]);
+    }
+    if (by_column == 0U) {
+        tg_norm_rows_s8(cfg, &row, right, 0U, cfg->reps, w, columns, x, y);
+    }
 }
 
 TG_SHARED void tg_norm_s8_dsp(const tg_norm_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)

@@ -3,10 +3,10 @@
 #include "tg_isa_dsp.h"
 
 /*
- * Lines for exponentials: with E and the rule of core/tg_exp2.h, and s(j) = E(j) - E(j+1), 1024 E(j) + 511 - s(j) * r is
- * line + slope * f, where f is the fraction of the exponent, j and r in one, as a signed half.
+ * The rule of core/tg_exp2.h, (1024 * E(j) + 511 - s(j) * r) >> 10 with s(j) = E(j) - E(j+1), as a line over f, the
+ * fraction of the exponent, j and r in one: a signed half. Its value at 0 is 1024 * (E(j) + j * s(j)) + 511, less
+ * 65536 * s(j) from j = 32 on, where f is negative; its slope -s(j).
  */
-/** 1024 * E(j) + 511 + 1024 * j * s(j), less 65536 * s(j) for j >= 32, where f is negative. */
 static const int32_t tg_exp_line[64] = {
     67109375, 67101183, 67086847, 67065343, 67032575, 66991615, 66954751, 66897407, 66848255, 66774527,
     66702847, 66635263, 66549247, 66456063, 66370047, 66262527, 66164223, 66042367, 65931775, 65795583,
@@ -17,7 +17,6 @@ static const int32_t tg_exp_line[64] = {
     33529343, 33544703, 33550847, 33554943,
 };
 
-/** -s(j). */
 static const int16_t tg_exp_slope[64] = {
     -706, -698, -691, -684, -676, -668, -662, -654, -648, -640, -633, -627, -620, -613, -607, -600,
     -594, -587, -581, -574, -569, -562, -557, -550, -544, -539, -532, -527, -522, -515, -510, -505,

@@ -54,12 +54,12 @@ def _maxpool(call: Call) -> Call | str:
 
 
 def _norm(kernel: str, lo: int) -> Variant:
-    """Rows with factors of their own."""
+    """Factors for each column, outputs from `lo` on to the end of the type."""
 
     def made(call: Call) -> Call | str:
         f = ints(call)
-        if not f["w_step"] or f["width"] < 8 or (f["lo"], f["hi"]) != (lo, -lo - 1):
-            return "not rows with a factor for each value, or clamped"
+        if not f["w_step"] or (f["lo"], f["hi"]) != (lo, -lo - 1):
+            return "one factor for all, or clamped"
         return replace(call, kernel=kernel)
 
     return made
