@@ -517,7 +517,7 @@ static TG_NOINLINE void tg_last_outputs(const tg_outputs_t *all, uint32_t n, uin
 {
     tg_outputs_t out = *all;
     const uint32_t first = n & ~3U;
-    int8_t four[8];
+    int8_t four[8] = {0};
     out.y[0] = four;
     out.y[1] = &four[4];
     out.columns = &all->columns[first * pairs];

@@ -170,28 +170,29 @@ static void tg_norm_set_s8(const tg_norm_s8_cfg_t *cfg, const int32_t *w, uint32
 {
     const uint32_t width = cfg->width;
     const uint32_t by_column = (width < 8U) ? width : 0U;
+    const uint32_t rows = (by_column == 0U) ? cfg->reps : 0U;
+    tg_sums_t sums[TG_NORM_ROWS];
     tg_sums_t all = {0, 0U};
     tg_norm_row_t row;
     int32_t right;
     for (uint32_t c = 0U; c < by_column; ++c) {
         tg_sum_column_s8(&x[c], cfg->reps, columns, &all);
     }
-    for (uint32_t r = 0U; (r < cfg->reps) && (by_column == 0U); r += TG_NORM_ROWS) {
-        const uint32_t left = cfg->reps - r;
-        const uint32_t rows = (left < TG_NORM_ROWS) ? left : TG_NORM_ROWS;
-        tg_sums_t sums[TG_NORM_ROWS];
-        tg_sums_s8(&x[r * columns], width, columns, rows, sums);
-        for (uint32_t i = 0U; i < rows; ++i) {
-            all.total += sums[i].total;
-            all.squares += sums[i].squares;
+    for (uint32_t r = 0U; r < rows; ++r) {
+        const uint32_t i = r % TG_NORM_ROWS;
+        if (i == 0U) {
+            const uint32_t left = rows - r;
+            tg_sums_s8(&x[r * columns], width, columns, (left < TG_NORM_ROWS) ? left : TG_NORM_ROWS, sums);
         }
+        all.total += sums[i].total;
+        all.squares += sums[i].squares;
     }
     right = tg_norm_factors_s8(cfg, &all, 1U, &row);
     for (uint32_t c = 0U; c < by_column; ++c) {
         tg_norm_column_s8(&row, cfg->shift, &w[2U * c], cfg->reps, columns, &x[c], &y[c]);
     }
-    if (by_column == 0U) {
-        tg_norm_rows_s8(cfg, &row, right, 0U, cfg->reps, w, columns, x, y);
+    if (rows > 0U) {
+        tg_norm_rows_s8(cfg, &row, right, 0U, rows, w, columns, x, y);
     }
 }
 
