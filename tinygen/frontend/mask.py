@@ -18,13 +18,14 @@ from tinygen.ops.extreme import MASKED
 
 #: Constants from here on down mean "no weight" where a Softmax follows.
 _LOW = -1e4
+_WHOLE = "Let such a row see one value and multiply it by 0 behind; or write Attention of opset 23, whose row is 0."
 _HELP = "A mask is taken in front of a Softmax, with nothing but reshapes between."
 
 
 def masked(b: Builder, n: View, x: Tensor, hidden: Array) -> Tensor:
     """x without the values where `hidden`."""
     if np.all(hidden, axis=-1).any():
-        raise Unsupported("a mask that hides a whole row: its softmax is not a number", "Check the mask.")
+        raise Unsupported("a mask that hides a whole row: its softmax is not a number", _WHOLE)
     limit = np.where(hidden, np.float32(-MASKED), np.float32(MASKED))
     if not hidden.any():
         return x
