@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from tests.frontend.support import check, import_model, one_node, parse
+from tests.frontend.support import check, import_model, one_node, parse, run_original, run_ours
 from tinygen.calibrate.floatrun import FloatModel
 from tinygen.errors import ModelError
 from tinygen.frontend.onnx_writer import to_onnx
@@ -59,6 +59,23 @@ def test_operator(shapes: Any, mask: np.ndarray | None, kw: dict[str, Any], fuse
     model = one_node("Attention", shapes, [] if mask is None else [mask], opset=23, **kw)
     graph = check(tmp_path, model, input_shapes={f"x{i}": s for i, s in enumerate(shapes)}).graph
     assert ("Attention" in _kinds(graph)) == fused
+
+
+@pytest.mark.parametrize("x", ["1,2,3,8", "1,3,16"])
+def test_rotary_embedding_at_positions_that_come_in(x: str, tmp_path: Path) -> None:
+    angles = RNG.uniform(0, 3, (9, 4))
+    weights = {"c": np.cos(angles).astype(np.float32), "s": np.sin(angles).astype(np.float32)}
+    model = parse(
+        f"""g (float[{x}] x, int64[1,3] at) => (float y)
+        {{ y = RotaryEmbedding<num_heads = 2>(x, c, s, at) }}""",
+        opset=23, ir=10, weights=weights,
+    )  # fmt: skip
+    imported = import_model(tmp_path, model)
+    assert imported.graph.in_ports[1].largest == 8
+    at, given = np.array([[3, 8, 0]]), RNG.normal(size=imported.graph.in_ports[0].shape).astype(np.float32)
+    (want,) = run_original(imported, {"x": given, "at": at})
+    (got,) = run_ours(imported, {"x": given, "at": at.astype(np.float32)})
+    np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 #: Inputs behind the mask as ONNX text, outputs, attributes.

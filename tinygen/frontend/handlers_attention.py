@@ -278,18 +278,18 @@ def rotary_embedding(b: Builder, n: View) -> Result:
     """Pairs of values turned by the angle of their position: x * cos + partner * sin."""
     x, heads = n.act(), n.integer("num_heads", 0)
     cos, sin = n.array(1, "the cosines"), n.array(2, "the sines")
-    positions = n.array(3, "the positions").astype(np.int64) if n.has(3) else None
-    four = len(x.shape) == 4
+    four, computed = len(x.shape) == 4, n.has(3) and not n.is_known(3)
     if not four and heads < 1:
         raise Unsupported("rotary positions of three axes without num_heads", "Set num_heads.")
     time = x.shape[2] if four else x.shape[1]
     d = x.shape[3] if four else x.shape[2] // heads
     turn = n.integer("rotary_embedding_dim", 0) or d
-    if positions is not None:
+    if n.is_known(3):
+        positions = n.array(3, "the positions").astype(np.int64)
         cos, sin = cos[positions], sin[positions]  # (batch, time, turn / 2)
     half = turn // 2
-    if cos.shape[-2:] != (time, half) or sin.shape != cos.shape:
-        raise Unsupported(f"cosines of shape {cos.shape} for {time} positions and {half} pairs")
+    if cos.shape[-1] != half or sin.shape != cos.shape or not (computed or cos.shape[-2] == time):
+        raise Unsupported(f"cosines of shape {cos.shape} for {time} positions and {half} pairs", of_sizes=True)
     first = np.arange(0, turn, 2) if n.integer("interleaved", 0) else np.arange(half)
     second = first + (1 if n.integer("interleaved", 0) else half)
     partner = np.arange(d)
@@ -297,19 +297,29 @@ def rotary_embedding(b: Builder, n: View) -> Result:
     along, across = np.ones((*cos.shape[:-1], d)), np.zeros((*cos.shape[:-1], d))
     along[..., first] = along[..., second] = cos
     across[..., first], across[..., second] = -sin, sin
-    if four:
-        along, across = (a.reshape(-1, 1, time, d) for a in (along, across))
+    shape = x.shape
+    if computed:  # rows of a table
+        if cos.ndim != 2 or len(cos) > MAX_ROWS:
+            raise Unsupported(f"cosines of shape {cos.shape} for computed positions", f"At most {MAX_ROWS} positions.")
+        x = x if four else b.reshape(x, (*shape[:2], heads, d))
+        at = (-1, 1, time, d) if four else (-1, time, 1, d)
+        found = (b.emit(Lookup(), n.act(3), b.const(a, f"{n.name}/rows")) for a in (along, across))
+        along_, across_ = (b.reshape(t, (t.shape[0], *at[1:])) for t in found)
     else:
-        along, across = (np.tile(a.reshape(-1, time, d), heads) for a in (along, across))
-        partner = np.concatenate([h * d + partner for h in range(heads)])
+        if four:
+            along, across = (a.reshape(-1, 1, time, d) for a in (along, across))
+        else:
+            along, across = (np.tile(a.reshape(-1, time, d), heads) for a in (along, across))
+            partner = np.concatenate([h * d + partner for h in range(heads)])
+        along_, across_ = b.const(along, f"{n.name}/cos"), b.const(across, f"{n.name}/sin")
     other = b.emit(Gather(len(x.shape) - 1, tuple(int(p) for p in partner)), x)
-    straight = b.emit(Mul(), x, b.const(along, f"{n.name}/cos"))
-    return b.emit(Add(), straight, b.emit(Mul(), other, b.const(across, f"{n.name}/sin")))
+    y = b.emit(Add(), b.emit(Mul(), x, along_), b.emit(Mul(), other, across_))
+    return b.reshape(y, shape)
 
 
 ATTENTION: dict[str, Handler] = {
     "Attention": Handler(attention, notes="fused where the mask is constant"),
-    "RotaryEmbedding": Handler(rotary_embedding, notes="constant positions"),
+    "RotaryEmbedding": Handler(rotary_embedding, notes="constant positions, or at most 256 computed ones"),
 }
 #: Domain com.microsoft.
 MICROSOFT_ATTENTION: dict[str, Handler] = {

@@ -416,6 +416,9 @@ class _Walk:
                 elif n.op_type == "Attention" and not n.domain and tensor in n.input[6:7]:
                     dims = _dims(v) if (v := self.inferred.get(n.input[1])) is not None else None
                     found.append(int(dims[-2]) + 1 if dims and isinstance(dims[-2], int) else MAX_ROWS + 1)
+                elif n.op_type == "RotaryEmbedding" and not n.domain and tensor in n.input[3:4]:
+                    cosines = self.values.get(n.input[1])
+                    found.append(len(cosines.array) if isinstance(cosines, Known) else 0)
                 elif n.op_type == "TensorScatter" and tensor == n.input[2]:
                     found.append(self.positions_of(n))
                 elif n.op_type == "OneHot" and tensor == n.input[0]:
