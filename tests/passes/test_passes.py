@@ -41,7 +41,7 @@ from tinygen.ops.unary import clamp_of, evaluate, peel
 from tinygen.passes import absorb_pins, affine, canonical, fold_scale, fuse_clamp, fuse_pad, layout
 from tinygen.passes.base import Pass, apply
 from tinygen.passes.pipeline import tidy
-from tinygen.passes.quantise import quantise
+from tinygen.passes.quantise import quantise, wide_tensors
 
 INF = math.inf
 
@@ -608,3 +608,18 @@ def test_what_names_a_shape_does_not_pass_a_reshape() -> None:
     ports = (Port.plain("x", x.shape),), (Port.plain("y", y.shape),)
     before = Graph("g", Stage.FLOAT, {v.name: v for v in (x, t, flat, y)}, nodes, ("x",), ("y",), *ports)
     assert_same(before, apply(layout.PASS, before), 0.0)
+
+
+# --- widths -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("steps", "gated"), [(3, True), (2, True), (4, False)])
+def test_what_steps_hand_on_through_gates_is_int16(steps: int, gated: bool) -> None:
+    """An error of half a step goes on into all later steps; residual blocks are no such thing."""
+    n = Net(9)
+    h = n.op("Add", n.input("a", 1, 6), n.input("b", 1, 6))
+    for i in range(steps - 1):
+        kept = n.op("Mul", h, n.input(f"gate{i}", 1, 6)) if gated else n.op("Relu", n.dense(h, 6, 6))
+        h = n.op("Add", n.op("Reshape", kept, n.const([1, 6], "int64")), n.input(f"new{i}", 1, 6) if gated else h)
+    wide = wide_tensors(tidied(n.model(n.op("Relu", n.dense(h, 6, 2)))))
+    assert len(wide) == 2 * steps - 1 if gated and steps > 2 else not wide

@@ -22,8 +22,10 @@ from tinygen.errors import ModelError
 from tinygen.ir.types import Affine, Graph, Node, Quant, Stage, State, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
+    Add,
     Extreme,
     MatMul,
+    Mul,
     Operator,
     Requantise,
     Resize,
@@ -76,8 +78,8 @@ def ties(
 
 
 def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
-    """Activations that `quantise` keeps in int16: `names`, those pinned so, weights of sums (`_weights_of_sums`), and
-    what is tied to them by operators that have an int16 form.
+    """Activations that `quantise` keeps in int16: `names`, those pinned so, those that int8 has too few steps for
+    (`_weights_of_sums`, `_carried`), and what is tied to them by operators that have an int16 form.
 
     Not those that a model pinned to int8, nor a tie whose values all come from operators that only write int8.
     Raises ValueError for a name that is no activation.
@@ -85,7 +87,7 @@ def wide_tensors(graph: Graph, names: Collection[str] = ()) -> frozenset[str]:
     unknown = sorted(n for n in names if n not in graph.tensors or graph.tensors[n].const is not None)
     if unknown:
         raise ValueError(f"not among the activations of the graph: {unknown}")
-    names = {*names, *_weights_of_sums(graph)}
+    names = {*names, *_weights_of_sums(graph), *_carried(graph)}
     pins = {t.name: t.quant for t in graph.tensors.values() if t.const is None and t.quant is not None}
     made = {out: node for node in graph.nodes for out in node.outputs}
 
@@ -122,6 +124,43 @@ def _weights_of_sums(graph: Graph) -> set[str]:
 
     made = {n.outputs[0] for n in graph.nodes if isinstance(n.op, Softmax)}
     return {name for name in made - {*graph.outputs} if is_summed(name)}
+
+
+#: So many steps, each a gate and a sum, are a loop written out.
+_STEPS = 3
+
+
+def _carried(graph: Graph) -> set[str]:
+    """What the steps of a loop hand on, h' = gate * h + new, with both addends: an error of one step goes on into all
+    that follow."""
+
+    def source(name: str) -> str:
+        node = graph.producer.get(name)
+        while node is not None and _operator(node).same_quant and len(node.inputs) == 1:
+            name = node.inputs[0]
+            node = graph.producer.get(name)
+        return name
+
+    steps: dict[str, int] = {}  # of the chain that ends with a sum
+    links: dict[str, tuple[str, Node]] = {}  # a sum to the sum before it, and its own node
+    for node in graph.nodes:
+        if not isinstance(node.op, Add):
+            continue
+        size = graph.outs(node)[0].size
+        gates = (graph.producer.get(source(name)) for name in node.inputs)
+        held = (source(h) for gate in gates if gate is not None and isinstance(gate.op, Mul) for h in gate.inputs)
+        before = max(
+            (h for h in held if h in steps and graph.tensors[h].size == size), key=steps.__getitem__, default=""
+        )
+        steps[node.outputs[0]] = steps.get(before, 0) + 1
+        if before:
+            links[node.outputs[0]] = before, node
+    found: set[str] = set()
+    for name in reversed(links):
+        if steps[name] >= _STEPS or name in found:
+            before, node = links[name]
+            found |= {name, before, *(n for n in node.inputs if graph.tensors[n].const is None)}
+    return found - {*graph.inputs, *graph.outputs}
 
 
 def inherited(graph: Graph) -> dict[str, Quant]:
