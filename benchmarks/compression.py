@@ -2,6 +2,7 @@
 
     python -m benchmarks.compression techniques [NETWORK ...]    techniques, with and without fine-tuning
     python -m benchmarks.compression recipes [NAME ...]          benchmarks/recipes/NETWORK.NAME.toml, trained in full
+    python -m benchmarks.compression memory [NETWORK ...]        networks with recurrent layers or attention
     python -m benchmarks.compression show                        the tables of what is recorded, as Markdown
 
 Each row is a file: compressed with the fit part of the training data, written as ONNX, built for nucleo_f446re, proved
@@ -40,6 +41,7 @@ from tinygen.errors import TargetError, TinygenError
 from tinygen.flow.build import build_folder
 from tinygen.flow.compress import compressed_file
 from tinygen.flow.gates import Terms
+from tinygen.flow.quantised import load as load_model
 from tinygen.flow.quantised import run_both
 from tinygen.flow.source import SPLIT_SEED, Source
 from tinygen.flow.types import Calibration, Target
@@ -69,6 +71,14 @@ TECHNIQUES: dict[str, Recipe] = {
 PAIRED = ("4 bits", "zeros 75 %", "channels -50 %", "rank, 95 % energy", "student 1/2")
 
 
+#: Networks with memory or attention, how many epochs each trains, and what is tried on them.
+MEMORY = {"imu_lstm": 3, "fsdd_gru": 6, "fsdd_tenc": 6}
+MEMORY_TECHNIQUES = {
+    name: TECHNIQUES[name] for name in ("4 bits", "codebook 16", "zeros 75 %", "channels -50 %", "rank, 95 % energy")
+} | {"channels -70 %": Recipe(Prune(0.7))}
+MEMORY_TRAINED = ("4 bits", "channels -50 %", "channels -70 %")
+
+
 def model_path(network: str) -> Path:
     return shared_dir() / "models" / f"{network}_pt_legacy.onnx"
 
@@ -76,7 +86,7 @@ def model_path(network: str) -> Path:
 def source_of(network: str, data: Dataset, *, hold_back: bool = True) -> Source:
     """The network and its training data, split as `tinygen compress` does, or whole as with --all-data."""
     assert data.train is not None
-    loaded = load(model_path(network), name=network)
+    loaded = load_model(model_path(network), name=network)
     x, labels = data.train
     samples = Samples((np.ascontiguousarray(x),), labels, "0" * 64, "../shared")
     fit, validation = split(samples, SPLIT_SEED)
@@ -90,7 +100,9 @@ def measured(network: str, data: Dataset, model: Path, calibration: Samples, opt
         with tempfile.TemporaryDirectory(prefix="tinygen-") as folder:
             try:
                 out = Path(folder) / "out"
-                built = build_folder(load(model, name=network), out, target, Calibration(calibration), terms=terms)
+                built = build_folder(
+                    load_model(model, name=network), out, target, Calibration(calibration), terms=terms
+                )
                 break
             except TargetError:
                 if board == BOARDS[-1]:
@@ -146,7 +158,7 @@ def merged(recipes: Iterable[Recipe]) -> Recipe:
 def technique_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
     """Every row of the table of techniques: "NETWORK: techniques, epochs" to its recipe."""
     rows: dict[str, Recipe | None] = {}
-    for network in networks:
+    for network in networks or NETWORKS:
         epochs = NETWORKS[network]
         rows[f"{network}: int8"] = None
         for name, recipe in TECHNIQUES.items():
@@ -159,6 +171,17 @@ def technique_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
         mild = everything.without(Student).with_(Prune(0.3), Sparsity(0.5), Rank(energy=0.98))
         rows[f"{network}: all, trained"] = trained(everything, epochs)
         rows[f"{network}: all, milder, trained"] = trained(mild, epochs)
+    return rows
+
+
+def memory_rows(networks: Sequence[str]) -> dict[str, Recipe | None]:
+    """Rows of networks with recurrent layers or attention."""
+    rows: dict[str, Recipe | None] = {}
+    for network in networks or MEMORY:
+        rows[f"{network}: int8"] = None
+        rows |= {f"{network}: {name}": recipe for name, recipe in MEMORY_TECHNIQUES.items()}
+        for name in MEMORY_TRAINED:
+            rows[f"{network}: {name}, trained"] = trained(MEMORY_TECHNIQUES[name], MEMORY[network])
     return rows
 
 
@@ -200,19 +223,19 @@ def show() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if not arguments or arguments[0] not in ("techniques", "recipes", "show"):
+    if not arguments or arguments[0] not in ("techniques", "recipes", "memory", "show"):
         print(__doc__)
         return 2
     if arguments[0] == "show":
         show()
         return 0
     names = list(arguments[1:])
-    rows = technique_rows(names or list(NETWORKS)) if arguments[0] == "techniques" else recipe_rows(names)
+    rows = {"recipes": recipe_rows, "memory": memory_rows}.get(arguments[0], technique_rows)(names)
     for i, (name, recipe) in enumerate(rows.items()):
         if name in load():
             continue
         try:
-            found = row(name.split(":")[0], recipe, hold_back=arguments[0] == "techniques")
+            found = row(name.split(":")[0], recipe, hold_back=arguments[0] != "recipes")
         except TinygenError as e:
             found = {"refused": str(e)}
         record(name, found)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from onnx import helper
@@ -15,7 +16,10 @@ from tests.compress.float_nets import distance, outputs
 from tests.compress.test_finish import fixed_of, round_trip
 from tests.flow.test_recurrent import NETWORKS, written
 from tests.frontend.support import import_model, parse
+from tinygen import simulate
 from tinygen.calibrate.data import Samples
+from tinygen.calibrate.graph import run_float
+from tinygen.calibrate.metrics import sqnr_db
 from tinygen.compress.finish import finish
 from tinygen.compress.forms.bits import Bits, set_bits
 from tinygen.compress.forms.cluster import Cluster
@@ -38,8 +42,10 @@ from tinygen.ir import invariants
 from tinygen.ir.types import Graph, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import Recurrent
+from tinygen.ops.base import real_of
 from tinygen.passes.channels import Channels, couple, keep
 from tinygen.passes.pipeline import tidy
+from tinygen.passes.quantise import quantise
 
 T, CHANNELS, N_IN, UNITS = 6, 4, 32, 12
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -168,6 +174,48 @@ def test_a_clamp_in_int16_stays_what_it_was(tmp_path: Path) -> None:
     graph = network("LSTM", tmp_path, clamp=True)
     every = frozenset(t.name for t in graph.tensors.values() if t.const is None)
     round_trip(finish(Network(graph, wide=every), samples()), samples(), tmp_path)
+
+
+def test_a_step_is_compressed_without_its_states_and_built_with_them(tmp_path: Path) -> None:
+    """What the refusal of networks with a state advises."""
+    rng, rows = np.random.default_rng(0), 4 * UNITS
+    shapes = {
+        "k": (5, 16),
+        "w": (1, rows, 16),
+        "r": (1, rows, UNITS),
+        "b": (1, 2 * rows),
+        "m": (UNITS, 64),
+        "n": (64, 2),
+    }
+    weights = {k: rng.normal(0, 0.3, s).astype(np.float32) for k, s in shapes.items()} | {"zero": np.array([0])}
+    state = f"float[1,1,{UNITS}]"
+    text = (
+        f"g (float[1,5] x, {state} h, {state} c) => (float[1,2] z, {state} g, {state} d) {{ a = MatMul(x, k) "
+        "t = Tanh(a) u = Unsqueeze(t, zero) y, g, d = LSTM<hidden_size=12>(u, w, r, b, , h, c) "
+        "q = Squeeze(g, zero) e = MatMul(q, m) f = Relu(e) z = MatMul(f, n) }"
+    )
+    step = parse(text, weights=weights)
+    imported = import_model(tmp_path, step)
+    graph = tidy(imported.graph)
+    session = ort.InferenceSession(imported.original)
+    h = c = np.zeros((1, 1, UNITS), np.float32)
+    calls = []
+    for _ in range(60):
+        x = rng.normal(size=(1, 5)).astype(np.float32)
+        calls.append((x, h, c))
+        _, h, c = session.run(None, {"x": x, "h": h, "c": c})
+    data = Samples(tuple(np.stack(v) for v in zip(*calls, strict=True)), None, "", "made in the test")
+    done = compress(graph, data, Recipe(Prune(0.2), Bits(4)))
+    path = tmp_path / "step.onnx"
+    path.write_bytes(round_trip(done.graph, data, tmp_path))
+    fixed = quantise(tidy(read_onnx(path, states={"h": "g", "c": "d"}).graph), {})
+    assert [fixed.tensors[s.reads].quant for s in fixed.states] == [fixed.tensors[s.writes].quant for s in fixed.states]
+    assert [q.bits for s in fixed.states if (q := fixed.tensors[s.reads].quant) is not None] == [8, 24]
+    xs = data.inputs[0][None]
+    (ours,) = simulate.run(fixed, simulate.quantise_inputs(fixed, [xs]))
+    real = run_float(tidy(import_model(tmp_path, step, states={"h": "g", "c": "d"}).graph), [xs])[0]
+    out = fixed.tensors[fixed.outputs[0]]
+    assert sqnr_db(real, real_of(out, ours).reshape(real.shape)) > 15  # of 4 bits in three layers
 
 
 def test_a_file_that_tells_nonsense(tmp_path: Path) -> None:
