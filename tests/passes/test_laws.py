@@ -17,6 +17,7 @@ from tinygen.ir import invariants
 from tinygen.ir.types import Graph
 from tinygen.numerics import Array
 from tinygen.ops import Recurrent
+from tinygen.ops.base import bits_of
 from tinygen.passes.pipeline import tidy
 from tinygen.passes.quantise import quantise, range_tensors
 from tinygen.plan.planner import plan
@@ -58,6 +59,7 @@ def errors(graph: Graph, wide: tuple[str, ...] = (), reach: tuple[float, float] 
     node = next(n for n in fixed.nodes if isinstance(n.op, Recurrent))
     assert isinstance(node.op, Recurrent)
     assert all(node.op.obeys(t.quant, k) for k, t in enumerate(fixed.outs(node)) if t.quant is not None)
+    assert bits_of(fixed.ins(node)[0]) == bits_of(fixed.outs(node)[0])  # as its kernels have it
     made = plan(fixed, get_core("cortex-m4"))
     assert all(kernel_files(made.kernels, made.generated))
     outs = simulate.dequantise_outputs(fixed, simulate.run(fixed, simulate.quantise_inputs(fixed, xs)))

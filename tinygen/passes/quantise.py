@@ -469,15 +469,14 @@ class _Quantiser:
         if op.is_identity and max(bits_of(before[0]), bits_of(final)) > 8:
             self._convert(before[0], final, node.origin, node.name)
             return
-        bits = self._bits(node, before, finals)
-        kept = op.keeps(self.graph.ins(node), finals)
         laws = self._laws(node, finals)
+        lawful = [self._lawful(t, laws[t.name]) if t.name in laws else t for t in finals]
+        bits = self._bits(node, before, lawful)
+        kept = {*op.keeps(self.graph.ins(node), finals), *laws}
         outs = [
-            self._lawful(t, laws[t.name]) if t.name in laws
-            else t if t.name in kept
-            else self._output(op, t, bits, k)
-            for k, t in enumerate(finals)
-        ]  # fmt: skip
+            t if final.name in kept else self._output(op, t, bits, k)
+            for k, (t, final) in enumerate(zip(lawful, finals, strict=True))
+        ]
         out = outs[0]
         if isinstance(op, Resize) and op.linear and before[0].quant != final.quant and not is_wide(before[0]):
             # In the scale it reads: in a finer one its inputs could lie beyond the ends.
@@ -521,8 +520,9 @@ class _Quantiser:
             quants = [q for n in names if (q := self.tensors[n].quant) is not None]
             if not members or all(q == quants[0] and op.obeys(q, k) for k, _ in members for q in quants):
                 continue
-            fit = [q for q in quants if all(op.obeys(q, k) for k, _ in members)]
-            law = _law(quants, min(16, max(q.bits for q in quants)), [(op, k) for k, _ in members])
+            wide = members[0][1].bits > 8  # as its first output is, so it computes
+            fit = [q for q in quants if all(op.obeys(q, k) for k, _ in members) and (q.bits > 8) == wide]
+            law = _law(quants, min(16, members[0][1].bits), [(op, k) for k, _ in members])
             if law is not None:
                 found |= dict.fromkeys(names, max(fit, key=lambda q: q.s * q.high) if fit else law)
         return found
