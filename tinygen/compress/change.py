@@ -40,8 +40,10 @@ def choose_layers(
     technique: str,
     why_not: Callable[[Node], str | None],
     log: list[LayerChange] | None,
+    besides: Collection[str] = (),
 ) -> list[Node]:
-    """The layers to work on: those named, or all, without those that `why_not` refuses; the refused go to `log`.
+    """The layers to work on: those named, or all, without those that `why_not` refuses; the refused go to `log`, and
+    those that have one form of weights only, `besides` some.
 
     ModelError for a name that is no layer of the network.
     """
@@ -65,7 +67,7 @@ def choose_layers(
             size = weights(graph, node).size
             log.append(LayerChange(node.name, technique, f"left alone: {reason}", size, size))
     if names is None and log is not None:
-        log += [left_alone(graph, n, technique) for n in in_one_form(graph)]
+        log += [left_alone(graph, n, technique) for n in in_one_form(graph) if n.name not in besides]
     return chosen
 
 

@@ -16,6 +16,7 @@ from tinygen.compress.log import LayerChange
 from tinygen.compress.network import PLAIN, Network, weights
 from tinygen.compress.network import layers as layers_of
 from tinygen.compress.statistics import FULL_COLUMNS, Statistics, gather
+from tinygen.compress.structure.apart import apart, together
 from tinygen.compress.structure.thinner import (
     Counted,
     Method,
@@ -84,7 +85,8 @@ def factorise(
     progress: Progress = no_progress,
     statistics: Mapping[str, Statistics] | None = None,
 ) -> Network:
-    """Layers replaced by two or three thinner ones: `<node>_in`, `_core`, `_out`; clamp and bias are the last's.
+    """Layers replaced by two or three thinner ones: `<node>_in`, `_core`, `_out`; clamp and bias are the last's. Of a
+    recurrent layer W: `<node>_x_in` stands in front of it, and W is the other part.
 
     Exactly one of: `energy`, the share of every layer's output power to keep, at the least cost (0 < energy < 1);
     `amount`, the share of the whole network's cost to remove (0 < amount < 1); `budget`, the cost of the whole network
@@ -97,8 +99,17 @@ def factorise(
     or a codebook (factorise first).
     """
     _check(amount, energy, budget, measure, method)
-    graph = network.graph
-    nodes = choose_layers(network, layers, "factorise", lambda n: _why_not(network, n, method, layers is None), log)
+    graph, inner = apart(network.graph)
+    network, rows = replace(network, graph=graph), log
+    log = None if rows is None else []
+    if layers is not None:
+        layers = [next((d for d, r in inner.items() if r == name), name) for name in layers]
+    whole = network
+
+    def why_not(node: Node) -> str | None:
+        return _why_not(whole, node, method, layers is None)
+
+    nodes = choose_layers(network, layers, "factorise", why_not, log, inner.values())
     if statistics is None:
         statistics = gather(graph, samples, [n.name for n in nodes], progress)
     thicks, ladders = [], []
@@ -135,7 +146,10 @@ def factorise(
             ranks = "-".join(map(str, option.ranks))
             text = f"{option.method} {ranks}: {thick.macs} -> {option.macs} MACs, {option.inner} bytes between"
             log.append(LayerChange(thick.node.name, "factorise", text, thick.weights, option.weights, error))
+    graph = together(graph, inner)
     invariants.check(graph, "factorise")
+    if rows is not None and log is not None:
+        rows += [replace(change, layer=inner.get(change.layer, change.layer)) for change in log]
     return Network(graph, forms, network.wide)
 
 
