@@ -19,6 +19,7 @@ SAMPLE = (
     "test_maxpool_2d_uint8",
     "test_quantizelinear",
     "test_split_variable_parts_1d_opset18",
+    "test_tensorscatter_circular",
 )
 
 
