@@ -380,9 +380,10 @@ sequences that calibration did not see. Code, constants and scratch are those of
 
 {attention()}
 
-Targets: attention at T = 50, d = 64, two heads 1.5; normalisation of rows 14, which takes rows of about 64; softmax of int16 17, which its bits do not
-allow: an exponential is 12 instructions and a quotient by a product 4, together with loads, stores, the largest value and loops 24 cycles, to which rows of
-50 add 6 of their own (rows of 256: 25). Its rule predates attention, which sums exponentials of 15 bits by table and divides outputs instead.
+Targets: attention at T = 50, d = 64, two heads 1.5; normalisation of rows 14, which takes rows of about 64; softmax
+of int16 17, which its bits do not allow: an exponential is 12 instructions and a quotient by a product 4, together
+with loads, stores, the largest value and loops 24 cycles, to which rows of 50 add 6 of their own (rows of 256: 25).
+Its rule predates attention, which sums exponentials of 15 bits by table and divides outputs instead.
 
 ## Silero VAD
 
