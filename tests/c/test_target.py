@@ -68,7 +68,8 @@ def recorders(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -
             test_dsp.test_norm(dsp, bits)
         test_dsp.test_softmax(dsp)
         usual, dsp.limit = dsp.limit, 9000  # keys and values of a head
-        test_dsp.test_attention(dsp)
+        for bits in (8, 16):
+            test_dsp.test_attention(dsp, bits)
         dsp.limit = usual
         test_dsp.dwconv_sweep(dsp, square=False, at_least=5)
         patch.setattr(test_dsp, "SEEDS", range(100))

@@ -19,6 +19,11 @@ def attention_scratch(keys: int, d: int, dv: int) -> int:
     return 4 * (words * _up(keys, 4) + _up(keys, 4) // 2 * _up(dv, 4) + 2 * words + _up(keys, 4))
 
 
+def attention_s16_scratch(keys: int, dv: int) -> int:
+    """Bytes of scratch of tg_attention_s16_dsp: sums, exponentials, values of a head."""
+    return 4 * _up(max(keys, dv), 2) + 2 * (_up(keys, 2) + 2) + 2 * dv * _up(keys, 2)
+
+
 def _attention(call: Call) -> Call | str:
     f, (low, high) = ints(call), SHIFTS
     if f["shift"] < low or not low <= f["out_shift"] <= high:
@@ -26,4 +31,9 @@ def _attention(call: Call) -> Call | str:
     return replace(call, kernel="tg_attention_s8_dsp", scratch=attention_scratch(f["keys"], f["d"], f["dv"]))
 
 
-ATTENTION: Variants = {"tg_attention_s8": (_attention,)}
+def _attention_s16(call: Call) -> Call | str:
+    f = ints(call)
+    return replace(call, kernel="tg_attention_s16_dsp", scratch=attention_s16_scratch(f["keys"], f["dv"]))
+
+
+ATTENTION: Variants = {"tg_attention_s8": (_attention,), "tg_attention_s16": (_attention_s16,)}
