@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compression import NETWORKS, TRAINING_SAMPLES
+from benchmarks.compression import MEMORY, NETWORKS, TRAINING_SAMPLES
 from benchmarks.record import RESULTS
 from benchmarks.single_layers import each
 
@@ -245,7 +245,7 @@ def compressions() -> str:
 def training() -> str:
     """How long each network of the techniques' table trains."""
     words = []
-    for name, epochs in NETWORKS.items():
+    for name, epochs in (NETWORKS | MEMORY).items():
         samples = f" of {TRAINING_SAMPLES[name]:,} samples" if name in TRAINING_SAMPLES else ""
         words.append(f"{name} {epochs} epochs{samples}")
     return ", ".join(words)
