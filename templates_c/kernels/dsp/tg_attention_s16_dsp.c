@@ -5,8 +5,8 @@
 #include "tg_isa_dsp.h"
 
 /**
- * Sums of the products of a row of n values with `count` columns, `step` values from one to the next. `sums` has room for
- * an even number.
+ * Sums of the products of a row of n values with `count` columns, `step` values from one to the next. `sums` has room
+ * for an even number.
  */
 static TG_NOINLINE void tg_dots_s16(const int16_t *row, const int16_t *columns, uint32_t step, uint32_t count,
                                     uint32_t n, uint32_t down, int32_t *sums)

@@ -19,6 +19,7 @@ typedef struct {
     int32_t shift;
     uint32_t top[2]; /**< of each query, the largest of even and odd keys: written */
     const uint32_t *columns;
+    uint32_t up; /**< queries are shifted left by so much, for shifts of sums below 33 */
 } tg_scores_t;
 
 /** Outputs of two queries, four channels at a time. The assembly knows the order. */
@@ -271,6 +272,15 @@ static TG_INLINE void tg_widen_two(const int8_t *x0, const int8_t *x1, uint32_t 
     if ((n & 3U) != 0U) {
         tg_widen_rest(x0, n & 3U, zp, &out[0], 2U);
         tg_widen_rest(x1, n & 3U, zp, &out[1], 2U);
+    }
+}
+
+/** Both halves of n words are shifted left. */
+static TG_NOINLINE void tg_shift_halves(uint32_t *words, uint32_t n, uint32_t up)
+{
+    for (uint32_t i = 0U; i < n; ++i) {
+        const uint32_t w = words[i];
+        words[i] = ((w & 0xFFFF0000U) << up) | ((w << up) & 0xFFFFU);
     }
 }
 
@@ -549,6 +559,9 @@ static TG_NOINLINE void tg_head(const tg_attention_s8_cfg_t *c, const int8_t *q,
             seen[1] = ((i + one) < c->keys) ? (i + one + 1U) : c->keys;
         }
         tg_widen_two(q, &q[one * width], c->d, c->q_zp, in->rows);
+        if (in->up > 0U) {
+            tg_shift_halves(in->rows, 2U * in->words, in->up);
+        }
         in->columns_end = &in->columns[((seen[1] + 3U) & ~3U) * in->words];
         tg_scores(in);
         out->words = (seen[1] + 1U) / 2U;
@@ -594,9 +607,13 @@ TG_SHARED void tg_attention_s8_dsp(const tg_attention_s8_cfg_t *cfg, const int8_
     uint32_t *values = &keys[words * 4U * fours];
     uint32_t *rows = &values[2U * fours * 4U * ((c.dv + 3U) / 4U)];
     uint32_t *scores = &rows[2U * words];
-    tg_scores_t in = {rows, scores, words, scores, NULL, c.m, 0, (int32_t)c.shift - 32, {0U, 0U}, keys};
+    /* the shift of sums at least 33: queries and, behind 7 bits, keys make up for what it lacks */
+    const uint32_t up = (c.shift < 33U) ? (33U - c.shift) : 0U;
+    const uint32_t up_keys = (up > 7U) ? (up - 7U) : 0U;
+    const int32_t down = (int32_t)(c.shift + up) - 32;
+    tg_scores_t in = {rows, scores, words, scores, NULL, c.m, 0, down, {0U, 0U}, keys, up - up_keys};
     tg_outputs_t out = {scores, NULL, 0U, {NULL, NULL}, NULL, 0U, {0, 0}, 0, (int32_t)c.out_shift - 32, values};
-    in.round = (int32_t)(1UL << (c.shift - 33U));
+    in.round = (int32_t)((1UL << (uint32_t)down) >> 1);
     out.round = (int32_t)(((uint32_t)c.out_zp << (c.out_shift - 32U)) + (1UL << (c.out_shift - 33U)));
     out.columns_end = &values[(c.dv & ~3U) * 2U * fours];
     for (uint32_t b = 0U; b < c.batch; ++b) {
@@ -604,6 +621,9 @@ TG_SHARED void tg_attention_s8_dsp(const tg_attention_s8_cfg_t *cfg, const int8_
             if ((h % c.each) == 0U) {
                 const uint32_t first = (b * c.keys * (c.heads / c.each)) + (h / c.each);
                 tg_pack_keys(&c, &k[first * c.d], keys);
+                if (up_keys > 0U) {
+                    tg_shift_halves(keys, words * 4U * fours, up_keys);
+                }
                 tg_pack_values(&c, &v[first * c.dv], values);
             }
             tg_head(&c, &q[((b * c.queries * c.heads) + h) * c.d], exp, &bias[h * c.bias_head], &in, &out,
