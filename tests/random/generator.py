@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, helper
 
 from tests.random.choices import CHOICES
 from tests.random.layers import FUNCTIONS, LAYERS, QLINEAR, QUANTISED, Layer, function, qlinear
@@ -119,6 +119,35 @@ def _outputs(net: Net) -> list[Any]:
     if net.chance(0.03) and len(order) < 4:
         order.append(net.inputs[0][0])
     return order
+
+
+def batch_first(model: ModelProto, seed: int) -> ModelProto:
+    """The same network with some recurrent layers in layout 1, which onnxruntime does not execute."""
+    rng = np.random.default_rng([6, seed])
+    turned = ModelProto.FromString(model.SerializeToString())
+    nodes: list[NodeProto] = []
+
+    def moved(source: str, target: str, perm: Sequence[int]) -> None:
+        nodes.append(helper.make_node("Transpose", [source], [target], name=f"{target}_turned", perm=perm))
+
+    for node in turned.graph.node:
+        if node.op_type not in ("LSTM", "GRU", "RNN") or model.opset_import[0].version < 14 or rng.random() < 0.6:
+            nodes.append(node)
+            continue
+        one = NodeProto.FromString(node.SerializeToString())
+        one.attribute.append(helper.make_attribute("layout", 1))
+        for i in (0, 5, 6):  # x, and the initial states
+            if len(node.input) > i and node.input[i]:
+                one.input[i] = f"{node.output[0]}_in{i}"
+                moved(node.input[i], one.input[i], [1, 0, 2])
+        nodes.append(one)
+        for i, name in enumerate(node.output):
+            if name:
+                one.output[i] = f"{name}_first"
+                moved(one.output[i], name, [1, 0, 2] if i else [1, 2, 0, 3])
+    del turned.graph.node[:]
+    turned.graph.node.extend(nodes)
+    return turned
 
 
 def samples(model: ModelProto, count: int, seed: int) -> dict[str, Array]:
