@@ -1,5 +1,5 @@
 """Random networks: every one means what its ONNX file means, and gives the same bits in numpy, in C on this computer
-(address and undefined-behaviour sanitizers), and on an emulated Cortex-M4.
+(address and undefined-behaviour sanitizers), and on an emulated Cortex-M4; some on a Cortex-M0 and M55 too.
 
 The normal suite takes the first seeds; `make random` takes all. `python -m tests.random SEED` repeats one.
 """
@@ -18,7 +18,7 @@ from tests.random.flow import CORES
 from tests.random.generator import LATER, generate, operators
 from tinygen.frontend.registry import supported_ops
 
-NORMAL = 24
+NORMAL = 12
 ALL = 500
 BATCH = 12
 SLOW_BATCH = 25
