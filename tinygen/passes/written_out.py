@@ -13,13 +13,15 @@ from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops import Add, Concat, Dense, Mul, Reshape, Slice, Unary
 from tinygen.ops.recurrent import SIGMOID, TANH, Function
-from tinygen.ops.unary import Expr, evaluate, substitute
+from tinygen.ops.unary import Expr, evaluate, is_longer, substitute
 
 #: Where functions are compared, and how closely.
 TRIED = np.linspace(-6.0, 6.0, 97)
 CLOSE = 1e-6
 #: Layers, sums and slices between an activation and a gate, at most.
 _DEPTH = 12
+#: Functions and arguments of what may be a gate: more are not looked at.
+_LONGEST = 32
 
 
 def same(a: Array | None, b: Array) -> bool:
@@ -131,7 +133,11 @@ class Reader:
             node = self.maker(tensor)
             if node is None:
                 break
+            if is_longer(expr, _LONGEST):
+                break
             if isinstance(node.op, Unary):
+                if is_longer(node.op.expr, _LONGEST):
+                    break
                 expr, tensor = substitute(expr, node.op.expr), node.inputs[0]
                 continue
             ins = self.graph.ins(node)
@@ -144,7 +150,7 @@ class Reader:
 
     def gate(self, tensor: str) -> Gate | None:
         expr, sums = self.function(tensor)
-        if isinstance(expr, str):
+        if isinstance(expr, str) or is_longer(expr, _LONGEST):
             return None
         y = evaluate(expr, TRIED)
         if not np.all(np.isfinite(y)):
