@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.datasets import Dataset, dataset_for, score, shared_dir
+from benchmarks.record import text_of
 from tinygen.calibrate.data import Samples
 from tinygen.compress.forms.bits import Bits
 from tinygen.compress.forms.cluster import Cluster
@@ -205,7 +206,7 @@ def record(name: str, figures: Mapping[str, Any]) -> None:
     """Add a row, whole or not at all; rows that another run wrote meanwhile stay."""
     rows = {**load(), name: figures}
     part = RESULTS.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n", encoding="utf-8")
+    part.write_text(text_of(dict(sorted(rows.items())), 1) + "\n", encoding="utf-8")
     part.replace(RESULTS)
 
 

@@ -220,7 +220,6 @@ typedef struct {
     uint64_t address, next; /* of the block, and of what follows it in memory */
     uint32_t instructions, cycles, loads, stores, taken;
     bool branches, own;
-    bool begins_pipelined, ends_in_memory; /* where the emulator cuts a run of loads in two, the second still follows */
     uint32_t fetches;
     Fetch *fetch;
 } Block;
@@ -273,10 +272,6 @@ static void on_block(unsigned int cpu, void *argument)
         }
     }
     count_branch(b);
-    if ((last != NULL) && last->ends_in_memory && b->begins_pipelined && (b->address == last->next)) {
-        span.cycles--;
-        now--;
-    }
     if (b->own && outside) {
         close_span();
     }
@@ -361,11 +356,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
             b->branches = (e->flags & BRANCH) != 0U;
             b->taken = e->taken;
             after_memory = (e->flags & MEMORY) != 0U;
-            b->begins_pipelined = (i == 0U) ? ((e->flags & PIPELINED) != 0U) : b->begins_pipelined;
         }
         qemu_plugin_register_vcpu_mem_cb(insn, on_memory, CALLBACK_READS_NO_REGISTERS, LOADS_AND_STORES, NULL);
     }
-    b->ends_in_memory = after_memory;
     for (uint32_t i = 0U; i < setup.owns; i++) {
         b->own = b->own || within(owns[i], b->address);
     }

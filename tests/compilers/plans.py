@@ -100,11 +100,17 @@ def _network(wide: str, which: str) -> tuple[Graph, tuple[Array, ...]]:
     """All cases of `which` operators as one FIXED graph, and floats for its inputs. `wide` are in int16: inputs,
     outputs, all or none. Recurrent ones are apart: with their many ends tcc would meet more arguments than it takes."""
     cases = [case for _, case in CASES if isinstance(case.op, Recurrent) == (which == "recurrent")]
-    found = [calibrated(case) for case in (*cases, *(_larger() if which == "recurrent" else ()))]
+    found = [calibrated(case) for case in (*cases, *(_larger() if which == "recurrent" else _larger_attention()))]
     graph = side_by_side([g for g, *_ in found])
     ranges = {f"c{i}_{n}": r for i, (*_, one) in enumerate(found) for n, r in one.items()}
     asked = {"inputs": graph.inputs, "outputs": graph.outputs, "all": (*graph.inputs, *graph.outputs), "int8": ()}
     return quantise(graph, ranges, wide=asked[wide]), tuple(x for _, xs, *_ in found for x in xs)
+
+
+def _larger_attention() -> Iterator[Case]:
+    """Of more rows than the cases have, for which the fast kernel of int16 pays."""
+    (op,) = (case.op for name, case in CASES if name == "Attention-self")
+    yield Case("larger", op, ((1, 24, 16),) * 3)
 
 
 def _larger() -> Iterator[Case]:

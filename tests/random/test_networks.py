@@ -33,6 +33,8 @@ OTHERS_ALL = 200
 NOT_GENERATED: dict[str, str] = {
     "Scatter": "tests/frontend/test_handlers.py",  # before opset 11, like the next
     "Einsum": "tests/frontend/test_einsum.py",
+    "If": "tests/frontend/test_handlers.py",
+    **dict.fromkeys(("Loop", "Scan"), "tests/frontend/test_loops.py"),
     "TensorScatter": "tests/flow/test_states.py",
     "Upsample": "tests/frontend/test_opsets.py",
     **dict.fromkeys(

@@ -74,7 +74,7 @@ def recurrent_step(op: Recurrent, x_shape: Shape) -> Callable[..., tuple[Tensor,
         finals = [torch.stack(each, dim=1) for each in zip(*ends, strict=True)]
         every = [torch.stack(each, dim=1) for each in zip(*sequences, strict=True)]
         known = dict(zip(("h", "c"), finals, strict=False)) | {"y": every[0] if op.sequence else finals[0]}
-        known |= {"steps": every[0], "cells": every[-1]}
+        known |= {"steps": every[0], "cells": every[-1], "start": starts[0]}
         if op.is_open:
             known["sums"] = torch.cat(sums, dim=-1)
         if isinstance(op, Gru) and "limit" in op.told:
