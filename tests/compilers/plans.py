@@ -1,8 +1,8 @@
 """The plans that every compiler builds: between them every kernel of every set, on integers that numpy knows too.
 
-`operators_*` are all named cases of operators side by side, in int8 and int16, and `recurrent_*` those of recurrent
-layers with larger ones, planned for each core; `layers_*` are single layers (tests/sweep) for the kernels that no case
-reaches. Kernels of the sets dsp, m0, m3 and mve run through their portable bodies.
+`operators_*`, `attention_*` and `recurrent_*` are all named cases of operators side by side, in int8 and int16, with
+larger ones where fast kernels pay for no other, planned for each core; `layers_*` are single layers (tests/sweep) for
+the kernels that no case reaches. Kernels of the sets dsp, m0, m3 and mve run through their portable bodies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tinygen.emit.view import LibraryView, library_view
 from tinygen.flow import verify
 from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array, int_type
-from tinygen.ops import Requantise
+from tinygen.ops import Attention, Div, MatMul, Norm, Requantise, Softmax
 from tinygen.ops.base import Case
 from tinygen.ops.recurrent import Recurrent
 from tinygen.passes.quantise import quantise
@@ -75,8 +75,12 @@ class Model:
 def models() -> tuple[Model, ...]:
     """All of them; AssertionError when some kernel is in none."""
     found = [
-        *(_cases(wide, "ref") for wide in ("int8", "all", "inputs", "outputs")),
-        *(_cases(wide, "dsp") for wide in ("int8", "all")),
+        *(
+            _cases(wide, "ref", of)
+            for wide in ("int8", "all", "inputs", "outputs")
+            for of in ("operators", "attention")
+        ),
+        *(_cases(wide, "dsp", of) for wide in ("int8", "all") for of in ("operators", "attention")),
         *(_cases("int8", name, "recurrent") for name in SETS),
         _cases("all", "ref", "recurrent"),
         _rescale(),
@@ -98,13 +102,20 @@ def _every() -> set[str]:
 @cache
 def _network(wide: str, which: str) -> tuple[Graph, tuple[Array, ...]]:
     """All cases of `which` operators as one FIXED graph, and floats for its inputs. `wide` are in int16: inputs,
-    outputs, all or none. Recurrent ones are apart: with their many ends tcc would meet more arguments than it takes."""
-    cases = [case for _, case in CASES if isinstance(case.op, Recurrent) == (which == "recurrent")]
-    found = [calibrated(case) for case in (*cases, *(_larger() if which == "recurrent" else _larger_attention()))]
+    outputs, all or none. There are three of them, as tcc takes no more than about 250 arguments."""
+    cases = [case for _, case in CASES if _group(case) == which]
+    found = [calibrated(case) for case in (*cases, *LARGER.get(which, tuple)())]
     graph = side_by_side([g for g, *_ in found])
     ranges = {f"c{i}_{n}": r for i, (*_, one) in enumerate(found) for n, r in one.items()}
     asked = {"inputs": graph.inputs, "outputs": graph.outputs, "all": (*graph.inputs, *graph.outputs), "int8": ()}
     return quantise(graph, ranges, wide=asked[wide]), tuple(x for _, xs, *_ in found for x in xs)
+
+
+def _group(case: Case) -> str:
+    """The network that a case is in."""
+    if isinstance(case.op, Recurrent):
+        return "recurrent"
+    return "attention" if isinstance(case.op, Attention | MatMul | Norm | Div | Softmax) else "operators"
 
 
 def _larger_attention() -> Iterator[Case]:
@@ -124,7 +135,10 @@ def _larger() -> Iterator[Case]:
         yield Case("larger", replace(op, units=units), ((1, 6, inputs), *weights))
 
 
-def _cases(wide: str, set_name: str, which: str = "operators") -> Model:
+LARGER = {"recurrent": _larger, "attention": _larger_attention}
+
+
+def _cases(wide: str, set_name: str, which: str) -> Model:
     fixed, real = _network(wide, which)
     made = replace(plan(fixed, get_core(SETS[set_name]), "speed"), name=f"{which}_{wide}_{set_name}")
     inputs = verify.make_inputs(fixed, simulate.quantise_inputs(fixed, real))
