@@ -43,6 +43,15 @@ def test_a_loop_in_a_loop(tmp_path: Path) -> None:
     assert ops_of(check(tmp_path, parse(text, weights=weights)).graph).count("Dense") == 6
 
 
+def test_constants_of_a_body_are_there_once(tmp_path: Path) -> None:
+    text = """g (float[1,4] h0) => (float y) {
+        y = Loop <body = b (int64 i, bool c, float[1,4] h) => (bool cn, float[1,4] hn) {
+            cn = Identity(c) k = Constant<value = float[4] {0.5, 1.5, -1.0, 2.0}>() hn = Mul(h, k) }> (n, yes, h0) }"""
+    graph = check(tmp_path, parse(text, weights={"n": _N["n"], "yes": _N["yes"]})).graph
+    assert ops_of(graph) == ["Mul"] * 3
+    assert len([t for t in graph.tensors.values() if t.const is not None]) == 1
+
+
 @pytest.mark.parametrize(("backwards", "axis"), [(0, 0), (1, 0), (0, 1), (1, 1)])
 def test_a_scan_walks_an_axis(backwards: int, axis: int, tmp_path: Path) -> None:
     shape = "float[3,1,4] x" if axis == 0 else "float[1,3,4] x"

@@ -105,6 +105,72 @@ def test_rows_in_another_order_are_joined(tmp_path: Path) -> None:
     assert any(isinstance(n.op, Concat) for n in graph.nodes)
 
 
+def test_a_decoder_that_reads_its_own_output_stays_in_steps(tmp_path: Path) -> None:
+    text = _row(0) + _step("rnn", 0, "x0", "zeros", "c")
+    for k in (1, 2, 3):
+        text += f" x{k} = MatMul(h{k - 1}, back) " + _step("rnn", k, f"x{k}", f"h{k - 1}", "c")
+    more = {
+        "at0": np.array([0]),
+        "at1": np.array([1]),
+        "axis": np.array([1]),
+        "zeros": np.zeros((1, _UNITS), np.float32),
+    }
+    back = _RNG.normal(size=(_UNITS, _IN)).astype(np.float32)
+    graph = _tidied(text, "float h3", "", tmp_path, back=back, **more)
+    assert not any(isinstance(n.op, Recurrent) and n.op.sequence for n in graph.nodes)
+
+
+def test_a_layer_that_clips_has_no_first_step_without_a_clip(tmp_path: Path) -> None:
+    """Two cells of ONNX's own that clip, behind a step written out with their weights that does not."""
+    text, at = _row(0) + _step("rnn", 0, "x0", "zeros", "c"), {f"at{k}": np.array([k]) for k in range(4)}
+    w, r = (_WEIGHTS[n].T[None] for n in ("wz", "rz"))
+    b = np.concatenate([_WEIGHTS["bz"], np.zeros(_UNITS, np.float32)])[None]
+    for k in (1, 2):
+        start = f"h{k - 1}" if k == 1 else f"k{k - 1}"
+        view = f"s{k} = Unsqueeze({start}, first)" if k == 1 else f"s{k} = Identity({start})"
+        text += f" y{k}_ = Slice(data, at{k}, at{k + 1}, axis) {view} "
+        text += f"y{k}, k{k} = RNN<hidden_size = {_UNITS}, clip = 0.01>(y{k}_, w1, r1, b1, , s{k})"
+    first = {"first": np.array([0]), "axis": np.array([1]), "zeros": np.zeros((1, _UNITS), np.float32)}
+    graph = _tidied(text, "float k2", "", tmp_path, w1=w, r1=r, b1=b, **first, **at)
+    assert all(n.op.initial for n in graph.nodes if isinstance(n.op, Recurrent))
+
+
+@pytest.mark.parametrize("count", [3, _STEPS])
+def test_only_a_whole_sequence_is_turned(count: int, tmp_path: Path) -> None:
+    text = "part = Slice(data, at0, end, axis) turned = Slice(part, back, before, axis, back) "
+    text += f"rows = Transpose<perm = [1, 0, 2]>(turned) y, h = LSTM<hidden_size = {_UNITS}>(rows, w1, r1)"
+    w, r = (_RNG.normal(size=(1, 4 * _UNITS, n)).astype(np.float32) for n in (_IN, _UNITS))
+    more = {"at0": np.array([0]), "end": np.array([count]), "back": np.array([-1]), "before": np.array([-100])}
+    op = _only(_tidied(text, "float y", "", tmp_path, w1=w, r1=r, axis=np.array([1]), **more))
+    assert op.reverse == (count == _STEPS,)
+
+
+def test_layers_above_each_other_are_each_one(tmp_path: Path) -> None:
+    """With as many inputs as units, a step of the upper one does not say which of both is its state."""
+    text, h, g, hc, gc = "", "zeros", "zeros", "zeros", "zeros"
+    for k in range(_STEPS):
+        text += (
+            _row(k)
+            + f"a{k} = MatMul(x{k}, square) "
+            + _step("lstm one_layer", k, f"a{k}", h, hc).replace("both", "two")
+            + " "
+        )
+        h, hc = f"h{k}", f"c{k}"
+        upper = _step("lstm one_layer", 10 + k, h, g, gc).replace("both", "deep")
+        text += upper + " "
+        g, gc = f"h{10 + k}", f"c{10 + k}"
+    square = _RNG.normal(size=(_IN, _UNITS)).astype(np.float32)
+    two, deep = (0.4 * _RNG.normal(size=(2 * _UNITS, 4 * _UNITS)).astype(np.float32) for _ in range(2))
+    at = {f"at{k}": np.array([k]) for k in range(_STEPS + 1)}
+    zeros = np.zeros((1, _UNITS), np.float32)
+    graph = _tidied(
+        text, f"float {g}", "", tmp_path, square=square, two=two, deep=deep, zeros=zeros, axis=np.array([1]), **at
+    )
+    cells = [n for n in graph.nodes if isinstance(n.op, Recurrent)]
+    assert len(cells) == 2
+    assert all(not n.op.initial for n in cells)
+
+
 def test_other_weights_are_another_layer(tmp_path: Path) -> None:
     text = (
         _row(0) + _step("rnn", 0, "x0", "h", "c") + " " + _row(1) + _step("rnn", 1, "x1", "h0", "c").replace("wz", "wn")

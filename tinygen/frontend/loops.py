@@ -6,7 +6,7 @@ walks them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,22 +52,35 @@ def step_of(body: GraphProto, base: str) -> GraphProto:
             for inner in subgraphs(n):
                 collect(inner)
 
-    def new(name: str) -> str:
-        return f"{base}/{name}" if name and name in own else name
-
-    def rename(graph: GraphProto) -> None:
-        for v in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-            v.name = new(v.name)
+    collect(copy)
+    rename(copy, own - {""}, base)
+    for graph in (copy, *(inner for n in copy.node for inner in _within(n))):
         for i, n in enumerate(graph.node):
             n.name = f"{base}/{n.name or f'{n.op_type}_{i}'}"
-            n.input[:] = [new(name) for name in n.input]
-            n.output[:] = [new(name) for name in n.output]
-            for inner in subgraphs(n):
-                rename(inner)
-
-    collect(copy)
-    rename(copy)
     return copy
+
+
+def rename(graph: GraphProto, own: Collection[str], base: str) -> None:
+    """Those values, in the graph and in those inside it, by names below `base`."""
+
+    def new(name: str) -> str:
+        return f"{base}/{name}" if name in own else name
+
+    for v in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        v.name = new(v.name)
+    for n in graph.node:
+        n.input[:] = [new(name) for name in n.input]
+        n.output[:] = [new(name) for name in n.output]
+        for inner in subgraphs(n):
+            rename(inner, own, base)
+
+
+def _within(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs inside a node, and inside those."""
+    for graph in subgraphs(node):
+        yield graph
+        for n in graph.node:
+            yield from _within(n)
 
 
 def steps_help() -> str:

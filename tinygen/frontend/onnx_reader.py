@@ -32,7 +32,7 @@ from tinygen.frontend.load import (
     sort_and_prune,
     type_name,
 )
-from tinygen.frontend.loops import scan_form, step_of, steps_help
+from tinygen.frontend.loops import rename, scan_form, step_of, steps_help
 from tinygen.frontend.opset6 import upgraded
 from tinygen.frontend.opsets import for_runtime, modernised, opset_of, opset_problem
 from tinygen.frontend.quantised import ASYMMETRIC, COMPARES_CODES, MOVES_CODES, QLINEAR, in_real, input_code, rewrite
@@ -567,7 +567,10 @@ class _Walk:
         found, outer = len(self.problems), self.builder.within
         self.builder.within = outer or base
         try:
-            self._scan(base, node) if node.op_type == "Scan" else self._loop(base, node, ins)
+            if node.op_type == "Scan":
+                self._scan(base, node)
+            else:
+                self._loop(base, node, ins)
         except Unsupported as e:
             self.refuse(base, node, str(e), e.help)
         except (ValueError, TypeError, LookupError) as e:
@@ -578,7 +581,7 @@ class _Walk:
             self.stand_in(node)
 
     def _loop(self, base: str, node: NodeProto, ins: Sequence[Value | _Missing | None]) -> None:
-        body = next(a.g for a in node.attribute if a.name == "body")
+        body = self._body(base, node)
         most, going = (v if isinstance(v, Known) else None for v in (*ins, None)[:2])
         if (ins[0] is not None and most is None) or (node.input[1:2] != [""] and len(ins) > 1 and going is None):
             raise Unsupported("how often it runs depends on the data", steps_help())
@@ -606,7 +609,7 @@ class _Walk:
             self._stack(base, name, done, 0)
 
     def _scan(self, base: str, node: NodeProto) -> None:
-        body = next(a.g for a in node.attribute if a.name == "body")
+        body = self._body(base, node)
         form = scan_form(node, {a.name: helper.get_attribute_value(a) for a in node.attribute})
         states, rows = list(node.input[: -len(form.inputs)]), list(node.input[-len(form.inputs) :])
         counts = {self._shape(row)[axis] for row, (axis, _) in zip(rows, form.inputs, strict=True)}
@@ -632,19 +635,27 @@ class _Walk:
         for name, done, (axis, backwards) in zip(node.output[len(states) :], scans, form.outputs, strict=True):
             self._stack(base, name, done[::-1] if backwards else done, axis)
 
+    def _body(self, base: str, node: NodeProto) -> GraphProto:
+        """A copy of the body of a loop without its constants, which are the same in each step."""
+        body: GraphProto = GraphProto.FromString(
+            next(a.g for a in node.attribute if a.name == "body").SerializeToString()
+        )
+        constants_to_initialisers(self.path, body)
+        rename(body, {t.name for t in body.initializer}, base)
+        self.values |= {t.name: Known(array_of(self.path, t), t.name) for t in body.initializer}
+        del body.initializer[:]
+        return body
+
     def _step(self, base: str, body: GraphProto, nodes: int) -> GraphProto:
         """A copy of the body; refused where all steps so far have more nodes than a model may."""
         if nodes > MAX_NODES:
             raise Unsupported(f"its steps, written out, are more than {MAX_NODES:,} nodes", steps_help())
-        step = step_of(body, base)
-        constants_to_initialisers(self.path, step)
-        return step
+        return step_of(body, base)
 
     def _walk(self, step: GraphProto, given: Sequence[Value | _Missing]) -> bool:
         """The nodes of a step from its inputs; was all of it read?"""
         found = len(self.problems)
         self.values |= {v.name: value for v, value in zip(step.input, given, strict=True)}
-        self.values |= {t.name: Known(array_of(self.path, t), t.name) for t in step.initializer}
         self.read |= {i for n in step.node for i in reads(n)} | {o.name for o in step.output}
         for index, inner in enumerate(step.node):
             self.node(index, inner)
@@ -652,7 +663,8 @@ class _Walk:
 
     def _shape(self, name: str) -> tuple[int, ...]:
         value = self.values[name]
-        return value.array.shape if isinstance(value, Known) else value.tensor.shape  # type: ignore[union-attr]
+        assert not isinstance(value, _Missing)
+        return value.array.shape if isinstance(value, Known) else value.tensor.shape
 
     def _stack(self, base: str, name: str, steps: Sequence[str], axis: int) -> None:
         """What each step gave, along a new axis."""

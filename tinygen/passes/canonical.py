@@ -16,7 +16,7 @@ from tinygen.ops import AvgPool, Concat, Conv, Dense, Gather, Lookup, ReduceSum,
 from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, fresh, merge_origin, until_stable
 from tinygen.passes.draft import Draft
-from tinygen.passes.moves import origin_of, place
+from tinygen.passes.moves import FOLLOWED, origin_of, place
 
 
 def _reshape(graph: Draft, node: Node) -> bool:
@@ -81,10 +81,6 @@ def _lookup(graph: Draft, node: Node) -> bool:
     return graph.replace({node.name: (merged,)})
 
 
-#: Values whose ways are followed one by one.
-_FOLLOWED = 1 << 16
-
-
 def _concat(graph: Draft, node: Node) -> bool:
     """Pieces of one tensor put together again as they lay in it."""
     assert isinstance(node.op, Concat)
@@ -99,31 +95,19 @@ def _turned_round(graph: Draft, node: Node) -> bool:
     """Rows of one tensor joined from the last to the first are picked at once."""
     ins, y = graph.ins(node), graph.outs(node)[0]
     steps, row = len(ins), ins[0].size
-    if y.size > _FOLLOWED or steps < 3 or any(t.size != row for t in ins):
+    if y.size > FOLLOWED or steps < 3 or any(t.size != row for t in ins):
         return False
     places = [place(graph, t.name) for t in ins]
     source, last = places[0]
     x = graph.tensors[source]
     if x.size != y.size or places != [(source, last - k * row) for k in range(steps)]:
         return False
-    rows = Tensor(fresh(graph, f"{y.name}_rows"), (steps, row))
-    back = Tensor(fresh(graph, f"{y.name}_back"), (steps, row))
-    return graph.replace(
-        {
-            node.name: (
-                Node(fresh(graph, f"{node.name}_rows"), Reshape((steps, row)), (source,), (rows.name,), node.origin),
-                Node(
-                    fresh(graph, f"{node.name}_back"),
-                    Gather(0, tuple(range(steps))[::-1]),
-                    (rows.name,),
-                    (back.name,),
-                    node.origin,
-                ),
-                replace(node, op=Reshape(y.shape), inputs=(back.name,)),
-            )
-        },
-        (rows, back),
-    )
+    rows, back = (Tensor(fresh(graph, f"{y.name}_{word}"), (steps, row), y.dtype) for word in ("rows", "back"))
+    view = Node(fresh(graph, f"{node.name}_rows"), Reshape(rows.shape), (source,), (rows.name,), node.origin)
+    turn = Gather(0, tuple(range(steps))[::-1])
+    pick = Node(fresh(graph, f"{node.name}_back"), turn, (rows.name,), (back.name,), node.origin)
+    whole = replace(node, op=Reshape(y.shape), inputs=(back.name,))
+    return graph.replace({node.name: (view, pick, whole)}, (rows, back))
 
 
 def _as_run(graph: Draft, node: Node, source: str, first: int) -> bool:
@@ -137,17 +121,10 @@ def _as_run(graph: Draft, node: Node, source: str, first: int) -> bool:
         return False
     starts, counts = [0] * len(x.shape), list(x.shape)
     starts[axis], counts[axis] = first // row, y.size // row
-    run = Tensor(fresh(graph, f"{y.name}_run"), tuple(counts))
-    cut = Slice(tuple(starts), (1,) * len(counts), run.shape)
-    return graph.replace(
-        {
-            node.name: (
-                Node(fresh(graph, f"{node.name}_run"), cut, (source,), (run.name,), node.origin),
-                replace(node, op=Reshape(y.shape), inputs=(run.name,)),
-            )
-        },
-        (run,),
-    )
+    run = Tensor(fresh(graph, f"{y.name}_run"), tuple(counts), y.dtype)
+    taken = Slice(tuple(starts), (1,) * len(counts), run.shape)
+    cut = Node(fresh(graph, f"{node.name}_run"), taken, (source,), (run.name,), node.origin)
+    return graph.replace({node.name: (cut, replace(node, op=Reshape(y.shape), inputs=(run.name,)))}, (run,))
 
 
 def _run_of(graph: Draft, node: Node, axis: int) -> tuple[str, int] | None:
@@ -159,7 +136,7 @@ def _run_of(graph: Draft, node: Node, axis: int) -> tuple[str, int] | None:
         ends = np.cumsum([first, *(t.size for t in ins)])
         if places == [(source, at) for at in ends[:-1]]:
             return source, first
-    if y.size > _FOLLOWED or any(t.name not in graph.producer for t in ins):
+    if y.size > FOLLOWED or any(t.name not in graph.producer for t in ins):
         return None
     source, at = origin_of(graph, y.name)
     moved = source != y.name and source not in node.inputs
@@ -174,10 +151,10 @@ def _picked(graph: Draft, node: Node) -> bool:
         before = graph.producer.get(before.inputs[0])
     if x.quant is not None or y.quant is not None or before is None or not isinstance(before.op, Gather):
         return False
-    if x.size > _FOLLOWED:
+    if x.size > FOLLOWED:
         return False
     source, at = origin_of(graph, y.name)
-    if graph.tensors[source].size > _FOLLOWED or not np.array_equal(at, np.arange(at[0], at[0] + y.size)):
+    if graph.tensors[source].size > FOLLOWED or not np.array_equal(at, np.arange(at[0], at[0] + y.size)):
         return False
     return source != x.name and _as_run(graph, node, source, int(at[0]))
 

@@ -18,7 +18,7 @@ from tinygen.ops import Add, Gru, Lstm, Mul, Reshape, Rnn, Unary
 from tinygen.ops.recurrent import TANH, Recurrent
 from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, labelled, merge_origin
-from tinygen.passes.written_out import CLOSE, SIGMOIDS, TRIED, Gate, Linear, Reader, ordered, same
+from tinygen.passes.written_out import CLOSE, SIGMOIDS, TRIED, Gate, Linear, Reader, ordered, pairs, same
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,10 @@ class _Cell:
     outputs: tuple[str, ...]
 
 
-def _pairs(two: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
-    return two, (two[1], two[0])
-
-
 def _lstm(find: Reader, node: Node) -> _Cell | None:
     """h = o * tanh(c), c = f * c0 + i * g."""
     ends = find.operands(node.outputs[0], Mul)
-    for o_name, t_name in _pairs(ends) if ends else ():
+    for o_name, t_name in pairs(ends):
         o = find.gate(o_name)
         expr, c = find.function(t_name)
         if o is None or not o.is_sigmoid or isinstance(expr, str):
@@ -50,7 +46,7 @@ def _lstm(find: Reader, node: Node) -> _Cell | None:
         terms = find.operands(c, Add)
         if terms is None or np.abs(y - TANH(TRIED)).max() >= CLOSE:
             continue
-        for kept, new in _pairs(terms):
+        for kept, new in pairs(terms):
             found = _lstm_of(find, node, o, c, kept, new)
             if found is not None:
                 return found
@@ -61,7 +57,7 @@ def _lstm_of(find: Reader, node: Node, o: Gate, c: str, kept: str, new: str) -> 
     before, inside = find.operands(kept, Mul), find.operands(new, Mul)
     if before is None or inside is None:
         return None
-    for (f_name, c0), (i_name, g_name) in ((p, q) for p in _pairs(before) for q in _pairs(inside)):
+    for (f_name, c0), (i_name, g_name) in ((p, q) for p in pairs(before) for q in pairs(inside)):
         f, i, g = find.gate(f_name), find.gate(i_name), find.gate(g_name)
         if f is None or i is None or g is None or g.kind != TANH:
             continue
@@ -69,7 +65,7 @@ def _lstm_of(find: Reader, node: Node, o: Gate, c: str, kept: str, new: str) -> 
             continue
         rows = [find.linear(v.sums) for v in (i, o, f, g)]
         units = find.graph.tensors[node.outputs[0]].shape[-1]
-        split = _split(find, rows, units, node.outputs[0])
+        split = _split(find, rows, units, node.outputs[0], cell=find.source(c0))
         if split is None:
             continue
         x, h, w, r, bias = split
@@ -81,7 +77,7 @@ def _lstm_of(find: Reader, node: Node, o: Gate, c: str, kept: str, new: str) -> 
 def _gru(find: Reader, node: Node) -> _Cell | None:
     """h = n + z * (h0 - n), or (1 - z) * n + z * h0."""
     terms = find.operands(node.outputs[0], Add)
-    for a, b in _pairs(terms) if terms else ():
+    for a, b in pairs(terms):
         for z, n, h0 in (*_mixed(find, a, b), *_faded(find, a, b)):
             found = _gru_of(find, node, z, n, h0)
             if found is not None:
@@ -92,7 +88,7 @@ def _gru(find: Reader, node: Node) -> _Cell | None:
 def _mixed(find: Reader, n: str, product: str) -> Iterator[tuple[Gate, str, str]]:
     """n + z * (h0 - n), or h0 + (1 - z) * (n - h0)"""
     both = find.operands(product, Mul)
-    for gate, rest in _pairs(both) if both else ():
+    for gate, rest in pairs(both):
         z, difference = find.gate(gate), find.operands(rest, Add, -1)
         if z is None or z.kind not in SIGMOIDS or difference is None:
             continue
@@ -106,7 +102,7 @@ def _faded(find: Reader, one: str, other: str) -> Iterator[tuple[Gate, str, str]
     first, second = find.operands(one, Mul), find.operands(other, Mul)
     if first is None or second is None:
         return
-    for (gate1, n), (gate2, h0) in ((p, q) for p in _pairs(first) for q in _pairs(second)):
+    for (gate1, n), (gate2, h0) in ((p, q) for p in pairs(first) for q in pairs(second)):
         a, z = find.gate(gate1), find.gate(gate2)
         if a is None or z is None or a.kind != z.kind or z.kind not in SIGMOIDS:
             continue
@@ -147,9 +143,9 @@ def _gru_of(find: Reader, node: Node, z: Gate, n_name: str, h0: str) -> _Cell | 
 def _reset_inside(find: Reader, sums: str, h: str) -> Iterator[tuple[bool, str, Linear, Linear]]:
     """W x + r * (R h + b)"""
     terms = find.operands(sums, Add)
-    for of_x, product in _pairs(terms) if terms else ():
+    for of_x, product in pairs(terms):
         outer, both = find.linear(of_x), find.operands(product, Mul)
-        for reset, of_h in _pairs(both) if both and outer else ():
+        for reset, of_h in pairs(both) if outer else ():
             inner = find.linear(of_h)
             if inner is not None and outer is not None and set(inner.terms) == {h}:
                 yield True, reset, outer, inner
@@ -162,7 +158,7 @@ def _reset_before(find: Reader, sums: str, h: str) -> Iterator[tuple[bool, str, 
         return
     for name, weights in whole.terms.items():
         both = find.operands(name, Mul)
-        for reset, state in _pairs(both) if both else ():
+        for reset, state in pairs(both):
             if find.source(state) == h:
                 rest = {n: w for n, w in whole.terms.items() if n != name}
                 yield False, reset, Linear(rest, whole.bias), Linear({h: weights}, np.zeros(len(weights)))
@@ -197,10 +193,19 @@ def _comes_back(find: Reader, node: Node, h: str, w: Array, r: Array) -> bool:
     return first is not None and len(first.terms) == 1 and all(same(t, w) for t in first.terms.values())
 
 
+def _beside(find: Reader, h: str, cell: str) -> bool:
+    """Were both made by one LSTM, or is it a step that is written out, o * tanh(cell)?"""
+    maker = find.maker(h)
+    if maker is not None and isinstance(maker.op, Lstm):
+        return cell in maker.outputs
+    return any(find.source(find.function(t)[1]) == cell for t in find.operands(h, Mul) or ())
+
+
 def _split(
-    find: Reader, rows: Sequence[Linear | None], units: int, written: str, h: str = ""
+    find: Reader, rows: Sequence[Linear | None], units: int, written: str, h: str = "", cell: str = ""
 ) -> tuple[str, str, Array, Array, Array] | None:
-    """x, h, the weights of each, one gate behind the other, and the bias; None where they read anything else."""
+    """x, h, the weights of each, one gate behind the other, and the bias; None where they read anything else. `h`,
+    `cell`: names of the state, where it is known."""
     if any(r is None or len(r.bias) != units for r in rows):
         return None
     gates = [r for r in rows if r is not None]
@@ -211,9 +216,9 @@ def _split(
         return None
     lengths = {n: find.graph.tensors[n].shape[-1] for n in names}
     hidden = [h] if h else [n for n in names if lengths[n] == units]
-    if len(hidden) > 1:  # inputs as many as units: h is what comes back
+    if len(hidden) > 1:  # inputs as many as units: h is what comes back, or what was made with the cell
         kept = {s.reads for s in find.graph.states if find.source(s.writes) == find.source(written)}
-        hidden = [n for n in hidden if n in kept] or hidden[-1:]
+        hidden = [n for n in hidden if n in kept or (cell and _beside(find, n, cell))] or hidden[-1:]
     if not hidden or hidden[0] not in names:
         return None
     (x,) = (n for n in names if n != hidden[0])

@@ -9,6 +9,9 @@ from tinygen.numerics import Array
 from tinygen.ops import Concat, Gather, Reshape, Slice, Transpose
 from tinygen.passes.draft import Draft
 
+#: Values whose ways are followed one by one, at most.
+FOLLOWED = 1 << 16
+
 
 def place(graph: Graph | Draft, tensor: str) -> tuple[str, int]:
     """The tensor of which this is a run of values, and where in it that begins."""

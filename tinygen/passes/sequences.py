@@ -17,13 +17,11 @@ from tinygen.ops.base import Operator
 from tinygen.ops.recurrent import TANH, Recurrent
 from tinygen.ops.unary import evaluate
 from tinygen.passes.base import Pass, Promise, fresh, labelled, merge_origin, replace_nodes
-from tinygen.passes.moves import origin_of, place
-from tinygen.passes.written_out import CLOSE, SIGMOIDS, TRIED, Linear, Reader, is_open, ordered, same
+from tinygen.passes.moves import FOLLOWED, origin_of, place
+from tinygen.passes.written_out import CLOSE, SIGMOIDS, TRIED, Linear, Reader, is_open, ordered, pairs, same
 
 #: Names of nodes that a layer is said to stem from; of more the first and the last.
 _NAMED = 8
-#: Values whose ways are followed one by one.
-_FOLLOWED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def _run(graph: Graph) -> Graph:
             continue
         find = Reader(graph)
         chain = _chain(find, node)
-        if chain is not None:
+        if chain is not None and not _feeds_itself(graph, chain[0]):
             graph = _joined(find, *chain)
     for name in graph.by_name:
         graph = _turned(graph, graph.by_name[name])
@@ -55,9 +53,11 @@ def _turned(graph: Graph, node: Node) -> Graph:
         return graph
     x, y = graph.ins(node)[0], graph.outs(node)[0]
     steps = x.shape[1]
+    if x.size > FOLLOWED or y.quant is not None or steps == 1:
+        return graph
     source, at = origin_of(graph, x.name)
     back = np.arange(x.size).reshape(x.shape)[:, ::-1].reshape(-1)
-    if x.size > _FOLLOWED or y.quant is not None or steps == 1 or not np.array_equal(at, back):
+    if graph.tensors[source].size != x.size or not np.array_equal(at, back):
         return graph
     given = Tensor(fresh(graph, f"{x.name}_forth"), x.shape)
     view = Node(fresh(graph, f"{node.name}_in"), Reshape(x.shape), (source,), (given.name,), node.origin)
@@ -135,6 +135,21 @@ def _chain(find: Reader, node: Node) -> tuple[list[Node], _Step | None] | None:
     return (cells, first) if len(cells) > 1 or first is not None else None
 
 
+def _feeds_itself(graph: Graph, cells: Sequence[Node]) -> bool:
+    """Is an input made of what a step wrote, as where a decoder reads its own output? Then steps must stay steps."""
+    own, seen = {n.name for n in cells}, set[str]()
+    waiting = [n.inputs[0] for n in cells]
+    while waiting:
+        node = graph.producer.get(waiting.pop())
+        if node is None or node.name in seen:
+            continue
+        if node.name in own:
+            return True
+        seen.add(node.name)
+        waiting += node.inputs
+    return False
+
+
 def _first(find: Reader, node: Node) -> _Step | None:
     """The step that makes the state with which a cell begins, from zeros and with the cell's weights."""
     states = tuple(find.source(t) for t in _states(node))
@@ -142,9 +157,15 @@ def _first(find: Reader, node: Node) -> _Step | None:
         return None
     op = node.op
     assert isinstance(op, Recurrent)
-    rows = _lstm(find, op, *states) if isinstance(op, Lstm) else None
-    rows = _gru(find, node, states[0]) if isinstance(op, Gru) else rows
-    rows = _rnn(find, states[0]) if isinstance(op, Rnn) else rows
+    if not _is_usual(op):
+        return None
+    match op:
+        case Lstm():
+            rows = _lstm(find, op, *states)
+        case Gru():
+            rows = _gru(find, node, states[0])
+        case _:
+            rows = _rnn(find, states[0])
     names = {n for r in (rows or {}).values() for n in r.terms}
     if rows is None or len(names) != 1:
         return None
@@ -160,17 +181,24 @@ def _first(find: Reader, node: Node) -> _Step | None:
     return _Step(x, states)
 
 
+def _is_usual(op: Recurrent) -> bool:
+    """Has it nothing that `_lstm`, `_gru` and `_rnn` do not look for?"""
+    (functions,) = op.functions
+    more = isinstance(op, Lstm) and (op.coupled or op.peepholes)
+    return not op.clip and not more and all(f == TANH for f in functions[0 if isinstance(op, Rnn) else 1 :])
+
+
 def _lstm(find: Reader, op: Lstm, h: str, c: str) -> dict[int, Linear] | None:
     """h = o * tanh(c), c = i * g."""
     ends, inside = find.operands(h, Mul), find.operands(find.without_zero(c), Mul)
-    for o_name, t_name in _pairs(ends) if ends and inside else ():
+    for o_name, t_name in pairs(ends):
         o = find.gate(o_name)
         expr, at = find.function(t_name)
         if o is None or not o.is_sigmoid or isinstance(expr, str) or find.source(at) != c:
             continue
         if np.abs(evaluate(expr, TRIED) - TANH(TRIED)).max() >= CLOSE:
             continue
-        for i_name, g_name in _pairs(inside):
+        for i_name, g_name in pairs(inside):
             i, g = find.gate(i_name), find.gate(g_name)
             if i is None or g is None or not i.is_sigmoid or g.kind != TANH or {i.kind, o.kind} != {op.functions[0][0]}:
                 continue
@@ -196,13 +224,13 @@ def _gru(find: Reader, node: Node, h: str) -> dict[int, Linear] | None:
 def _faded(find: Reader, h: str) -> Iterator[tuple[str, bool, str]]:
     """The gate z, whether it is 1 - z that stands there, and n."""
     product = find.operands(h, Mul)
-    for z, n in _pairs(product) if product else ():
+    for z, n in pairs(product):
         yield z, True, n
     for sign in (1, -1):
         terms = find.operands(h, Add, sign)
-        for n, rest in _pairs(terms) if terms else ():
+        for n, rest in pairs(terms):
             both = find.operands(rest, Mul)
-            for z, other in _pairs(both) if both else ():
+            for z, other in pairs(both):
                 inner = _negated(find, other) if sign == 1 else other
                 if inner is not None and find.source(inner) == find.source(n):
                     yield z, False, n
@@ -229,11 +257,11 @@ def _inside(find: Reader, node: Node, sums: str) -> Linear | None:
     adder = find.maker(find.source(sums))
     if adder is None or not isinstance(adder.op, Add) or adder.op.sign != 1 or not node.op.before:
         return None
-    for of_x, product in _pairs((adder.inputs[0], adder.inputs[1])):
+    for of_x, product in pairs((adder.inputs[0], adder.inputs[1])):
         maker, outer = find.maker(find.source(product)), find.linear(of_x)
         if maker is None or not isinstance(maker.op, Mul) or outer is None:
             continue
-        for gate, number in _pairs((maker.inputs[0], maker.inputs[1])):
+        for gate, number in pairs((maker.inputs[0], maker.inputs[1])):
             r, t = find.gate(gate), find.graph.tensors[number]
             of_r = None if r is None or r.flipped or r.kind not in SIGMOIDS else find.linear(r.sums)
             if of_r is None or t.const is None or t.size != units or not same(t.array.reshape(-1), bias):
@@ -254,10 +282,6 @@ def _rnn(find: Reader, h: str) -> dict[int, Linear] | None:
 def _all(rows: Mapping[int, Linear | None]) -> dict[int, Linear] | None:
     found = {k: r for k, r in rows.items() if r is not None}
     return found if len(found) == len(rows) else None
-
-
-def _pairs(two: tuple[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return () if two is None else (two, (two[1], two[0]))
 
 
 def _joined(find: Reader, cells: Sequence[Node], first: _Step | None) -> Graph:
