@@ -68,7 +68,7 @@ def test_two_processes_share_a_storage(source: Source, tmp_path: Path) -> None:
         watch=lambda done, total, result: shown.append(result),
     )  # fmt: skip
     assert found.done() >= 9
-    assert [r for r in shown if isinstance(r, Record)] == found.records()
+    assert sorted(r.recipe.key for r in shown if r) == sorted(r.recipe.key for r in found.results())  # each once
     own = [t for s in found.studies.values() for t in s.trials if "copied" not in t.user_attrs]
     assert len({tuple(t.user_attrs["worker"]) for t in own}) == 2
     fixed = [str(t.system_attrs["fixed_params"]) for t in own if "fixed_params" in t.system_attrs]

@@ -510,7 +510,7 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
     """Start workers, show what they find, and end them with ourselves."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_process, args=(job, url, trials, deadline), daemon=True) for _ in range(jobs)]
-    shown = len(found.results())
+    shown = {r.recipe.key for r in found.results()}
     with contextlib.ExitStack() as stack:
         with stop.hold(), system.left_out(), _threads(max(1, (os.cpu_count() or 1) // jobs)):
             stack.enter_context(stop.clearing(lambda: _end(workers)))
@@ -521,10 +521,10 @@ def _supervise(job: Job, found: Search, url: str, trials: int, deadline: float |
         while alive:
             alive = any(w.is_alive() for w in workers)
             time.sleep(0.5 if alive else 0.0)
-            for i, result in enumerate(results := found.results()):
-                if i >= shown:
-                    watch(i + 1, max(trials, len(results)), result)
-            shown = len(results)
+            for result in (results := found.results()):
+                if result.recipe.key not in shown:  # by name: one that ended earlier may be written later
+                    shown.add(result.recipe.key)
+                    watch(len(shown), max(trials, len(results)), result)
     if deadline is None and found.done() < trials and any(w.exitcode for w in workers):
         codes = ", ".join(str(w.exitcode) for w in workers)
         raise OutputError(
