@@ -14,8 +14,8 @@ from tinygen.numerics import Array
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, ConstArg, Planes, bits_of, int_range, need_quant
 from tinygen.plan.memory import align
-from tinygen.plan.planar import plane_layouts
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step, Written
+from tinygen.plan.variants.planes import plane_layouts
 from tinygen.profile import Counts, profile_plan
 from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import get_core

@@ -153,6 +153,25 @@ def training_layers() -> list[Layer]:
     return layers
 
 
+def multiplied_layers() -> list[Layer]:
+    """Depthwise layers with several outputs of an input channel, or with large multipliers: kernels that take one
+    channel after the other."""
+    rng = random.Random(3)
+    found: list[Layer] = []
+    while len(found) < 120:
+        k = rng.choice(((3, 3), (3, 3), (3, 3), (5, 5), (3, 1), (1, 5), (7, 1), (2, 2), (5, 3)))
+        s, c = rng.choice((1, 1, 2)), rng.choice((2, 3, 4, 5, 8, 12, 16, 24))
+        mult = rng.choice((1, 2, 2, 3, 4, 5, 8))
+        hw = (rng.randint(k[0], 28), rng.randint(k[1], 28))
+        layer = depthwise(hw, c, k, (s, s), same=rng.random() < 0.7, relu=rng.random() < 0.7, mult=mult)
+        if _macs(layer) <= MAX_MACS:
+            x, w, b = layer.inputs
+            assert not isinstance(w, tuple)
+            gain = np.float32(rng.choice((1, 20, 60)) if mult == 1 else 1)
+            found.append(replace(layer, inputs=(x, w * gain, b)))
+    return found
+
+
 def wide_layers(layers: Sequence[Layer]) -> list[Layer]:
     """Some of `layers` with int16 inputs, and what stands between int8 and int16."""
     rng = random.Random(2)
@@ -293,12 +312,15 @@ def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tup
 
     cases = cases_of(core, training_layers(), lambda c: wanted(c) and not is_packed(c))
     cases += cases_of(core, packed_layers(), lambda c: wanted(c) and is_packed(c))
+    cases += cases_of(core, multiplied_layers(), wanted)
     cases += cases_of(core, wide_layers(training_layers()), wanted)
     faults: list[str] = []
     counted = count_cases(core, cases, faults)
     table: Table = {}
     lines = [f"{core}: {len(cases)} calls", *faults]
     for (line, kind), rows in groups(cases, counted).items():
+        if only and not any(part in line for part in only):  # the helps of what is wanted
+            continue
         entry = {}
         for figure, counted_as in figures.items():
             pairs = [(features, float(getattr(c, counted_as))) for features, c in rows]

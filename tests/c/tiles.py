@@ -26,12 +26,13 @@ from tinygen.plan.variants.slides import slide_limits
 #: Bytes around the output that must stay as they are.
 GUARD = 16
 #: Kernels under test; others of the set have tests of their own.
-DRIVERS = ("tg_tiles_s8_dsp", "tg_slides_s8_dsp", "tg_rows_s8_dsp")
+DRIVERS = ("tg_tiles_s8_dsp", "tg_slides_s8_dsp", "tg_rows_s8_dsp", "tg_dwchannel_s8_dsp", "tg_rowchannel_s8_dsp")
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A reference call with an input, [in_h][in_w][in_c], and the output it must give, [out_h][out_w][out_c]."""
+    """A reference call with an input, [in_h][in_w][in_c] or the bytes of its planes, and the output it must give,
+    [out_h][out_w][out_c]."""
 
     name: str
     call: Call

@@ -3,7 +3,7 @@ them so, and nobody else. The layouts alternate at no cost: planes before a dept
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tinygen.ir.types import Graph, Node
@@ -11,7 +11,7 @@ from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes
 from tinygen.plan.select import candidates
 from tinygen.plan.variants.base import ints
-from tinygen.plan.variants.pack_dwplane import Geometry, planes_for
+from tinygen.plan.variants.planes import plane_layouts
 
 
 def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]:
@@ -42,14 +42,6 @@ def _call(graph: Graph, node: Node) -> Call | None:
     assert isinstance(node.op, Operator)
     calls = node.op.lower(graph.ins(node), graph.outs(node))
     return calls[0] if len(calls) == 1 else None
-
-
-def plane_layouts(f: Mapping[str, int]) -> list[Planes]:
-    """Of a depthwise layer's input, the better first: the longer axis contiguous."""
-    shape = Geometry.of(f)
-    by_rows = planes_for(shape, f["in_c"])
-    by_columns = planes_for(shape.transposed(), f["in_c"], swap=True)
-    return [by_columns, by_rows] if f["in_h"] > f["in_w"] else [by_rows, by_columns]
 
 
 def pad_call(tensor: str, planes: Planes, zero_point: int) -> Call:

@@ -39,7 +39,7 @@ TG_SHARED void tg_rows_s8_dsp(const tg_rows_s8_cfg_t *cfg, const int8_t *x, cons
     tg_image_t image = {x, cfg->in_h, cfg->in_w, cfg->pad_top, cfg->pad_left, cfg->in_w * in_c};
     int32_t out_h = cfg->out_h;
     int32_t out_w = cfg->out_w;
-    tg_row_t r = {&w[(cfg->out_c / 2) * cfg->words], o.offset, 1};
+    tg_row_t r = {&w[cfg->walked * cfg->words], o.offset, 1};
     const int32_t wide = 4 / cfg->high;
     if (cfg->flat != 0U) {
         out_w *= out_h;

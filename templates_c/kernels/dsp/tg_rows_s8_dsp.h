@@ -17,7 +17,7 @@ typedef struct {
     uint16_t in_c;
     uint16_t out_h;
     uint16_t out_w; /**< at least 4 */
-    uint16_t out_c; /**< even */
+    uint16_t out_c;
     uint16_t k_h;
     uint16_t k_w;
     uint16_t stride_h;
@@ -29,7 +29,8 @@ typedef struct {
     int16_t out_zp;
     int16_t lo; /**< clamp, -128 <= lo <= hi <= 127; narrower than that only where the output is dense */
     int16_t hi;
-    uint16_t shift;   /**< of the requantisation, 33..54 */
+    uint16_t shift;   /**< of the requantisation, 33..54: a shorter one is in the kernel and its constants */
+    uint16_t walked;  /**< pairs of channels that the kernel's loop goes through: all, or all but those behind it */
     uint16_t words;   /**< of the stream for two channels */
     uint16_t high;    /**< output rows of a tile: 1, or 2 (2 x 2 pixels), only where no window leaves the image */
     uint16_t image_h; /**< size of a copy of the image in scratch, with its borders; 0: none, and windows at the */

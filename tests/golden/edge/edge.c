@@ -67,8 +67,8 @@ static void layer_block_pointwise_conv(const int8_t *x, int16_t *scratch, int8_t
     static const tg_rows_s8_cfg_t cfg = {
         .in_h = 4, .in_w = 4, .in_c = 4, .out_h = 4, .out_w = 4, .out_c = 4, .k_h = 1, .k_w = 1,
         .stride_h = 1, .stride_w = 1, .dil_h = 1, .pad_top = 0, .pad_left = 0, .in_zp = 59,
-        .out_zp = 32, .lo = -128, .hi = 127, .shift = 38, .words = 6, .high = 1, .image_h = 0,
-        .image_w = 0, .flat = 1, .y_start = 0, .y_row = 16, .y_col = 4,
+        .out_zp = 32, .lo = -128, .hi = 127, .shift = 38, .walked = 2, .words = 6, .high = 1,
+        .image_h = 0, .image_w = 0, .flat = 1, .y_start = 0, .y_row = 16, .y_col = 4,
         .row = tg_row_1x4s4_t6_y4x1u1_dsp
     };
 

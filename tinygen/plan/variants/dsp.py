@@ -18,8 +18,8 @@ from tinygen.plan.variants.pack_wino import (
     wino_stack,
     wino_supported,
 )
-from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow
-from tinygen.plan.variants.rows import compact_rows, whole_rows
+from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow, each3x3, each3x3_shape, eachrow
+from tinygen.plan.variants.rows import compact_rows, each_rows, whole_rows
 from tinygen.plan.variants.slides import compact_slides, whole_slides
 from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, shared_tiles, whole_tiles
 from tinygen.plan.variants.wide import WIDE
@@ -85,6 +85,9 @@ PLANES = frozenset(
         dwplane3x3,
         dwplane3x3_shape,
         dwrow,
+        each3x3,
+        each3x3_shape,
+        eachrow,
         palette.conv_tiles,
         *sparse.DSP["tg_conv_s8"],
     )
@@ -106,7 +109,7 @@ VARIANTS: Variants = {
         *palette.DSP["tg_conv_s8"],
         *sparse.DSP["tg_conv_s8"],
     ),
-    "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, _dwconv),
+    "tg_dwconv_s8": (dwplane3x3_shape, dwplane3x3, dwrow, each3x3_shape, each3x3, eachrow, each_rows, _dwconv),
     "tg_dense_s8": (_dense, *palette.DSP["tg_dense_s8"], *sparse.DSP["tg_dense_s8"]),
     **ATTENTION,
     **ELEMENTWISE,

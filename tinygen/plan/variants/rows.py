@@ -11,7 +11,8 @@ import numpy as np
 
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
-from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
+from tinygen.plan.variants.pack_dsp import dwconv_dsp_supported
+from tinygen.plan.variants.pack_tiles import lift_of, pack_tiles, tiles_supported
 from tinygen.plan.variants.tiles import REACH, WordView, eight, image_size, narrow, schedule, small, y_strides
 
 #: Most bytes of code that unrolling over the channels may take.
@@ -40,7 +41,9 @@ class TailView:
 @dataclass(frozen=True, slots=True)
 class RowView:
     """As the templates print it. `pairs`: offsets of the two bytes of each pair; `x`, `y`: of the four pixels, and from
-    tile to tile; `unroll`: pairs of channels in a turn of the loop, none when that is all."""
+    tile to tile; `unroll`: pairs of channels in a turn of the loop, none when that is all, and `behind`: pairs behind
+    the loop. `odd`: the last pair of all begins with the last channel before it; `lift`: sums of even channels are
+    shifted left by so much."""
 
     name: str
     brief: str
@@ -56,7 +59,10 @@ class RowView:
     window: int
     unroll: int
     looped: bool
+    behind: int
+    odd: bool
     shift: int
+    lift: int
 
     def turns(self, pairs: int) -> float:
         """Of its loop over the channels, for two of them."""
@@ -65,23 +71,42 @@ class RowView:
     @property
     def loop_bytes(self) -> int:
         """Code that runs for every turn over the channels."""
-        return self.unroll * (len(self.steps) * PAIR_CODE + ENDS_CODE)
+        return self.unroll * self._pair
+
+    @property
+    def _pair(self) -> int:
+        """Code of a pair of channels."""
+        return len(self.steps) * PAIR_CODE + ENDS_CODE
 
     @property
     def code(self) -> int:
-        return self.loop_bytes + 84 * len(self.blocks) + 64 * len(self.tails) + 100
+        return self.loop_bytes + self.behind * self._pair + 84 * len(self.blocks) + 64 * len(self.tails) + 100
 
     @property
     def stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """For each pair of channels in a turn: the first output from the pointer, and how the pointer then moves."""
+        return self._stores(self.unroll, self.odd and not self.looped, 2 * self.unroll if self.looped else None)
+
+    @property
+    def last_stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """The same for the pairs behind the loop; the first is -y_channel where there is only the overlapping one."""
+        return self._stores(self.behind, self.odd, None)
+
+    def _stores(self, pairs: int, odd: bool, end: int | None) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """`end`: the channel to which the pointer moves behind the last pair."""
+        starts = [2 * p for p in range(pairs)]
+        if odd and pairs:
+            starts[-1] -= 1 if self.y_channel else 0
+        reach, at = self.y[3] + self.y_channel, 0
         found: list[tuple[int, tuple[int, ...]]] = []
-        at, channels = 0, 2 * self.y_channel
-        reach = self.y[3] + self.y_channel
-        for u in range(self.unroll):
-            last = u == self.unroll - 1
-            move = at + channels if (last and self.looped) or (not last and at + channels + reach > REACH) else 0
-            found.append((at, (min(move, REACH), move - REACH) if move > REACH else (move,) if move else ()))
-            at = 0 if move else at + channels
+        for i, channel in enumerate(starts):
+            first = channel * self.y_channel - at
+            then = end if i == len(starts) - 1 else starts[i + 1]
+            move = 0 if then is None else then * self.y_channel - at
+            if i < len(starts) - 1 and move + reach <= REACH:
+                move = 0
+            found.append((first, (min(move, REACH), move - REACH) if move > REACH else (move,) if move else ()))
+            at += move
         return tuple(found)
 
 
@@ -101,21 +126,86 @@ def compact_rows(call: Call) -> Call | str:
     return _rows(call, 0)
 
 
-def _rows(call: Call, unrolled: int) -> Call | str:
-    """`call` of tg_conv_s8 through tg_rows_s8_dsp."""
+def each_rows(call: Call) -> Call | str:
+    """A depthwise layer as a convolution of each input channel, copied into an image of its own: for what kernels on
+    planes and those of four channels do not take."""
+    f, c = ints(call), consts(call)
+    if call.x_planes is not None:
+        return ""
+    if dwconv_dsp_supported(f["in_c"], f["out_c"], f["shift"]) is None:
+        return "its channels need not be copied"
+    if narrow(f):
+        return "a narrow clamp"
+    in_c, each = f["in_c"], f["out_c"] // f["in_c"]
+    w = np.ascontiguousarray(c["w"].transpose(2, 0, 1)[..., None])  # [out_c][k_h][k_w][1]
+    one = tuple((name, {"in_c": 1, "out_c": each}.get(name, value)) for name, value in call.config)
+    found: list[Call] = []
+    for i in range(0, f["out_c"], each):
+        arrays = {"w": w[i : i + each], "b": c["b"][i : i + each], "m": c["m"][i : i + each]}
+        part = replace(call, config=(*one, ("groups", 1)), consts=tuple(ConstArg(k, v) for k, v in arrays.items()))
+        made = _rows(part, UNROLLED, f["out_c"])
+        made = made if isinstance(made, Call) else _rows(part, 0, f["out_c"])
+        if isinstance(made, str):
+            return made
+        found.append(made)
+    stream = np.concatenate([m.consts[0].array for m in found])
+    return replace(
+        found[0],
+        kernel="tg_rowchannel_s8_dsp",
+        config=(
+            ("in_c", in_c),
+            ("words", stream.size // in_c),
+            *((f"rows.{name}", value) for name, value in found[0].config),
+        ),
+        consts=(ConstArg("w", stream),),
+        uses=("tg_rows_s8_dsp",),
+        scratch=-(-f["in_h"] * f["in_w"] // 4) * 4 + found[0].scratch,
+        family="tg_rowchannel_s8_dsp",
+        features=_features(f, found[0]),
+    )
+
+
+def _features(f: dict[str, int], one: Call) -> tuple[tuple[str, float], ...]:
+    """What a call of `one` for each channel does how often."""
+    own, row = ints(one), one.generated[0].view
+    assert isinstance(row, RowView)
+    wide = 4 // own["high"]
+    tiles = f["in_c"] * -(-f["out_w"] // wide) * -(-f["out_h"] // own["high"])
+    reach = (f["k_h"] - 1) * f["dil_h"], f["k_w"] - 1 + (wide - 1) * f["stride_w"]
+    whole = 1
+    for a, edge, r, step in (("h", "top", reach[0], own["high"]), ("w", "left", reach[1], wide)):
+        firsts = [o * f[f"stride_{a}"] - f[f"pad_{edge}"] for o in range(0, f[f"out_{a}"], step)]
+        whole *= sum(first >= 0 and first + r < f[f"in_{a}"] for first in firsts)
+    cut = 0 if own["image_h"] else tiles - f["in_c"] * whole
+    steps = tiles * -(-own["out_c"] // 2)
+    found = {
+        "channels": f["in_c"], "rows": f["in_c"] * f["out_h"], "copied": f["in_c"] * f["in_h"] * f["in_w"],
+        "framed": f["in_c"] * own["image_h"] * own["image_w"], "tiles": tiles, "blocks": tiles * len(row.blocks),
+        "tails": tiles * len(row.tails), "ends": steps, "steps": steps * len(row.pairs), "turns": steps * row.turns(0),
+        "cut": cut, "cut_rows": cut * f["k_h"], "cut_bytes": cut * f["k_h"] * (reach[1] + 1),
+    }  # fmt: skip
+    return tuple((name, float(n)) for name, n in found.items())
+
+
+def _rows(call: Call, unrolled: int, pixel: int = 0) -> Call | str:
+    """`call` of tg_conv_s8 through tg_rows_s8_dsp.
+
+    `pixel`: bytes from pixel to pixel of an output that is a part of others.
+    """
     f, c = ints(call), consts(call)
     w = c["w"].reshape(f["out_c"], -1)
-    if f["groups"] > 1 or f["dil_w"] > 1 or f["out_c"] % 2:
-        return "groups, a dilation or an odd number of channels"
+    if f["groups"] > 1 or f["dil_w"] > 1:
+        return "groups or a dilation"
     if call.y_planes is not None and (narrow(f) or call.y_planes.swap):
         return "planes with a narrow clamp, or column by column"
-    reason = tiles_supported(w, c["b"], f["shift"])
+    reason = tiles_supported(w, c["b"], f["shift"], lifts=True)
     if reason is not None:
         return reason
     image = image_size(f)
     copied = not _inside(f) and small(f, image)
     row, run = (image[1] if copied else f["in_w"]) * f["in_c"], f["k_w"] * f["in_c"]
-    _, start, y_row, y_col, y_channel = y_strides(call)
+    _, start, y_row, y_col, y_channel = (0, 0, f["out_w"] * pixel, pixel, 1) if pixel else y_strides(call)
+    y_channel = y_channel if f["out_c"] > 1 else 0  # a single channel is its own other one
     flat = f["k_h"] == f["k_w"] == f["stride_h"] == f["stride_w"] == 1 and _inside(f)
     flat = flat and y_row == f["out_w"] * y_col and (f["in_h"], f["in_w"]) == (f["out_h"], f["out_w"])
     # Tiles of 2 x 2 where a row does not hold a whole number of tiles.
@@ -125,10 +215,11 @@ def _rows(call: Call, unrolled: int) -> Call | str:
     y = (0, y_col, y_row, y_row + y_col) if square else (0, y_col, 2 * y_col, 3 * y_col)
     wide = 2 if square else 4
     blocks, tails, pairs, order = _window(f, row, run)
-    pairs_of_channels = f["out_c"] // 2
     fits = max(1, unrolled // (PAIR_CODE * len(pairs) + ENDS_CODE))
-    unroll = next(u for u in range(min(fits, pairs_of_channels), 0, -1) if pairs_of_channels % u == 0)
-    if unrolled and unroll == 1 < pairs_of_channels:
+    unroll, behind = _turn(f["out_c"], fits)
+    all_pairs = -(-f["out_c"] // 2)
+    looped = unroll < all_pairs
+    if unrolled and looped and unroll == 1:
         return "unrolled over the channels it is too long"
     reach = (f["k_h"] - 1) * f["dil_h"] * row + x[3] + run
     pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]
@@ -137,22 +228,22 @@ def _rows(call: Call, unrolled: int) -> Call | str:
     if f["k_h"] > 1 and 3 * f["stride_w"] + f["k_w"] > f["dil_h"] * f["in_w"] and not _inside(f):
         return "four windows at the border are wider than the image, whose rows they are laid out by"
     steps = schedule([tuple(16 * i + 4 * p for p in range(4)) for i in range(len(pairs))], 0, True)
-    looped = unroll < pairs_of_channels
-    shift = f["shift"] - 32
+    lift = lift_of(f["shift"])
+    shift = f["shift"] + lift - 32
     far = f"r{row}x{f['dil_h']}" if f["k_h"] > 1 or square else ""
-    count = "" if looped else f"m{f['out_c']}"
+    count = (f"b{behind}" if behind else "") if looped else f"m{f['out_c']}"
+    end = f"t{shift}" + (f"l{lift}" if lift else "")
     strides = (
-        f"s{right}q{down}_t{shift}_y{y_col}q{y_row}x{y_channel}"
-        if square
-        else f"s{right}_t{shift}_y{y_col}x{y_channel}"
+        f"s{right}q{down}_{end}_y{y_col}q{y_row}x{y_channel}" if square else f"s{right}_{end}_y{y_col}x{y_channel}"
     )
     view = RowView(
         f"tg_row_{f['k_h']}x{run}{far}{strides}u{unroll}{count}_dsp",
         f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {right} bytes apart.",
         tuple(blocks), tuple(tails), tuple(pairs), steps, x, wide * right, y, wide * y_col, y_channel,
-        eight(16 * len(pairs)), unroll, looped, shift,
+        eight(16 * len(pairs)), unroll, looped, behind, f["out_c"] % 2 == 1, shift, lift,
     )  # fmt: skip
     fields = {name: f[name] for name in _GEOMETRY} | {
+        "shift": f["shift"] + lift, "walked": all_pairs - behind,
         "words": 4 + len(pairs), "high": 2 if square else 1, "image_h": image[0] if copied else 0,
         "image_w": image[1] if copied else 0, "flat": int(flat), "y_start": start, "y_row": y_row, "y_col": y_col,
     }  # fmt: skip
@@ -162,12 +253,23 @@ def _rows(call: Call, unrolled: int) -> Call | str:
         call,
         kernel="tg_rows_s8_dsp",
         config=(*fields.items(), ("row", view.name)),
-        consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order))),),
+        consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order), lift)),),
         points_with_sp=True,
         stack=view.window,
         scratch=max(-(-room // 4) * 4, 4),
         generated=(Generated(view.name, "dsp/tg_row", view, view.code, view.loop_bytes),),
     )
+
+
+def _turn(channels: int, fits: int) -> tuple[int, int]:
+    """Pairs of channels in a turn of the loop, and behind it: all in one turn if so many fit, else as many as divide
+    them; of an odd number the last pair overlaps the one before, and stands behind the loop with what is left over."""
+    pairs = -(-channels // 2)
+    if pairs <= fits:
+        return pairs, 0
+    if channels % 2 == 0:
+        return next(u for u in range(fits, 0, -1) if pairs % u == 0), 0
+    return next(((u, (pairs - 1) % u + 1) for u in range(fits, 1, -1) if u + (pairs - 1) % u < fits), (1, 1))
 
 
 def _inside(f: dict[str, int]) -> bool:
@@ -191,7 +293,14 @@ def _window(
             blocks.append(BlockView(at + i, len(pairs)))
             pairs += [(at + i, at + i + 2), (at + i + 1, at + i + 3)]
             order += [(tap + i, tap + i + 2), (tap + i + 1, tap + i + 3)]
-        left += [(at + i, tap + i) for i in range(run - run % 4, run)]
+        rest = run % 4
+        if f["k_h"] == 1 and rest == 3 and run > 4:  # a word that overlaps the one before is quicker than three bytes
+            end = run - 4
+            blocks.append(BlockView(at + end, len(pairs)))
+            pairs += [(at + end, at + end + 2), (at + end + 1, at + end + 3)]
+            order += [(-1, tap + end + 2), (tap + end + 1, tap + end + 3)]
+        else:
+            left += [(at + i, tap + i) for i in range(run - rest, run)]
     tails: list[TailView] = []
     for i in range(0, len(left), 2):
         (a, tap_a), (b, tap_b) = left[i], left[i + 1] if i + 1 < len(left) else (left[i][0], -1)
