@@ -14,9 +14,12 @@ import pytest
 from tests.c import cases, oracle
 from tests.c.harness import INCLUDES, KERNELS, WARNINGS
 from tinygen.emit.env import render
+from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.plane.kernel import plane_kernel
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.ops.base import Planes
 from tinygen.plan.variants import pack_dwplane as pack
+from tinygen.plan.variants.lines import LinesView
 
 TARGET = Path(__file__).resolve().parent / "target"
 Require = Callable[[str], None]
@@ -91,7 +94,7 @@ class Case:
 
     name: str
     body: str
-    view: pack.DwPlaneView | None = None
+    view: Kernel | LinesView | None = None
 
 
 def case3x3(seed: int) -> Case:
@@ -113,7 +116,7 @@ def case3x3(seed: int) -> Case:
     data, y = planes_of(s, x, q["in_zp"], planes), scattered(want, strides, size)
     view, kernel = None, pack.dwplane3x3_kernel(s)
     if seed % 4 >= 2:
-        view = pack.generate_dwplane3x3(config, stride, int(rng.choice([0, 1536])))
+        view = plane_kernel(config, stride, int(rng.choice([0, 1536])))
         kernel = view.name
     return c_case(f"case_{seed}_{kernel}", kernel, "tg_dwplane_cfg_t", config, data, words, y, view)
 
@@ -151,7 +154,7 @@ def c_case(
     x: np.ndarray,
     words: np.ndarray,
     y: np.ndarray,
-    view: pack.DwPlaneView | None = None,
+    view: Kernel | LinesView | None = None,
 ) -> Case:
     settings = ", ".join(f".{key} = {value}" for key, value in config.items())
     body = f"""static int {name}(void)
@@ -219,7 +222,7 @@ def program(bodies: list[Case], folder: Path, period: int = 701) -> list[str]:
     views = {case.view.name: case.view for case in bodies if case.view is not None}
     for name, view in views.items():
         for end in ("h", "c"):
-            text = render(f"kernels/dsp/tg_dwplane3x3_shape.{end}.j2", k=view)
+            text = render(f"kernels/dsp/tg_program.{end}.j2", k=view)
             (folder / f"{name}.{end}").write_text(text, encoding="utf-8")
     kernels = sorted((KERNELS / "dsp").glob("tg_dwplane*_dsp.c"))
     lines = [
@@ -318,7 +321,7 @@ def test_hot_loops() -> None:
     """A loop over the rows fits the instruction caches of flash; unrolled, the loop over the columns is the hot one."""
     s = pack.Geometry(48, 48, 48, 48, 3, 3, 1, 1, 1, 1)
     config = pack.dwplane_config(s, pack.planes_for(s, 8), 48 * 8, 8, 1, -128, 127)
-    looped, unrolled = pack.generate_dwplane3x3(config, 1), pack.generate_dwplane3x3(config, 1, 10**6)
+    looped, unrolled = plane_kernel(config, 1), plane_kernel(config, 1, 10**6)
     assert looped.hot < 400 < looped.size < 900
     assert 4000 < unrolled.hot < unrolled.size
     assert looped.name != unrolled.name

@@ -73,7 +73,7 @@ def made() -> dict[str, str]:
     kernels = {g.name: (g.template, g.view) for g in tiles.generated(calls)}
     for view in (make(seed).view for make in (case3x3, case_row) for seed in (2, 3)):
         if view is not None:
-            kernels[view.name] = ("dsp/tg_dwplane3x3_shape", view)
+            kernels[view.name] = ("dsp/tg_program", view)
     for bits in (4, 6):
         tile, dense = palette.PaletteTileView(bits), palette.PaletteDenseView(bits)
         kernels |= {tile.name: ("dsp/tg_tile_pal", tile), dense.name: ("dsp/tg_dense_pal", dense)}

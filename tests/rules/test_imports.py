@@ -28,7 +28,7 @@ ROWS = (
         "ops",
     ),
     ("frontend", "calibrate"),
-    ("simulate", "passes", "targets", "plan"),
+    ("simulate", "passes", "targets", "kernels", "plan"),
     ("compress",),
     ("emit",),
     ("build", "profile", "flow", "fit", "project"),

@@ -64,12 +64,19 @@ static TG_INLINE int32_t tg_high16(uint32_t v)
 {
     return (int16_t)(uint16_t)(v >> 16);
 }
+#endif
 
+/** a + b modulo 2^32. */
 static TG_INLINE int32_t tg_add_wrap(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
 }
-#endif
+
+/** a - b modulo 2^32. */
+static TG_INLINE int32_t tg_sub_wrap(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a - (uint32_t)b);
+}
 
 /** acc + low(a) * low(b) + high(a) * high(b), halves signed. */
 static TG_INLINE int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
@@ -83,7 +90,19 @@ static TG_INLINE int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
 #endif
 }
 
-/** The same in 64 bits. */
+/** acc + low(a) * high(b) + high(a) * low(b), halves signed. */
+static TG_INLINE int32_t tg_smladx(uint32_t a, uint32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smladx %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(tg_add_wrap(acc, tg_low16(a) * tg_high16(b)), tg_high16(a) * tg_low16(b));
+#endif
+}
+
+/** tg_smlad() in 64 bits. */
 static TG_INLINE int64_t tg_smlald(uint32_t a, uint32_t b, int64_t acc)
 {
 #if TG_DSP_ASM
@@ -309,6 +328,18 @@ static TG_INLINE int32_t tg_smmla(int32_t a, int32_t b, int32_t acc)
 #endif
 }
 
+/** acc + bits 63..32 of a * b, rounded by the bit below. */
+static TG_INLINE int32_t tg_smmlar(int32_t a, int32_t b, int32_t acc)
+{
+#if TG_DSP_ASM
+    int32_t r;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(r) : "r"(a), "r"(b), "r"(acc));
+    return r;
+#else
+    return tg_add_wrap(acc, (int32_t)((((int64_t)a * b) + ((int64_t)1 << 31)) >> 32));
+#endif
+}
+
 /** Bits 63..32 of a * b. */
 static TG_INLINE int32_t tg_smmul(int32_t a, int32_t b)
 {
@@ -360,6 +391,18 @@ static TG_INLINE int32_t tg_ssat8(int32_t v)
     return r;
 #else
     return (v < -128) ? -128 : ((v > 127) ? 127 : v);
+#endif
+}
+
+/** Both halves, signed, each clamped to -128..127. */
+static TG_INLINE uint32_t tg_ssat16x8(uint32_t v)
+{
+#if TG_DSP_ASM
+    uint32_t r;
+    __asm__("ssat16 %0, #8, %1" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return ((uint32_t)tg_ssat8(tg_low16(v)) & 0xFFFFU) | ((uint32_t)tg_ssat8(tg_high16(v)) << 16);
 #endif
 }
 

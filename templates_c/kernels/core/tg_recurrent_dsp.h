@@ -187,12 +187,6 @@ typedef struct {
     uint8_t inner_r;
 } tg_gru_shifts_t;
 
-/** acc + (a * b + 2^31) / 2^32, rounded down; |acc| < 2^15. */
-static TG_INLINE int32_t tg_smmlar(int32_t a, int32_t b, int32_t acc)
-{
-    return acc + (int32_t)((((int64_t)a * b) + ((int64_t)1 << 31)) >> 32);
-}
-
 /** v / 2^down to the nearest, halves up. */
 static TG_INLINE int32_t tg_step_round(int32_t v, uint32_t down)
 {

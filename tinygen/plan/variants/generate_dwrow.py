@@ -1,7 +1,7 @@
 """Depthwise kernels of one row of k taps, stride 1, made for one shape (pack_dwplane.py says the rest).
 
-- `generate_dwrow(config, k, unroll=1024) -> DwPlaneView`: `config` is what `dwplane_config` gives; templates and
-  arguments as in generate_dwplane.py. `unroll`: outputs are unrolled when the kernel then has at most so many bytes.
+- `generate_dwrow(config, k, unroll=1024) -> LinesView`: `config` is what `dwplane_config` gives; templates and
+  arguments as for kernels/plane/. `unroll`: outputs are unrolled when the kernel then has at most so many bytes.
 
 P(i) = (x[i], x[i + 2]); a word of four bytes at i gives P(i) and P(i + 1) by two SXTB16, and one SMLAD takes two taps.
 Three ways, after the number of taps:
@@ -17,7 +17,7 @@ output of the next channel, s11 end of the constants.
 
 from __future__ import annotations
 
-from tinygen.plan.variants.generate_dwplane import REACH, DwPlaneView, Writer, code_bytes
+from tinygen.plan.variants.lines import REACH, LinesView, Writer, code_bytes
 
 #: Outputs of one round of the phases; longer rows take several rounds.
 CHUNK = 32
@@ -30,7 +30,7 @@ def dwrow_words(k: int) -> int:
     return 2 * (k // 4) + 1 + (k & 2) // 2
 
 
-def generate_dwrow(config: dict[str, int], k: int, unroll: int = 1024) -> DwPlaneView:
+def generate_dwrow(config: dict[str, int], k: int, unroll: int = 1024) -> LinesView:
     """See the head of this file."""
     writer = _Ring if k <= RING_TAPS else _Phases if k <= PHASE_TAPS else _Stream
     lines = writer(config, k, looped=False).kernel()
@@ -40,12 +40,12 @@ def generate_dwrow(config: dict[str, int], k: int, unroll: int = 1024) -> DwPlan
     narrow = config["lo"] > -128 or config["hi"] < 127
     strides = "x".join(str(config[f]) for f in ("row_stride", "plane_stride", "out_row", "out_col", "out_chan"))
     sizes = f"{config['out_h']}x{config['out_w']}"
-    return DwPlaneView(
+    return LinesView(
         f"tg_dwrow{k}_{sizes}_{strides}{'_l' if looped else ''}{'_n' if narrow else ''}_dsp",
         f"Depthwise convolution of {k} taps along the rows of planes, for one shape: {sizes} outputs.",
         f"tg_dwrow_plain(cfg, {k}, x, w, y)",
         tuple(lines),
-        narrow,
+        "tg_dwplane_clamp(cfg, y);" if narrow else "",
     )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 
-from tinygen.plan.variants.generate_dwplane import Writer
+from tinygen.plan.variants.lines import Writer
 
 #: Sums of the even units and of the odd, gate by gate.
 EVEN = ("r6", "r8", "r10", "r12")

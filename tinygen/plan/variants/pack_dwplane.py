@@ -16,14 +16,14 @@ Arrays: `w_hwc` is [k_h][k_w][channels] int8, `b` and `m` are [channels] int32, 
 - `dwplane_config(shape, planes, out_row, out_col, out_chan, lo, hi) -> dict[str, int]`: the fields of tg_dwplane_cfg_t,
   which all kernels take (raises ValueError when one does not fit).
 - `dwplane3x3_kernel(shape) -> str`: the kernel for any shape, tg_dwplane3x3_dsp or tg_dwplane3x3s2_dsp.
-- `generate_dwplane3x3(config, stride, unroll=1536) -> DwPlaneView`: the same kernel made for one shape, see
-  generate_dwplane.py.
+
+kernels/plane/ has the same kernel made for one shape.
 
 **One row of k taps, stride 1** (a k x 1 layer transposed; or 1 x k: every row of the planes is such a row)
 
 - `dwrow_supported(w_hwc, b, m, shape, out_zp, shift) -> str | None`: why not, or None.
 - `pack_dwrow(w_hwc, b, m, out_zp, shift) -> Array`: the word stream, int32 [channels * (2 + dwrow_words(k_w))].
-- `generate_dwrow(config, k_w, unroll=1024) -> DwPlaneView`: the kernel for one shape, see generate_dwrow.py. There is
+- `generate_dwrow(config, k_w, unroll=1024) -> LinesView`: the kernel for one shape, see generate_dwrow.py. There is
   none for any shape.
 
 All kernels: `void kernel(const tg_dwplane_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)`.
@@ -41,8 +41,6 @@ import numpy as np
 
 from tinygen.numerics import Array, requant
 from tinygen.ops.base import Planes
-from tinygen.plan.variants.generate_dwplane import DwPlaneView as DwPlaneView
-from tinygen.plan.variants.generate_dwplane import generate_dwplane3x3 as generate_dwplane3x3
 from tinygen.plan.variants.generate_dwrow import dwrow_words as dwrow_words
 from tinygen.plan.variants.generate_dwrow import generate_dwrow as generate_dwrow
 

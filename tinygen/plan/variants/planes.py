@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.plane.kernel import plane_kernel
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated, Planes
 from tinygen.plan.variants import pack_dwplane as pack
 from tinygen.plan.variants.base import Variant, consts, ints
+from tinygen.plan.variants.lines import LinesView
 from tinygen.plan.variants.pack_dsp import dwconv_dsp_supported
 
 #: The shortest shift of SMMLAR, and how many powers of two halves of a word take for a shorter one (lift.py).
@@ -38,12 +41,12 @@ class _Kernel:
 
     name: str
     stream: Array
-    view: pack.DwPlaneView | None = None
+    view: Kernel | LinesView | None = None
 
     @property
     def generated(self) -> tuple[Generated, ...]:
         v = self.view
-        return () if v is None else (Generated(v.name, "dsp/tg_dwplane3x3_shape", v, v.size, v.hot),)
+        return () if v is None else (Generated(v.name, "dsp/tg_program", v, v.size, v.hot),)
 
 
 _Make = Callable[[_Layer], _Kernel | str]
@@ -89,7 +92,7 @@ def _shaped(layer: _Layer) -> _Kernel | str:
     made = _square(layer)
     if isinstance(made, str):
         return made
-    view = pack.generate_dwplane3x3(layer.config, layer.shape.stride_h)
+    view = plane_kernel(layer.config, layer.shape.stride_h)
     return _Kernel(view.name, made.stream, view)
 
 

@@ -1,0 +1,275 @@
+"""The instructions of ARMv7E-M that the kernels use, each declared once: assembly, meaning in C, kind for its time.
+
+C takes the functions of tg_isa_dsp.h where C itself has no word for it; sums of numbers wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from string import Formatter
+
+from tinygen.kernels.program import BITS, INT, Instruction, Op, ProgramError, Reg, Statement, Type
+from tinygen.targets.arch.timing import Kind
+
+
+class Affine(int):
+    """An offset that is `step` larger in each turn of a loop over `Copies`; itself in the first."""
+
+    step: int
+
+    def __new__(cls, first: int, step: int) -> Affine:
+        made = super().__new__(cls, first)
+        made.step = step
+        return made
+
+
+def statements(i: Instruction) -> list[Statement]:
+    """What an instruction is in C."""
+    if callable(i.op.c):
+        return i.op.c(i)
+    looked = {f: _looked(i, f) for _, f, _, _ in Formatter().parse(i.op.c) if f}
+    d = i.reg("d")
+    return [(d, _as(i.op.c.format(**looked), i.op.gives, d.type))]
+
+
+def _looked(i: Instruction, f: str) -> str:
+    """An operand as the instruction looks at it."""
+    value, wanted = i.by_field[f], {"s": INT, "u": BITS}.get(i.op.looks[f])
+    if isinstance(value, Reg) and wanted is not None and value.type != wanted:
+        return f"({wanted.c}){value}"
+    return str(value)
+
+
+def _as(text: str, of: Type, to: Type) -> str:
+    """An expression of one type as another."""
+    if of == to:
+        return text
+    if of.pointer or to.pointer:
+        raise ProgramError(f"{of.c} as {to.c}: {text}")
+    simple = " " not in text or (text.endswith(")") and text.count("(") == 1)
+    return f"({to.c}){text}" if simple else f"({to.c})({text})"
+
+
+def elements(offset: int, size: int) -> str:
+    """So many bytes in elements of a size."""
+    if offset % size or (isinstance(offset, Affine) and offset.step % size):
+        raise ProgramError(f"{offset} bytes are no whole elements of {size}")
+    if isinstance(offset, Affine):
+        turn = "i" if offset.step == size else f"({offset.step // size} * i)"
+        return f"{int(offset) // size} + {turn}" if offset else turn.strip("()")
+    return str(offset // size)
+
+
+def _loaded(d: Reg, base: Reg, offset: int) -> Statement:
+    """A word from memory."""
+    t = base.type
+    if t.members:
+        return d, f"{base}->{t.member(offset)}"  # of a type of its own
+    if t.size == 4:
+        return d, _as(f"{base}[{elements(offset, 4)}]", INT, d.type)
+    return d, _as(f"tg_load32(&{base}[{elements(offset, t.size)}])", BITS, d.type)
+
+
+def _behind(to: Reg, base: Reg, offset: int) -> Statement:
+    """A pointer some bytes behind another."""
+    if base.type.members:
+        if (to.type.c, to.type.at) != (base.type.c, base.type.at + offset):
+            raise ProgramError(f"{to} is not {offset} bytes behind {base}")
+        return to, base.name
+    if base.type.c != to.type.c:
+        raise ProgramError(f"{to} is no {base.type.c}, as {base} is")
+    return to, f"&{base}[{elements(offset, base.type.size)}]"
+
+
+def _load(i: Instruction) -> list[Statement]:
+    return [_loaded(i.reg("d"), i.reg("b"), i.i)]
+
+
+def _load_post(i: Instruction) -> list[Statement]:
+    w = i.reg("w")
+    return [_loaded(i.reg("d"), w, 0), _behind(w, w, i.i)]
+
+
+def _load_byte(i: Instruction) -> list[Statement]:
+    return [(i.reg("d"), _as(f"{i.reg('b')}[{elements(i.i, 1)}]", INT, i.reg("d").type))]
+
+
+def _load_many(i: Instruction) -> list[Statement]:
+    base = i.reg("w" if "w" in i.op.fields else "b")
+    found = [_loaded(r, base, 4 * k) for k, r in enumerate(i.list)]
+    return [*found, _behind(base, base, 4 * len(i.list))] if "w" in i.op.fields else found
+
+
+def _byte(r: Reg) -> str:
+    """The low byte, as it is stored."""
+    return f"(int8_t){r}" if r.type == INT else f"(int8_t)(uint8_t)({r} & 0xFFU)"
+
+
+def _store(i: Instruction) -> list[Statement]:
+    return [(None, f"{i.reg('b')}[{elements(i.i, 1)}] = {_byte(i.reg('n'))}")]
+
+
+def _store_at(i: Instruction) -> list[Statement]:
+    return [(None, f"{i.reg('b')}[{i.reg('m')}] = {_byte(i.reg('n'))}")]
+
+
+def _store_post(i: Instruction) -> list[Statement]:
+    w = i.reg("w")
+    return [(None, f"{w}[0] = {_byte(i.reg('n'))}"), _behind(w, w, i.i)]
+
+
+def _sum(i: Instruction) -> list[Statement]:
+    """ADD: a pointer and bytes, or two numbers."""
+    d, n = i.reg("d"), i.reg("n")
+    if "i" in i.op.fields:
+        return [_behind(d, n, i.i) if n.type.pointer else (d, _as(f"tg_add_wrap({n}, {i.i})", INT, d.type))]
+    m = i.reg("m")
+    if m.type.pointer:
+        n, m = m, n
+    if not n.type.pointer:
+        return [(d, _as(f"tg_add_wrap({n}, {m})", INT, d.type))]
+    return [(d, f"&{n}[{m}]" if n.type.size == 1 else f"&{n}[{m} / {n.type.size}]")]
+
+
+def _difference(i: Instruction) -> list[Statement]:
+    """SUB: bytes off a pointer, or two numbers."""
+    d, n = i.reg("d"), i.reg("n")
+    if "i" in i.op.fields:
+        return [_behind(d, n, -i.i) if n.type.pointer else (d, _as(f"tg_sub_wrap({n}, {i.i})", INT, d.type))]
+    m = i.reg("m")
+    if n.type.pointer:
+        return [(d, f"&{n}[-{m}]" if n.type.size == 1 else f"&{n}[-({m} / {n.type.size})]")]
+    return [(d, _as(f"tg_sub_wrap({n}, {m})", INT, d.type))]
+
+
+def _mla(i: Instruction) -> list[Statement]:
+    d, n, m, a = (i.reg(f) for f in "dnma")
+    if a.type.pointer:
+        return [(d, f"&{a}[({n} * {m}) / {a.type.size}]")]
+    return [(d, f"tg_add_wrap({a}, {n} * {m})")]
+
+
+def _copy(i: Instruction) -> list[Statement]:
+    d, n = i.reg("d"), i.reg("n")
+    return [(d, _as(n.name, n.type, d.type))]
+
+
+def _constant(i: Instruction) -> list[Statement]:
+    return [(i.reg("d"), str(i.i))]
+
+
+def _upper(i: Instruction) -> list[Statement]:
+    t = i.reg("t")
+    return [(t, f"{t} + {i.i << 16}")]
+
+
+def _call(i: Instruction) -> list[Statement]:
+    return [(None, f"{i.reg('n')}({i.reg('m')}, {i.reg('a')})")]
+
+
+def _nothing(i: Instruction) -> list[Statement]:
+    return []
+
+
+def _upto(most: int, least: int = 0) -> Callable[[int], bool]:
+    return lambda i: least <= i <= most
+
+
+def _imm12(i: int) -> bool:
+    """What ADD and SUB take: 12 bits, or eight bits anywhere."""
+    return 0 <= i < 4096 or any((i >> s) < 256 and (i >> s) << s == i for s in range(24))
+
+
+def _low(i: Instruction, fields: str) -> bool:
+    """All in r0 to r7."""
+    return all(i.reg(f).place in {f"r{k}" for k in range(8)} for f in fields)
+
+
+def _short_load(i: Instruction) -> bool:
+    from_stack = i.reg("b").place == "sp"
+    return _low(i, "d") and i.i % 4 == 0 and (i.i < 1024 if from_stack else _low(i, "b") and i.i < 128)
+
+
+def _in_place(i: Instruction) -> bool:
+    return i.reg("d").place in (i.reg("n").place, i.reg("m").place)
+
+
+def _always(i: Instruction) -> bool:
+    return True
+
+
+def _product(name: str, c: str = "tg_{}({{n}}, {{m}}, {{a}})", says: str = "{d} = {a} + {n} * {m}") -> Op:
+    """Of halves, added to a sum."""
+    return Op(name, "{d}, {n:u}, {m:u}, {a:s}", Kind.MUL_DSP, c.format(name), says)
+
+
+# moves and constants
+mov = Op("mov", "{d}, {n}", Kind.OTHER, _copy, "{d} = {n}", narrow=_always)
+vmov = Op("vmov", "{d}, {n}", Kind.OTHER, _copy, "{d} = {n}")  # either way
+movs = Op(
+    "movs", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}",
+    reach=_upto(255), flags="set", narrow=lambda i: _low(i, "d"),
+)  # fmt: skip
+movw = Op("movw", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}", reach=_upto(65535))
+movt = Op("movt", "{t}, #{i}", Kind.OTHER, _upper, "{t} += {i} << 16", reach=_upto(32767))  # not negative
+# sums
+add = Op("add", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_imm12)
+addw = Op("addw", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_upto(4095))
+adds = Op(
+    "adds", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}",
+    reach=_upto(255), flags="set", narrow=lambda i: _low(i, "dn"),
+)  # fmt: skip
+add_reg = Op("add", "{d}, {n}, {m}", Kind.OTHER, _sum, "{d} = {n} + {m}", narrow=_in_place)
+sub = Op("sub", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_imm12)
+sub_reg = Op("sub", "{d}, {n}, {m}", Kind.OTHER, _difference, "{d} = {n} - {m}")
+mla = Op("mla", "{d}, {n}, {m}, {a}", Kind.MLA, _mla, "{d} = {a} + {n} * {m}")
+cmp = Op("cmp", "{n}, {m}", Kind.OTHER, _nothing, "{n} == {m}?", flags="set", narrow=_always)
+# halves and bytes
+sxtb16 = Op("sxtb16", "{d}, {n:u}", Kind.OTHER, "tg_sxtb16({n})", "{d} = bytes 0, 2 of {n}", BITS)
+sxtb16_ror8 = Op("sxtb16", "{d}, {n:u}, ror #8", Kind.OTHER, "tg_sxtb16_ror8({n})", "{d} = bytes 1, 3 of {n}", BITS)
+pkhbt = Op(
+    "pkhbt", "{d}, {n:u}, {m:u}", Kind.OTHER, "({n} & 0xFFFFU) | ({m} & 0xFFFF0000U)",
+    "{d} = low half of {n}, high of {m}", BITS,
+)  # fmt: skip
+ssat16 = Op(
+    "ssat16", "{d}, #{i}, {n:u}", Kind.OTHER, "tg_ssat16x8({n})", "{d} = clamp({n})", BITS, reach=_upto(8, least=8)
+)
+ssat8 = Op("ssat", "{d}, #8, {n:s}", Kind.OTHER, "tg_ssat8({n})", "{d} = clamp({n})")
+ssat8_asr = Op(
+    "ssat", "{d}, #8, {n:s}, asr #{i}", Kind.OTHER, "tg_ssat8({n} >> {i})", "{d} = clamp({n} >> {i})",
+    reach=_upto(31, least=1),
+)  # fmt: skip
+asr_reg = Op("asr", "{d}, {n:s}, {m:s}", Kind.OTHER, "{n} >> {m}", "{d} = {n} >> {m}")
+# products
+smlad = _product("smlad", says="{d} = {a} + {n} . {m}")
+smladx = _product("smladx", says="{d} = {a} + {n} . swapped {m}")
+smlabb = _product("smlabb", says="{d} = {a} + low {n} * low {m}")
+smlabt = _product("smlabt", says="{d} = {a} + low {n} * high {m}")
+smlatb = _product("smlatb", says="{d} = {a} + high {n} * low {m}")
+smlatt = _product("smlatt", says="{d} = {a} + high {n} * high {m}")
+smmla = Op(
+    "smmla", "{d}, {n:s}, {m:s}, {a:s}", Kind.MUL_DSP, "tg_smmla({n}, {m}, {a})", "{d} = {a} + ({n} * {m} >> 32)"
+)
+smmlar = Op(
+    "smmlar", "{d}, {n:s}, {m:s}, {a:s}", Kind.MUL_DSP, "tg_smmlar({n}, {m}, {a})",
+    "{d} = {a} + round({n} * {m} >> 32)",
+)  # fmt: skip
+# memory
+ldr = Op("ldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(4095), narrow=_short_load)
+ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
+ldrh = Op(
+    "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
+    reach=_upto(4095), narrow=lambda i: _low(i, "db") and i.i < 64,
+)  # fmt: skip
+ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b} + {i}", reach=_upto(4095))
+ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
+vldm = Op("vldmia", "{b}, {{{r}}}", Kind.MULTIPLE, _load_many, "of {b}")
+vldm_post = Op("vldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
+strb = Op(
+    "strb", "{n}, [{b}, #{i}]", Kind.STORE, _store, "byte at {b} + {i}",
+    reach=_upto(4095, least=-255), narrow=lambda i: _low(i, "nb") and 0 <= i.i < 32,
+)  # fmt: skip
+strb_reg = Op("strb", "{n}, [{b}, {m}]", Kind.STORE, _store_at, "byte at {b} + {m}", narrow=lambda i: _low(i, "nbm"))
+strb_post = Op("strb", "{n}, [{w}], #{i}", Kind.STORE, _store_post, "next byte of {w}", reach=_upto(255))
+#: `m` and `a` are the arguments, which must be in r0 and r1; the assembly does not name them.
+blx = Op("blx", "{n}{m:}{a:}", Kind.BRANCH_REGISTER, _call, "call {n}({m}, {a})", narrow=_always)

@@ -1,0 +1,175 @@
+"""What must be true of every program, and can be said without data.
+
+- A register is read only while it holds that value: it was written, not given to another value since, not lost in a
+  call, and there in every turn of a loop.
+- A loop ends by what it compared: the flags are those of its CMP, whose two values still stand.
+- Parameters keep their values; every register that belongs to the caller is saved; s16 to s31 are not touched.
+- LDM and VLDM, which trap on other addresses, read from pointers to words.
+- The stack pointer moves up only, in words, inside the frame, is read at or above where it points, and comes back:
+  interrupts may come at any time. Before a call it is a multiple of eight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Program, ProgramError, Reg
+from tinygen.targets.arch.timing import Kind
+
+#: What a function that is called may overwrite.
+CLOBBERS = frozenset({"r0", "r1", "r2", "r3", "r12", "lr", "flags", *(f"s{k}" for k in range(16))})
+PLACES = frozenset({*(f"r{k}" for k in range(13)), *(f"s{k}" for k in range(16)), "lr", "sp"})
+_WORDS = ("ldmia", "vldmia")
+
+
+def checked(program: Program) -> Program:
+    """The program itself; ProgramError where it is none."""
+    types: dict[str, str] = {}
+    params = {p.name for p in program.params}
+    for i in program.instructions:
+        _operands(i)
+        for r in i.writes:
+            if types.setdefault(r.name, r.type.c) != r.type.c:
+                raise ProgramError(f"{i}: {r} is {types[r.name]} and {r.type.c}")
+            if r.name in params and not i.copies:
+                raise ProgramError(f"{i}: {r} is a parameter, which keeps its value")
+    held: dict[str, object] = {r.place: r for r in program.params}
+    if program.sp is not None:
+        held["sp"] = program.sp
+    _follow(program.body, held)
+    _stack(program)
+    return program
+
+
+def _operands(i: Instruction) -> None:
+    """Of one instruction by itself."""
+    for r in (*i.reads, *i.writes):
+        if r.place not in PLACES:
+            raise ProgramError(f"{i}: {r.place} is no register of a kernel")
+    if i.op.name in _WORDS:
+        base = i.reg("w" if "w" in i.op.fields else "b")
+        if base.type.align < 4:
+            raise ProgramError(f"{i}: {base} may point to any address, and this instruction traps")
+        numbers = [int(r.place[1:]) if r.place[1:].isdigit() else 14 for r in i.list]
+        if numbers != sorted(set(numbers)) or (i.op.name == "vldmia" and numbers[-1] - numbers[0] >= len(numbers)):
+            raise ProgramError(f"{i}: its registers do not follow each other")
+
+
+def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:
+    """What each register holds; `held` changes. The flags are what was compared."""
+    for node in nodes:
+        if isinstance(node, Instruction):
+            _one(node, held)
+        elif isinstance(node, Copies):
+            for copy in node.copies:
+                _follow(copy, held)
+        elif isinstance(node, Loop):
+            _loop(node, held)
+        else:
+            assert isinstance(node, Note)
+
+
+def _one(i: Instruction, held: dict[str, object]) -> None:
+    for r in i.reads:
+        if held.get(r.place) != r:
+            raise ProgramError(f"{i}: {r.place} holds {held.get(r.place, 'nothing')}, not {r}")
+    if i.op.kind is Kind.BRANCH_REGISTER:
+        if (i.reg("m").place, i.reg("a").place) != ("r0", "r1"):
+            raise ProgramError(f"{i}: the arguments are not in r0 and r1")
+        for place in CLOBBERS:
+            held.pop(place, None)
+    for r in i.writes:
+        if not i.copies:  # copies of the value that the name had are no longer it
+            for place in [p for p, old in held.items() if isinstance(old, Reg) and old.name == r.name]:
+                del held[place]
+        held[r.place] = r
+    if i.op.flags:
+        held["flags"] = (i.reg("n"), i.reg("m")) if i.op.name == "cmp" else None
+
+
+def _loop(node: Loop, held: dict[str, object]) -> None:
+    """Twice, the second time with what the first turn leaves: all that a turn needs must survive one."""
+    for _ in range(2):
+        before = dict(held)
+        _follow(node.body, held)
+        pair = node.compared
+        if held.get("flags") != pair:
+            raise ProgramError(f"end of a loop: the flags are not those of comparing {pair[0]} and {pair[1]}")
+        for r in pair:
+            if not any(isinstance(v, Reg) and v.name == r.name for v in held.values()):
+                raise ProgramError(f"end of a loop: {r} is gone, by which it ends")
+        after = dict(held)
+        _follow(node.between, held)
+        for place in [p for p in held if before.get(p) != held[p]]:
+            del held[place]
+    held.clear()
+    held.update(after)
+
+
+def _stack(program: Program) -> None:
+    sp = program.sp
+    moves = [i for i in program.instructions if any(r.place == "sp" for r in i.writes)]
+    if sp is None or not program.frame:
+        if moves or program.frame or sp is not None:
+            raise ProgramError("a frame without a name, or a stack pointer that moves without one")
+        if program.calls and program.stack % 8:
+            raise ProgramError(f"a stack of {program.stack} bytes at a call")
+        return
+    if sp.place != "sp" or program.frame % 8 or (program.calls and program.stack % 8):
+        raise ProgramError(f"a frame of {program.frame} bytes, a stack of {program.stack}")
+    walk = _Stack(sp)
+    walk.over(program.body)
+    if not walk.home:
+        raise ProgramError("the stack pointer does not come back")
+    if walk.top > program.frame:
+        raise ProgramError(f"reads {walk.top} bytes of a frame of {program.frame}")
+
+
+class _Stack:
+    """How far the stack pointer goes, and what is read from it."""
+
+    def __init__(self, sp: Reg) -> None:
+        self.sp, self.home, self.top, self.at = sp, True, 0, 0
+        #: Values that are where it was at first.
+        self.starts: set[str] = set()
+
+    def over(self, nodes: Sequence[Node]) -> None:
+        for node in nodes:
+            if isinstance(node, Copies):
+                for copy in node.copies:
+                    self.over(copy)
+            elif isinstance(node, Loop):
+                self.loop(node)
+            elif isinstance(node, Instruction):
+                self.one(node)
+
+    def loop(self, node: Loop) -> None:
+        start = self.at
+        self.over(node.body)
+        if not node.between:
+            if self.at != start:
+                raise ProgramError("who knows how far the stack pointer goes")
+            return
+        self.over(node.between)
+        step = self.at - start
+        if step:
+            if not node.most:
+                raise ProgramError("who knows how far the stack pointer goes")
+            self.at = start + step * (node.most - 1)
+            self.over(node.body)  # the last turn
+
+    def one(self, i: Instruction) -> None:
+        if i.by_field.get("b") == self.sp:
+            if i.i < 0:
+                raise ProgramError(f"{i}: below the stack pointer, where interrupts write")
+            self.top = max(self.top, self.at + i.i + 4)
+        if i.op.name == "mov" and i.reads == (self.sp,) and self.home:
+            self.starts.add(i.reg("d").name)
+        if all(r.place != "sp" for r in i.writes):
+            return
+        if i.op.name in ("add", "addw") and i.reads == (self.sp,) and i.i > 0 and i.i % 4 == 0:
+            self.at, self.home = self.at + i.i, False
+        elif i.op.name == "mov" and i.reg("n").name in self.starts:
+            self.at, self.home = 0, True
+        else:
+            raise ProgramError(f"{i}: moves the stack pointer")

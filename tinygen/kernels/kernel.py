@@ -1,0 +1,72 @@
+"""A program under a name: what the templates dsp/tg_program.{h,c}.j2 print, and what choosing asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinygen.kernels import print_asm, print_c
+from tinygen.kernels.check import checked
+from tinygen.kernels.program import Loop, Program, instructions, loops
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """`name`: of the C function, which says all that the code depends on. `include`: the header of its types.
+
+    `contract`: what the caller must know. `after`: a statement that completes what the program leaves, or nothing.
+    """
+
+    name: str
+    brief: str
+    contract: str
+    include: str
+    program: Program
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        checked(self.program)
+
+    @property
+    def parameters(self) -> str:
+        """In C."""
+        return ", ".join(f"{p.type.c}{p}" for p in self.program.params)
+
+    @property
+    def arguments(self) -> str:
+        """Of a call by somebody with the same parameters."""
+        return ", ".join(map(str, self.program.params))
+
+    @property
+    def assembly(self) -> str:
+        """What stands in the naked function's assembly statement."""
+        return print_asm.block(self.program)
+
+    @property
+    def portable(self) -> str:
+        """The body in C."""
+        return print_c.body(self.program)
+
+    @property
+    def stack(self) -> int:
+        """Bytes of it."""
+        return self.program.stack
+
+    @property
+    def size(self) -> int:
+        """Bytes of code, at most."""
+        return most_bytes(self.program)
+
+    @property
+    def hot(self) -> int:
+        """Bytes of the largest innermost loop, at most: what an instruction cache should hold."""
+        inner = [loop for loop in loops(self.program.body) if not any(loops(loop.body))]
+        return max(map(_repeated_bytes, inner), default=0)
+
+
+def most_bytes(program: Program) -> int:
+    """Of code: four for each instruction, with those that save and restore registers, and the branches."""
+    return 4 * (2 + len(program.instructions) + sum(1 for _ in loops(program.body)))
+
+
+def _repeated_bytes(loop: Loop) -> int:
+    return 4 * (1 + sum(1 for _ in instructions([*loop.body, *loop.between])))

@@ -1,0 +1,1 @@
+"""Depthwise 3 x 3 convolutions on planes, made for one shape."""

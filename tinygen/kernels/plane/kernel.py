@@ -1,0 +1,30 @@
+"""Kernels of the plane family: which program a shape gets, and what it is called."""
+
+from __future__ import annotations
+
+from tinygen.kernels.kernel import Kernel, most_bytes
+from tinygen.kernels.plane.program import plane_program
+
+#: Rows are unrolled while the code has at most so many bytes.
+UNROLLED = 1536
+CONTRACT = "Arguments as in tg_dwplane3x3_dsp.h, for this one shape; constants from plan/variants/pack_dwplane.py."
+
+
+def plane_kernel(config: dict[str, int], stride: int, unroll: int = UNROLLED) -> Kernel:
+    """A 3 x 3 kernel for what `dwplane_config` gives, called as the library's for any shape is. `unroll`: the rows are
+    unrolled when the code then has at most so many bytes, else looped over."""
+    program, looped = plane_program(config, stride, looped=False), False
+    if most_bytes(program) > unroll:
+        program, looped = plane_program(config, stride, looped=True), True
+    size = f"{config['out_h']} x {config['out_w']}"
+    sizes = f"{config['in_h']}p{config['pad_top']}_{config['out_h']}x{config['out_w']}"
+    strides = "x".join(str(config[f]) for f in ("row_stride", "plane_stride", "out_row", "out_col", "out_chan"))
+    narrow = config["lo"] > -128 or config["hi"] < 127
+    return Kernel(
+        f"tg_dwplane3x3s{stride}_{sizes}_{strides}{'_l' if looped else ''}{'_n' if narrow else ''}_dsp",
+        f"Depthwise 3 x 3 convolution of stride {stride} on planes, for {size} outputs.",
+        CONTRACT,
+        "tg_dwplane_dsp.h",
+        program,
+        "tg_dwplane_clamp(cfg, y);" if narrow else "",
+    )

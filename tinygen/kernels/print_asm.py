@@ -1,0 +1,126 @@
+"""A program as commented assembly for GNU tools, and the bytes that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg
+from tinygen.targets.arch.timing import Kind
+
+#: Where comments stand, behind the quoted instruction.
+COLUMN = 34
+_INDENT = " " * 21
+
+
+def block(program: Program) -> str:
+    """What stands between the parentheses of the assembly statement of a naked function."""
+    out = ['".syntax unified\\n"']
+    for line, comment in lines(program):
+        said = f"/* {comment} */" if comment else ""
+        quoted = f'"{line}\\n"' if line else ""
+        out.append(f"{quoted:<{COLUMN}} {said}" if quoted and said else quoted or said)
+    return f"\n{_INDENT}".join(out)
+
+
+def lines(program: Program) -> Iterator[tuple[str, str]]:
+    """(instruction or label, comment) of the whole function; a comment of its own has no instruction."""
+    yield f"push {{{_ranges(program.saved)}}}", ""
+    yield from ((line, "the frame") for line in _frame("sub", program.frame))
+    yield from _lines(program.body, iter(range(1, 1000)))
+    yield from ((line, "") for line in _frame("add", program.frame))
+    yield f"pop {{{_ranges((*program.saved[:-1], 'pc'))}}}", ""
+
+
+def _frame(way: str, size: int) -> list[str]:
+    """The stack pointer down, or up again."""
+    if size == 0:
+        return []
+    return [f"{way}w sp, sp, #{size}"] if size < 4096 else [f"movw r12, #{size}", f"{way} sp, sp, r12"]
+
+
+def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
+        if isinstance(node, Note):
+            yield "", node.text
+        elif isinstance(node, Instruction):
+            yield text(node), meaning(node)
+        elif isinstance(node, Copies):
+            for copy in node.copies:
+                yield from _lines(copy, labels)
+        else:
+            top, turns = next(labels), f"turns: {node.turns}"
+            if node.between:
+                enter = next(labels)
+                yield f"b {enter}f", ""
+                yield f"{top}:", turns
+                yield from _lines(node.between, labels)
+                yield f"{enter}:", ""
+            else:
+                yield f"{top}:", turns
+            yield from _lines(node.body, labels)
+            yield f"bne.w {top}b", ""
+
+
+def text(i: Instruction) -> str:
+    """An instruction, with registers."""
+    named = {f: "" if i.op.kind is Kind.BRANCH_REGISTER and f != "n" else _place(v) for f, v in i.by_field.items()}
+    return f"{i.op.name} {i.op.text(named)}".replace(", #0]", "]")
+
+
+def _place(v: Operand) -> str:
+    if isinstance(v, tuple):
+        return _ranges([r.place for r in v])
+    return v.place if isinstance(v, Reg) else str(v)
+
+
+def _ranges(places: Sequence[str]) -> str:
+    """r3, r4, r5, r7 as r3-r5, r7."""
+    runs: list[list[str]] = []
+    for p in places:
+        if runs and p[1:].isdigit() and runs[-1][-1] == f"{p[0]}{int(p[1:]) - 1}":
+            runs[-1].append(p)
+        else:
+            runs.append([p])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else run[0] for run in runs)
+
+
+def meaning(i: Instruction) -> str:
+    """What it does with which values, for the reader."""
+    if i.copies:
+        return str(i.reg("d"))
+    named = {f: str(v) for f, v in i.by_field.items() if not isinstance(v, tuple)}
+    said = i.op.says.format(**named).replace(" + 0", "")
+    if i.list:
+        return f"{', '.join(map(str, i.list))} = {said}"
+    if i.op.kind is Kind.STORE:
+        return f"{said} = {i.reg('n')}"
+    into, _, of = said.partition(" = ")
+    return f"{into} += {of.removeprefix(f'{into} + ')}" if of.startswith(f"{into} + ") else said
+
+
+def code_bytes(program: Program) -> int:
+    """Of the function."""
+    pushed = 2 * (2 if all(_low_list(r) for r in program.saved) else 4)
+    frame = 0 if not program.frame else 8 if program.frame < 4096 else 12
+    return pushed + frame + _bytes(program.body)
+
+
+def loop_bytes(loop: Loop) -> int:
+    """Of what a loop repeats."""
+    return _bytes([*loop.body, *loop.between]) + 4
+
+
+def _low_list(place: str) -> bool:
+    return place == "lr" or int(place[1:]) < 8
+
+
+def _bytes(nodes: Sequence[Node]) -> int:
+    total = 0
+    for node in nodes:
+        if isinstance(node, Instruction):
+            total += 2 if node.op.narrow(node) else 4
+        elif isinstance(node, Copies):
+            total += sum(_bytes(copy) for copy in node.copies)
+        elif isinstance(node, Loop):
+            total += loop_bytes(node) + (2 if node.between else 0)
+    return total

@@ -1,0 +1,209 @@
+"""A program as structured C: a variable for each value, loops as loops, one statement for what an instruction does.
+
+A variable is declared in the innermost block that has its uses, and again in another where no value goes from one to
+the other: with its first value where that stands there, and constant where there is no other. Parameters are never set
+(check.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tinygen.kernels.armv7em import Affine, statements
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg, Type
+
+_NAME = re.compile(r"(?<![>.\w])[A-Za-z_]\w*")
+
+
+@dataclass(eq=False)
+class _Line:
+    """A statement; `sets`: the value that it is an expression for."""
+
+    text: str
+    sets: Reg | None = None
+
+
+@dataclass(eq=False)
+class _Block:
+    """A loop: `head` and `tail` around what it repeats. Of a do-while the condition, `last`, is read outside."""
+
+    head: str
+    tail: str
+    last: str = ""
+    items: list[_Item] = field(default_factory=list)
+
+
+_Item = _Line | _Block
+
+
+def body(program: Program) -> str:
+    """What stands between the braces of the function."""
+    whole = _Block("", "")
+    if program.sp is not None:
+        t = program.sp.type
+        whole.items.append(_Line(f"{t.c.removesuffix(' *')} frame[{program.frame // t.size}];"))
+        whole.items.append(_Line("frame", program.sp))
+    whole.items += _items(program.body)
+    params = {p.name for p in program.params}
+    while _drop_unread(whole):
+        pass
+    for name in dict.fromkeys(line.sets.name for line, _ in _walk(whole, ()) if line.sets is not None):
+        if name not in params:
+            _declare(whole, name)
+    return "\n".join(_text(whole, 0))
+
+
+def _items(nodes: Sequence[Node]) -> list[_Item]:
+    out: list[_Item] = []
+    for node in nodes:
+        if isinstance(node, Note):
+            out.append(_Line(f"/* {node.text} */"))
+        elif isinstance(node, Instruction):
+            if not node.copies:
+                out += [_Line(text if d else f"{text};", d) for d, text in statements(node)]
+        elif isinstance(node, Copies):
+            rolled = _rolled(node)
+            if rolled is None:
+                for copy in node.copies:
+                    out += _items(copy)
+            else:
+                head = f"for (int32_t i = 0; i < {len(node.copies)}; ++i) {{"
+                out.append(_Block(head, "}", items=_items(rolled)))
+        else:
+            out.append(_loop(node))
+    return out
+
+
+def _loop(node: Loop) -> _Block:
+    a, b = node.compared
+    if not node.between:
+        return _Block("do {", f"}} while ({a} != {b});", f"{a} {b}", _items(node.body))
+    leave = _Block(f"if ({a} == {b}) {{", "}", items=[_Line("break;")])
+    return _Block("for (;;) {", "}", items=[*_items(node.body), leave, *_items(node.between)])
+
+
+def _rolled(node: Copies) -> list[Node] | None:
+    """One copy, with offsets that depend on the turn; None where copies differ in more than that."""
+    if len(node.copies) < 2 or len({len(copy) for copy in node.copies}) > 1:
+        return None
+    out: list[Node] = []
+    for same in zip(*node.copies, strict=True):
+        first = same[0]
+        if isinstance(first, Note) and all(n == first for n in same):
+            out.append(first)
+            continue
+        if not isinstance(first, Instruction):
+            return None
+        operands: list[Operand] = []
+        for values in zip(*(n.operands for n in same if isinstance(n, Instruction) and n.op is first.op), strict=True):
+            found = _in_turn(values) if len(values) == len(same) else None
+            if found is None:
+                return None
+            operands.append(found)
+        if len(operands) != len(first.operands):
+            return None
+        out.append(Instruction(first.op, tuple(operands)))
+    return out
+
+
+def _in_turn(values: Sequence[Operand]) -> Operand | None:
+    """The operand of a copy, from all of them."""
+    if all(v == values[0] for v in values):
+        return values[0]
+    numbers = [v for v in values if isinstance(v, int)]
+    if len(numbers) < len(values):
+        return None
+    step = numbers[1] - numbers[0]
+    regular = all(v == numbers[0] + k * step for k, v in enumerate(numbers))
+    return Affine(numbers[0], step) if regular else None
+
+
+def _walk(block: _Block, path: tuple[_Block, ...]) -> Iterator[tuple[_Line, tuple[_Block, ...]]]:
+    """All statements as they run, with the blocks around them; a condition is a statement without a text of its own."""
+    path = (*path, block)
+    if block.head.startswith("if"):
+        yield _Line(block.head), path[:-1]
+    for item in block.items:
+        if isinstance(item, _Line):
+            yield item, path
+        else:
+            yield from _walk(item, path)
+    if block.last:
+        yield _Line(block.last), path[:-1]
+
+
+def _reads(line: _Line) -> set[str]:
+    return set() if line.text.startswith("/*") else set(_NAME.findall(line.text))
+
+
+def _drop_unread(whole: _Block) -> bool:
+    """Remove what sets a value that nobody reads, but to go on from itself; whether there was any."""
+    read = {n for line, _ in _walk(whole, ()) for n in _reads(line) if line.sets is None or n != line.sets.name}
+
+    def drop(block: _Block) -> bool:
+        kept = [i for i in block.items if not (isinstance(i, _Line) and i.sets is not None and i.sets.name not in read)]
+        found = len(kept) < len(block.items)
+        block.items = kept
+        return any([found, *(drop(i) for i in kept if isinstance(i, _Block))])
+
+    return drop(whole)
+
+
+def _declare(block: _Block, name: str) -> None:
+    """Declare a variable in `block`, or in those inside that need nothing of what it was before."""
+    events = _events(block, name)
+    while events:
+        item, reads = events[0]
+        alone = len(events) == 1 or not events[1][1]
+        if not isinstance(item, _Block) or reads or not alone:
+            break
+        _declare(item, name)
+        events.pop(0)
+    if not events:
+        return
+    first = events[0][0]
+    rest = block.items[block.items.index(first) :]
+    sets = [
+        line for line, _ in _walk(_Block("", "", items=rest), ()) if line.sets is not None and line.sets.name == name
+    ]
+    reg = sets[0].sets
+    assert reg is not None
+    if first is sets[0]:
+        constant = "const " if len(sets) == 1 else ""
+        sets[0].text = f"{_declaration(reg.type, name, constant)} = {sets[0].text};"
+        sets[0].sets = None
+    else:
+        block.items.insert(block.items.index(first), _Line(f"{_declaration(reg.type, name)};"))
+
+
+def _events(block: _Block, name: str) -> list[tuple[_Item, bool]]:
+    """Where it is used, in order: the statement or inner block, and whether that looks first at what it was before."""
+    found: list[tuple[_Item, bool]] = []
+    for item in block.items:
+        for line, _ in _walk(item, ()) if isinstance(item, _Block) else [(item, ())]:
+            reads = name in _reads(line)
+            if reads or (line.sets is not None and line.sets.name == name):
+                found.append((item, reads))
+                break
+        if isinstance(item, _Block) and found and found[-1] == (item, False) and name in _NAME.findall(item.last):
+            found.append((item, True))
+    return found
+
+
+def _declaration(t: Type, name: str, constant: str = "") -> str:
+    if t.c.endswith("*"):
+        return f"{t.c}{constant}{name}"
+    return f"{constant}{t.c} {name}"
+
+
+def _text(block: _Block, depth: int) -> Iterator[str]:
+    pad = "    " * (depth + 1)
+    for item in block.items:
+        if isinstance(item, _Line):
+            yield f"{pad}{f'{item.sets} = {item.text};' if item.sets is not None else item.text}"
+        else:
+            yield f"{pad}{item.head}"
+            yield from _text(item, depth + 1)
+            yield f"{pad}{item.tail}"

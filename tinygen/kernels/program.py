@@ -1,0 +1,315 @@
+"""A kernel as a program: typed instructions on named registers, and loops.
+
+- `Reg(name, type, place)`: a value and the register that holds it. A place holds one value after the other, and a value
+  may lie in several places: a move between two of them is nothing in C, which has one variable for each name.
+- `Op`: an instruction of the set (armv7em.py has them all); called with operands it gives an `Instruction`.
+- `Writer` writes a `Program` from top to bottom, and `check.py` looks at it before anybody gets it.
+
+Printers: print_asm.py, print_c.py. Costs: costs.py.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from tinygen.targets.arch.timing import Kind
+
+
+class ProgramError(ValueError):
+    """A kernel that is no program: what is wrong, in which instruction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """What a register holds. `c`: its type in C.
+
+    A pointer says what it points to: elements of `size` bytes, or a struct with `members` by their offset on the core;
+    then `at` is how far behind the struct's start it points. Elements lie at multiples of `align` bytes.
+    """
+
+    c: str
+    size: int = 0
+    align: int = 1
+    members: tuple[tuple[int, str], ...] = ()
+    at: int = 0
+
+    @property
+    def pointer(self) -> bool:
+        """Or a number."""
+        return self.size > 0
+
+    def member(self, offset: int) -> str:
+        """The name of what lies `offset` bytes behind where the pointer points."""
+        found = dict(self.members).get(self.at + offset)
+        if found is None:
+            raise ProgramError(f"nothing lies {self.at + offset} bytes behind the start of {self.c}")
+        return found
+
+
+INT = Type("int32_t")
+#: Two halves, four bytes, or what is looked at in several ways.
+BITS = Type("uint32_t")
+BYTES_IN = Type("const int8_t *", 1)
+BYTES_OUT = Type("int8_t *", 1)
+HALVES = Type("int16_t *", 2, 2)
+WORDS_IN = Type("const int32_t *", 4, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Reg:
+    """A value, what it is, and where it lies: r0 to r12, sp, lr, s0 to s15."""
+
+    name: str
+    type: Type
+    place: str
+
+    def at(self, place: str) -> Reg:
+        """The same value in another register."""
+        return Reg(self.name, self.type, place)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Operand = Reg | int | tuple[Reg, ...]
+
+#: What an instruction is in C: (the register that gets an expression, or None for a statement; the text).
+Statement = tuple[Reg | None, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """An instruction of the set, declared once.
+
+    `form` is its assembly. Its fields are the operands, in order, named as in Arm's manuals where they have a name:
+
+        d         register that is written
+        n, m, a   registers that are read
+        t         register that is read and written
+        b         base of an address;  w: base that moves on
+        r         list of registers that are loaded
+        i         immediate, of which `reach` tells whether it can be said
+
+    and behind a colon what it is looked at as: `s` a signed word, `u` bits. `c` is the expression in C that d gets, of
+    type `gives`, or a function that gives statements. `says` is for the reader of the assembly. `flags`: "set" where
+    they change. `narrow`: whether it takes two bytes with these operands, else four.
+    """
+
+    name: str
+    form: str
+    kind: Kind
+    c: str | Callable[[Instruction], list[Statement]]
+    says: str
+    gives: Type = INT
+    reach: Callable[[int], bool] = lambda i: True
+    flags: str = ""
+    narrow: Callable[[Instruction], bool] = lambda i: False
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Letters of the operands."""
+        return tuple(name for _, name, _, _ in string.Formatter().parse(self.form) if name)
+
+    @cached_property
+    def looks(self) -> dict[str, str]:
+        """What each operand is looked at as: "s", "u", or "" for as it is."""
+        return {name: spec or "" for _, name, spec, _ in string.Formatter().parse(self.form) if name}
+
+    def text(self, operands: Mapping[str, str]) -> str:
+        """The form, filled in."""
+        parts = string.Formatter().parse(self.form)
+        return "".join(f"{text}{operands[name] if name else ''}" for text, name, _, _ in parts)
+
+    def __call__(self, *operands: Operand) -> Instruction:
+        if len(operands) != len(self.fields):
+            raise ProgramError(f"{self.name} takes {', '.join(self.fields)}, not {len(operands)} operands")
+        for f, value in zip(self.fields, operands, strict=True):
+            wanted = int if f == "i" else tuple if f == "r" else Reg
+            if not isinstance(value, wanted):
+                raise ProgramError(f"{self.name}: {value!r} as {f}")
+            if isinstance(value, Reg) and f in "bw" and not value.type.pointer:
+                raise ProgramError(f"{self.name}: {value} is no pointer")
+            if isinstance(value, int) and not self.reach(value):
+                raise ProgramError(f"{self.name}: {value} is out of reach")
+        return Instruction(self, operands)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An `Op` with its operands."""
+
+    op: Op
+    operands: tuple[Operand, ...]
+
+    @cached_property
+    def by_field(self) -> dict[str, Operand]:
+        """Operands by their letter."""
+        return dict(zip(self.op.fields, self.operands, strict=True))
+
+    def reg(self, f: str) -> Reg:
+        """The register in a field."""
+        found = self.by_field[f]
+        assert isinstance(found, Reg)
+        return found
+
+    @property
+    def i(self) -> int:
+        """The immediate, 0 where there is none."""
+        found = self.by_field.get("i", 0)
+        assert isinstance(found, int)
+        return found
+
+    @property
+    def list(self) -> tuple[Reg, ...]:
+        """The registers that are loaded together."""
+        found = self.by_field.get("r", ())
+        assert isinstance(found, tuple)
+        return found
+
+    @cached_property
+    def reads(self) -> tuple[Reg, ...]:
+        return tuple(v for f, v in self.by_field.items() if f in "nmatbw" and isinstance(v, Reg))
+
+    @cached_property
+    def writes(self) -> tuple[Reg, ...]:
+        return tuple(v for f, v in self.by_field.items() if f in "dtw" and isinstance(v, Reg)) + self.list
+
+    @cached_property
+    def copies(self) -> bool:
+        """Takes a value to another place, which is nothing in C."""
+        return self.op.name in ("mov", "vmov") and self.reg("d").name == self.reg("n").name
+
+    def __str__(self) -> str:
+        """With names for registers."""
+        texts = {f: ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for f, v in self.by_field.items()}
+        return f"{self.op.name} {self.op.text(texts)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A comment, in both languages."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`body`, again while what it compares last differs, and `between` each two turns.
+
+    `turns`: how many, or the name of that number. `most`: what they cannot exceed, where the stack pointer moves.
+    """
+
+    body: tuple[Node, ...]
+    turns: int | str
+    between: tuple[Node, ...] = ()
+    most: int = 0
+
+    @property
+    def compared(self) -> tuple[Reg, Reg]:
+        """The two values that are equal at the end."""
+        for node in reversed(self.body):
+            if isinstance(node, Instruction) and node.op.name == "cmp":
+                return node.reg("n"), node.reg("m")
+        raise ProgramError("a loop that compares nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The same work several times: C has a loop where the copies differ in offsets only."""
+
+    copies: tuple[tuple[Node, ...], ...]
+
+
+Node = Instruction | Note | Loop | Copies
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function. `sp`: the value that the stack pointer is inside the frame of so many bytes."""
+
+    params: tuple[Reg, ...]
+    body: tuple[Node, ...]
+    frame: int = 0
+    sp: Reg | None = None
+
+    @cached_property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """All, once each, as they lie in the code."""
+        return tuple(instructions(self.body))
+
+    @cached_property
+    def calls(self) -> bool:
+        """Other functions."""
+        return any(i.op.kind is Kind.BRANCH_REGISTER for i in self.instructions)
+
+    @cached_property
+    def saved(self) -> tuple[str, ...]:
+        """Registers to push: those of the caller that are written, and one more where a call needs the stack at eight
+        bytes."""
+        used = {r.place for i in self.instructions for r in i.writes}
+        kept = [r for r in (f"r{k}" for k in range(4, 12)) if r in used]
+        return (*(["r3"] if self.calls and len(kept) % 2 == 0 else []), *kept, "lr")
+
+    @property
+    def stack(self) -> int:
+        """Bytes of it."""
+        return 4 * len(self.saved) + self.frame
+
+
+def instructions(nodes: Sequence[Node]) -> Iterator[Instruction]:
+    """All of them, once each, as they lie in the code."""
+    for node in nodes:
+        if isinstance(node, Instruction):
+            yield node
+        elif isinstance(node, Loop):
+            yield from instructions(node.between)
+            yield from instructions(node.body)
+        elif isinstance(node, Copies):
+            for copy in node.copies:
+                yield from instructions(copy)
+
+
+def loops(nodes: Sequence[Node]) -> Iterator[Loop]:
+    """All of them, outer ones first."""
+    for node in nodes:
+        if isinstance(node, Loop):
+            yield node
+            yield from loops(node.body)
+        elif isinstance(node, Copies):
+            for copy in node.copies:
+                yield from loops(copy)
+
+
+@dataclass
+class Writer:
+    """Writes a program, or a part of one, from top to bottom."""
+
+    nodes: list[Node] = field(default_factory=list)
+
+    def add(self, *nodes: Node) -> None:
+        """What comes next."""
+        self.nodes += nodes
+
+    def note(self, text: str) -> None:
+        """A comment."""
+        self.nodes.append(Note(text))
+
+    @contextmanager
+    def loop(self, turns: int | str, *, most: int = 0) -> Iterator[list[Node]]:
+        """What is written inside is the body; the list takes what comes between two turns."""
+        outside, self.nodes = self.nodes, []
+        between: list[Node] = []
+        yield between
+        body, self.nodes = self.nodes, outside
+        self.nodes.append(Loop(tuple(body), turns, tuple(between), most))
+
+    @contextmanager
+    def copies(self) -> Iterator[list[tuple[Node, ...]]]:
+        """The list takes the copies."""
+        made: list[tuple[Node, ...]] = []
+        yield made
+        self.nodes.append(Copies(tuple(made)))
