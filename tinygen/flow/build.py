@@ -13,7 +13,7 @@ from tinygen.emit.programs import GoldenCase, ProjectView, golden_header, render
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError
 from tinygen.flow import certificate, verify
-from tinygen.flow.fits import check_fit, check_gates
+from tinygen.flow.fits import check_fit, check_gates, check_weights
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.library import make_library, model_view, sensors_of
@@ -105,6 +105,8 @@ def build_folder(
     terms, clock = terms or Terms(), Clock(loaded.seconds)
     calibration = replace(calibration or Calibration(), hold_back=True)
     check_output(out, force=force)
+    with clock.phase("plan"):
+        check_weights(loaded, calibration, target)
     model = quantised(loaded, calibration, target.board, progress, clock)
     sensors_of(model.fixed, target.library)  # told before there is more work
     with clock.phase("judge"):

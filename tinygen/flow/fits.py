@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinygen.build.toolchain import Sizes
 from tinygen.errors import TargetError
 from tinygen.flow.estimate import predict
 from tinygen.flow.gates import Gates, Use, check_use
-from tinygen.flow.types import Quantised
+from tinygen.flow.quantised import quantised
+from tinygen.flow.types import Calibration, Loaded, Quantised, Target
+from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards
+from tinygen.targets.flash import slow_loops
+
+#: Samples that show whether weights can fit. They decide scales of activations, of which constants hardly depend: fewer
+#: samples give narrower ranges, with which more channels are constant and go, so they take no more than with all.
+_FEW = 2
+
+
+def check_weights(loaded: Loaded, calibration: Calibration, target: Target) -> None:
+    """Raise TargetError, as `check_fit` does, for a network whose constants alone are more than the board's flash:
+    before it is calibrated on all samples. Where a byte a weight fits there is nothing to do; where not, what kernels
+    make of few values and zeros is seen from a plan, made on few samples."""
+    board, graph = target.board, loaded.tidy
+    if board.stand_in is None or sum(t.size for t in graph.tensors.values() if t.const) <= board.flash_bytes:
+        return
+    model = quantised(loaded, replace(calibration, samples=_FEW, test=None, hold_back=False), board)
+    found = plan(model.fixed, board.core, target.optimize, plain_stack=target.plain_stack, slow_loops=slow_loops(board))
+    check_fit(found, board, None, None)
 
 
 def check_fit(plan: Plan, board: Board, sizes: Sizes | None, stack: int | None) -> None:
     """Raise TargetError with figures when the model cannot fit the board: from the constants alone, or measured."""
-    constants = sum(c.array.nbytes for s in plan.steps for k in s.calls for c in k.call.consts)
+    arrays = [c.array for s in plan.steps for k in s.calls for c in k.call.consts]
+    constants = sum({(x.dtype.str, x.tobytes()): x.nbytes for x in arrays}.values())  # equal ones are stored once
     flash = sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc if sizes else constants
     io = sum(e.nbytes for e in (*plan.inputs, *plan.outputs))
     ram = plan.arena_len + io + (stack or 0)
