@@ -10,6 +10,7 @@ from tinygen.ir.types import Graph, Port, State, Tensor
 from tinygen.numerics import Array, quantise
 from tinygen.ops import Operator
 from tinygen.ops.base import need_quant, quantise_as, real_of
+from tinygen.threads import in_order
 
 #: Values of all live tensors of a chunk of samples stay below this (windows of a convolution take 9 to 40 times as
 #: much).
@@ -29,7 +30,10 @@ def run(graph: Graph, inputs: Sequence[Array], watch: Watch | None = None) -> tu
     samples = len(inputs[0]) if inputs else 0
     step = chunk(graph)
     one = _run_streams if graph.states else _run_samples
-    chunks = [one(graph, [x[i : i + step] for x in inputs], watch) for i in range(0, samples, step)]
+    pieces = [[x[i : i + step] for x in inputs] for i in range(0, samples, step)]
+    # Who watches sees one chunk after the other.
+    cores = 1 if watch is not None or len(pieces) < 2 else None
+    chunks = list(in_order(lambda piece: one(graph, piece, watch), pieces, cores))
     return tuple(np.concatenate([c[k] for c in chunks]) for k in range(len(graph.outputs)))
 
 

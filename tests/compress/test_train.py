@@ -268,9 +268,16 @@ def harder() -> tuple[Network, Graph, Samples]:
 
 
 def test_same_seed_same_weights() -> None:
+    """However many threads torch has."""
     network, graph, samples = harder()
     first = fine_tune(network, graph, samples, LONG)
-    assert fine_tune(network, graph, samples, LONG) == first
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert fine_tune(network, graph, samples, LONG) == first
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
     assert fine_tune(network, graph, samples, replace(LONG, seed=1)) != first
 
 

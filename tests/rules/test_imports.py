@@ -20,6 +20,7 @@ ROWS = (
         "stop",
         "files",
         "progress",
+        "threads",
         "names",
         "units",
         "resources",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from tinygen.errors import ModelError
 from tinygen.numerics import Array
+from tinygen.threads import in_order
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]
@@ -90,6 +91,8 @@ class Loop:
     initial: Array
 
 
+#: Samples that one thread runs at a time.
+_AHEAD = 8
 #: Nodes of a model that onnxruntime optimises.
 MOST_OPTIMISED = 3000
 
@@ -136,12 +139,21 @@ class FloatModel:
             raise _failure("run", error) from error
         return results
 
+    def run_each(self, inputs: Sequence[Array], outputs: Sequence[str] | None = None) -> Iterator[list[Array]]:
+        """`run` of each of the samples (n, *input shape), in their order, some ahead of who reads."""
+
+        def some(first: int) -> list[list[Array]]:
+            last = min(first + _AHEAD, len(inputs[0]))
+            return [self.run([x[i] for x in inputs], outputs) for i in range(first, last)]
+
+        for results in in_order(some, range(0, len(inputs[0]), _AHEAD)):
+            yield from results
+
     def run_many(self, inputs: Sequence[Array], progress: Progress = quiet) -> list[Array]:
         """Samples (n, *input shape) one by one; each output stacked as (n, *output shape)."""
         total = len(inputs[0])
         stacked: list[Array] = []
-        for i in range(total):
-            results = self.run([x[i] for x in inputs])
+        for i, results in enumerate(self.run_each(inputs)):
             if not stacked:
                 stacked = [np.empty((total, *r.shape), r.dtype) for r in results]
             for name, store, result in zip(self.output_names, stacked, results, strict=True):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -161,12 +162,10 @@ def collect(
         raise ValueError(f"not among the model's inputs and outputs: {unknown}")
     found = {name: Histogram() for name in tensor_names}
     total = len(inputs[0])
-    for i in range(total):
-        sample = [x[i] for x in inputs]
-        values = dict(zip(model.input_names, sample, strict=True))
-        results = {name: values[name] for name in fed}
-        if outputs:
-            results |= zip(outputs, model.run(sample, outputs), strict=True)
+    runs: Iterable[list[Array]] = model.run_each(inputs, outputs) if outputs else repeat([], total)
+    for i, given in enumerate(runs):
+        values = dict(zip(model.input_names, inputs, strict=True))
+        results = {name: values[name][i] for name in fed} | dict(zip(outputs, given, strict=True))
         for name, value in results.items():
             try:
                 found[name].add(value.clip(*clamps[name]) if name in clamps else value)

@@ -7,6 +7,7 @@ its constant part, D mean, is the bias's to make up for (`Statistics.bias_shift`
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,7 @@ from tinygen.numerics import Array
 from tinygen.ops import Conv
 from tinygen.ops.spatial import patches, two_d_shape
 from tinygen.progress import Progress, no_progress
+from tinygen.threads import in_order
 
 #: Rows of a layer that are looked at, about: of larger images a random choice of positions.
 ROWS = 16384
@@ -29,6 +31,8 @@ ROWS = 16384
 FULL_COLUMNS = 4096
 #: Rows gathered before they are multiplied: one large product is faster than many small ones.
 CHUNK = 512
+#: Samples in memory at a time.
+_FEW = 16
 #: Least share of the diagonal's mean added to a covariance, so that it can be inverted.
 _DAMPING = 1e-3
 
@@ -193,7 +197,7 @@ class _LayerRows:
 def gather_rows(
     graph: Graph, samples: Samples, wanted: Sequence[Rows], progress: Progress = no_progress
 ) -> dict[str, Statistics]:
-    """Statistics by name of whatever reads rows of a FLOAT graph; one sample in memory at a time.
+    """Statistics by name of whatever reads rows of a FLOAT graph; a few samples in memory at a time.
 
     Where there are more than ROWS rows in all samples, they are looked at in places drawn at random, with a fixed seed.
     DataError without samples, or where an activation is NaN or infinite.
@@ -206,14 +210,12 @@ def gather_rows(
     model = float_model(graph, inner)
     rng = {n.name: np.random.default_rng([0, i]) for i, n in enumerate(wanted)}
     sums: dict[str, _Sums] = {}
-    for i in range(samples.count):
-        given = [x[i] for x in feeds]
-        values = dict(zip(graph.inputs, given, strict=True))
-        if inner:
-            values |= zip(inner, model.run(given, inner), strict=True)
-        for reader in wanted:
+    take = max(1, -(-ROWS // samples.count))
+
+    def add(reader: Rows) -> None:
+        """Its rows of a few samples."""
+        for i, values in enumerate(few, first):
             rows = reader.rows(graph, values[reader.reads])
-            take = max(1, -(-ROWS // samples.count))
             if rows.shape[1] > take:
                 rows = rows[:, np.sort(rng[reader.name].choice(rows.shape[1], take, replace=False))]
             if not np.isfinite(rows).all():
@@ -225,5 +227,13 @@ def gather_rows(
             if reader.name not in sums:
                 sums[reader.name] = _Sums(rows.shape[0], rows.shape[2])
             sums[reader.name].add(rows)
-        progress("statistics", i + 1, samples.count)
+
+    for first in range(0, samples.count, _FEW):
+        given = [x[first : first + _FEW] for x in feeds]
+        few = [dict(zip(graph.inputs, sample, strict=True)) for sample in zip(*given, strict=True)]
+        if inner:
+            for values, run in zip(few, model.run_each(given, inner), strict=True):
+                values |= zip(inner, run, strict=True)
+        deque(in_order(add, wanted), 0)
+        progress("statistics", min(first + _FEW, samples.count), samples.count)
     return {name: s.finish() for name, s in sums.items()}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +65,18 @@ def compress(
 ) -> Outcome:  # fmt: skip
     """Compress, read the result back, and judge it: on `test`, which nothing else sees, or on the validation part."""
     samples = source.validation if test is None else read_test(source, test)
-    content, changes = compressed_file(source, recipe, method=method, progress=progress, workdir=workdir)
     name = source.imported.graph.name
-    progress("judging", 0, 2)
-    judge = Scorer(source.graph, samples)
-    before = figures(plain(source, method), judge, board, optimize)
+
+    def uncompressed() -> tuple[Scorer, Figures]:
+        judge = Scorer(source.graph, samples)
+        return judge, figures(plain(source, method), judge, board, optimize)
+
+    # Judged while the other is made: neither needs the other.
+    with ThreadPoolExecutor(1) as beside:
+        judged = beside.submit(uncompressed)
+        content, changes = compressed_file(source, recipe, method=method, progress=progress, workdir=workdir)
+        progress("judging", 0, 2)
+        judge, before = judged.result()
     progress("judging", 1, 2)
     after = figures(read_back(content, name, samples), judge, board, optimize)
     progress("judging", 2, 2)

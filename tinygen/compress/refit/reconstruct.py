@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from tinygen.ir.types import Graph, Node
 from tinygen.numerics import Array
 from tinygen.ops.weighted import Weighted
 from tinygen.progress import Progress, no_progress
+from tinygen.threads import in_order
 
 #: One sample of so many judges the fit of the others.
 HELD_OUT = 4
@@ -63,11 +65,10 @@ class _Targets:
         feeds = to_tensors(graph, samples.inputs)
         rngs = {n.name: np.random.default_rng([1, i]) for i, n in enumerate(nodes)}
         take = max(1, -(-ROWS // samples.count))
-        for i in range(samples.count):
-            given = [x[i] for x in feeds]
-            values = dict(zip(graph.inputs, given, strict=True))
-            if inner:
-                values |= zip(inner, model.run(given, inner), strict=True)
+        runs = model.run_each(feeds, inner) if inner else repeat([], samples.count)
+        for i, run in enumerate(runs):
+            values = {name: x[i] for name, x in zip(graph.inputs, feeds, strict=True)}
+            values |= zip(inner, run, strict=True)
             for node in nodes:
                 x, w, b = graph.ins(node)
                 rows = input_rows(node, values[x.name], x.shape)
@@ -120,9 +121,8 @@ def _rows(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tupl
     model = float_model(graph, [] if outside else [x.name])
     feeds = to_tensors(graph, samples.inputs)
     xs, ys, owner = [], [], []
-    for i in range(samples.count):
-        given = [v[i] for v in feeds]
-        value = given[graph.inputs.index(x.name)] if outside else model.run(given, [x.name])[0]
+    values = feeds[graph.inputs.index(x.name)] if outside else (run[0] for run in model.run_each(feeds, [x.name]))
+    for i, value in enumerate(values):
         rows = input_rows(node, value, x.shape)
         place = targets.places[node.name][i]
         xs.append(rows if place is None else rows[:, place])
@@ -147,8 +147,9 @@ def _fit(graph: Graph, node: Node, targets: _Targets, samples: Samples) -> tuple
     best, strength = start.error(judge), None
     if apart.any() and not apart.all():
         known = rows.part(~apart)
-        for tried in STRENGTHS:
-            error = _descend(start, known, tried).error(judge)
+        _ = known.covariance  # worked out once, for all of them
+        errors = in_order(lambda tried: _descend(start, known, tried).error(judge), STRENGTHS)
+        for tried, error in zip(STRENGTHS, errors, strict=True):
             if error < best:
                 best, strength = error, tried
     if strength is None:

@@ -76,8 +76,8 @@ def layer_qualities(finished: Graph, real: Graph, samples: Samples) -> tuple[Lay
     model = float_model(real, names)
     meters = {name: SqnrMeter() for name in names}
     feeds = to_tensors(real, samples.inputs)
-    for i in range(samples.count):
-        found = dict(zip(model.output_names, model.run([x[i] for x in feeds]), strict=True))
+    for i, run in enumerate(model.run_each(feeds)):
+        found = dict(zip(model.output_names, run, strict=True))
         ints: dict[str, Array] = {}
         quantised = simulate.quantise_inputs(fixed, [x[i : i + 1] for x in samples.inputs])
         simulate.run(fixed, quantised, ints.__setitem__)

@@ -171,8 +171,8 @@ def _channel_sizes(graph: Graph, samples: Samples, names: list[str], progress: P
     feeds = to_tensors(graph, samples.inputs)
     model = float_model(graph, names)
     found = {name: np.zeros(graph.tensors[name].shape[-1]) for name in names}
-    for i in range(samples.count):
-        for name, y in zip(names, model.run([x[i] for x in feeds], names), strict=True):
+    for i, run in enumerate(model.run_each(feeds, names)):
+        for name, y in zip(names, run, strict=True):
             found[name] = np.maximum(found[name], np.abs(y.reshape(-1, y.shape[-1])).max(axis=0))
         progress("equalise", i + 1, samples.count)
     return found

@@ -5,7 +5,8 @@ Importing this package needs no torch; calling its functions does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -40,7 +41,8 @@ def fine_tune(
     need_torch()
     from tinygen.compress.train.trainer import Trainer
 
-    return Trainer(network, teacher, samples, settings, quants).run(progress, checkpoint)
+    with _repeatable():
+        return Trainer(network, teacher, samples, settings, quants).run(progress, checkpoint)
 
 
 def taylor_scores(
@@ -58,7 +60,8 @@ def taylor_scores(
     need_torch()
     from tinygen.compress.train.scores import channel_scores
 
-    return channel_scores(network, teacher, samples, settings, progress)
+    with _repeatable():
+        return channel_scores(network, teacher, samples, settings, progress)
 
 
 def need_torch() -> None:
@@ -69,6 +72,25 @@ def need_torch() -> None:
         raise MissingToolError(
             "fine-tuning needs PyTorch, which is not installed. Install it with: pip install tinygen[train]"
         ) from error
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Kernels that are deterministic, where torch has them, and one thread: how sums are cut into parts, and so their
+    last bits, else depends on the number of cores. Layers of microcontrollers are too small for more anyway."""
+    import torch
+
+    def use(deterministic: bool, threads: int) -> None:
+        # torch.use_deterministic_algorithms is this, and an import of torch's compiler that takes four seconds.
+        torch._C._set_deterministic_algorithms(deterministic, warn_only=True)
+        torch.set_num_threads(threads)
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    use(True, 1)
+    try:
+        yield
+    finally:
+        use(*before)
 
 
 __all__ = ["Progress", "Training", "fine_tune", "need_torch", "taylor_scores"]

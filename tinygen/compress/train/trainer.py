@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -249,17 +248,16 @@ class Trainer:
 
     def run(self, progress: Progress, checkpoint: Path | None) -> Network:
         """All epochs that are left, then the finished network."""
-        with _repeatable():
-            if checkpoint is not None and checkpoint.exists():
-                self._load(checkpoint)
-            while self.epoch < self.settings.epochs:
-                loss = self._epoch()
-                self.losses.append(loss)
-                self.epoch += 1
-                if checkpoint is not None:
-                    self._save(checkpoint)
-                progress(f"fine-tune, loss {loss:.4g}", self.epoch, self.settings.epochs)
-            return self._finish()
+        if checkpoint is not None and checkpoint.exists():
+            self._load(checkpoint)
+        while self.epoch < self.settings.epochs:
+            loss = self._epoch()
+            self.losses.append(loss)
+            self.epoch += 1
+            if checkpoint is not None:
+                self._save(checkpoint)
+            progress(f"fine-tune, loss {loss:.4g}", self.epoch, self.settings.epochs)
+        return self._finish()
 
     def _epoch(self) -> float:
         s, count = self.settings, len(self.data.inputs[0])
@@ -422,14 +420,3 @@ class Trainer:
             form.load_state_dict(state["forms"][name])
         self.adam.restore(state["adam"])
         self.epoch, self.losses = state["epoch"], state["losses"]
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Deterministic kernels, where torch has them, for as long as the block runs."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
