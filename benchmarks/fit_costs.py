@@ -172,6 +172,20 @@ def multiplied_layers() -> list[Layer]:
     return found
 
 
+def odd_layers() -> list[Layer]:
+    """Convolutions with numbers of channels that are not whole blocks of a kernel's."""
+    rng = random.Random(4)
+    found: list[Layer] = []
+    while len(found) < 60:
+        k, s = rng.choice(((3, 3), (3, 3), (3, 3), (5, 5), (3, 1), (2, 2))), rng.choice((1, 1, 1, 2))
+        c = (rng.choice((4, 5, 7, 9, 11, 13, 15, 16, 18, 22, 23, 31, 40, 47)), rng.choice((3, 5, 7, 8, 15, 21, 32, 33)))
+        hw = (rng.randint(5, 16), rng.randint(5, 16))
+        layer = conv(hw, c, k, (s, s), same=rng.random() < 0.7, relu=rng.random() < 0.7)
+        if _macs(layer) <= MAX_MACS:
+            found.append(layer)
+    return found
+
+
 def wide_layers(layers: Sequence[Layer]) -> list[Layer]:
     """Some of `layers` with int16 inputs, and what stands between int8 and int16."""
     rng = random.Random(2)
@@ -312,7 +326,7 @@ def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tup
 
     cases = cases_of(core, training_layers(), lambda c: wanted(c) and not is_packed(c))
     cases += cases_of(core, packed_layers(), lambda c: wanted(c) and is_packed(c))
-    cases += cases_of(core, multiplied_layers(), wanted)
+    cases += cases_of(core, [*multiplied_layers(), *odd_layers()], wanted)
     cases += cases_of(core, wide_layers(training_layers()), wanted)
     faults: list[str] = []
     counted = count_cases(core, cases, faults)

@@ -72,7 +72,7 @@ KINDS: tuple[Callable[[np.random.Generator], dict[str, int]], ...] = (
     # windows of neighbouring pixels overlap: slides, with borders everywhere
     lambda rng: (
         window(rng, k_w=int(rng.choice([2, 3, 4])), stride_w=int(rng.choice([1, 2])), in_w=int(rng.integers(4, 14)))
-        | {"in_c": 4 * int(rng.choice([1, 2, 3, 4, 6])), "out_c": int(rng.choice([1, 2, 3, 4, 7]))}
+        | {"in_c": int(rng.choice([4, 8, 12, 16, 24, 5, 6, 7, 11, 15])), "out_c": int(rng.choice([1, 2, 3, 4, 7]))}
     ),
     # pointwise: flat rows, loops over the taps
     lambda rng: (

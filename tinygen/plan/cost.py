@@ -221,11 +221,14 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     whole = [bool(line[i : i + wide].all()) for line in walk for i in range(0, len(line), wide)]
     tiles, cut = groups * len(whole), groups * (len(whole) - sum(whole))
     both = tiles * _up(f["out_c"] // groups, 2)
+    fills = tiles * (
+        1 + own.get("apart", 0)
+    )  # the window is filled once more for the last of an odd number of channels
     late = sum(getattr(g.view, "shift", 0) is None for g in call.generated)  # the shift is no part of the code
     return {
         "once": 1, "out_rows": f["out_h"], "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
-        "frame_rows": own.get("image_h", 0), "tiles": tiles, "tile_rows": tiles * f["k_h"],
-        "tile_windows": tiles * window, "tile_pairs": tiles * pairs, "channels": both, "steps": both * pairs,
+        "frame_rows": own.get("image_h", 0), "tiles": fills, "tile_rows": fills * f["k_h"],
+        "tile_windows": fills * window, "tile_pairs": fills * pairs, "channels": both, "steps": both * pairs,
         "loads": both * loads, "turns": both * turns, "late": both * late,
         "cut": cut, "cut_rows": cut * f["k_h"], "cut_windows": cut * window, "cut_taps": cut * f["k_h"] * f["k_w"],
     }  # fmt: skip

@@ -95,7 +95,7 @@ TG_SHARED void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, 
     b.tile.y_pixel[2] = 3 * cfg->y_col;
     b.tile.y_channel = (channels > 1) ? cfg->y_channel : 0; /* a single channel is its own other one */
     b.tile.pair_bytes = 4 * cfg->pairs;
-    b.tile.quads = cfg->in_c / 4;
+    b.tile.quads = (cfg->in_c + 3) / 4;
     b.tile.tail = cfg->in_c;
     b.tile.runs = cfg->k_h;
     b.tile.step = cfg->dil_h * row;
@@ -121,7 +121,7 @@ TG_SHARED void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, 
             if (channels > 1) {
                 cfg->tile(&b.tile, w, to);
             }
-            if ((channels & 1) != 0) { /* the last two channels again, or the only one twice */
+            if (cfg->apart != 0U) { /* the last two channels again, or the only one twice */
                 const int32_t c = (channels > 1) ? (channels - 2) : 0;
                 b.tile.w_end = &w[last + words];
                 cfg->tile(&b.tile, &w[last], &to[c * cfg->y_channel]);

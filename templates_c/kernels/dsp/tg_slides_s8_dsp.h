@@ -14,7 +14,7 @@ extern "C" {
 typedef struct {
     uint16_t in_h;
     uint16_t in_w;
-    uint16_t in_c; /**< a multiple of 4 */
+    uint16_t in_c; /**< at least 4 */
     uint16_t out_h;
     uint16_t out_w; /**< at least 4 */
     uint16_t out_c;
@@ -30,6 +30,7 @@ typedef struct {
     int16_t hi;
     uint16_t shift;     /**< of the requantisation, 33..54 */
     uint16_t pairs;     /**< of taps in a window: the words of weights of two channels */
+    uint16_t apart; /**< 1: the last of an odd number of channels takes a call of the kernel of its own */
     uint16_t cols;      /**< columns of the window */
     uint16_t row_bytes; /**< of the window, from row to row */
     int32_t y_start;    /**< bytes to the first output */

@@ -130,7 +130,7 @@ static TG_INLINE void tg_run(const tg_tiles_s8_cfg_t *cfg, tg_tile_t *t, const i
         t->w_end = &w[last];
         cfg->tile(t, w, y);
     }
-    if ((channels & 1) != 0) { /* the last two channels again, or the only one twice */
+    if (cfg->apart != 0U) { /* the last two channels again, or the only one twice */
         const int32_t c = (channels > 1) ? (channels - 2) : 0;
         t->w_end = &w[last + words];
         cfg->tile(t, &w[last], &y[c * cfg->y_channel]);

@@ -33,6 +33,7 @@ typedef struct {
     int16_t hi;
     uint16_t shift;   /**< of the requantisation, 33..54 */
     uint16_t pairs;   /**< of taps in a window: the words of weights of two channels */
+    uint16_t apart; /**< 1: the last of an odd number of channels takes a call of the kernel of its own */
     uint16_t window;  /**< bytes of scratch that the tile's window takes; 0: it is on the stack */
     uint16_t image_h; /**< size of a copy of the image in scratch, with its borders; 0: none, windows at the border */
     uint16_t image_w; /**< are gathered */

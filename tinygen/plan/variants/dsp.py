@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from tinygen.ops.base import Call
 from tinygen.plan.variants import pack_dense, palette, recurrent, sparse
 from tinygen.plan.variants import pack_dsp as pack
@@ -11,6 +13,7 @@ from tinygen.plan.variants.attention import ATTENTION
 from tinygen.plan.variants.base import Variants, consts, ints, packed
 from tinygen.plan.variants.elementwise import ELEMENTWISE
 from tinygen.plan.variants.pack_wino import (
+    WINO_ENDS,
     WINO_FIELDS,
     pack_wino,
     wino_features,
@@ -20,7 +23,7 @@ from tinygen.plan.variants.pack_wino import (
 )
 from tinygen.plan.variants.planes import dwplane3x3, dwplane3x3_shape, dwrow, each3x3, each3x3_shape, eachrow
 from tinygen.plan.variants.rows import compact_rows, each_rows, whole_rows
-from tinygen.plan.variants.slides import compact_slides, whole_slides
+from tinygen.plan.variants.slides import compact_odd_slides, compact_slides, whole_slides
 from tinygen.plan.variants.tiles import any_tiles, column_tiles, looped_tiles, shared_tiles, whole_tiles
 from tinygen.plan.variants.wide import WIDE
 
@@ -52,6 +55,43 @@ def _winograd(call: Call) -> Call | str:
     )
 
 
+def _winograd_filled(call: Call) -> Call | str:
+    """The same tile by tile for any number of channels, filled up to what the kernel takes."""
+    f, c = ints(call), consts(call)
+    if f["in_c"] % 8 == 0 and f["out_c"] % 2 == 0:
+        return ""
+    if f["in_c"] < 4:
+        return f"{f['in_c']} input channels, fewer than 4"
+    more_in, more_out = -f["in_c"] % 8, f["out_c"] % 2
+    if f["groups"] > 1:
+        return f"{f['groups']} groups"
+    w = np.pad(c["w"], ((0, more_out), (0, 0), (0, 0), (0, more_in)))
+    b, m = np.pad(c["b"], (0, more_out)), np.pad(c["m"], (0, more_out))
+    filled = f | {"in_c": f["in_c"] + more_in, "out_c": f["out_c"] + more_out}
+    reason = wino_supported(filled, w, b, m)
+    if reason is not None:
+        return reason
+    tile = filled | {"in_h": 6, "in_w": 6, "out_h": 4, "out_w": 4, "pad_top": 0, "pad_left": 0}
+    stream, scaled = pack_wino(w, b, m, f["shift"])
+    scratch = 36 * filled["in_c"] + 16 * filled["out_c"] + wino_scratch(filled["in_c"], filled["out_c"])
+    made = packed(call, "tg_conv3x3_filled_dsp", scratch, w=stream, m=scaled)
+    tiles = -(-f["out_w"] // 4) * -(-f["out_h"] // 4)
+    return replace(
+        made,
+        config=(
+            *((name, f[name]) for name in WINO_FIELDS if name not in WINO_ENDS),
+            *((f"tile.{name}", tile[name]) for name in WINO_FIELDS),
+        ),
+        cfg_type="tg_conv3x3_filled_cfg_t",
+        uses=("tg_conv3x3_wino_dsp",),
+        points_with_sp=True,
+        stack=wino_stack(filled["in_c"], filled["out_c"]),
+        family="tg_conv3x3_filled_dsp",
+        features=(*wino_features(filled), ("in_words", float(tiles * -(-f["in_c"] // 4))),
+                  ("out_words", float(tiles * -(-f["out_c"] // 4)))),
+    )  # fmt: skip
+
+
 def _dwconv(call: Call) -> Call | str:
     f, c = ints(call), consts(call)
     reason = pack.dwconv_dsp_supported(f["in_c"], f["out_c"], f["shift"])
@@ -75,6 +115,7 @@ PLANES = frozenset(
     (
         column_tiles,
         whole_slides,
+        compact_odd_slides,
         compact_slides,
         whole_tiles,
         looped_tiles,
@@ -100,11 +141,13 @@ VARIANTS: Variants = {
         compact_rows,
         column_tiles,
         whole_slides,
+        compact_odd_slides,
         compact_slides,
         whole_tiles,
         looped_tiles,
         shared_tiles,
         _winograd,
+        _winograd_filled,
         _conv,
         *palette.DSP["tg_conv_s8"],
         *sparse.DSP["tg_conv_s8"],

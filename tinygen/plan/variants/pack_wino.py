@@ -18,10 +18,12 @@ WINO_SHIFTS = (36, 45)
 #: V of 64 channels take 4.6 KB of stack.
 WINO_CHANNELS = 64
 
+#: Those of the reference's config that say what integers stand for.
+WINO_ENDS = ("in_zp", "out_zp", "lo", "hi")
 #: Those of the reference's config that the kernel's own has.
 WINO_FIELDS = (
     *("in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "pad_top", "pad_left"),
-    *("in_zp", "out_zp", "lo", "hi"),
+    *WINO_ENDS,
 )
 
 #: Weights of a kernel row to U, times 24 along with what the outputs' sums leave out.

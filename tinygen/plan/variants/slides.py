@@ -11,16 +11,23 @@ from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
-from tinygen.plan.variants.tiles import REACH, Offsets, TileView, eight, narrow, schedule, suffix, y_strides
+from tinygen.plan.variants.tiles import REACH, Offsets, TileView, eight, for_odd, narrow, schedule, suffix, y_strides
 
 
 @dataclass(frozen=True, slots=True)
 class FillView:
-    """The kernel that fills the window, as the templates print it."""
+    """The kernel that fills the window, as the templates print it. `back`: bytes by which the last four channels
+    overlap those before."""
 
     name: str
     cols: int
     row_bytes: int
+    back: int
+
+    @property
+    def code(self) -> int:
+        """Bytes, about."""
+        return 100 + 50 * (self.cols // 3) * (2 if self.back else 1)
 
     @property
     def pointers(self) -> tuple[tuple[str, int], ...]:
@@ -31,13 +38,15 @@ class FillView:
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """Geometry of a window: k_h rows of `cols` columns, four channels at a time, at most `most` times."""
+    """Geometry of a window: k_h rows of `cols` columns, four channels at a time, at most `most` times. `back`: of a
+    number that is no multiple of 4 the last four overlap those before by so many."""
 
     k_h: int
     k_w: int
     stride: int
     dil: int
     most: int
+    back: int
 
     @property
     def cols(self) -> int:
@@ -76,10 +85,11 @@ class Slide:
         return found
 
     def order(self, in_c: int) -> Array:
-        """[words][2]: the taps of each step, four channels after four."""
+        """[words][2]: the taps of each step, four channels after four; -1 for a channel that was there before."""
+        starts = [min(4 * quad, in_c - 4) for quad in range(-(-in_c // 4))]
         taps = [
-            [(row * self.k_w + k) * in_c + 4 * quad + pair + half for half in (0, 2)]
-            for quad in range(in_c // 4)
+            [(row * self.k_w + k) * in_c + c if c >= 4 * quad else -1 for c in (start + pair, start + pair + 2)]
+            for quad, start in enumerate(starts)
             for pair in range(2)
             for row in range(self.k_h)
             for k in self.taps
@@ -87,7 +97,8 @@ class Slide:
         return np.array(taps)
 
     def fill(self) -> FillView:
-        return FillView(f"tg_fill_{self.name.split('x', 1)[1]}_dsp", self.cols, self.row_bytes)
+        back = f"b{self.back}" if self.back else ""
+        return FillView(f"tg_fill_{self.name.split('x', 1)[1]}{back}_dsp", self.cols, self.row_bytes, self.back)
 
     def tile(self, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileView:
         """With so many times four channels between two turns of the loop; none when that is all."""
@@ -115,13 +126,13 @@ _GEOMETRY = (
 def slide_of(call: Call) -> Slide | str:
     """The window of a tg_conv_s8 call, or why it has none."""
     f = ints(call)
-    if f["groups"] > 1 or f["in_c"] % 4:
-        return "channels are not in fours"
+    if f["groups"] > 1 or f["in_c"] < 4:
+        return "groups, or fewer than 4 channels"
     if f["k_w"] * f["dil_w"] <= f["stride_w"] or f["k_w"] == 1:
         return "windows of neighbouring pixels do not overlap"
     if f["out_w"] < 4:
         return "a row has fewer than 4 pixels"
-    slide = Slide(f["k_h"], f["k_w"], f["stride_w"], f["dil_w"], f["in_c"] // 4)
+    slide = Slide(f["k_h"], f["k_w"], f["stride_w"], f["dil_w"], -(-f["in_c"] // 4), -f["in_c"] % 4)
     return slide if slide.cols <= 9 else f"a window of {slide.cols} columns, above 9"
 
 
@@ -141,7 +152,8 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
     _, start, row, col, channel = y_strides(call)
     fill = slide.fill()
     fields = {name: f[name] for name in _GEOMETRY} | {
-        "pairs": len(order), "cols": slide.cols, "row_bytes": slide.row_bytes,
+        "pairs": len(order), "apart": f["out_c"] % 2 * int(not tile.odd), "cols": slide.cols,
+        "row_bytes": slide.row_bytes,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
     }  # fmt: skip
     return replace(
@@ -153,7 +165,7 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
         stack=tile.frame,
         scratch=-(-f["k_h"] * slide.cols * f["in_c"] // 4) * 4,
         generated=(
-            Generated(fill.name, "dsp/tg_slide_fill", fill, 100 + 50 * (fill.cols // 3), 0),
+            Generated(fill.name, "dsp/tg_slide_fill", fill, fill.code, 0),
             Generated(tile.name, "dsp/tg_tile", tile, tile.code, tile.loop_bytes),
         ),
     )
@@ -167,16 +179,26 @@ def whole_slides(call: Call) -> Call | str:
     f = ints(call)
     y = (f["out_c"], 1) if call.y_planes is None and f["out_c"] > 1 and 3 * f["out_c"] < REACH else None
     unroll = next(u for u in range(8, 0, -1) if slide.most % u == 0)
-    return slide_tiles(call, slide, slide.tile(unroll, f["shift"] - 32, y))
+    return slide_tiles(call, slide, for_odd(call, slide.tile(unroll, f["shift"] - 32, y)))
 
 
 def compact_slides(call: Call) -> Call | str:
     """Four channels a turn, for all layers of the network with the same window."""
+    return _compact(call, odd=False)
+
+
+def compact_odd_slides(call: Call) -> Call | str:
+    """The same for those with an odd number of channels: another kernel, which fills its window once."""
+    return _compact(call, odd=True) if ints(call)["out_c"] % 2 and ints(call)["out_c"] > 1 else ""
+
+
+def _compact(call: Call, *, odd: bool) -> Call | str:
     slide = slide_of(call)
     if isinstance(slide, str):
         return slide
     shared = replace(slide, most=max(slide.most, dict(call.limits).get(slide.window, 0)))
-    return slide_tiles(call, shared, shared.tile(1, None, None))
+    tile = shared.tile(1, None, None)
+    return slide_tiles(call, shared, tile.for_odd() if odd else tile)
 
 
 def slide_limits(calls: Iterable[Call]) -> tuple[tuple[str, int], ...]:

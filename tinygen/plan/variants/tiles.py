@@ -43,7 +43,8 @@ class TileView:
     """A tile kernel, as the templates print it.
 
     `window` and `dead` are bytes of stack; `advance`, bytes from one round of a looped kernel to the next; `shift` and
-    `y` (bytes from pixel to pixel, from channel to channel) are None when the caller says them.
+    `y` (bytes from pixel to pixel, from channel to channel) are None when the caller says them. `odd`: the kernel takes
+    the last of an odd number of channels too, with the one before it once more.
     """
 
     name: str
@@ -57,6 +58,11 @@ class TileView:
     shift: int | None
     y: tuple[int, int] | None
     pixels: int = 4
+    odd: bool = False
+
+    def for_odd(self) -> TileView:
+        """The same, for an odd number of channels."""
+        return replace(self, name=f"{self.name.removesuffix('_dsp')}_o_dsp", odd=True)
 
     def turns(self, pairs: int) -> float:
         """Of its loop, for two channels."""
@@ -230,7 +236,7 @@ def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, r
         image[0] * image[1] * f["in_c"] if copied else 0 if _whole(f) else 4 * f["k_h"] * f["k_w"] * f["in_c"] // groups
     )
     fields = {name: f[name] for name in _GEOMETRY} | {
-        "pairs": len(order), "window": window,
+        "pairs": len(order), "window": window, "apart": per % 2 * int(not (tile and tile.odd)),
         "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0,
         "rows": rows, "pixels": tile.pixels if tile else 4, "swap": 1 if rows else swap,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
@@ -266,6 +272,13 @@ def _column_order(f: dict[str, int]) -> list[tuple[int, ...]]:
     return sorted(rows, key=lambda of: (of[0] % f["stride_h"], of[0]))
 
 
+def for_odd(call: Call, tile: TileView) -> TileView:
+    """`tile`, or the one that takes the last of an odd number of channels."""
+    f = ints(call)
+    per = f["out_c"] // f["groups"]
+    return tile.for_odd() if per % 2 and per > 1 else tile
+
+
 def column_tiles(call: Call) -> Call | str:
     """Four pixels of a column at a time, whose windows overlap; from a copy of the image with its borders."""
     f = ints(call)
@@ -284,7 +297,7 @@ def column_tiles(call: Call) -> Call | str:
     kernel_rows = [of[0] // f["dil_h"] for of in order]
     taps = np.array([np.where(t < 0, t, t + k * run) for t in run_order(1, run) for k in kernel_rows])
     tile = column_tile(rows, pairs, order, f["shift"] - 32)
-    return tiles(call, tile, taps, rows=rows)
+    return tiles(call, for_odd(call, tile), taps, rows=rows)
 
 
 def whole_tiles(call: Call) -> Call | str:
@@ -298,7 +311,7 @@ def whole_tiles(call: Call) -> Call | str:
     )
     y = (f["out_c"], 1) if fixed else None
     pixels = 3 if f["out_h"] * f["out_w"] in (3, 6, 9) else 4
-    return tiles(call, whole_tile(len(order), f["shift"] - 32, y, pixels), order)
+    return tiles(call, for_odd(call, whole_tile(len(order), f["shift"] - 32, y, pixels)), order)
 
 
 #: Pairs of taps in a turn of a loop; with more it does not fit a small instruction cache along with the requantising.
@@ -315,7 +328,7 @@ def looped_tiles(call: Call) -> Call | str:
     order = run_order(*_runs(f), multiple=turn)
     if 32 * len(order) > REACH:
         return f"a window of {16 * len(order)} bytes and as much free, above {REACH}"
-    return tiles(call, looped_tile(len(order), turn, f["shift"] - 32, None), order)
+    return tiles(call, for_odd(call, looped_tile(len(order), turn, f["shift"] - 32, None)), order)
 
 
 #: The shared loop: pairs of taps in a turn, and most pairs of a window, for the stack's sake.
