@@ -1,5 +1,6 @@
 """Depthwise layers with several outputs of an input channel, few channels or large multipliers, one channel after the
-other; and convolutions whose shift is short: against NUMERICS in numpy, portable under sanitizers and in assembly."""
+other; convolutions whose shift is short, and 3 x 3 ones whose channels are filled up: against NUMERICS in numpy,
+portable under sanitizers and in assembly."""
 
 from __future__ import annotations
 
@@ -73,9 +74,29 @@ def short_shift(seed: int) -> tiles.Layer:
     return tiles.Layer(f"short_{seed}", call, x, oracle.conv({**f, **q}, x, w, b, m))
 
 
+def filled(seed: int) -> tiles.Layer:
+    """A 3 x 3 convolution with numbers of channels that the Winograd kernel does not take by itself."""
+    rng = np.random.default_rng(seed)
+    while True:
+        f = tiles.window(rng, k_h=3, k_w=3, dil_h=1, dil_w=1, stride_h=1, stride_w=1)
+        if min(f["out_h"], f["out_w"]) >= 4:
+            break
+    in_c, out_c = int(rng.choice([4, 5, 7, 8, 13, 18])), int(rng.choice([1, 2, 3, 5, 8, 9]))
+    f |= {"in_c": in_c, "out_c": out_c + (in_c % 8 == 0 and out_c % 2 == 0)}
+    q, m = quantised(rng, 9 * in_c, f["out_c"], range(36, 42))
+    w, b = cases.weights(rng, f["out_c"], 3, 3, in_c), rng.integers(-2000, 2000, f["out_c"])
+    x = cases.int8(rng, f["in_h"], f["in_w"], in_c)
+    consts = (ConstArg("w", w), ConstArg("b", fold_bias(w, b, q["in_zp"]).astype(np.int32)), ConstArg("m", m))
+    call = Call("tg_conv_s8", tuple({**f, **q}.items()), ("x",), consts, "y")
+    made = tiles.Layer(f"filled_{seed}", call, x, oracle.conv({**f, **q}, x, w, b, m))
+    made.ways[:] = [way for way in made.ways if way.kernel == "tg_conv3x3_filled_dsp"]  # others have tests of their own
+    return made
+
+
 def layers(first: int) -> list[tiles.Case]:
     made = [depthwise(seed) for seed in range(first, first + 90)]
-    return tiles.all_cases([*made, *(short_shift(seed) for seed in range(first, first + 60))])
+    made += [short_shift(seed) for seed in range(first, first + 60)]
+    return tiles.all_cases([*made, *(filled(seed) for seed in range(first, first + 30))])
 
 
 def test_what_the_layers_are() -> None:
@@ -91,12 +112,14 @@ def test_what_the_layers_are() -> None:
                 counts["of a shape"] += bool(case.call.generated)
             elif case.call.kernel == CHANNELS[1]:
                 counts["short rows of a channel" if short else "rows of a channel"] += 1
+            elif case.call.kernel == "tg_conv3x3_filled_dsp":
+                counts["filled up"] += 1
             elif case.call.kernel == "tg_rows_s8_dsp":
                 counts["short rows"] += short
                 counts["odd"] += int(str(f["out_c"])) % 2
                 counts["behind the loop"] += case.call.generated[0].view.behind > 0  # type: ignore[attr-defined]
         assert min(counts.values()) >= 2, counts
-        assert len(counts) == 9, counts
+        assert len(counts) == 10, counts
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -26,7 +26,10 @@ from tinygen.plan.variants.slides import slide_limits
 #: Bytes around the output that must stay as they are.
 GUARD = 16
 #: Kernels under test; others of the set have tests of their own.
-DRIVERS = ("tg_tiles_s8_dsp", "tg_slides_s8_dsp", "tg_rows_s8_dsp", "tg_dwchannel_s8_dsp", "tg_rowchannel_s8_dsp")
+DRIVERS = (
+    *("tg_tiles_s8_dsp", "tg_slides_s8_dsp", "tg_rows_s8_dsp", "tg_dwchannel_s8_dsp", "tg_rowchannel_s8_dsp"),
+    "tg_conv3x3_filled_dsp",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,17 +188,19 @@ def case(given: Layer, way: int, unaligned: int = 0) -> Case:
     name = f"{given.name}_{way}_{call.kernel}_{made}"
     x = np.concatenate([np.zeros(unaligned, np.int8), given.x.reshape(-1)])
     scratch = max(call.scratch, 4)
+    names = ", ".join(c.suffix for c in call.consts)
+    constants = "\n".join(f"    static const int32_t {c.suffix}[] = {{{numbers(c.array)}}};" for c in call.consts)
     body = f"""static int {name}(void)
 {{
     static const {call.struct} cfg = {{{settings(call)}}};
     static const int8_t x[{x.size}] TG_ALIGN(4) = {{{numbers(x)}}};
-    static const int32_t w[] = {{{numbers(call.consts[0].array)}}};
+{constants}
     static const int8_t want[] = {{{numbers(want)}}};
     int32_t scratch[{scratch // 4}];
     int8_t y[{want.size}] TG_ALIGN(4);
     (void)memset(y, 77, sizeof y);
     (void)memset(scratch, 77, sizeof scratch);
-    {call.kernel}(&cfg, &x[{unaligned}], w, (int16_t *)(void *)scratch, &y[{first}]);{pad}
+    {call.kernel}(&cfg, &x[{unaligned}], {names}, (int16_t *)(void *)scratch, &y[{first}]);{pad}
     return memcmp(y, want, sizeof y);
 }}"""
     return Case(name, call, body)
