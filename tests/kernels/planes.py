@@ -21,7 +21,11 @@ SHAPES = (
     (3, 2, 2, 0, 60, 64, 1536),
     (6, 5, 1, 1, 7, 5000, 1536),
     (20, 4, 1, 1, 5, 8, 0),
+    (5, 5, 1, 1, 5, 8, 1536),
+    (7, 6, 2, 0, 5, 8, 1536),
 )
+#: Of these outputs may leave 16 bits before they are clamped.
+WIDE = (8, 9)
 
 
 def case(index: int) -> Case:
@@ -33,10 +37,16 @@ def case(index: int) -> Case:
     weights = cases.weights(rng, 3, 3, channels)
     # few outputs saturate, all bits of a sum are seen; with an input zero point of 0 the three biases would be one
     m, shift = choose_multipliers(rng.uniform(0.004, 0.01, channels))
+    wide = index in WIDE
+    if wide:
+        weights[:, :, 1] = 127
+        m, shift = choose_multipliers(np.where(np.arange(channels) == 1, 0.24, 0.007))
     b = rng.integers(-3000, 3000, channels)
     q = {"in_zp": -77, "out_zp": 5, "shift": shift, "lo": -128, "hi": 127}
     folded = fold_bias(np.moveaxis(weights, 2, 0), b, q["in_zp"])
-    assert pack.dwplane3x3_supported(weights, folded, m, s, q["out_zp"], q["shift"]) is None
+    ends = (folded, m, s, q["out_zp"], q["shift"])
+    assert pack.dwplane3x3_supported(weights, *ends, wide=wide) is None
+    assert (pack.dwplane3x3_supported(weights, *ends) is None) != wide
     x = cases.int8(rng, h, w, channels)
     want = oracle.dwconv({**oracle_fields(s), "in_c": channels, "out_c": channels, **q}, x, weights, b, m)
     planes = pack.planes_for(s, channels)
@@ -54,7 +64,7 @@ static const int8_t want{n}[] = {{{numbers(y)}}};
 static int8_t y{n}[] = {{{numbers(np.full(y.size, 77))}}};"""
     right = f"memcmp(y{n}, want{n}, sizeof y{n}) == 0"
     return Case(
-        plane_kernel(config, stride, unroll), data, (f"&cfg{n}", f"x{n}", f"w{n}", f"&y{n}[{GUARD}]"), right,
+        plane_kernel(config, stride, unroll, wide=wide), data, (f"&cfg{n}", f"x{n}", f"w{n}", f"&y{n}[{GUARD}]"), right,
         {"channels": channels},
     )  # fmt: skip
 

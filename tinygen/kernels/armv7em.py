@@ -231,6 +231,9 @@ pkhbt = Op(
     "pkhbt", "{d}, {n:u}, {m:u}", Kind.OTHER, "({n} & 0xFFFFU) | ({m} & 0xFFFF0000U)",
     "{d} = low half of {n}, high of {m}", BITS,
 )  # fmt: skip
+sxtah = Op(
+    "sxtah", "{d}, {n:s}, {m:u}", Kind.OTHER, "{n} + ((int32_t)({m} << 16) >> 16)", "{d} = {n} + low half of {m}"
+)  # fmt: skip
 ssat16 = Op(
     "ssat16", "{d}, #{i}, {n:u}", Kind.OTHER, "tg_ssat16x8({n})", "{d} = clamp({n})", BITS, reach=_upto(8, least=8)
 )
@@ -253,6 +256,9 @@ smmla = Op(
 smmlar = Op(
     "smmlar", "{d}, {n:s}, {m:s}, {a:s}", Kind.MUL_DSP, "tg_smmlar({n}, {m}, {a})",
     "{d} = {a} + round({n} * {m} >> 32)",
+)  # fmt: skip
+smmulr = Op(
+    "smmulr", "{d}, {n:s}, {m:s}", Kind.MUL_DSP, "tg_smmlar({n}, {m}, 0)", "{d} = round({n} * {m} >> 32)"
 )  # fmt: skip
 # memory
 ldr = Op("ldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(4095), narrow=_short_load)

@@ -10,18 +10,19 @@ UNROLLED = 1536
 CONTRACT = "Arguments as in tg_dwplane3x3_dsp.h, for this one shape; constants from plan/variants/pack_dwplane.py."
 
 
-def plane_kernel(config: dict[str, int], stride: int, unroll: int = UNROLLED) -> Kernel:
+def plane_kernel(config: dict[str, int], stride: int, unroll: int = UNROLLED, *, wide: bool = False) -> Kernel:
     """A 3 x 3 kernel for what `dwplane_config` gives, called as the library's for any shape is. `unroll`: the rows are
-    unrolled when the code then has at most so many bytes, else looped over."""
-    program, looped = plane_program(config, stride, looped=False), False
+    unrolled when the code then has at most so many bytes, else looped over. `wide`: outputs may leave 16 bits."""
+    program, looped = plane_program(config, stride, looped=False, wide=wide), False
     if most_bytes(program) > unroll:
-        program, looped = plane_program(config, stride, looped=True), True
+        program, looped = plane_program(config, stride, looped=True, wide=wide), True
     size = f"{config['out_h']} x {config['out_w']}"
     sizes = f"{config['in_h']}p{config['pad_top']}_{config['out_h']}x{config['out_w']}"
     strides = "x".join(str(config[f]) for f in ("row_stride", "plane_stride", "out_row", "out_col", "out_chan"))
     narrow = config["lo"] > -128 or config["hi"] < 127
+    forms = "".join(f"_{form}" for form, has in (("l", looped), ("w", wide), ("n", narrow)) if has)
     return Kernel(
-        f"tg_dwplane3x3s{stride}_{sizes}_{strides}{'_l' if looped else ''}{'_n' if narrow else ''}_dsp",
+        f"tg_dwplane3x3s{stride}_{sizes}_{strides}{forms}_dsp",
         f"Depthwise 3 x 3 convolution of stride {stride} on planes, for {size} outputs.",
         CONTRACT,
         "tg_dwplane_dsp.h",

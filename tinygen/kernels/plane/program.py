@@ -39,11 +39,14 @@ from tinygen.kernels.armv7em import (
     smlatb,
     smlatt,
     smmlar,
+    smmulr,
+    ssat8,
     ssat16,
     strb,
     strb_reg,
     sub,
     sub_reg,
+    sxtah,
     sxtb16,
     sxtb16_ror8,
     vldm_post,
@@ -90,9 +93,10 @@ class Part:
     last: bool
 
 
-def plane_program(config: Mapping[str, int], stride: int, *, looped: bool) -> Program:
-    """See the head of this file. `looped`: over the rows, else they are unrolled."""
-    plane = _Plane(config, stride, looped=looped)
+def plane_program(config: Mapping[str, int], stride: int, *, looped: bool, wide: bool = False) -> Program:
+    """See the head of this file. `looped`: over the rows, else they are unrolled. `wide`: outputs may leave 16 bits
+    before they are clamped, which takes a cycle more for each."""
+    plane = _Plane(config, stride, looped=looped, wide=wide)
     plane.kernel()
     return Program(PARAMS, tuple(plane.nodes))
 
@@ -115,9 +119,9 @@ def moved(to: Reg, of: Reg, n: int, temp: str = "") -> Writer:
 class _Plane(Writer):
     """Writes one kernel."""
 
-    def __init__(self, config: Mapping[str, int], stride: int, *, looped: bool) -> None:
+    def __init__(self, config: Mapping[str, int], stride: int, *, looped: bool, wide: bool) -> None:
         super().__init__()
-        self.c, self.stride, self.looped = config, stride, looped
+        self.c, self.stride, self.looped, self.wide = config, stride, looped, wide
         self.pairs, self.single = divmod(config["out_w"], 2)
         #: The last output row lacks a row below.
         self.bottom = (config["out_h"] - 1) * stride + 3 - config["pad_top"] > config["in_h"]
@@ -269,9 +273,15 @@ class _Plane(Writer):
             self.add((smlatt if upper else smlatb)(b, of_b, middle, b))
 
     def store(self, out: int, sums: tuple[Reg, ...]) -> None:
-        """Requantise, clamp and store. The weight above the zero point is added too, but only low bytes are stored."""
-        made = [Reg(f"out_{r.name[0]}", BITS, r.place) for r in sums]
-        self.add(*(smmlar(r, r, M, MID2) for r in sums), *(ssat16(q, 8, r) for q, r in zip(made, sums, strict=True)))
+        """Requantise, clamp and store. Where 16 bits hold an output, the weight above the zero point is added too, and
+        the low half alone is clamped."""
+        made = [Reg(f"out_{r.name[0]}", INT if self.wide else BITS, r.place) for r in sums]
+        if self.wide:
+            self.add(*(smmulr(r, r, M) for r in sums), *(sxtah(r, r, MID2) for r in sums))
+            self.add(*(ssat8(q, r) for q, r in zip(made, sums, strict=True)))
+        else:
+            self.add(*(smmlar(r, r, M, MID2) for r in sums))
+            self.add(*(ssat16(q, 8, r) for q, r in zip(made, sums, strict=True)))
         col, two = self.c["out_col"], len(sums) == 2
         at = out * self.c["out_row"] - self.y_ahead
         far = two and col > REACH

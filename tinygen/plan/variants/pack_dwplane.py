@@ -93,15 +93,17 @@ def planes_for(shape: Geometry, channels: int, swap: bool = False) -> Planes:
     return Planes(shape.in_h, shape.in_w, channels, shape.in_w + gap, shape.pad_left, swap)
 
 
-def dwplane3x3_supported(w_hwc: Array, b: Array, m: Array, shape: Geometry, out_zp: int, shift: int) -> str | None:
-    """Why the 3 x 3 kernels cannot take a layer, or None when they can."""
+def dwplane3x3_supported(
+    w_hwc: Array, b: Array, m: Array, shape: Geometry, out_zp: int, shift: int, *, wide: bool = False
+) -> str | None:
+    """Why the 3 x 3 kernels cannot take a layer, or None when they can; `wide`: those whose outputs may leave int16."""
     if (shape.k_h, shape.k_w, shape.dil_h, shape.dil_w) != (3, 3, 1, 1):
         return f"a {shape.k_h} x {shape.k_w} kernel, dilation {shape.dil_h} x {shape.dil_w}"
     if (shape.stride_h, shape.stride_w) not in ((1, 1), (2, 2)):
         return f"stride {shape.stride_h} x {shape.stride_w}"
     if shape.pad_top > 1 or shape.below > 1:
         return "more than one row of padding"
-    return _requant_supported(w_hwc, b, m, out_zp, shift)
+    return _requant_supported(w_hwc, b, m, out_zp, shift, wide=wide)
 
 
 def dwplane3x3_kernel(shape: Geometry) -> str:
@@ -179,8 +181,8 @@ def dwplane_config(
     return {**fields, "lo": lo, "hi": hi, "plane_stride": planes.plane}
 
 
-def _requant_supported(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int) -> str | None:
-    """Why a layer cannot end in SMMLAR and SSAT16, or None."""
+def _requant_supported(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int, *, wide: bool = False) -> str | None:
+    """Why a layer cannot end in SMMLAR and SSAT16, or None; `wide`: in SMMULR, SXTAH and SSAT."""
     if shift < 33:
         return f"shift {shift} is below 33"
     if shift > 62 or np.any(m.astype(np.int64) % (1 << (shift - 32))):
@@ -189,7 +191,7 @@ def _requant_supported(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int
     low = b.astype(np.int64) + np.minimum(-128 * w, 127 * w).sum(axis=0)
     high = b.astype(np.int64) + np.maximum(-128 * w, 127 * w).sum(axis=0)
     ends = np.stack([requant(low, m, shift), requant(high, m, shift)]) + out_zp
-    if np.any(np.abs(ends) >= 2**15):
+    if not wide and np.any(np.abs(ends) >= 2**15):
         return "an output may leave int16 before it is clamped"
     return None
 

@@ -77,10 +77,10 @@ def _layer(call: Call, planes: Planes) -> _Layer | str:
     return _Layer(shape, w, b, c["m"], f["in_zp"], f["out_zp"], f["shift"] + lift, config)
 
 
-def _square(layer: _Layer) -> _Kernel | str:
-    """3 x 3, stride 1 or 2, any shape."""
+def _square(layer: _Layer, *, wide: bool = False) -> _Kernel | str:
+    """3 x 3, stride 1 or 2, any shape; `wide`: constants of a layer whose outputs may leave int16."""
     s, end = layer.shape, (layer.out_zp, layer.shift)
-    reason = pack.dwplane3x3_supported(layer.w, layer.b, layer.m, s, *end)
+    reason = pack.dwplane3x3_supported(layer.w, layer.b, layer.m, s, *end, wide=wide)
     if reason is not None:
         return reason
     stream = pack.pack_dwplane3x3(layer.w, layer.b, layer.m, s, layer.in_zp, *end)
@@ -89,10 +89,12 @@ def _square(layer: _Layer) -> _Kernel | str:
 
 def _shaped(layer: _Layer) -> _Kernel | str:
     """The same, made for the shape."""
-    made = _square(layer)
+    made, wide = _square(layer), False
+    if isinstance(made, str):
+        made, wide = _square(layer, wide=True), True
     if isinstance(made, str):
         return made
-    view = plane_kernel(layer.config, layer.shape.stride_h)
+    view = plane_kernel(layer.config, layer.shape.stride_h, wide=wide)
     return _Kernel(view.name, made.stream, view)
 
 
