@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compression import MEMORY, NETWORKS, TRAINING_SAMPLES
+from benchmarks.energy import show as show_energy
 from benchmarks.record import RESULTS
 from benchmarks.single_layers import each
 
@@ -358,6 +359,18 @@ with TFLM inside the arena.
 Layers on Cortex-M4, balanced and for speed; counted with a call between layers (some ten cycles).
 
 {mlperf_layers()}
+
+## Energy
+
+`python -m benchmarks.energy`: the same files with the kernels of `balanced`, one inference, and the band in which it
+should lie; [how it is found, and how far to trust it](PROFILE.md#energy). Cycles are counted with the board's flash;
+those of nucleo_h743zi and nucleo_u575zi_q, whose cores have no cycle table, are a Cortex-M4's with memory that does not
+wait, times a factor. Published figures are those of MLPerf Tiny 1.0 to 1.3, closed division
+(`benchmarks/mlperf_energy.json`), of other software on the same part; the same current, or power, is taken at their
+voltage. The last table leaves the software out: published energy against the model's power for the published time.
+Bands were found from these runs.
+
+{show_energy(load("energy"))}
 
 ## Single layers
 

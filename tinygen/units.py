@@ -1,6 +1,20 @@
-"""Shares and points as people write them, on the command line and in files."""
+"""Shares, points and times as people write them, on the command line and in files."""
 
 from __future__ import annotations
+
+import re
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float | None:
+    """A time with its unit.
+
+    >>> seconds("100ms"), seconds("2 s"), seconds("5m"), seconds("100"), seconds("0s")
+    (0.1, 2.0, 300.0, None, None)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)\s*", text)
+    return float(found[1]) * _SECONDS[found[2]] or None if found else None
 
 
 def share(text: str) -> float | None:

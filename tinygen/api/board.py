@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinygen.errors import TargetError
+from tinygen.errors import RecipeError, TargetError
 from tinygen.targets.board import Board, all_boards, load_board
+from tinygen.units import seconds
 
 if TYPE_CHECKING:
     from tinygen.frontend.registry import SupportedOp
@@ -18,6 +19,16 @@ def board_of(board: str | Board) -> Board:
     if not isinstance(board, str):
         raise TargetError(f"board: found {type(board).__name__}, allowed is the id of a board or one of boards().")
     return load_board(board)
+
+
+def period(every: float | str | None) -> float | None:
+    """Seconds from one inference to the next; RecipeError for what is no time above 0."""
+    found = seconds(every) if isinstance(every, str) else every
+    if every is None or (isinstance(found, int | float) and 0.0 < found < float("inf")):
+        return None if found is None else float(found)
+    raise RecipeError(
+        f'`every`: found {every!r}, allowed is a time from one inference to the next: "100ms", "2s", "5m".'
+    )
 
 
 def boards() -> tuple[Board, ...]:

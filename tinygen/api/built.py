@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tinygen.api.board import board_of
+from tinygen.api.board import board_of, period
 from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import FolderEvaluation
 from tinygen.api.result import Result, words
@@ -29,6 +29,7 @@ from tinygen.report import build as report
 from tinygen.report import golden, layers, profile, profile_page
 from tinygen.report.table import Table
 from tinygen.targets.board import Board
+from tinygen.targets.energy import Energy
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -194,14 +195,17 @@ class BuildFolder:
         port: str | None = None,
         upload: bool = True,
         program: str | os.PathLike[str] | None = None,
+        every: float | str | None = None,
     ) -> Profile:
         """Instructions and modelled cycles of an inference, layer by layer, for the build's board or another with the
         same kernels.
 
         port: also measure on the board at this serial port; `upload` the program that does so first. program: write
-        that program's PlatformIO project there.
+        that program's PlatformIO project there. every: from one inference to the next, in seconds or as "100ms", for
+        the energy of a period.
         """
-        found = profile_folder(self.path, None if board is None else board_of(board).id)
+        seconds = period(every)
+        found = replace(profile_folder(self.path, None if board is None else board_of(board).id), every=seconds)
         place = None if program is None else Path(program)
         if place is not None:
             write_program(self.path, found.board, place)
@@ -295,6 +299,11 @@ class Profile(Result):
         """Of an inference at the board's clock, with the waits of its flash where those are modelled."""
         p = self._found
         return p.milliseconds(p.total.flash_cycles) if p.has_cycles else None
+
+    @property
+    def energy(self) -> tuple[Energy, ...]:
+        """Of an inference; empty where the board's current is not known, or the core's cycles are not modelled."""
+        return self._found.energy
 
     @property
     def flash(self) -> int:

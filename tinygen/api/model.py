@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from tinygen.api.board import board_of
+from tinygen.api.board import board_of, period
 from tinygen.api.built import Build
 from tinygen.api.compressed import Compressed
 from tinygen.api.data import Inputs, as_data, data_or_none
@@ -32,6 +32,7 @@ from tinygen.errors import DataError, ModelError, RecipeError, TargetError, did_
 from tinygen.files import write_file
 from tinygen.fit import space
 from tinygen.fit.budget import Limits
+from tinygen.fit.points import Choice
 from tinygen.fit.run import Effort, Places, default_storage, work_of
 from tinygen.fit.run import fit as run_fit
 from tinygen.fit.search import Job, Watch
@@ -163,14 +164,20 @@ class Model:
         return words("Model", f"{self.name}:", " -> ".join(ends))
 
     def inspect(
-        self, board: str | Board | None = None, *, activations: Activations = 8, calibration: str = DEFAULT_METHOD
+        self,
+        board: str | Board | None = None,
+        *,
+        activations: Activations = 8,
+        calibration: str = DEFAULT_METHOD,
+        every: float | str | None = None,
     ) -> Inspection:
         """What it is made of, and what it would take of every board, or of `board` layer by layer. Nothing is compiled;
-        ranges are made up."""
+        ranges are made up. every: from one inference to the next, in seconds or as "100ms", for the energy of a period.
+        """
         wanted = None if board is None else board_of(board)
         asked = Calibration(method=calibration, activations=_named(activations))
         model = quantised.quantised(self._loaded, asked)
-        return Inspection(model, estimate(model, wanted))
+        return Inspection(model, estimate(model, wanted, every=period(every)))
 
     def quantize(
         self,
@@ -353,6 +360,8 @@ class Model:
         test: Inputs | None = None,
         test_y: Array | None = None,
         calibration: str = DEFAULT_METHOD,
+        minimize: str | None = None,
+        every: float | str | None = None,
         seed: int = 0,
         storage: str | None = None,
         resume: bool = False,
@@ -370,6 +379,9 @@ class Model:
         effort: Effort(trials=, seconds=, jobs=): how much is done.
         techniques: names of what may be combined; all that suit unless given. training: of each trial; None: without.
         test, test_y: samples that judge the reported networks, once.
+        minimize: "energy", "time", "flash" or "ram": what comes first among networks of the quality in `limits`.
+        every: from one inference to the next, in seconds or as "100ms": networks must be done by then, and energy
+            counts the sleep.
         storage: URL of a database for the trials, a file beside `output` unless given; `resume` goes on with a search
             that is there.
         watch: called after every trial; tell: with notes as they come; command: what the report says made it.
@@ -396,10 +408,11 @@ class Model:
         wanted = tuple(space.default() if techniques is None else techniques)
         modes = MODES if optimize is None else (optimize,)
         job = Job(model, data, names, limits or Limits(), modes, wanted, training, seed, calibration, self.name, shapes)
+        choice = Choice(minimize, period(every))
         places = Places(unseen, storage or default_storage(out), work, out)
         found = run_fit(
             job, effort or Effort(), places, search_report.files, command=command, resume=resume, force=force,
-            progress=progress, watch=watch, tell=tell,
+            progress=progress, watch=watch, tell=tell, choice=choice,
         )  # fmt: skip
         return Fitted(found, out)
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 @click.option("--ram", help="The most RAM, as 24K; the board's unless given.")
 @click.option("--ms", type=float, help="The most milliseconds of an inference.")
 @click.option("--min-accuracy", type=float, help="The least accuracy, as 0.9; without labels agreement with float.")
+@click.option("--minimize", type=Choice(("energy", "time", "flash", "ram")),
+              help="What comes first among networks of that accuracy.")  # fmt: skip
+@click.option("--every", metavar="TIME", help="From one inference to the next, as 100ms: each must be done by then.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the report.")
 @click.option("--trials", default=40, show_default=True, type=click.IntRange(1), help="Combinations to try, in all.")
 @click.option("--time", "time_", help="Stop the search after so long, as 30m.")
@@ -65,10 +68,10 @@ if TYPE_CHECKING:
 @tool_options
 def fit(
     model: Path, boards: tuple[str, ...], data: Path, test: Path | None, flash: str | None, ram: str | None,
-    ms: float | None, min_accuracy: float | None, output: Path, trials: int, time_: str | None, jobs: int, points: int,
-    techniques: str, epochs: int | None, final_epochs: int | None, labels: float, optimize: str | None, seed: int,
-    storage: str | None, resume: bool, force: bool, as_json: bool, name: str | None, method: str,
-    edges: dict[str, Any],
+    ms: float | None, min_accuracy: float | None, minimize: str | None, every: str | None,
+    output: Path, trials: int, time_: str | None, jobs: int, points: int, techniques: str, epochs: int | None,
+    final_epochs: int | None, labels: float, optimize: str | None, seed: int, storage: str | None, resume: bool,
+    force: bool, as_json: bool, name: str | None, method: str, edges: dict[str, Any],
 ) -> None:  # fmt: skip
     """Search for compressed networks that fit a board. Builds and proves what it finds, and writes a report."""
     from tinygen.cli.bars import Bars
@@ -87,6 +90,7 @@ def fit(
         stop.say(f"the trials so far are kept on {without_password(place)}; go on with --resume.")
         found = loaded.fit(
             boards, data, output=output, limits=limits, test=test, optimize=optimize, calibration=method, seed=seed,
+            minimize=minimize, every=every,
             effort=tinygen.Effort(trials, seconds, jobs, points, final_epochs, enough_steps=epochs is None),
             techniques=tuple(dict.fromkeys(t.strip() for t in techniques.split(","))),
             training=None if epochs == 0 else tinygen.Training(epochs=epochs or 1, label_weight=labels),

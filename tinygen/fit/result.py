@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tinygen.fit.budget import Budget
-from tinygen.fit.points import Candidate
+from tinygen.fit.points import Candidate, Choice
 from tinygen.fit.prove import Point
 from tinygen.targets.board import Board
+from tinygen.targets.energy import Energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class FitResult:
     boards: tuple[BoardResult, ...]
     command: str
     commands: dict[str, tuple[str, str]] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
+
+    def energy(self, board: Board, p: Point) -> Energy | None:
+        """Of an inference of a point; None where it is not known."""
+        return self.choice.energy(board, p.predicted.milliseconds if p.milliseconds is None else p.milliseconds)
 
 
 def folder_of(p: Point) -> str:

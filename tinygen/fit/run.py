@@ -15,7 +15,7 @@ from tinygen.compress.train import need_torch
 from tinygen.emit.writer import MANIFEST, check_output, manifest, write_folder
 from tinygen.errors import MissingToolError, OutputError, RecipeError
 from tinygen.fit.budget import Budget, check_limits
-from tinygen.fit.points import Candidate, candidates, select
+from tinygen.fit.points import Candidate, Choice, candidates, select
 from tinygen.fit.prove import Point, Prover, commands
 from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.fit.search import JUDGE_SAMPLES, TRAIN_SAMPLES, Job, Search, Watch, need_optuna, search
@@ -70,7 +70,7 @@ def default_storage(out: Path) -> str:
 
 def fit(
     job: Job, effort: Effort, places: Places, report: Report, *, command: str, resume: bool, force: bool,
-    progress: Progress, watch: Watch, tell: Callable[[list[str]], None],
+    progress: Progress, watch: Watch, tell: Callable[[list[str]], None], choice: Choice,
 ) -> FitResult:  # fmt: skip
     """Search, build and prove what was found, and write it with the files of `report`; `tell` gets notes before the
     search begins.
@@ -82,7 +82,8 @@ def fit(
     check_techniques(job.techniques)
     check_output(places.out, force=force)
     boards = {b: load_board(b) for b in job.boards}
-    job, notes = _without_torch(job)
+    choice.check(job.limits, tuple(boards.values()))
+    job, notes = _without_torch(replace(job, limits=choice.within(job.limits)))
     source = load_source(job.model, job.data, seed=SPLIT_SEED, input_shapes=job.input_shapes, name=job.name)
     if effort.enough_steps and job.training is not None:
         steps = -(-min(source.fit.count, TRAIN_SAMPLES) // job.training.batch)
@@ -96,7 +97,7 @@ def fit(
         job, source, places.storage, trials=effort.trials, seconds=effort.seconds, jobs=effort.jobs,
         progress=progress, watch=watch,
     )  # fmt: skip
-    result = _conclude(job, source, found, effort, places, test, boards, command, progress)
+    result = _conclude(job, source, found, effort, places, test, boards, command, progress, choice)
     write_folder(places.out, {**report(result), **_files(result)}, force=force)
     return result
 
@@ -156,7 +157,7 @@ def _check_storage(job: Job, source: Source, places: Places, *, resume: bool) ->
 
 def _conclude(
     job: Job, source: Source, found: Search, effort: Effort, places: Places, test: Samples | None,
-    boards: Mapping[str, Board], command: str, progress: Progress,
+    boards: Mapping[str, Board], command: str, progress: Progress, choice: Choice,
 ) -> FitResult:  # fmt: skip
     records, failures = found.records(), found.failures()
     if not records:
@@ -170,7 +171,7 @@ def _conclude(
     for board_id, board in boards.items():
         budget = job.limits.on(board)
         rows = candidates(records, board_id, budget)
-        points = _prove(prover, rows, board, budget, effort.points, progress)
+        points = _prove(prover, rows, board, budget, effort.points, progress, choice.minimize)
         for p in points:
             texts[p.name] = commands(p, job, f"{places.out}/{folder_of(p)}")
         results.append(BoardResult(board, budget, tuple(rows), tuple(points), tuple(_nearest(points))))
@@ -185,14 +186,16 @@ def _conclude(
         tuple(results),
         command,
         texts,
+        choice,
     )
 
 
 def _prove(
-    prover: Prover, rows: Sequence[Candidate], board: Board, budget: Budget, count: int, progress: Progress
-) -> list[Point]:
+    prover: Prover, rows: Sequence[Candidate], board: Board, budget: Budget, count: int, progress: Progress,
+    minimize: str | None,
+) -> list[Point]:  # fmt: skip
     """The chosen points, built; and, while measuring shows none of them within the budget, those with more room."""
-    chosen = select(rows, count)
+    chosen = select(rows, count, minimize)
     points: list[Point] = []
 
     def prove(c: Candidate) -> None:

@@ -12,6 +12,7 @@ from tinygen.plan.predict import Prediction
 from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards
+from tinygen.targets.energy import STAND_INS, Energy, energies
 from tinygen.targets.flash import slow_loops
 
 
@@ -29,7 +30,8 @@ class LayerCost:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What a model is predicted to take of a board: bytes, and what there is; milliseconds of an inference at the
-    board's clock without flash wait states, None where cycles are not modelled."""
+    board's clock without flash wait states, None where cycles are not modelled; `energy` from the same time, at the
+    clocks whose current is known."""
 
     board: str
     core: str
@@ -38,6 +40,7 @@ class Fit:
     ram: int
     ram_there: int
     milliseconds: float | None
+    energy: tuple[Energy, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -54,6 +57,7 @@ class Estimate:
     fits: tuple[Fit, ...]
     board: Board | None
     detail: Prediction | None
+    every: float | None = None
 
 
 def predict(planned: Plan, model: Quantised) -> Prediction:
@@ -62,8 +66,11 @@ def predict(planned: Plan, model: Quantised) -> Prediction:
     return predict_plan(planned, kernel_files(planned.kernels, planned.generated), library.weight_bytes)
 
 
-def estimate(model: Quantised, wanted: Board | None = None, optimize: str = "balanced") -> Estimate:
-    """Predicted cost of a quantised model on every board, and layer by layer on `wanted`."""
+def estimate(
+    model: Quantised, wanted: Board | None = None, optimize: str = "balanced", every: float | None = None
+) -> Estimate:
+    """Predicted cost of a quantised model on every board, and layer by layer on `wanted`. `every`: seconds between two
+    inferences, for the energy of both inference and sleep."""
     known: dict[tuple[str, bool], Prediction] = {}
     fits = []
     for board in all_boards():
@@ -75,7 +82,9 @@ def estimate(model: Quantised, wanted: Board | None = None, optimize: str = "bal
             known[kind] = predict(plan(model.fixed, core, optimize, slow_loops=kind[1]), model)
         p = known[kind]
         ms = p.milliseconds(board.f_cpu_hz)
-        fits.append(Fit(board.id, core.name, p.flash, board.flash_bytes, p.ram, board.ram_bytes, ms))
+        fits.append(
+            Fit(board.id, core.name, p.flash, board.flash_bytes, p.ram, board.ram_bytes, ms, _energy(board, p, every))
+        )
     graph = model.tidy
     layers = tuple(
         LayerCost(
@@ -89,4 +98,12 @@ def estimate(model: Quantised, wanted: Board | None = None, optimize: str = "bal
     )
     macs = sum(r.macs for r in layers)
     detail = None if wanted is None else known.get((wanted.core.name, slow_loops(wanted)))
-    return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail)
+    return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail, every)
+
+
+def _energy(board: Board, p: Prediction, every: float | None) -> tuple[Energy, ...]:
+    """At each clock the same cycles, as none of them waits."""
+    if board.supply is None or p.unmeasured or (p.cycles is None and p.core not in STAND_INS):
+        return ()
+    cycles = sum(layer.cycles for layer in p.layers)
+    return energies(board, {point.clock_hz: cycles for point in board.supply.run}, every)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tinygen.profile.counter import Counts
 from tinygen.targets.board import Board
+from tinygen.targets.energy import Energy, energies
 from tinygen.targets.flash import Flash
 
 
@@ -80,7 +81,7 @@ class Profile:
     """A build on a board.
 
     `flash` is None when the part's flash has no model; without `has_cycles` all cycles are 0. `measured` is what the
-    real board said, if it was asked.
+    real board said, if it was asked; `every`: seconds from one inference to the next, where energy is to count both.
     """
 
     model: str
@@ -97,6 +98,14 @@ class Profile:
     buffers: tuple[BufferUse, ...]
     notes: tuple[str, ...]
     measured: BoardTimes | None = None
+    every: float | None = None
+
+    @property
+    def energy(self) -> tuple[Energy, ...]:
+        """At the board's clock, at which the flash was modelled; none where the current or the cycles are not known."""
+        if not self.has_cycles:
+            return ()
+        return energies(self.board, {self.board.f_cpu_hz: self.total.flash_cycles}, self.every)
 
     @property
     def macs(self) -> int:

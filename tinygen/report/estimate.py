@@ -7,10 +7,11 @@ from typing import Any
 from tinygen.flow.estimate import Estimate
 from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
-from tinygen.report import simplified
+from tinygen.report import energy, simplified
 from tinygen.report.table import Column, Table, columns
 from tinygen.report.words import milliseconds, nodes, shape, share
 from tinygen.targets.board import Board
+from tinygen.targets.energy import Energy
 
 SCHEMA = 1
 
@@ -20,7 +21,14 @@ def tables(model: Quantised, estimate: Estimate) -> tuple[Table, ...]:
     found = [_ports(model), _operators(model, estimate), _boards(estimate)]
     if estimate.board is not None and estimate.detail is not None:
         found.append(_prediction(estimate, estimate.board, estimate.detail))
+    if estimate.board is not None:
+        known = _energy(estimate, estimate.board)
+        found += energy.tables(estimate.board, known, estimate.every, "Time as predicted, without flash wait states.")
     return tuple(found)
+
+
+def _energy(e: Estimate, board: Board) -> tuple[Energy, ...]:
+    return next((f.energy for f in e.fits if f.board == board.id), ())
 
 
 def _ports(model: Quantised) -> Table:
@@ -57,16 +65,18 @@ def _boards(e: Estimate) -> Table:
     heads = (
         Column("board", whole=True), Column("core", whole=True), *columns("flash", "", right=["flash", ""]),
         *columns("RAM", "", right=["RAM", ""]), Column("fits", whole=True), Column("ms", "right", whole=True),
+        Column("uJ", "right", whole=True),
     )  # fmt: skip
     asked = [f for f in e.fits if e.board is not None and f.board == e.board.id]
     rows = [
         (
             f.board, f.core, f"{f.flash:,}", share(f.flash, f.flash_there), f"{f.ram:,}", share(f.ram, f.ram_there),
             "yes" if f.fits else "no", "" if f.milliseconds is None else milliseconds(f.milliseconds),
+            f"{f.energy[0].microjoules.likely:,.0f}" if f.energy else "",
         )
         for f in asked or e.fits
     ]  # fmt: skip
-    caption = ["Bytes, and their share of what the board has; ms of an inference, without flash wait states."]
+    caption = ["Bytes, and their share of what the board has; ms and uJ of an inference, without flash wait states."]
     untimed = dict.fromkeys(f.core for f in asked or e.fits if f.milliseconds is None)
     if untimed:
         caption.append(f"No time of {', '.join(untimed)}, whose cycles are not modelled.")
@@ -143,10 +153,12 @@ def as_dict(model: Quantised, e: Estimate) -> dict[str, Any]:
                 "ram": f.ram_there,
                 "fits": f.fits,
                 "milliseconds_estimate": None if f.milliseconds is None else round(f.milliseconds, 3),
+                "microjoules_estimate": round(f.energy[0].microjoules.likely, 3) if f.energy else None,
             }
             for f in e.fits
         ],
         "prediction": None if e.board is None or e.detail is None else _detail(e.board, e.detail),
+        "energy": None if e.board is None else energy.as_dict(e.board, _energy(e, e.board)),
         "notes": list(model.notes),
     }
 

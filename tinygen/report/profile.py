@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tinygen.profile.types import LayerProfile, Profile
+from tinygen.report import energy
 from tinygen.report.table import Column, Table, columns
 from tinygen.report.words import share, size
 
@@ -13,8 +14,9 @@ SCHEMA = 1
 
 
 def tables(p: Profile) -> tuple[Table, ...]:
-    """Layers, and memory."""
-    return _layers(p), _memory(p)
+    """Layers, memory, and energy."""
+    waits = "" if p.flash is not None else "Time without flash wait states, which are not modelled."
+    return _layers(p), _memory(p), *energy.tables(p.board, p.energy, p.every, waits)
 
 
 def _layers(p: Profile) -> Table:
@@ -145,5 +147,6 @@ def as_dict(p: Profile) -> dict[str, Any]:
         },
         "flash_model": None if p.flash is None else asdict(p.flash),
         "measured": None if p.measured is None else asdict(p.measured),
+        "energy": energy.as_dict(p.board, p.energy),
         "notes": list(p.notes),
     }

@@ -9,6 +9,8 @@ from typing import Any
 from tinygen.compress.recipe import to_dict
 from tinygen.fit.prove import Point
 from tinygen.fit.result import BoardResult, FitResult, folder_of
+from tinygen.report.energy import as_dict as energy_dict
+from tinygen.report.energy import span
 from tinygen.report.search_page import budget_text, render_page
 from tinygen.report.table import Column, Table, columns
 from tinygen.report.words import milliseconds
@@ -22,9 +24,11 @@ def tables(result: FitResult) -> tuple[Table, ...]:
 
 
 def _board(result: FitResult, board: BoardResult) -> Table:
-    names = (result.measure, "flash", "RAM", "ms")
+    known = [result.energy(board.board, p) for p in board.points]
+    shown = any(known) or result.choice.minimize == "energy"
+    names = (result.measure, "flash", "RAM", "ms", *(["uJ"] if shown else []))
     rows = []
-    for p in board.points:
+    for p, energy in zip(board.points, known, strict=True):
         ms = p.predicted.milliseconds if p.milliseconds is None else p.milliseconds
         rows.append((
             p.name,
@@ -33,13 +37,15 @@ def _board(result: FitResult, board: BoardResult) -> Table:
             f"{p.predicted.flash if p.flash is None else p.flash:,}",
             f"{p.predicted.ram if p.ram is None else p.ram:,}",
             "" if ms is None else milliseconds(ms),
+            *([span(energy.microjoules) if energy else ""] if shown else []),
             "yes" if p.fits else "no",
         ))  # fmt: skip
     return Table(
         f"{result.model} on {board.board.id}: {budget_text(board.budget, result.measure)}",
         (Column("point", whole=True), Column("recipe"), *columns(*names, "fits", right=names, whole=["fits"])),
         tuple(rows),
-        f"Float: {result.float_quality:.4f}. Flash and RAM in bytes.",
+        f"Float: {result.float_quality:.4f}. Flash and RAM in bytes."
+        + (" uJ of an inference: the likely figure, and between which it should be." if shown else ""),
     )
 
 
@@ -68,7 +74,11 @@ def as_dict(result: FitResult) -> dict[str, Any]:
                 "budget": asdict(b.budget),
                 "met": any(p.fits for p in b.points),
                 "nearest": list(b.nearest),
-                "points": [_point_json(p, result.commands[p.name]) for p in b.points],
+                "points": [
+                    _point_json(p, result.commands[p.name])
+                    | {"energy": energy_dict(b.board, () if (e := result.energy(b.board, p)) is None else (e,))}
+                    for p in b.points
+                ],
                 "candidates": [
                     {
                         "recipe": c.record.recipe.describe(),

@@ -21,13 +21,36 @@ from tinygen.targets.cores import get_core
 DEFAULT_BOARD = "nucleo_f446re"
 
 
+@dataclass(frozen=True, slots=True)
+class RunPoint:
+    """What a part draws while it computes, at one clock."""
+
+    clock_hz: int
+    milliamperes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What a part draws at `volts`. `run`: at the board's clock, then at others that its maker names. `measured`: while
+    it ran networks; else it is a maker's figure for other programs. `sleep_microamperes`: between inferences, memory
+    kept, None where it is not known. `source` and `sleep_source` are the documents."""
+
+    volts: float
+    run: tuple[RunPoint, ...]
+    measured: bool
+    source: str
+    sleep_microamperes: float | None
+    sleep_source: str | None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Board:
     """One board. Sizes in bytes; `flash_*` and `ram_*` are what a program may use, after any boot loader.
 
     `stand_in` is the QEMU machine that runs the board's programs, None for `native`, whose sizes are only "large".
     `registry_platform` and `registry_board` name the board in PlatformIO's registry, None where it has no entry.
-    `openocd_board` is OpenOCD's name for it, None where we know of none.
+    `openocd_board` is OpenOCD's name for it, None where we know of none. `supply` is None where no document that we
+    found says what the part draws.
     """
 
     id: str
@@ -45,6 +68,7 @@ class Board:
     registry_platform: str | None
     registry_board: str | None
     openocd_board: str | None
+    supply: Supply | None
     notes: str
     manifest: Path
 
@@ -107,9 +131,21 @@ def read_manifest(path: Path) -> Board:
         registry_platform=registry.text_or_none("platform"),
         registry_board=registry.text_or_none("board"),
         openocd_board=manifest.section("debug").text_or_none("openocd_board"),
+        supply=_supply(ours.section("supply"), build.integer("f_cpu")) if ours.has("supply") else None,
         notes=ours.text("notes"),
         manifest=path,
     )
+
+
+def _supply(supply: _Section, f_cpu_hz: int) -> Supply:
+    run = tuple(RunPoint(p.integer("clock_hz"), p.number("milliamperes")) for p in supply.sections("run"))
+    if not run or run[0].clock_hz != f_cpu_hz:
+        supply.fail("run", f"a list that begins with the board's own clock, {f_cpu_hz}", [p.clock_hz for p in run])
+    sleep = None if supply.text_or_none("sleep_source") is None else supply.number("sleep_microamperes")
+    return Supply(
+        supply.number("volts"), run, supply.flag("measured"), supply.text("source"), sleep,
+        supply.text_or_none("sleep_source"),
+    )  # fmt: skip
 
 
 def _stand_in(emulator: Emulator, qemu: _Section) -> Machine:
@@ -145,9 +181,15 @@ class _Section:
     def section(self, key: str) -> _Section:
         return _Section(self._path, self._name(key), self._get(key))
 
+    def sections(self, key: str) -> tuple[_Section, ...]:
+        value = self._get(key)
+        if not isinstance(value, list):
+            return self.fail(key, "a list of objects", value)
+        return tuple(_Section(self._path, f"{self._name(key)}[{i}]", item) for i, item in enumerate(value))
+
     def text(self, key: str) -> str:
         value = self._get(key)
-        return value if isinstance(value, str) else self._fail(key, "a string", value)
+        return value if isinstance(value, str) else self.fail(key, "a string", value)
 
     def text_or_none(self, key: str) -> str | None:
         return None if self._data.get(key) is None else self.text(key)
@@ -155,8 +197,19 @@ class _Section:
     def texts(self, key: str) -> tuple[str, ...]:
         value = self._get(key)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            return self._fail(key, "a list of strings", value)
+            return self.fail(key, "a list of strings", value)
         return tuple(value)
+
+    def flag(self, key: str) -> bool:
+        value = self._get(key)
+        return value if isinstance(value, bool) else self.fail(key, "true or false", value)
+
+    def number(self, key: str) -> float:
+        """Above 0."""
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            return self.fail(key, "a number above 0", value)
+        return float(value)
 
     def integer(self, key: str) -> int:
         """A JSON number, or PlatformIO's texts for one: "0x08000000", "180000000L"."""
@@ -165,9 +218,9 @@ class _Section:
             try:
                 value = int(value.removesuffix("L"), 0)
             except ValueError:
-                return self._fail(key, "a number", value)
+                return self.fail(key, "a number", value)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            return self._fail(key, "a number, not negative", value)
+            return self.fail(key, "a number, not negative", value)
         return value
 
     def _name(self, key: str) -> str:
@@ -179,5 +232,5 @@ class _Section:
         value: object = self._data[key]
         return value
 
-    def _fail(self, key: str, expected: str, found: object) -> NoReturn:
+    def fail(self, key: str, expected: str, found: object) -> NoReturn:
         raise TargetError(f'board manifest {self._path}: "{self._name(key)}" must be {expected}, found {found!r}')
