@@ -7,9 +7,11 @@ import pytest
 
 from tinygen.compress.recipe import Recipe
 from tinygen.compress.structure.prune import Prune
-from tinygen.fit.budget import Budget
-from tinygen.fit.points import Candidate, candidates, front, select
+from tinygen.errors import RecipeError
+from tinygen.fit.budget import Budget, Limits
+from tinygen.fit.points import Candidate, Choice, candidates, front, select
 from tinygen.fit.search import BoardCost, Record
+from tinygen.targets.board import load_board
 
 BUDGET = Budget(1000, 1000, 10.0, 0.5)
 
@@ -66,3 +68,36 @@ def test_without_a_fitting_one_the_nearest() -> None:
 def test_time_is_instructions_where_cycles_are_not_modelled() -> None:
     found = BoardCost("size", 1, 1, None, 12345)
     assert found.time == 12345.0
+
+
+def test_what_is_minimised_comes_first() -> None:
+    """Among those within the budget; energy by time."""
+    fast, small, good = record(0.6, (900, 900, 1.0)), record(0.6, (100, 900, 3.0)), record(0.9, (900, 900, 2.0))
+    points = candidates([good, small, fast], "b", BUDGET)
+    assert all(p.fits for p in points)
+    assert select(points, 2)[0].record == good
+    for minimize, first in (("energy", fast), ("time", fast), ("flash", small)):
+        assert [p.record for p in select(points, 1, minimize)] == [first]
+        assert select(points, 3, minimize)[0].record == first
+
+
+@pytest.mark.parametrize(
+    ("choice", "quality", "board", "said"),
+    [
+        (Choice("power"), 0.9, "nucleo_f446re", 'found "power", allowed are energy, time, flash, ram'),
+        (Choice("flash"), None, "nucleo_f446re", "found no `quality`"),
+        (Choice("energy"), 0.9, "nucleo_g071rb", "current of nucleo_g071rb is not known.*Minimise time"),
+        (Choice("energy"), 0.9, "nucleo_u575zi_q", "cycles of cortex-m33 are not modelled"),
+    ],
+)
+def test_what_cannot_be_minimised_is_told(choice: Choice, quality: float | None, board: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        choice.check(Limits(quality=quality), [load_board(board)])
+
+
+def test_every_is_a_limit_of_time() -> None:
+    """With room for what silicon takes beyond the model; a tighter one of the user's stays."""
+    every = Choice(every=0.1)
+    assert every.within(Limits()).milliseconds == pytest.approx(100 / 1.19)
+    assert every.within(Limits(milliseconds=5.0)).milliseconds == 5.0
+    assert Choice().within(Limits()) == Limits()

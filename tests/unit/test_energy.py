@@ -13,7 +13,7 @@ from tests.boards.test_manifests import BOARDS
 from tinygen.errors import TargetError
 from tinygen.report.energy import tables
 from tinygen.targets.board import RunPoint, Supply, load_board, read_manifest
-from tinygen.targets.energy import STAND_INS, energies, energy, why_unknown
+from tinygen.targets.energy import energies, energy, why_unknown
 
 F103 = load_board("bluepill_f103c8")
 KNOWN = [b for b in BOARDS if b.supply is not None]
@@ -66,7 +66,7 @@ def test_supplies_make_sense(board) -> None:  # type: ignore[no-untyped-def]
     assert len(board.supply.source) > 20
     for point in board.supply.run:
         assert 20 < 1e9 * point.milliamperes / point.clock_hz < 600  # uA/MHz
-    assert board.core.timing is not None or board.core.name in STAND_INS
+    assert (board.core.timing is None) == (board.core.pace is not None)
 
 
 def test_published_energy_is_within_the_band() -> None:

@@ -12,7 +12,7 @@ from tinygen.plan.predict import Prediction
 from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards
-from tinygen.targets.energy import STAND_INS, Energy, energies
+from tinygen.targets.energy import Energy, energies
 from tinygen.targets.flash import slow_loops
 
 
@@ -103,7 +103,7 @@ def estimate(
 
 def _energy(board: Board, p: Prediction, every: float | None) -> tuple[Energy, ...]:
     """At each clock the same cycles, as none of them waits."""
-    if board.supply is None or p.unmeasured or (p.cycles is None and p.core not in STAND_INS):
+    if board.supply is None or p.unmeasured or (p.cycles is None and board.core.pace is None):
         return ()
     cycles = sum(layer.cycles for layer in p.layers)
     return energies(board, {point.clock_hz: cycles for point in board.supply.run}, every)

@@ -30,10 +30,8 @@ class Span:
 
 #: What networks draw, as a share of what was measured with other networks, and of what a maker says of other programs.
 MEASURED, NOT_MEASURED = Span(0.8, 1.0, 1.1), Span(1.0, 1.3, 1.6)
-#: Time on silicon as a share of modelled cycles: where the flash is modelled or never waits; cycles of a Cortex-M4 with
-#: memory that does not wait, for cores of other timing.
+#: Time on silicon as a share of modelled cycles.
 MODELLED = Span(1.08, 1.13, 1.19)
-STAND_INS = {"cortex-m33": Span(0.95, 1.08, 1.25), "cortex-m7": Span(0.6, 0.75, 0.9)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +60,14 @@ def why_unknown(board: Board) -> str:
     core = board.core
     if board.supply is None:
         return f"the current of {board.id} is not known: its manifest names no supply"
-    if core.timing is None and core.name not in STAND_INS:
+    if core.timing is None and core.pace is None:
         return f"cycles of {core.name} are not modelled: {core.no_timing}"
     return ""
 
 
 def energy(board: Board, cycles: float, every: float | None = None) -> Energy | None:
     """Of an inference of so many cycles at the board's clock, once, and every so many seconds. `cycles`: with the waits
-    of the flash, where they are known; of the Cortex-M4, for the cores in STAND_INS. None: `why_unknown`."""
+    of the flash, where they are known; for a core with a `pace` those that it is of. None: `why_unknown`."""
     found = energies(board, {board.f_cpu_hz: cycles}, every)
     return found[0] if found else None
 
@@ -78,7 +76,7 @@ def energies(board: Board, cycles: dict[int, float], every: float | None = None)
     """The same at several clocks: cycles by clock. Those whose current is not known are left out."""
     if board.supply is None or why_unknown(board):
         return ()
-    pace = MODELLED if board.core.timing is not None else STAND_INS[board.core.name]
+    pace = MODELLED if board.core.pace is None else Span(*board.core.pace)
     drawn = MEASURED if board.supply.measured else NOT_MEASURED
     found = []
     for point in board.supply.run:

@@ -112,7 +112,9 @@ class Core:
     """One core. `cflags` choose it and nothing else (no optimisation); `kernel_sets` is in order of preference.
 
     `machine` verifies it; None: programs run on this computer. `timing` are its cycles; where None, `no_timing` says
-    why. `costs_of` names the core whose recorded costs of kernels hold for it, "" for its own.
+    why. `costs_of` names the core whose recorded costs of kernels hold for it, "" for its own; where that has a timing
+    and this one has none, `pace` is what its cycles, with memory that does not wait, are times to be this one's: at the
+    least, likely, at the most.
     """
 
     name: str
@@ -123,3 +125,4 @@ class Core:
     timing: Timing | None = None
     no_timing: str = ""
     costs_of: str = ""
+    pace: tuple[float, float, float] | None = None

@@ -127,14 +127,14 @@ AN547 = Machine(QEMU, "mps3-an547", (), 0x2100_0000, 4 * MIB, 0x6000_0000, 16 * 
 
 def _core(
     name: str, fpu: str, kernel_sets: tuple[str, ...], machine: Machine, timed: Timing | str, costs_of: str = "",
-    *, cpu: str = "",
+    *, cpu: str = "", pace: tuple[float, float, float] | None = None,
 ) -> Core:  # fmt: skip
     """A row. `fpu` is GCC's -mfpu name, "none", or "auto" where -mcpu already says it; `timed` a model, or why not."""
     float_abi = () if fpu == "none" else ("-mfloat-abi=hard",)
     unit = () if fpu in ("none", "auto") else (f"-mfpu={fpu}",)
     cflags = ("-mthumb", f"-mcpu={cpu or name}", *float_abi, *unit)
     model, why = (timed, "") if isinstance(timed, Timing) else (None, timed)
-    return Core(name, ARM_M, cflags, kernel_sets, machine, model, why, costs_of)
+    return Core(name, ARM_M, cflags, kernel_sets, machine, model, why, costs_of, pace)
 
 
 CORES: tuple[Core, ...] = (
@@ -142,8 +142,8 @@ CORES: tuple[Core, ...] = (
     _core("cortex-m0plus", "none", ("m0", "ref"), MICROBIT, timing.M0PLUS),
     _core("cortex-m3", "none", ("m3", "ref"), AN385, timing.M3),
     _core("cortex-m4", "fpv4-sp-d16", ("dsp", "ref"), AN386, timing.M4),
-    _core("cortex-m7", "fpv5-d16", ("dsp", "ref"), AN500, timing.NO_M7, "cortex-m4"),
-    _core("cortex-m33", "fpv5-sp-d16", ("dsp", "ref"), AN505, timing.NO_M33, "cortex-m4"),
+    _core("cortex-m7", "fpv5-d16", ("dsp", "ref"), AN500, timing.NO_M7, "cortex-m4", pace=timing.PACE_M7),
+    _core("cortex-m33", "fpv5-sp-d16", ("dsp", "ref"), AN505, timing.NO_M33, "cortex-m4", pace=timing.PACE_M33),
     _core("cortex-m55", "auto", ("mve", "dsp", "ref"), AN547, timing.NO_M55),
     # GCC 12 does not know the M85; the M55's instructions are a subset of its own.
     _core("cortex-m85", "auto", ("mve", "dsp", "ref"), AN547, timing.NO_M85, "cortex-m55", cpu="cortex-m55"),

@@ -54,5 +54,7 @@ M4 = Timing(
 #: Cores without a model, and why.
 NO_M7 = "a Cortex-M7 starts up to two instructions in a cycle"
 NO_M33 = "Arm publishes no instruction timing of the Cortex-M33"
+# Cycles as a share of a Cortex-M4's with memory that does not wait, for energies: docs/PROFILE.md says from what.
+PACE_M7, PACE_M33 = (0.6, 0.75, 0.9), (0.95, 1.08, 1.25)
 NO_M55 = "a Cortex-M55 overlaps vector instructions"
 NO_M85 = "a Cortex-M85 overlaps vector instructions and starts up to two in a cycle"
