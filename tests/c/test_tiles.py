@@ -14,6 +14,7 @@ import pytest
 from tests.c import tiles
 from tests.c.harness import INCLUDES, WARNINGS
 from tests.c.test_dwplane import CORES, newlib
+from tinygen.kernels.tile.kernel import TileKernel
 from tinygen.ops.base import Call, ConstArg
 from tinygen.plan.variants import tiles as variants
 from tinygen.plan.variants.base import ints
@@ -22,6 +23,11 @@ from tinygen.plan.variants.rows import whole_rows
 from tinygen.plan.variants.slides import slide_of, whole_slides
 
 Require = Callable[[str], None]
+
+
+def _walks(view: object) -> bool:
+    """The stack pointer moves through the window."""
+    return view.tile.looped if isinstance(view, TileKernel) else getattr(view, "looped", False)
 
 
 def random_cases(first: int, end: int) -> list[tiles.Case]:
@@ -47,7 +53,7 @@ def test_interrupts(require_tool: Require, tmp_path: Path) -> None:
     """Kernels whose stack pointer walks through the window: at every instruction all live data is above it."""
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
-    walks = [c for c in random_cases(0, 100) if any(getattr(g.view, "looped", False) for g in c.call.generated)]
+    walks = [c for c in random_cases(0, 100) if any(_walks(g.view) for g in c.call.generated)]
     assert {c.call.kernel for c in walks} == {"tg_tiles_s8_dsp", "tg_slides_s8_dsp", "tg_rows_s8_dsp"}
     tiles.on_target(walks, "m4", "-O2", tmp_path)
 
@@ -61,7 +67,7 @@ def kind(call: Call) -> list[str]:
         "image copied": call.kernel == "tg_tiles_s8_dsp" and f["image_h"] > 0 and f["rows"] == 0,
         "columns": f.get("rows", 0) > 0,
         "3 pixels": f.get("pixels", 4) == 3,
-        "looped": isinstance(getattr(g, "view", None), variants.TileView) and g.view.looped,  # type: ignore[union-attr]
+        "looped": isinstance(getattr(g, "view", None), TileKernel) and g.view.tile.looped,  # type: ignore[union-attr]
         "flat row": f.get("flat", 0) == 1,
         "square": f.get("high", 1) == 2,
         "row, image copied": call.kernel == "tg_rows_s8_dsp" and f["image_h"] > 0,

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import planes
+from tests.kernels import planes, tiles
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
 from tinygen.kernels.program import Copies, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg
 from tinygen.targets.arch.timing import Kind
 
-FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {"plane": planes.all_cases}
+FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {"plane": planes.all_cases, "tile": tiles.all_cases}
 
 #: Instructions that are easily taken for each other.
 SIBLINGS: tuple[tuple[Op, ...], ...] = (
@@ -202,9 +202,9 @@ def passing(case: Case, bodies: Sequence[str], folder: Path) -> list[bool]:
     lines = ["#include <string.h>", f'#include "{case.kernel.include}"', '#include "tg_isa_dsp.h"', case.data]
     call = ", ".join(case.arguments)
     for k, body in enumerate(bodies):
-        lines += [f"static void f{k}({case.kernel.parameters})", "{", body, "}"]
-        lines += [f"static int t{k}(void)", "{", f"    f{k}({call});", f"    return {case.right};", "}"]
-    names = ", ".join(f"t{k}" for k in range(len(bodies)))
+        lines += [f"static void mutant{k}({case.kernel.parameters})", "{", body, "}"]
+        lines += [f"static int case{k}(void)", "{", f"    mutant{k}({call});", f"    return {case.right};", "}"]
+    names = ", ".join(f"case{k}" for k in range(len(bodies)))
     lines += [f"static int (*const all[])(void) = {{{names}}};", f"enum {{ N = {len(bodies)} }};", MAIN]
     source = folder / "mutants.c"
     source.write_text("\n".join(lines), encoding="utf-8")

@@ -49,10 +49,10 @@ TOGETHER = 100
 
 #: Kinds of generated kernels (the template, and what the planner made of it) and their names.
 KINDS = (
-    ("tg_tile, whole", r"tg_tile_w"),
-    ("tg_tile, looped", r"tg_tile_l"),
-    ("tg_tile, column", r"tg_tile_c"),
-    ("tg_tile, slide", r"tg_tile_\d+x\d+s"),
+    ("tg_program, tile", r"tg_tile_w"),
+    ("tg_program, looped tile", r"tg_tile_l"),
+    ("tg_program, tile of a column", r"tg_tile_c"),
+    ("tg_program, tile that slides", r"tg_tile_\d+x\d+s"),
     ("tg_slide_fill", r"tg_fill_"),
     ("tg_row", r"tg_row_[^q]*$"),
     ("tg_row, square", r"tg_row_.*q"),

@@ -8,18 +8,21 @@ from tinygen.kernels.program import Copies, Instruction, Loop, Node, Program
 from tinygen.targets.arch import timing
 from tinygen.targets.arch.timing import Kind, Timing
 
+Turns = Mapping[str, int | Sequence[int]]
 
-def cycles(program: Program, core: Timing, turns: Mapping[str, int], *, called: int = 0) -> int:
-    """Of one call. `turns`: how often the loops go round whose numbers have a name; `called`: cycles of the functions
-    that it calls."""
+
+def cycles(program: Program, core: Timing, turns: Turns, *, called: int = 0) -> int:
+    """Of one call. `turns`: how often the loops go round whose numbers have a name, or how often each time; `called`:
+    cycles of the functions that it calls."""
     return _Count(core, turns).of(program) + called
 
 
 class _Count:
     """Walks as the core does: a load behind a load or store takes less where they are pipelined."""
 
-    def __init__(self, core: Timing, turns: Mapping[str, int]) -> None:
-        self.core, self.turns = core, turns
+    def __init__(self, core: Timing, turns: Turns) -> None:
+        self.core = core
+        self.turns = {name: n if isinstance(n, int) else iter(n) for name, n in turns.items()}
         self.behind = False
 
     def of(self, program: Program) -> int:
@@ -55,9 +58,22 @@ class _Count:
         return takes - int(self.core.pipelined and behind and kind is Kind.LOAD)
 
     def loop(self, node: Loop) -> int:
-        turns = node.turns if isinstance(node.turns, int) else self.turns[node.turns]
+        turns = self.left(node.turns)
         jump = self.core.taken[Kind.BRANCH]
-        enter = self.kind(Kind.BRANCH) + jump if node.between else 0
-        first = self.nodes(node.body) + self.kind(Kind.BRANCH)
-        again = self.nodes(node.between) + self.nodes(node.body) + self.kind(Kind.BRANCH) + jump
-        return enter + first + (turns - 1) * again
+        total = self.kind(Kind.BRANCH) + jump if node.between and not node.behind else 0
+        for turn in range(turns):
+            total += self.nodes(node.body) + self.kind(Kind.BRANCH)
+            if turn == turns - 1:
+                total += jump if node.behind else 0
+            elif node.behind:
+                total += self.nodes(node.between) + self.kind(Kind.BRANCH) + jump
+            else:
+                total += jump + self.nodes(node.between)
+        return total
+
+    def left(self, turns: int | str) -> int:
+        """Of a loop that begins now."""
+        if isinstance(turns, int):
+            return turns
+        given = self.turns[turns]
+        return given if isinstance(given, int) else next(given)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tinygen.kernels import print_asm, print_c
-from tinygen.kernels.check import checked
 from tinygen.kernels.program import Loop, Program, instructions, loops
 
 
-@dataclass(frozen=True)
 class Kernel:
     """`name`: of the C function, which says all that the code depends on. `include`: the header of its types.
 
@@ -18,13 +14,20 @@ class Kernel:
 
     name: str
     brief: str
-    contract: str
-    include: str
-    program: Program
     after: str = ""
 
-    def __post_init__(self) -> None:
-        checked(self.program)
+    @property
+    def include(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def contract(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def program(self) -> Program:
+        """It has been checked."""
+        raise NotImplementedError
 
     @property
     def parameters(self) -> str:

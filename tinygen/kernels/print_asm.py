@@ -49,6 +49,15 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
                 yield from _lines(copy, labels)
         else:
             top, turns = next(labels), f"turns: {node.turns}"
+            if node.behind:
+                out = next(labels)
+                yield f"{top}:", turns
+                yield from _lines(node.body, labels)
+                yield f"beq {out}f", ""
+                yield from _lines(node.between, labels)
+                yield f"b.w {top}b", ""
+                yield f"{out}:", ""
+                continue
             if node.between:
                 enter = next(labels)
                 yield f"b {enter}f", ""
@@ -122,5 +131,5 @@ def _bytes(nodes: Sequence[Node]) -> int:
         elif isinstance(node, Copies):
             total += sum(_bytes(copy) for copy in node.copies)
         elif isinstance(node, Loop):
-            total += loop_bytes(node) + (2 if node.between else 0)
+            total += loop_bytes(node) + (2 if node.between else 0)  # and a short jump
     return total

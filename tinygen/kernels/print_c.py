@@ -64,13 +64,7 @@ def _items(nodes: Sequence[Node]) -> list[_Item]:
             if not node.copies:
                 out += [_Line(text if d else f"{text};", d) for d, text in statements(node)]
         elif isinstance(node, Copies):
-            rolled = _rolled(node)
-            if rolled is None:
-                for copy in node.copies:
-                    out += _items(copy)
-            else:
-                head = f"for (int32_t i = 0; i < {len(node.copies)}; ++i) {{"
-                out.append(_Block(head, "}", items=_items(rolled)))
+            out += _copies(node.copies)
         else:
             out.append(_loop(node))
     return out
@@ -84,28 +78,75 @@ def _loop(node: Loop) -> _Block:
     return _Block("for (;;) {", "}", items=[*_items(node.body), leave, *_items(node.between)])
 
 
-def _rolled(node: Copies) -> list[Node] | None:
-    """One copy, with offsets that depend on the turn; None where copies differ in more than that."""
-    if len(node.copies) < 2 or len({len(copy) for copy in node.copies}) > 1:
-        return None
+def _copies(copies: Sequence[Sequence[Node]]) -> list[_Item]:
+    """The longest runs of copies, one or several of which repeat, as loops; the others as they are."""
+    out: list[_Item] = []
+    while copies:
+        turns, period, body = max(
+            (_run(copies, period) for period in range(1, len(copies) // 2 + 1)),
+            key=lambda run: (run[0] * run[1] if _worth(run[0], run[1]) else 0, -run[1]),
+            default=(1, 1, []),
+        )
+        if _worth(turns, period):
+            out.append(_Block(f"for (int32_t i = 0; i < {turns}; ++i) {{", "}", items=_items(body)))
+            copies = copies[turns * period :]
+        else:
+            out += _items(copies[0])
+            copies = copies[1:]
+    return out
+
+
+def _worth(turns: int, period: int) -> bool:
+    """A loop: two copies that differ in one offset each do so by chance."""
+    return turns > 2 or (turns > 1 and period > 2)
+
+
+def _run(copies: Sequence[Sequence[Node]], period: int) -> tuple[int, int, list[Node]]:
+    """How often the first `period` copies come again, with offsets in step; the period; one turn."""
+    groups = [[n for copy in copies[i : i + period] for n in copy] for i in range(0, len(copies), period)]
+    turns, body = 1, list(groups[0])
+    while turns < len(groups) and len(groups[turns]) == len(groups[0]):
+        more = _rolled(groups[: turns + 1]) if turns == 1 or _follows(body, groups[turns], turns) else None
+        if more is None:
+            break
+        turns, body = turns + 1, more
+    return turns, period, body
+
+
+def _follows(body: Sequence[Node], group: Sequence[Node], turn: int) -> bool:
+    """Whether a group is what the body says for its turn: cheaper than to roll all of them again."""
+    return all(_in_step(a, b, turn) for a, b in zip(body, group, strict=True))
+
+
+def _in_step(a: Node, b: Node, turn: int) -> bool:
+    if not isinstance(a, Instruction) or not isinstance(b, Instruction):
+        return a == b
+    values = [v + turn * v.step if isinstance(v, Affine) else v for v in a.operands]
+    return a.op is b.op and values == list(b.operands)
+
+
+def _rolled(groups: Sequence[Sequence[Node]]) -> list[Node] | None:
+    """One group, with offsets that grow by the same from turn to turn; None where they differ in more than that."""
     out: list[Node] = []
-    for same in zip(*node.copies, strict=True):
+    steps: set[int] = set()
+    for same in zip(*groups, strict=True):
         first = same[0]
-        if isinstance(first, Note) and all(n == first for n in same):
+        if not isinstance(first, Instruction):
+            if any(n != first for n in same):
+                return None
             out.append(first)
             continue
-        if not isinstance(first, Instruction):
-            return None
         operands: list[Operand] = []
         for values in zip(*(n.operands for n in same if isinstance(n, Instruction) and n.op is first.op), strict=True):
             found = _in_turn(values) if len(values) == len(same) else None
             if found is None:
                 return None
             operands.append(found)
+            steps |= {found.step} if isinstance(found, Affine) else set()
         if len(operands) != len(first.operands):
             return None
         out.append(Instruction(first.op, tuple(operands)))
-    return out
+    return out if len(steps) < 2 else None
 
 
 def _in_turn(values: Sequence[Operand]) -> Operand | None:

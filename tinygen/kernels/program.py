@@ -201,12 +201,14 @@ class Loop:
     """`body`, again while what it compares last differs, and `between` each two turns.
 
     `turns`: how many, or the name of that number. `most`: what they cannot exceed, where the stack pointer moves.
+    `behind`: what comes between stands behind the body, and the first turn has no jump over it: for few turns.
     """
 
     body: tuple[Node, ...]
     turns: int | str
     between: tuple[Node, ...] = ()
     most: int = 0
+    behind: bool = False
 
     @property
     def compared(self) -> tuple[Reg, Reg]:
@@ -299,13 +301,13 @@ class Writer:
         self.nodes.append(Note(text))
 
     @contextmanager
-    def loop(self, turns: int | str, *, most: int = 0) -> Iterator[list[Node]]:
+    def loop(self, turns: int | str, *, most: int = 0, behind: bool = False) -> Iterator[list[Node]]:
         """What is written inside is the body; the list takes what comes between two turns."""
         outside, self.nodes = self.nodes, []
         between: list[Node] = []
         yield between
         body, self.nodes = self.nodes, outside
-        self.nodes.append(Loop(tuple(body), turns, tuple(between), most))
+        self.nodes.append(Loop(tuple(body), turns, tuple(between), most, behind))
 
     @contextmanager
     def copies(self) -> Iterator[list[tuple[Node, ...]]]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinygen.kernels.tile.kernel import REACH, eight, schedule
+from tinygen.kernels.tile.program import Word
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_dsp import dwconv_dsp_supported
 from tinygen.plan.variants.pack_tiles import lift_of, pack_tiles, tiles_supported
-from tinygen.plan.variants.tiles import REACH, WordView, eight, image_size, narrow, schedule, small, y_strides
+from tinygen.plan.variants.tiles import image_size, narrow, small, y_strides
 
 #: Most bytes of code that unrolling over the channels may take.
 UNROLLED = 4096
@@ -50,7 +52,7 @@ class RowView:
     blocks: tuple[BlockView, ...]
     tails: tuple[TailView, ...]
     pairs: tuple[tuple[int, int], ...]
-    steps: tuple[WordView, ...]
+    steps: tuple[Word, ...]
     x: tuple[int, ...]
     x_tile: int
     y: tuple[int, ...]

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinygen.kernels.tile.kernel import REACH, Offsets, TileKernel, eight, schedule, suffix
+from tinygen.kernels.tile.program import Tile
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
-from tinygen.plan.variants.tiles import REACH, Offsets, TileView, eight, for_odd, narrow, schedule, suffix, y_strides
+from tinygen.plan.variants.tiles import for_odd, narrow, y_strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Slide:
         back = f"b{self.back}" if self.back else ""
         return FillView(f"tg_fill_{self.name.split('x', 1)[1]}{back}_dsp", self.cols, self.row_bytes, self.back)
 
-    def tile(self, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileView:
+    def tile(self, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileKernel:
         """With so many times four channels between two turns of the loop; none when that is all."""
         looped = unroll < self.most
         advance = 8 * self.cols * unroll if looped else 0
@@ -109,11 +111,12 @@ class Slide:
         steps = [
             (a + u * step, b + u * step, c + u * step, d + u * step) for u in range(unroll) for a, b, c, d in self.steps
         ]
-        return TileView(
+        return TileKernel(
             f"tg_tile_{self.name}u{unroll}{suffix(shift, y)}_dsp",
             f"Four pixels of a row, {self.k_h}x{self.k_w}, stride {self.stride}, at most {4 * self.most} channels.",
-            "A window slides along: most activations are in registers already.",
-            schedule(steps, dead, not looped), looped, advance, eight(self.k_h * self.row_bytes), dead, shift, y,
+            Tile(
+                schedule(steps, dead, not looped), looped, advance, eight(self.k_h * self.row_bytes), dead, shift, y,
+            ),
         )  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def slide_of(call: Call) -> Slide | str:
     return slide if slide.cols <= 9 else f"a window of {slide.cols} columns, above 9"
 
 
-def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
+def slide_tiles(call: Call, slide: Slide, tile: TileKernel) -> Call | str:
     """`call` of tg_conv_s8 through tg_slides_s8_dsp; `slide` has room for the call's channels."""
     f, c = ints(call), consts(call)
     reach = max(o for s in slide.steps for o in s) + 8 * slide.cols * (slide.most - 1)
@@ -152,7 +155,7 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
     _, start, row, col, channel = y_strides(call)
     fill = slide.fill()
     fields = {name: f[name] for name in _GEOMETRY} | {
-        "pairs": len(order), "apart": f["out_c"] % 2 * int(not tile.odd), "cols": slide.cols,
+        "pairs": len(order), "apart": f["out_c"] % 2 * int(not tile.tile.odd), "cols": slide.cols,
         "row_bytes": slide.row_bytes,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
     }  # fmt: skip
@@ -162,11 +165,11 @@ def slide_tiles(call: Call, slide: Slide, tile: TileView) -> Call | str:
         config=(*fields.items(), ("fill", fill.name), ("tile", tile.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], order)),),
         points_with_sp=True,
-        stack=tile.frame,
+        stack=tile.tile.frame,
         scratch=-(-f["k_h"] * slide.cols * f["in_c"] // 4) * 4,
         generated=(
             Generated(fill.name, "dsp/tg_slide_fill", fill, fill.code, 0),
-            Generated(tile.name, "dsp/tg_tile", tile, tile.code, tile.loop_bytes),
+            Generated(tile.name, "dsp/tg_program", tile, tile.code, tile.loop_bytes),
         ),
     )
 

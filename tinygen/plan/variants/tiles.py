@@ -1,161 +1,20 @@
-"""Tile kernels of the DSP set, made for a shape: four pixels by two channels (core/tg_tile_dsp.h, dsp/tg_tile.c.j2)."""
+"""Tile kernels of the DSP set, made for a shape: four pixels by two channels (core/tg_tile_dsp.h, kernels/tile/)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
+from tinygen.kernels.tile.kernel import REACH, TileKernel, column_tile, looped_tile, whole_tile
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_tiles import pack_tiles, tiles_supported
 
-#: Offsets of four words of activations in the window, one of each pixel, in bytes.
-Offsets = tuple[int, int, int, int]
-_ACTIVATIONS = ("r8", "r9", "r10", "r11")
 #: The tile kernel for windows of any length, in scratch.
 LIBRARY_TILE = "tg_tile_any_dsp"
-#: Code of requantising and storing eight outputs, about.
-ENDS_CODE = 200
-#: An immediate offset of LDR reaches so far.
-REACH = 4095
-
-
-@dataclass(frozen=True, slots=True)
-class WordView:
-    """One word of weights: what must be loaded for it, and the register of each pixel."""
-
-    loads: tuple[tuple[str, int], ...]
-    regs: tuple[str, ...]
-    halves: tuple[int, ...]
-    first: bool
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """Pixel 0 comes last where its sum starts as the others' bias."""
-        return (*range(1, len(self.regs)), 0)
-
-
-@dataclass(frozen=True, slots=True)
-class TileView:
-    """A tile kernel, as the templates print it.
-
-    `window` and `dead` are bytes of stack; `advance`, bytes from one round of a looped kernel to the next; `shift` and
-    `y` (bytes from pixel to pixel, from channel to channel) are None when the caller says them. `odd`: the kernel takes
-    the last of an odd number of channels too, with the one before it once more.
-    """
-
-    name: str
-    brief: str
-    comment: str
-    steps: tuple[WordView, ...]
-    looped: bool
-    advance: int
-    window: int
-    dead: int
-    shift: int | None
-    y: tuple[int, int] | None
-    pixels: int = 4
-    odd: bool = False
-
-    def for_odd(self) -> TileView:
-        """The same, for an odd number of channels."""
-        return replace(self, name=f"{self.name.removesuffix('_dsp')}_o_dsp", odd=True)
-
-    def turns(self, pairs: int) -> float:
-        """Of its loop, for two channels."""
-        return pairs / len(self.steps) if self.looped else 0.0
-
-    @property
-    def loop_bytes(self) -> int:
-        """Code that runs for every two channels, or for every turn of a looped kernel."""
-        steps = sum(4 * (2 + len(s.loads) + 2 * self.pixels) for s in self.steps)
-        return steps + (16 if self.looped else ENDS_CODE)
-
-    @property
-    def code(self) -> int:
-        return self.loop_bytes + ENDS_CODE
-
-    @property
-    def frame(self) -> int:
-        return self.window + self.dead
-
-
-def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[WordView, ...]:
-    """Which activations each step must load when the four registers keep what they hold: a window slides over most of
-    them. `first`: sums start in the first step instead of before it."""
-    held: dict[str, int] = {}
-    views = []
-    for i, want in enumerate(steps):
-        free = [r for r in _ACTIVATIONS if held.get(r) not in want]
-        loads = []
-        for offset in dict.fromkeys(want):
-            if offset not in held.values():
-                register = free.pop(0)
-                held[register] = offset
-                loads.append((register, offset + base))
-        where = {offset: register for register, offset in held.items()}
-        views.append(
-            WordView(tuple(loads), tuple(where[o] for o in want), tuple(o // 2 for o in want), first and i == 0)
-        )
-    return tuple(views)
-
-
-def eight(n: int) -> int:
-    return -(-n // 8) * 8
-
-
-def suffix(shift: int | None, y: tuple[int, int] | None) -> str:
-    return (f"_t{shift}" if shift else "") + (f"_y{y[0]}x{y[1]}" if y else "")
-
-
-def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None, pixels: int = 4) -> TileView:
-    """Windows [pair][pixel] of so many pairs, without a loop: fastest, 56 bytes of code a pair. With three pixels the
-    fourth of the window is not looked at."""
-    steps = [tuple(16 * i + 4 * p for p in range(pixels)) for i in range(pairs)]
-    window = 16 * pairs
-    return TileView(
-        f"tg_tile_w{pairs}{suffix(shift, y)}{'_p3' if pixels == 3 else ''}_dsp",
-        f"{'Four' if pixels == 4 else 'Three'} pixels with windows of {pairs} pairs of taps.",
-        f"{3 * pixels + 3} cycles for {4 * pixels} products.",
-        schedule(steps, 0, True), False, 0, eight(window), 0, shift, y, pixels,
-    )  # fmt: skip
-
-
-def column_tile(rows: int, pairs: int, order: Sequence[tuple[int, ...]], shift: int | None) -> TileView:
-    """Four pixels of a column, whose windows overlap: [row / 4][pair][row % 4], so many pairs a row.
-
-    `order`: for each step the row of each pixel; it is walked for one pair after the other.
-    """
-    steps: list[Offsets] = []
-    for pair in range(pairs):
-        for of in order:
-            a, b, c, d = (r // 4 * 16 * pairs + 16 * pair + r % 4 * 4 for r in of)
-            steps.append((a, b, c, d))
-    taps = (
-        "_".join(str(of[0]) for of in order) if [of[0] for of in order] != list(range(len(order))) else str(len(order))
-    )
-    return TileView(
-        f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{suffix(shift, None)}_dsp",
-        f"Four pixels of a column: {rows} rows of {pairs} pairs of taps.",
-        "A window slides down: most activations are in registers already.",
-        schedule(steps, 0, True), False, 0, eight(4 * rows * pairs), 0, shift, None,
-    )  # fmt: skip
-
-
-def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileView:
-    """The same for any number of pairs up to `most` that is a multiple of `unroll`."""
-    steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(unroll)]
-    window = 16 * most
-    dead = eight(window - 16 * unroll)
-    return TileView(
-        f"tg_tile_l{most}x{unroll}{suffix(shift, y)}_dsp",
-        f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
-        f"15 cycles for 16 products, and 8 for {unroll} pairs.",
-        schedule(steps, dead, False), True, 16 * unroll, eight(window), dead, shift, y,
-    )  # fmt: skip
 
 
 def _runs(f: dict[str, int]) -> tuple[int, int]:
@@ -215,7 +74,7 @@ def small(f: dict[str, int], image: tuple[int, int]) -> bool:
     return 4 * image[0] * image[1] * f["in_c"] <= f["out_h"] * f["out_w"] * f["out_c"]
 
 
-def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, rows: int = 0) -> Call | str:
+def tiles(call: Call, tile: TileKernel | None, order: Array, *, window: int = 0, rows: int = 0) -> Call | str:
     """`call` of tg_conv_s8 through tg_tiles_s8_dsp with a tile kernel that takes its taps in `order`; the library's own
     for None."""
     f, c = ints(call), consts(call)
@@ -236,9 +95,9 @@ def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, r
         image[0] * image[1] * f["in_c"] if copied else 0 if _whole(f) else 4 * f["k_h"] * f["k_w"] * f["in_c"] // groups
     )
     fields = {name: f[name] for name in _GEOMETRY} | {
-        "pairs": len(order), "window": window, "apart": per % 2 * int(not (tile and tile.odd)),
+        "pairs": len(order), "window": window, "apart": per % 2 * int(not (tile and tile.tile.odd)),
         "image_h": image[0] if copied else 0, "image_w": image[1] if copied else 0,
-        "rows": rows, "pixels": tile.pixels if tile else 4, "swap": 1 if rows else swap,
+        "rows": rows, "pixels": tile.tile.pixels if tile else 4, "swap": 1 if rows else swap,
         "y_start": start, "y_row": row, "y_col": col, "y_channel": channel,
     }  # fmt: skip
     return replace(
@@ -247,10 +106,10 @@ def tiles(call: Call, tile: TileView | None, order: Array, *, window: int = 0, r
         config=(*fields.items(), ("tile", tile.name if tile else LIBRARY_TILE)),
         consts=(ConstArg("w", stream),),
         scratch=max(-(-(window + room) // 4) * 4, 4),
-        generated=(Generated(tile.name, "dsp/tg_tile", tile, tile.code, tile.loop_bytes),) if tile else (),
+        generated=(Generated(tile.name, "dsp/tg_program", tile, tile.code, tile.loop_bytes),) if tile else (),
         uses=() if tile else (LIBRARY_TILE,),
         points_with_sp=tile is not None,
-        stack=tile.frame if tile else 0,
+        stack=tile.tile.frame if tile else 0,
     )
 
 
@@ -272,7 +131,7 @@ def _column_order(f: dict[str, int]) -> list[tuple[int, ...]]:
     return sorted(rows, key=lambda of: (of[0] % f["stride_h"], of[0]))
 
 
-def for_odd(call: Call, tile: TileView) -> TileView:
+def for_odd(call: Call, tile: TileKernel) -> TileKernel:
     """`tile`, or the one that takes the last of an odd number of channels."""
     f = ints(call)
     per = f["out_c"] // f["groups"]

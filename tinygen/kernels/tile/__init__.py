@@ -1,0 +1,1 @@
+"""Tiles: two output channels by four pixels at a time, or three."""

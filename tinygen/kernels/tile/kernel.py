@@ -1,0 +1,144 @@
+"""The tiles that there are: which activations each word of weights meets, and what a kernel is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.program import Program
+from tinygen.kernels.tile.program import Tile, Word, tile_program
+
+#: Offsets of four words of activations in the window, one of each pixel, in bytes.
+Offsets = tuple[int, int, int, int]
+_ACTIVATIONS = ("r8", "r9", "r10", "r11")
+#: Code of requantising and storing eight outputs, about.
+ENDS_CODE = 200
+#: An immediate offset of LDR reaches so far.
+REACH = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class TileKernel(Kernel):
+    """A tile under a name; what choosing asks for is estimated, so that only the chosen become programs."""
+
+    name: str
+    brief: str
+    tile: Tile
+
+    @property
+    def include(self) -> str:
+        return "tg_tile_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        below = f", with {self.tile.dead} free below it" if self.tile.dead else ""
+        return (
+            f"See tg_tile_fn_t. The window takes {self.tile.window} bytes of stack{below}. The stack\n"
+            " * pointer points to it: see tg_tile_dsp.h."
+        )
+
+    @property
+    def program(self) -> Program:
+        return tile_program(self.tile)
+
+    @property
+    def steps(self) -> tuple[Word, ...]:
+        """Words of weights of a turn."""
+        return self.tile.steps
+
+    @property
+    def shift(self) -> int | None:
+        """In the code, or None."""
+        return self.tile.shift
+
+    def for_odd(self) -> TileKernel:
+        """The same, for an odd number of channels."""
+        return replace(self, name=f"{self.name.removesuffix('_dsp')}_o_dsp", tile=replace(self.tile, odd=True))
+
+    def turns(self, pairs: int) -> float:
+        """Of its loop, for two channels."""
+        return pairs / len(self.steps) if self.tile.looped else 0.0
+
+    @property
+    def loop_bytes(self) -> int:
+        """Code that runs for every two channels, or for every turn of a looped kernel."""
+        steps = sum(4 * (2 + len(s.loads) + 2 * self.tile.pixels) for s in self.steps)
+        return steps + (16 if self.tile.looped else ENDS_CODE)
+
+    @property
+    def code(self) -> int:
+        """Bytes, about."""
+        return self.loop_bytes + ENDS_CODE
+
+
+def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[Word, ...]:
+    """Which activations each step must load when the four registers keep what they hold: a window slides over most of
+    them. `first`: sums start in the first step instead of before it."""
+    held: dict[str, int] = {}
+    words = []
+    for i, want in enumerate(steps):
+        free = [r for r in _ACTIVATIONS if held.get(r) not in want]
+        loads = []
+        for offset in dict.fromkeys(want):
+            if offset not in held.values():
+                register = free.pop(0)
+                held[register] = offset
+                loads.append((register, offset + base))
+        where = {offset: register for register, offset in held.items()}
+        words.append(Word(tuple(loads), tuple(where[o] for o in want), first and i == 0))
+    return tuple(words)
+
+
+def eight(n: int) -> int:
+    """The next multiple."""
+    return -(-n // 8) * 8
+
+
+def suffix(shift: int | None, y: tuple[int, int] | None) -> str:
+    """Of a name: what the code has of the layer."""
+    return (f"_t{shift}" if shift else "") + (f"_y{y[0]}x{y[1]}" if y else "")
+
+
+def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None, pixels: int = 4) -> TileKernel:
+    """Windows [pair][pixel] of so many pairs, without a loop: fastest, 56 bytes of code a pair. With three pixels the
+    fourth of the window is not looked at."""
+    steps = [tuple(16 * i + 4 * p for p in range(pixels)) for i in range(pairs)]
+    window = 16 * pairs
+    return TileKernel(
+        f"tg_tile_w{pairs}{suffix(shift, y)}{'_p3' if pixels == 3 else ''}_dsp",
+        f"{'Four' if pixels == 4 else 'Three'} pixels with windows of {pairs} pairs of taps.",
+        Tile(schedule(steps, 0, True), False, 0, eight(window), 0, shift, y, pixels),
+    )  # fmt: skip
+
+
+def column_tile(rows: int, pairs: int, order: Sequence[tuple[int, ...]], shift: int | None) -> TileKernel:
+    """Four pixels of a column, whose windows overlap: [row / 4][pair][row % 4], so many pairs a row.
+
+    `order`: for each step the row of each pixel; it is walked for one pair after the other.
+    """
+    steps: list[Offsets] = []
+    for pair in range(pairs):
+        for of in order:
+            a, b, c, d = (r // 4 * 16 * pairs + 16 * pair + r % 4 * 4 for r in of)
+            steps.append((a, b, c, d))
+    taps = (
+        "_".join(str(of[0]) for of in order) if [of[0] for of in order] != list(range(len(order))) else str(len(order))
+    )
+    return TileKernel(
+        f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{suffix(shift, None)}_dsp",
+        f"Four pixels of a column: {rows} rows of {pairs} pairs of taps.",
+        Tile(schedule(steps, 0, True), False, 0, eight(4 * rows * pairs), 0, shift, None),
+    )  # fmt: skip
+
+
+def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileKernel:
+    """The same for any number of pairs up to `most` that is a multiple of `unroll`."""
+    steps: list[Offsets] = [(16 * i, 16 * i + 4, 16 * i + 8, 16 * i + 12) for i in range(unroll)]
+    window = 16 * most
+    dead = eight(window - 16 * unroll)
+    return TileKernel(
+        f"tg_tile_l{most}x{unroll}{suffix(shift, y)}_dsp",
+        f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
+        Tile(schedule(steps, dead, False), True, 16 * unroll, eight(window), dead, shift, y),
+    )  # fmt: skip
