@@ -13,16 +13,16 @@ from tinygen.plan.variants.slides import Slide
 GUARD = 16
 #: (the kernel, turns of its loop, pairs of channels)
 KERNELS: tuple[tuple[Callable[[], TileKernel], int, int], ...] = (
-    (lambda: whole_tile(5, 6, (16, 1)), 1, 4),
-    (lambda: whole_tile(9, None, None), 1, 3),
-    (lambda: whole_tile(4, 5, (9, 200), 3), 1, 4),
-    (lambda: looped_tile(24, 8, None, None), 2, 3),
-    (lambda: looped_tile(12, 4, 6, (8, 1)), 3, 3),
-    (lambda: column_tile(8, 2, [(k, k + 1, k + 2, k + 3) for k in range(5)], 5), 1, 3),
-    (lambda: Slide(3, 3, 1, 1, 4, 0).tile(1, 7, (16, 1)), 4, 3),
-    (lambda: Slide(2, 3, 1, 1, 2, 0).tile(2, 7, None), 1, 3),
-    (lambda: looped_tile(16, 8, 5, None).for_odd(), 2, 3),
-    (lambda: whole_tile(6, 5, (16, 1)).for_odd(), 1, 3),
+    (lambda: whole_tile(5, 1, (16, 1)), 1, 7),
+    (lambda: whole_tile(9, None, None), 1, 7),
+    (lambda: whole_tile(4, 2, (9, 200), 3), 1, 7),
+    (lambda: looped_tile(24, 8, None, None), 2, 7),
+    (lambda: looped_tile(12, 4, 1, (8, 1)), 3, 7),
+    (lambda: column_tile(8, 2, [(k, k + 1, k + 2, k + 3) for k in range(5)], 2), 1, 7),
+    (lambda: Slide(3, 3, 1, 1, 4, 0).tile(1, 2, (16, 1)), 4, 7),
+    (lambda: Slide(2, 3, 1, 1, 2, 0).tile(2, 1, None), 1, 7),
+    (lambda: looped_tile(16, 8, 1, None).for_odd(), 2, 7),
+    (lambda: whole_tile(6, 2, (16, 1)).for_odd(), 1, 7),
 )
 
 
@@ -32,7 +32,7 @@ def case(index: int) -> Case:
     make, turns, pairs = KERNELS[index]
     kernel = make()
     tile = kernel.tile
-    words, shift, n = turns * len(tile.steps), tile.shift or 6, f"{index}"
+    words, shift, n = turns * len(tile.steps), tile.shift or 2, f"{index}"
     window = rng.integers(-255, 256, tile.window // 2)
     seen = _seen(kernel, turns)  # [words][pixels]: where each pixel's two activations begin
     x = np.stack([window[seen], window[seen + 1]], axis=-1)  # [words][pixels][2]
@@ -51,7 +51,7 @@ def case(index: int) -> Case:
         stream += [int(m[even]), int(m[even + 1]) // 256]
     ends = len(stream) - (words + 4 if tile.odd else 0)
     stream = [v - 2**32 if v >= 2**31 else v for v in stream]
-    right, down = tile.y or (40, 3)
+    right, down = tile.y or (80, 3)
     y = np.full(2 * GUARD + (tile.pixels - 1) * right + (channels - 1) * down + 1, 77)
     before = _list(y)
     for c in range(channels):

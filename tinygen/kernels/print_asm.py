@@ -9,6 +9,8 @@ from tinygen.targets.arch.timing import Kind
 
 #: Where comments stand, behind the quoted instruction.
 COLUMN = 34
+#: Names of more characters are not all said.
+LONG = 50
 _INDENT = " " * 21
 
 
@@ -100,7 +102,8 @@ def meaning(i: Instruction) -> str:
     named = {f: str(v) for f, v in i.by_field.items() if not isinstance(v, tuple)}
     said = i.op.says.format(**named).replace(" + 0", "")
     if i.list:
-        return f"{', '.join(map(str, i.list))} = {said}"
+        names = ", ".join(map(str, i.list))
+        return f"{names if len(names) < LONG else f'{i.list[0]}, ..., {i.list[-1]}'} = {said}"
     if i.op.kind is Kind.STORE:
         return f"{said} = {i.reg('n')}"
     into, _, of = said.partition(" = ")

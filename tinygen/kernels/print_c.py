@@ -49,6 +49,7 @@ def body(program: Program) -> str:
     params = {p.name for p in program.params}
     while _drop_unread(whole):
         pass
+    _put_addresses(whole)
     for name in dict.fromkeys(line.sets.name for line, _ in _walk(whole, ()) if line.sets is not None):
         if name not in params:
             _declare(whole, name)
@@ -190,6 +191,20 @@ def _drop_unread(whole: _Block) -> bool:
         return any([found, *(drop(i) for i in kept if isinstance(i, _Block))])
 
     return drop(whole)
+
+
+def _put_addresses(whole: _Block) -> None:
+    """An address that nobody but a call takes stands in the call: analysers then see what the callee fills."""
+    lines = [line for line, _ in _walk(whole, ())]
+    for call in lines:
+        if call.sets is not None or not re.match(r"\w+\(", call.text):
+            continue
+        for name in _reads(call):
+            sets = [line for line in lines if line.sets is not None and line.sets.name == name]
+            readers = [line for line in lines if name in _reads(line)]
+            if len(sets) == 1 and readers == [call] and sets[0].text.startswith("&") and sets[0] in whole.items:
+                call.text = re.sub(rf"\b{name}\b", sets[0].text, call.text)
+                whole.items.remove(sets[0])
 
 
 def _declare(block: _Block, name: str) -> None:
