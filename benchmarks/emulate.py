@@ -16,9 +16,10 @@ from tinygen.ops.base import Call, ConstArg, Planes, bits_of, int_range, need_qu
 from tinygen.plan.memory import align
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step, Written
 from tinygen.plan.variants.planes import plane_layouts
-from tinygen.profile import Counts, profile_plan
+from tinygen.profile import Counts, profile_flashes
 from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import get_core
+from tinygen.targets.flash import Flash
 from tinygen.version import ABI, NUMERICS
 
 NAME = "layers"
@@ -63,13 +64,20 @@ def timing_core(name: str) -> Core:
 def count_cases(core: str, cases: Sequence[Case], faults: list[str] | None = None) -> list[Counts]:
     """Counts of every case, in order; AssertionError naming those whose output is not numpy's, unless there is a list
     for them."""
-    counts: list[Counts] = []
+    return [counts[0] for counts in count_on_flashes(core, cases, [None], faults)]
+
+
+def count_on_flashes(
+    core: str, cases: Sequence[Case], flashes: Sequence[Flash | None], faults: list[str] | None = None
+) -> list[tuple[Counts, ...]]:
+    """`count_cases` with code and constants in each of some flashes; of every case the counts on each."""
+    counts: list[tuple[Counts, ...]] = []
     wrong: list[str] = []
     for chunk in chunks(cases):
         program = Program(core, chunk)
-        measured = profile_plan(program.plan, program.files, timing_core(core), sample=program.sample)
-        counts += [layer.counts for layer in measured.layers]
-        wrong += [f"{case.name}, {case.call.kernel}" for case in program.different(measured.outputs)]
+        measured = profile_flashes(program.plan, program.files, timing_core(core), flashes, sample=program.sample)
+        counts += zip(*([layer.counts for layer in m.layers] for m in measured), strict=True)
+        wrong += [f"{case.name}, {case.call.kernel}" for case in program.different(measured[0].outputs)]
     message = f"differs from numpy on {core}: {'; '.join(wrong)}"
     if wrong and faults is not None:
         faults.append(message)

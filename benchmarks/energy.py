@@ -33,7 +33,7 @@ from tinygen.profile.measure import profile_plan
 from tinygen.report.energy import span
 from tinygen.targets.board import Board, load_board
 from tinygen.targets.energy import MEASURED, NOT_MEASURED, Span, energy, why_unknown
-from tinygen.targets.flash import flash_of, slow_loops
+from tinygen.targets.flash import flash_of
 
 BOARDS = (
     "nucleo_l4r5zi", "nucleo_f446re", "nucleo_h743zi", "nucleo_u575zi_q", "bluepill_f103c8", "nucleo_g071rb",
@@ -47,8 +47,8 @@ PUBLISHED_MW = {("nucleo_l4r5zi", 1.8): 24.2 * 1.8, ("nucleo_l4r5zi", 3.0): 24.2
 
 def measure(model: Quantised, board: Board) -> dict[str, Any]:
     """One network on one board, kernels of --optimize balanced; `cycles` None where nothing can be said."""
-    planned = plan(model.fixed, board.core, "balanced", slow_loops=slow_loops(board))
-    p = predict(planned, model)
+    planned = plan(model.fixed, board.core, "balanced", flash=flash_of(board))
+    p = predict(planned, model, flash_of(board))
     fits = p.flash <= board.flash_bytes and p.ram <= board.ram_bytes
     row: dict[str, Any] = {"fits": fits, "why_unknown": why_unknown(board)}
     if row["why_unknown"]:

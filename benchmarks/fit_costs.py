@@ -1,10 +1,11 @@
-"""Fits tinygen's cost model: writes costs.json in the folder of each core's architecture.
+"""Fits tinygen's cost model: writes costs.json and stalls.json in the folder of each core's architecture.
 
     python -m benchmarks.fit_costs [--cores cortex-m4 ...] [--only sparse ...] [--left-out]      a few minutes
 
 A seeded set of single layers is lowered through the planner's own registry, every candidate of every core is counted
 in emulation (and compared with numpy), and coefficients that are not negative are found by least squares of the
-relative error.
+relative error. The same runs count how long each call waits for the flash of every board with that core; those
+coefficients have the least error relative to the whole call.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import nnls
 
-from benchmarks.emulate import Case, count_cases, layouts, timing_core
+from benchmarks.emulate import Case, count_on_flashes, layouts, timing_core
 from benchmarks.layers import (
     Layer,
     Pair,
@@ -43,7 +44,9 @@ from tinygen.plan import cost
 from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
 from tinygen.profile import Counts
+from tinygen.targets.board import all_boards
 from tinygen.targets.cores import CORES, get_core
+from tinygen.targets.flash import Flash, flash_of
 
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 MAX_MACS = 600_000
@@ -54,7 +57,8 @@ RECORDED = tuple(core.name for core in reversed(CORES) if core.machine is not No
 #: Figure in costs.json: attribute of what the emulator counted.
 FIGURES = {"insns": "instructions", "cycles": "cycles"}
 
-Rows = list[tuple[cost.Features, Counts]]
+#: Calls and what they counted without waits and on each flash.
+Rows = list[tuple[Call, tuple[Counts, ...]]]
 
 
 def training_layers() -> list[Layer]:
@@ -272,24 +276,35 @@ def cases_of(core: str, layers: Sequence[Layer], wanted: Callable[[Call], bool] 
     return found
 
 
-def groups(cases: Sequence[Case], counts: Sequence[Counts]) -> dict[tuple[str, str], Rows]:
+def groups(cases: Sequence[Case], counts: Sequence[tuple[Counts, ...]]) -> dict[tuple[str, str], Rows]:
     """Measurements by (kernel or family, kind of shape)."""
     found: dict[tuple[str, str], Rows] = defaultdict(list)
     for case, counted in zip(cases, counts, strict=True):
-        s = cost.traits(case.call)
-        found[cost.line(case.call), s.kind].append((s.features, counted))
+        found[cost.line(case.call), cost.traits(case.call).kind].append((case.call, counted))
     return dict(sorted(found.items()))
 
 
-def solve(rows: Sequence[tuple[cost.Features, float]]) -> dict[str, float]:
-    """Coefficients, none negative, with the least sum of squared relative errors; features that get none left out."""
+def flashes_of(core: str) -> list[Flash]:
+    """Those that wait, of boards that take this core's costs, each once."""
+    found = {}
+    for board in all_boards():
+        flash = flash_of(board)
+        if core in (board.core.name, board.core.costs_of) and flash is not None and flash.waits:
+            found[flash.key] = flash
+    return [found[key] for key in sorted(found)]
+
+
+def solve(rows: Sequence[tuple[cost.Features, float]], whole: Sequence[float] | None = None) -> dict[str, float]:
+    """Coefficients, none negative, with the least sum of squared errors relative to `whole` (to the value itself where
+    not given); features that get none left out."""
     names = sorted({name for features, _ in rows for name in features})
     a = np.array([[features.get(n, 0.0) for n in names] for features, _ in rows])
     y = np.array([v for _, v in rows])
-    a = a / y[:, None]
+    scale = y if whole is None else np.array(whole)
+    a = a / scale[:, None]
     norms = np.linalg.norm(a, axis=0)
     norms[norms == 0] = 1.0
-    k, _ = nnls(a / norms, np.ones(len(y)), maxiter=50 * len(names))
+    k, _ = nnls(a / norms, y / scale, maxiter=50 * len(names))
     return {n: float(f"{v:.{DIGITS}g}") for n, v in zip(names, k / norms, strict=True) if v > 0}
 
 
@@ -314,11 +329,13 @@ def left_out(rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
 
 
 Table = dict[str, dict[str, dict[str, dict[str, float]]]]  # of one core
+Stalls = dict[str, dict[str, dict[str, dict[str, float]]]]  # of one core and flash
 
 
-def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tuple[str, Table]:
-    """A line on each kernel, and the core's part of costs.json: cycles where the core has a timing. Of kernels with a
-    part of their name in `only`, or of all."""
+def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tuple[str, Table, dict[str, Stalls]]:
+    """A line on each kernel, the core's part of costs.json (cycles where the core has a timing), and of stalls.json by
+    flash. Of kernels with a part of their name in `only`, or of all."""
+    flashes = flashes_of(core)
     figures = FIGURES if timing_core(core).timing is not None else {"insns": "instructions"}
 
     def wanted(call: Call) -> bool:
@@ -329,22 +346,39 @@ def fit_core(core: str, only: Sequence[str] = (), *, folds: bool = False) -> tup
     cases += cases_of(core, [*multiplied_layers(), *odd_layers()], wanted)
     cases += cases_of(core, wide_layers(training_layers()), wanted)
     faults: list[str] = []
-    counted = count_cases(core, cases, faults)
+    counted = count_on_flashes(core, cases, flashes or [None], faults)
     table: Table = {}
+    waits: dict[str, Stalls] = {flash.key: {} for flash in flashes}
     lines = [f"{core}: {len(cases)} calls", *faults]
     for (line, kind), rows in groups(cases, counted).items():
         if only and not any(part in line for part in only):  # the helps of what is wanted
             continue
         entry = {}
         for figure, counted_as in figures.items():
-            pairs = [(features, float(getattr(c, counted_as))) for features, c in rows]
+            pairs = [(cost.traits(call).features, float(getattr(c[0], counted_as))) for call, c in rows]
             entry[figure] = solve(pairs)
             if figure == "insns":
                 off = f"off by {_percent(errors(entry[figure], pairs))}"
                 off += f"; left out {_percent(left_out(pairs))}" if folds else ""
                 lines.append(f"  {line:22s} {kind:18s} {len(rows):3d} layers, {off}")
         table.setdefault(line, {})[kind] = entry
-    return "\n".join(lines), table
+        for i, flash in enumerate(flashes):
+            k, off = fit_stalls(rows, flash, i)
+            waits[flash.key].setdefault(line, {})[kind] = k
+            lines.append(f"    {flash.key:20s} off by {_percent(off)} of the call")
+    return "\n".join(lines), table, waits
+
+
+def fit_stalls(rows: Rows, flash: Flash, i: int) -> tuple[dict[str, dict[str, float]], list[float]]:
+    """Coefficients of waiting for code and for data in one flash, the i-th that was counted; errors of their sum as
+    shares of the whole call."""
+    whole = [float(c[i].flash_cycles) for _, c in rows]
+    found, off = {}, np.zeros(len(rows))
+    for what in ("code", "data"):
+        pairs = [(cost.stall_features(call, flash), float(getattr(c[i], f"{what}_stalls"))) for call, c in rows]
+        k = found[what] = solve(pairs, whole)
+        off += [(sum(v * f.get(n, 0.0) for n, v in k.items()) - y) / w for (f, y), w in zip(pairs, whole, strict=True)]
+    return found, off.tolist()
 
 
 def _percent(shares: Sequence[float]) -> str:
@@ -360,14 +394,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="+", default=[], help="parts of names of kernels; all others stay as they are")
     options = parser.parse_args(argv)
     parts: dict[str, Table] = {}
+    waits: dict[str, dict[str, Stalls]] = {}
     with ThreadPoolExecutor(2) as pool:
-        for core, (text, part) in zip(
+        for core, (text, part, waiting) in zip(
             options.cores,
             pool.map(lambda c: fit_core(c, options.only, folds=options.left_out), options.cores),
             strict=True,
         ):
             print(text, flush=True)
-            parts[core] = part
+            parts[core], waits[core] = part, waiting
     # read only now: another run may have written meanwhile
     for file in {cost.costs_file(get_core(core).arch) for core in parts}:
         known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -376,6 +411,14 @@ def main(argv: Sequence[str]) -> int:
             if cost.costs_file(get_core(core).arch) == file:
                 table[core] = {**table.get(core, {}), **part} if options.only else part
         file.write_text(json.dumps(table, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    for file in {cost.stalls_file(get_core(core).arch) for core in waits}:
+        stalls: cost.Stalls = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        for core, by_flash in waits.items():
+            if cost.stalls_file(get_core(core).arch) == file:
+                for key, found in by_flash.items():
+                    on_flash = stalls.setdefault(key, {})
+                    on_flash[core] = {**on_flash.get(core, {}), **found} if options.only else found
+        file.write_text(json.dumps(stalls, indent=0, sort_keys=True) + "\n", encoding="utf-8")
     return 0
 
 

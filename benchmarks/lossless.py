@@ -79,7 +79,7 @@ def row(path: Path) -> dict[str, Any]:
     changed = models[0].fixed is not models[1].fixed
     found: dict[str, Any] = {"model": path.stem, "changed": changed, "equal_on": len(given[0])}
     for when, m in zip(("before", "after"), models, strict=True):
-        predicted = predict(plan(m.fixed, get_core(CORE)), m)
+        predicted = predict(plan(m.fixed, get_core(CORE)), m, None)
         found[when] = {
             **asdict(simplify.size_of(m.fixed)),
             "predicted_cycles": predicted.cycles,

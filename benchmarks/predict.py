@@ -38,7 +38,7 @@ def compare(network: Network, core: str) -> dict[str, Any]:
     p = network.plan(core)
     measured = network.count_layers(p)
     sizes, stack = network.verify(p)
-    guess = predict(p, network.model)
+    guess = predict(p, network.model, None)
     layers = [
         {
             "name": step.name,

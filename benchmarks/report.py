@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.boards import PUBLISHED
 from benchmarks.compression import MEMORY, NETWORKS, TRAINING_SAMPLES
 from benchmarks.energy import show as show_energy
 from benchmarks.record import RESULTS
@@ -79,6 +80,31 @@ def mlperf_layers() -> str:
                 ", ".join(fast["kernels"]), number(fast["cycles"]), per_mac,
             ])  # fmt: skip
     return table(["layer", "kernels", "MACs", "cycles", "kernels for speed", "cycles", "cycles/MAC"], rows)
+
+
+def boards() -> str:
+    """Cycles from flash, in thousands, of each way; instructions in brackets where there is no cycle table."""
+    rows = []
+    for board, networks in load("boards").items():
+        for short, modes in networks.items():
+            cells = []
+            for mode in ("speed", "balanced", "size", "speed, 8K in RAM", "speed, 32K in RAM"):
+                if mode not in modes:
+                    cells.append("")
+                    continue
+                now, was = modes[mode]["after"], modes[mode].get("before")
+                figure = "flash_cycles" if "flash_cycles" in now else "insns"
+                text = f"{now[figure] / 1000:,.0f}"
+                if was is not None and was[figure] != now[figure]:
+                    text += f" / {was[figure] / 1000:,.0f} ({now[figure] / was[figure]:.2f})"
+                cells.append(f"[{text}]" if figure == "insns" else text)
+            speed = modes["speed"]["after"]
+            zero = f"{speed['cycles'] / 1000:,.0f}" if "cycles" in speed else ""
+            published = PUBLISHED.get(board, {}).get(short)
+            silicon = "" if published is None else f"{published / 1000:,.0f}"
+            rows.append([board, short, zero, *cells, silicon, "yes" if modes["speed"]["fits"] else "no"])
+    head = ["board", "network", "speed, no waits", "speed", "balanced", "size", "8K in RAM", "32K in RAM"]
+    return table([*head, "silicon", "fits"], rows)
 
 
 def single_layers() -> str:
@@ -359,6 +385,17 @@ with TFLM inside the arena.
 Layers on Cortex-M4, balanced and for speed; counted with a call between layers (some ten cycles).
 
 {mlperf_layers()}
+
+## From the flash of boards
+
+`python -m benchmarks.boards`: the same files on boards whose flash waits, thousands of cycles of an inference as the
+flash model has them (docs/PROFILE.md; silicon takes 1.12 to 1.23 times as long), instructions in brackets where the
+core has no cycle table; where the choice of kernels for the board's memory changed something: now / before (ratio).
+"8K in RAM": `--optimize speed --code-in-ram 8K`. Every output is equal to numpy's. "Silicon": the best that was
+published for the board, by anybody, flash waits and all (MLPerf Tiny, v1.0 to v1.3). "Fits": the board's flash and
+RAM, predicted.
+
+{boards()}
 
 ## Energy
 

@@ -5,7 +5,8 @@
  * tinygen tells it in a file (`-plugin counter.so,table=FILE,out=FILE`) what every halfword of code would cost as an
  * instruction, where the model's own code lies, and how the flash behaves; so nothing here knows an instruction set.
  * The program needs no marks: counting begins when <model>_run is entered and ends when it returns, and each return
- * from a kernel into the model's own code closes a span. A block of instructions is counted when it is entered.
+ * from a kernel into the model's own code closes a span. A block of instructions is counted when it is entered; where
+ * the emulator cuts one block into two, the second begins as if it were the first one's end.
  *
  * FILE, little-endian: MAGIC; the fields of `Setup`; `owns` ranges [from, to) of the model's own code; and `codes`
  * times a range of code followed by an `Entry` for each of its halfwords.
@@ -23,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x31504754U /* "TGP1" */
+#define MAGIC 0x32504754U /* "TGP2" */
 #define EXPORT __attribute__((visibility("default")))
 
 /* ---- the part of QEMU's interface that is used ---- */
@@ -61,6 +62,7 @@ typedef struct {
     uint32_t waits, prefetch, sector, ways, shared;
     uint32_t code_bytes, data_bytes; /* of the two caches; 0: none */
     uint32_t data_waits;             /* cycles that data from flash costs when it is in no cache */
+    uint32_t carries;                /* 0: a block forgets what the one before it ended with */
     uint32_t owns, codes;
 } Setup;
 
@@ -220,6 +222,8 @@ typedef struct {
     uint64_t address, next; /* of the block, and of what follows it in memory */
     uint32_t instructions, cycles, loads, stores, taken;
     bool branches, own;
+    bool pipelined;    /* its first load takes a cycle less behind a load or store, */
+    bool after_memory; /* such as this block ends with */
     uint32_t fetches;
     Fetch *fetch;
 } Block;
@@ -285,6 +289,10 @@ static void on_block(unsigned int cpu, void *argument)
     }
     span.instructions += b->instructions;
     span.cycles += b->cycles;
+    if ((setup.carries != 0U) && (last != NULL) && last->after_memory && b->pipelined && (b->address == last->next)) {
+        span.cycles--;
+        now--;
+    }
     span.loads += b->loads;
     span.stores += b->stores;
     if (setup.width != 0U) {
@@ -356,9 +364,11 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
             b->branches = (e->flags & BRANCH) != 0U;
             b->taken = e->taken;
             after_memory = (e->flags & MEMORY) != 0U;
+            b->pipelined = (i == 0U) ? ((e->flags & PIPELINED) != 0U) : b->pipelined;
         }
         qemu_plugin_register_vcpu_mem_cb(insn, on_memory, CALLBACK_READS_NO_REGISTERS, LOADS_AND_STORES, NULL);
     }
+    b->after_memory = after_memory;
     for (uint32_t i = 0U; i < setup.owns; i++) {
         b->own = b->own || within(owns[i], b->address);
     }

@@ -329,6 +329,7 @@ def on_m55(program: str, kernels: list[str], level: str, tmp_path: Path) -> int:
     places = {
         "vectors_start": hex(m.vectors_start), "flash_start": hex(m.flash_start), "flash_size": m.flash_size,
         "ram_start": hex(m.ram_start), "ram_size": m.ram_size, "stack_size": 65536,
+        "code_region": "RAM", "code_ram_start": hex(m.ram_start), "code_ram_size": 0,
     }  # fmt: skip
     script.write_text(Template((PLATFORM / "link.ld.in").read_text(encoding="utf-8")).substitute(places))
     flags = ["-std=c99", level, *core.cflags, "-DTG_TRAP_UNALIGNED", "-mno-unaligned-access", "-ffunction-sections"]

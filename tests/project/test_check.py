@@ -71,7 +71,7 @@ def test_red_when_a_layer_grows(project: Path) -> None:
 
 
 def test_better_is_told(project: Path) -> None:
-    write_net(project, hidden=40)
+    write_net(project, hidden=20)
     said = ok("check", "--json", cwd=project)
     assert "better" in states(said)["net/nucleo_f446re"]
     assert tinygen("check", "--strict", cwd=project).code == 11, "its hash is another"

@@ -129,7 +129,7 @@ def test_action_checks(runner: Runner) -> None:
     assert check(junit="out/it's.xml") == 11
     assert runner.summary.read_text().startswith("### tinygen check: failed")
     assert check_junit(runner.checkout / "out" / "it's.xml")["failures"] > 0
-    write_net(runner.checkout, hidden=40)
+    write_net(runner.checkout, hidden=20)
     assert check(junit="", project="./tinygen.toml") == 0
     assert check(junit="", strict="true") == 11
 

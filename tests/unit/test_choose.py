@@ -15,6 +15,7 @@ from tinygen.plan.choose import HOT_BYTES, choose
 from tinygen.plan.modes import MODES
 from tinygen.plan.planner import plan
 from tinygen.targets.cores import get_core
+from tinygen.targets.flash import ZERO_WAIT, Flash
 
 
 @pytest.fixture(autouse=True)
@@ -24,16 +25,21 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return
     monkeypatch.setattr(module.cost, "cycles", lambda call, core: dict(call.features)["cycles"])
     monkeypatch.setattr(module.cost, "known", lambda call, core: dict(call.features)["cycles"] < 10**9)
+    monkeypatch.setattr(
+        module.cost, "stalls", lambda call, core, flash, in_ram: flash.waits * dict(call.features).get("lines", 0.0)
+    )
 
 
-def way(kernel: str, cycles: float, code: int, stack: int = 0, hot: int = 0) -> Call:
-    """A call through a kernel of its own, `code` bytes of flash."""
+def way(kernel: str, cycles: float, code: int, stack: int = 0, hot: int = 0, lines: float = 0.0) -> Call:
+    """A call through a kernel of its own, `code` bytes of flash; `lines` of flash are waited for."""
     made = (Generated(kernel, "", None, code, hot),)
-    return Call(kernel, (), (), (), "y", generated=made, stack=stack, features=(("cycles", cycles),))
+    return Call(kernel, (), (), (), "y", generated=made, stack=stack, features=(("cycles", cycles), ("lines", lines)))
 
 
-def chosen(rows: list[list[Call]], optimize: str, activations: int = 10**9, *, slow_loops: bool = True) -> list[str]:
-    made = choose(rows, "cortex-m4", optimize, activations=activations, slow_loops=slow_loops)
+def chosen(
+    rows: list[list[Call]], optimize: str, activations: int = 10**9, *, flash: Flash | None = ZERO_WAIT
+) -> list[str]:
+    made = choose(rows, "cortex-m4", optimize, activations=activations, flash=flash)
     assert len(made) == len(rows)
     return [c.kernel for c in made]
 
@@ -67,12 +73,21 @@ def test_stack_is_the_largest_of_all() -> None:
     assert chosen([row, other], "balanced", 4000) == ["flat", "flat2"]
 
 
-def test_slow_loops() -> None:
-    """A loop that leaves the cache costs a third more, where flash waits."""
+def test_a_flash_that_nobody_described() -> None:
+    """A loop that leaves a small cache costs a third more, but not where speed is all."""
     row = [way("long", 1000, 100, hot=HOT_BYTES + 1), way("short", 1200, 100, hot=HOT_BYTES)]
-    assert chosen([row], "balanced") == ["short"]
-    assert chosen([row], "balanced", slow_loops=False) == ["long"]
-    assert chosen([row], "speed") == ["long"]
+    assert chosen([row], "balanced", flash=None) == ["short"]
+    assert chosen([row], "balanced") == ["long"]
+    assert chosen([row], "speed", flash=None) == ["long"]
+
+
+@pytest.mark.parametrize("mode", ["speed", "balanced"])
+def test_waits_decide(mode: str) -> None:
+    """What is fastest depends on how long a line of flash takes."""
+    row = [way("long", 1000, 100, lines=100), way("short", 1200, 100, lines=10)]
+    waits = (0, 2, 3)
+    flashes = [replace(ZERO_WAIT, family="made up", waits=w) for w in waits]
+    assert [chosen([row], mode, flash=f) for f in flashes] == [["long"], ["long"], ["short"]]
 
 
 def test_what_nobody_measured() -> None:
@@ -96,7 +111,8 @@ def test_networks_modes() -> None:
     for mode in MODES:
         made = choose(rows, core.name, mode, activations=10_000)
         assert made == choose(rows, core.name, mode, activations=10_000)
-        options = [module._option(c, core.name, "size", False, module.KIB_WORTH["size"] / 1024) for c in made]
+        byte = module.KIB_WORTH["size"] / 1024
+        options = [module._option(c, core.name, "size", ZERO_WAIT, byte, byte) for c in made]
         cycles[mode] = sum(o.cycles for o in options)
         flash[mode] = sum(dict(c for o in options for c in (*o.code, *o.constants)).values())
     assert cycles["speed"] == min(cycles.values()) < cycles["size"]

@@ -15,7 +15,9 @@ from tinygen.ops import OPERATORS, Operator, Requantise
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.select import candidates
+from tinygen.targets.board import all_boards
 from tinygen.targets.cores import CORES, get_core
+from tinygen.targets.flash import ZERO_WAIT, flash_of
 
 EMULATED = [core.name for core in CORES if core.machine is not None]
 
@@ -110,3 +112,35 @@ def test_fit_finds_what_made_the_figures() -> None:
     assert k["once"] == pytest.approx(20)
     assert k["n"] == pytest.approx(3)
     assert max(map(abs, errors(k, rows))) < 1e-3
+
+
+DESCRIBED = {f.key: (b, f) for b in all_boards() if (f := flash_of(b)) is not None and f.waits}
+
+
+@pytest.mark.parametrize("key", sorted(DESCRIBED))
+def test_every_cost_has_its_waits(key: str) -> None:
+    """Of every flash that a board has. When this fails, run the command it names."""
+    board, flash = DESCRIBED[key]
+    core = board.core.costs_of or board.core.name
+    stalls = json.loads(cost.stalls_file(board.core.arch).read_text())[key][core]
+    costs = json.loads(cost.costs_file(board.core.arch).read_text())[core]
+    missing = {(line, kind) for line, kinds in costs.items() for kind in kinds if kind not in stalls.get(line, {})}
+    assert not missing, f"no waits of {sorted(missing)} for {flash.family}: run {cost.COMMAND}"
+
+
+def test_waits() -> None:
+    """None without wait states, else in proportion to them; none for code in RAM, none for constants there."""
+    call = calls(lowered(conv((12, 12), (16, 32))), "cortex-m4")[0]
+    flash = replace(ZERO_WAIT, family="STM32L4+", waits=5, width=8, code_bytes=1024, data_bytes=256)
+    whole = cost.stalls(call, "cortex-m4", flash)
+    code, data = (f(call, "cortex-m4", flash) for f in (cost.code_stalls, cost.data_stalls))
+    assert whole is not None
+    assert code is not None
+    assert data is not None
+    assert whole == code + data > 0
+    assert cost.stalls(call, "cortex-m4", ZERO_WAIT) == 0.0
+    assert cost.stalls(call, "cortex-m4", replace(flash, waits=3)) == pytest.approx(0.6 * whole)
+    assert cost.stalls(call, "cortex-m4", replace(flash, family="unheard of")) is None
+    kernels = (*call.library, *(g.name for g in call.generated))
+    assert cost.stalls(call, "cortex-m4", flash, kernels) == data
+    assert cost.stalls(call, "cortex-m4", flash, [c.content for c in call.consts]) == code

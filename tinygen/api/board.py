@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinygen.errors import RecipeError, TargetError
-from tinygen.targets.board import Board, all_boards, load_board
+from tinygen.targets.board import Board, all_boards, load_board, with_code_in_ram
 from tinygen.units import seconds
 
 if TYPE_CHECKING:
     from tinygen.frontend.registry import SupportedOp
 
 
-def board_of(board: str | Board) -> Board:
-    """The board of that id; TargetError names those that are near."""
-    if isinstance(board, Board):
-        return board
-    if not isinstance(board, str):
+def board_of(board: str | Board, *, zero_wait: bool = False, code_in_ram: int = 0) -> Board:
+    """The board of that id; TargetError names those that are near. `zero_wait`: with memory that never waits;
+    `code_in_ram`: bytes of RAM that kernels may take."""
+    if not isinstance(board, (str, Board)):
         raise TargetError(f"board: found {type(board).__name__}, allowed is the id of a board or one of boards().")
-    return load_board(board)
+    found = load_board(board) if isinstance(board, str) else board
+    return with_code_in_ram(replace(found, zero_wait=True) if zero_wait else found, code_in_ram)
 
 
 def period(every: float | str | None) -> float | None:

@@ -169,15 +169,17 @@ class Model:
         *,
         activations: Activations = 8,
         calibration: str = DEFAULT_METHOD,
+        assume_zero_wait: bool = False,
         every: float | str | None = None,
     ) -> Inspection:
         """What it is made of, and what it would take of every board, or of `board` layer by layer. Nothing is compiled;
-        ranges are made up. every: from one inference to the next, in seconds or as "100ms", for the energy of a period.
+        ranges are made up. assume_zero_wait: as if no memory ever waited. every: from one inference to the next, in
+        seconds or as "100ms", for the energy of a period.
         """
         wanted = None if board is None else board_of(board)
         asked = Calibration(method=calibration, activations=_named(activations))
         model = quantised.quantised(self._loaded, asked)
-        return Inspection(model, estimate(model, wanted, every=period(every)))
+        return Inspection(model, estimate(model, wanted, every=period(every), zero_wait=assume_zero_wait))
 
     def quantize(
         self,
@@ -271,6 +273,8 @@ class Model:
         sensors: str | Sequence[str] = (),
         private: bool = False,
         verify: str | Sequence[str] = "board",
+        code_in_ram: int = 0,
+        assume_zero_wait: bool = False,
         force: bool = False,
         progress: Progress = no_progress,
     ) -> Build:
@@ -289,6 +293,8 @@ class Model:
             sensors=sensors,
             private=private,
             verify=verify,
+            zero_wait=assume_zero_wait,
+            code_in_ram=code_in_ram,
         )
         if repair not in ("auto", "off"):
             raise RecipeError(f"repair: found {repair!r}, allowed: auto, off. Model.quantize has more.")

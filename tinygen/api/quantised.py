@@ -154,9 +154,11 @@ class Quantised(Result):
         verdict = Judge(self._float.imported, self._float.tidy, held, progress).verdict(model.fixed, model.layers)
         return Evaluation(evaluate.Evaluation(self.name, verdict, model.layers, held.notes))
 
-    def inspect(self, board: str | Board | None = None) -> Inspection:
-        """What it would take of every board, or of `board` layer by layer; nothing is compiled."""
-        return Inspection(self._model, estimate(self._model, None if board is None else board_of(board)))
+    def inspect(self, board: str | Board | None = None, *, assume_zero_wait: bool = False) -> Inspection:
+        """What it would take of every board, or of `board` layer by layer; nothing is compiled. `assume_zero_wait`: as
+        if no memory ever waited."""
+        wanted = None if board is None else board_of(board)
+        return Inspection(self._model, estimate(self._model, wanted, zero_wait=assume_zero_wait))
 
     def build(
         self,
@@ -168,6 +170,8 @@ class Quantised(Result):
         sensors: str | Sequence[str] = (),
         private: bool = False,
         verify: str | Sequence[str] = "board",
+        code_in_ram: int = 0,
+        assume_zero_wait: bool = False,
         max_flash: int | None = None,
         max_ram: int | None = None,
         max_ms: float | None = None,
@@ -175,13 +179,16 @@ class Quantised(Result):
     ) -> Build:
         """The C library for a board, proved and measured, in memory; `Build.save` writes it.
 
-        optimize: "speed", "balanced" or "size"; all give the same bits.
+        optimize: "speed" on that board, "balanced" or "size"; all give the same bits.
         arena: who owns the working memory: the "caller", by a context, or the library ("static").
         plain_stack: no kernel that uses the stack pointer as a pointer to data.
         sensors: also helpers for a sensor's own integers: "uint8", "uint8/255", "imu=int16*0.061".
         verify: where the C is proved: on this computer and the board's core ("board"), on "all" cores, on "none", or
             names of cores.
         private: C without names and hashes of the ONNX file.
+        code_in_ram: bytes of RAM that the code of kernels may take, on boards with RAM from which code never waits; the
+            kernels that win most time go there.
+        assume_zero_wait: choose kernels, and predict, as if the board's memory never waited.
         max_flash, max_ram, max_ms: bytes and milliseconds; TargetError for a build that takes more.
 
         VerifyError where the C and numpy differ, TargetError for a model that does not fit the board. Proof on a core
@@ -195,6 +202,8 @@ class Quantised(Result):
             sensors=sensors,
             private=private,
             verify=verify,
+            zero_wait=assume_zero_wait,
+            code_in_ram=code_in_ram,
         )
         gates = Gates(max_flash=max_flash, max_ram=max_ram, max_ms=max_ms)
         return Build(build(self._judged, self._asked, target, proof, gates, progress))
@@ -268,6 +277,8 @@ def target_of(
     sensors: str | Sequence[str],
     private: bool,
     verify: str | Sequence[str],
+    zero_wait: bool,
+    code_in_ram: int,
 ) -> tuple[Target, Proof]:
     """What `Quantised.build` is asked for, checked: TargetError for a board, a way or a core that there is not."""
     for what, word, allowed in (("optimize", optimize, MODES), ("arena", arena, ("caller", "static"))):
@@ -277,7 +288,9 @@ def target_of(
             )
     sensors = (sensors,) if isinstance(sensors, str) else tuple(sensors)
     library = Library(arena == "static", sensors, private)
-    return Target(board_of(board), optimize, plain_stack, library), Proof(_cores(verify))
+    return Target(board_of(board, zero_wait=zero_wait, code_in_ram=code_in_ram), optimize, plain_stack, library), Proof(
+        _cores(verify)
+    )
 
 
 def _cores(verify: str | Sequence[str]) -> tuple[str, ...] | None:

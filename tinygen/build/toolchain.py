@@ -91,6 +91,9 @@ def write_linker_script(path: Path, arch: Architecture, machine: Machine, stack_
         ram_start=f"0x{machine.ram_start:08x}",
         ram_size=machine.ram_size,
         stack_size=stack_bytes,
+        code_region="RAM",
+        code_ram_start=f"0x{machine.ram_start:08x}",
+        code_ram_size=0,
     )
     path.write_text(text, encoding="utf-8")
     return path

@@ -10,7 +10,7 @@ import click
 import tinygen
 from tinygen import stop
 from tinygen.cli.completion import BOARD, DATA, MODEL
-from tinygen.cli.options import Choice, gate_options, model_options, project_options, tool_options
+from tinygen.cli.options import Choice, gate_options, model_options, project_options, size_option, tool_options
 from tinygen.cli.render import document, render, wrote
 from tinygen.names import model_name
 from tinygen.plan.modes import MODES
@@ -27,7 +27,11 @@ from tinygen.plan.modes import MODES
 @click.option("--verify", type=Choice(["board", "all", "none"]), default="board", show_default=True,
               help="Prove the C on this computer and the board's core, on every core, or not at all.")  # fmt: skip
 @click.option("--optimize", default="balanced", show_default=True, type=Choice(MODES),
-              help="Fastest with memory that never waits, a balance of time and flash, or smallest.")  # fmt: skip
+              help="Fastest on this board, a balance of time and flash, or smallest.")  # fmt: skip
+@click.option("--code-in-ram", callback=size_option, metavar="SIZE",
+              help="Let kernels take so much RAM for their code, where code in RAM never waits: 8K, say.")  # fmt: skip
+@click.option("--assume-zero-wait", is_flag=True,
+              help="Choose kernels as if the board's memory never waited.")  # fmt: skip
 @click.option("--plain-stack", is_flag=True, help="No kernel that uses the stack pointer as a pointer to data.")
 @click.option("--sensor", "sensors", multiple=True, metavar="[NAME=]TYPE[/NUMBER]",
               help="Also a helper for a sensor's own integers: uint8, int8 or int16; TYPE/NUMBER or TYPE*NUMBER where "
@@ -49,7 +53,8 @@ from tinygen.plan.modes import MODES
 def build(
     model: Path | None, board: str | None, project: Path | None, only: tuple[str, ...], data: Path | None,
     output: Path | None, sensors: tuple[str, ...], private: bool, force: bool, layers: bool, as_json: bool,
-    test: Path | None, repair: str, accept_loss: bool, arena: str, verify: str, optimize: str, plain_stack: bool,
+    test: Path | None, repair: str, accept_loss: bool, arena: str, verify: str, optimize: str, code_in_ram: int | None,
+    assume_zero_wait: bool, plain_stack: bool,
     name: str | None, method: str, samples: int, edges: dict[str, Any], activations: str,
     **demands: Any,
 ) -> None:  # fmt: skip
@@ -76,7 +81,9 @@ def build(
         built = tinygen.load(model, name=name, **edges).build(
             board, folder, data, test=test, activations=activations, calibration=method, samples=samples,
             repair=repair, accept_loss=accept_loss, gates=tinygen.Gates(**demands), force=force, arena=arena,
-            verify=verify, optimize=optimize, plain_stack=plain_stack, sensors=sensors, private=private, progress=bars,
+            verify=verify, optimize=optimize, code_in_ram=code_in_ram or 0, assume_zero_wait=assume_zero_wait,
+            plain_stack=plain_stack,
+            sensors=sensors, private=private, progress=bars,
         )  # fmt: skip
     stop.finish()  # nothing is left to clear away
     if not as_json and built.accuracy_unknown:

@@ -204,7 +204,7 @@ def _points(_: click.Context, __: click.Parameter, value: str | None) -> float |
     return found
 
 
-def _size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+def size_option(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
     from tinygen.fit.budget import parse_size
@@ -236,8 +236,10 @@ def gate_options(f: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--max-ms", type=click.FloatRange(0.0, min_open=True), metavar="MS",
                      help="Fail when an inference is predicted to take longer."),
-        click.option("--max-ram", callback=_size, metavar="SIZE", help="Fail when it takes more RAM: 65536, 64K."),
-        click.option("--max-flash", callback=_size, metavar="SIZE", help="Fail when it takes more flash: 65536, 64K."),
+        click.option("--max-ram", callback=size_option, metavar="SIZE",
+                     help="Fail when it takes more RAM: 65536, 64K."),
+        click.option("--max-flash", callback=size_option, metavar="SIZE",
+                     help="Fail when it takes more flash: 65536, 64K."),
     ):  # fmt: skip
         f = option(f)
     return accuracy_options(f)

@@ -17,10 +17,19 @@ def home(model: str) -> str:
     return f"lib/{model}/src"
 
 
-class _Kernels:
-    """Every kernel file by its plain name: the library's, and those made for a network."""
+#: In front of a kernel whose code is to lie in RAM.
+RAM_SECTION = """\
+#if !defined(TG_KERNEL_SECTION)
+#define TG_KERNEL_SECTION ".ramfunc" /* runs from RAM, as this part's flash waits; start-up code copies it there */
+#endif
+"""
 
-    def __init__(self, generated: tuple[Generated, ...]) -> None:
+
+class _Kernels:
+    """Every kernel file by its plain name: the library's, and those made for a network; those `in_ram` say so."""
+
+    def __init__(self, generated: tuple[Generated, ...], in_ram: tuple[str, ...] = ()) -> None:
+        self._in_ram = {f"{name}.c" for name in in_ram}
         self._paths: dict[str, Path] = {
             p.name: p for f in folders() for p in sorted(f.iterdir()) if p.suffix in (".c", ".h")
         }
@@ -37,6 +46,8 @@ class _Kernels:
                 self._texts[name] = render(template, k=view)
             elif name in self._paths:
                 self._texts[name] = self._paths[name].read_text(encoding="ascii")
+            if name in self._in_ram:
+                self._texts[name] = RAM_SECTION + self._texts[name]
         return self._texts.get(name)
 
 
@@ -77,7 +88,7 @@ def render_library(view: LibraryView) -> dict[str, bytes]:
     }
     if any(e.sensor for e in view.inputs):
         templates[f"{view.name}_sensor.c"] = "model/sensor.c.j2"
-    source = _Kernels(view.generated)
+    source = _Kernels(view.generated, view.in_ram)
     files = {name: render(template, m=view) for name, template in templates.items()}
     files |= _used(source, [*view.kernels, *(g.name for g in view.generated)])
     out = stamped(files, Stamps(source).of(files))

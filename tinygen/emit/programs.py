@@ -199,6 +199,7 @@ def render_linker_script(view: ProjectView) -> bytes:
     arch, board = view.board.core.arch, view.board
     assert arch.linker_script is not None
     template = Template((arch.platform / arch.linker_script).read_text(encoding="utf-8"))
+    ram = board.code_ram if board.code_in_ram else None
     text = template.substitute(
         vectors_start=f"0x{board.flash_start:08x}",
         flash_start=f"0x{board.flash_start:08x}",
@@ -206,5 +207,8 @@ def render_linker_script(view: ProjectView) -> bytes:
         ram_start=f"0x{board.ram_start:08x}",
         ram_size=board.ram_bytes,
         stack_size=view.stack_bytes,
+        code_region="RAM" if ram is None else "CODE_RAM",
+        code_ram_start=f"0x{(board.ram_start if ram is None else ram.start):08x}",
+        code_ram_size=0 if ram is None else ram.size,
     )
     return text.encode()

@@ -37,9 +37,9 @@ def render_summary(
     `constants` names of arrays in <model>_weights.c with their bytes (an array that several layers share is
     named by each). `simplified` says what the network had before parts without any effect were removed, and after.
     `buffers` are pieces of the arena, in use from layer `first` to layer `last`; `states`, where there are any, lie at
-    its front and are kept from call to call.
+    its front and are kept from call to call. `in_ram`: kernels and arrays that are to lie in RAM, where there are any.
     """
-    consts = ConstTable(plan.name)
+    consts = ConstTable(plan.name, plan.in_ram)
     files = {plain(name.removesuffix(".c")): name for name in sources if name.endswith(".c")}
     data = {
         "format": FORMAT,
@@ -58,6 +58,9 @@ def render_summary(
     }
     if plan.states:
         data["states"] = [_state(s) for s in plan.states]
+    if plan.in_ram:
+        moved = [v.name for v in consts.views if v.in_ram]
+        data["in_ram"] = {"kernels": list(plan.kernels_in_ram), "constants": moved}
     return (json.dumps(data, indent=2) + "\n").encode()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -29,6 +29,7 @@ class ConstView:
     length: int
     values: tuple[int, ...]
     nbytes: int
+    in_ram: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ class LibraryView:
     run_lines: tuple[str, ...]
     null_checks: tuple[str, ...]
     kernel_sets: tuple[KernelSet, ...]
+    in_ram: tuple[str, ...]
 
 
 def float_literal(value: float) -> str:
@@ -186,10 +188,10 @@ def comment_text(text: str) -> str:
 
 
 class ConstTable:
-    """Names constants as they are met; equal arrays share one."""
+    """Names constants as they are met; equal arrays share one. `in_ram`: contents of those that lie there."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, model: str, in_ram: Collection[str] = ()) -> None:
+        self.model, self._in_ram = model, in_ram
         self.views: list[ConstView] = []
         self._known: dict[tuple[str, bytes], str] = {}
 
@@ -202,7 +204,8 @@ class ConstTable:
                 name, k = f"{self.model}_{step}_{const.suffix}{k}", k + 1
             self._known[key] = name
             values = tuple(int(v) for v in a.ravel().tolist())
-            self.views.append(ConstView(C_TYPES[a.dtype.name], name, a.size, values, a.nbytes))
+            moved = bool(self._in_ram) and const.content in self._in_ram
+            self.views.append(ConstView(C_TYPES[a.dtype.name], name, a.size, values, a.nbytes, moved))
         return self._known[key]
 
 
@@ -451,7 +454,7 @@ def library_view(
 ) -> LibraryView:
     """The words of one generated library. `sha256`: of the model's file; "": what it was made from is not said.
     `sensors`: of the inputs that have a helper for a sensor's integers."""
-    names, consts = _Names(plan), ConstTable(plan.name)
+    names, consts = _Names(plan), ConstTable(plan.name, plan.in_ram)
     prefix = plan.name.upper()
     steps = tuple(_step(i, s, names, consts) for i, s in enumerate(plan.steps))
     ins = tuple(
@@ -490,4 +493,5 @@ def library_view(
         wrap(f"{plan.name}_status_t {plan.name}_run({plan.name}_ctx_t *ctx, {', '.join(params)})", 0, 4),
         wrap(" || ".join(f"({a} == NULL)" for a in ("ctx", *(e.arg for e in (*ins, *outs)))), 4, 8, " ||"),
         sets_of(plan.kernels),
+        plan.kernels_in_ram,
     )

@@ -52,6 +52,7 @@ def certificate_of(built: Built) -> dict[str, Any]:
             "arena": "static" if target.library.static_arena else "caller",
             "optimize": target.optimize,
             "plain_stack": target.plain_stack,
+            "zero_wait": built.board.zero_wait,
             "sensors": list(target.library.sensors),
             "private": private,
             **_edges(built),

@@ -9,7 +9,7 @@ from tinygen.flow.types import Quantised
 from tinygen.plan.planner import plan
 from tinygen.plan.predict import Prediction
 from tinygen.targets.board import Board
-from tinygen.targets.flash import slow_loops
+from tinygen.targets.flash import flash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Cost:
 
 def cost(model: Quantised, board: Board, optimize: str) -> Cost:
     """What `model` will take of `board`; nothing is compiled."""
-    found = plan(model.fixed, board.core, optimize, slow_loops=slow_loops(board))
-    p = predict(found, model)
+    flash = flash_of(board)
+    found = plan(model.fixed, board.core, optimize, flash=flash)
+    p = predict(found, model, flash)
     ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
     return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.macs, p)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinygen.emit.library import kernel_files
 from tinygen.flow.library import make_library
@@ -13,7 +13,7 @@ from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards
 from tinygen.targets.energy import Energy, energies
-from tinygen.targets.flash import slow_loops
+from tinygen.targets.flash import Flash, flash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class LayerCost:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What a model is predicted to take of a board: bytes, and what there is; milliseconds of an inference at the
-    board's clock without flash wait states, None where cycles are not modelled; `energy` from the same time, at the
-    clocks whose current is known."""
+    board's clock, from its flash and with memory that never waits; None where cycles, or that flash, are not modelled.
+    `energy` from the former, at the clocks whose current is known."""
 
     board: str
     core: str
@@ -40,6 +40,8 @@ class Fit:
     ram: int
     ram_there: int
     milliseconds: float | None
+    zero_wait_milliseconds: float | None
+    flash_modelled: bool
     energy: tuple[Energy, ...] = ()
 
     @property
@@ -60,30 +62,51 @@ class Estimate:
     every: float | None = None
 
 
-def predict(planned: Plan, model: Quantised) -> Prediction:
-    """A plan's cost from the cost model, recorded code sizes and its own arrays; nothing is compiled."""
+def predict(planned: Plan, model: Quantised, flash: Flash | None) -> Prediction:
+    """A plan's cost from the cost model, recorded code sizes and its own arrays; nothing is compiled. `flash`: where it
+    runs from, None where nobody described that."""
     library = make_library(planned, model)
-    return predict_plan(planned, kernel_files(planned.kernels, planned.generated), library.weight_bytes)
+    return predict_plan(planned, kernel_files(planned.kernels, planned.generated), library.weight_bytes, flash)
 
 
 def estimate(
-    model: Quantised, wanted: Board | None = None, optimize: str = "balanced", every: float | None = None
+    model: Quantised,
+    wanted: Board | None = None,
+    optimize: str = "balanced",
+    every: float | None = None,
+    *,
+    zero_wait: bool = False,
 ) -> Estimate:
     """Predicted cost of a quantised model on every board, and layer by layer on `wanted`. `every`: seconds between two
-    inferences, for the energy of both inference and sleep."""
-    known: dict[tuple[str, bool], Prediction] = {}
+    inferences, for the energy of both inference and sleep. `zero_wait`: as if no memory ever waited."""
+    known: dict[tuple[str, Flash | None], Prediction] = {}
     fits = []
+    if wanted is not None:
+        wanted = replace(wanted, zero_wait=wanted.zero_wait or zero_wait)
     for board in all_boards():
+        board = wanted if wanted is not None and wanted.id == board.id else replace(board, zero_wait=zero_wait)
         core = board.core
         if core.machine is None:
             continue
-        kind = core.name, slow_loops(board)
+        kind = core.name, flash_of(board)
         if kind not in known:
-            known[kind] = predict(plan(model.fixed, core, optimize, slow_loops=kind[1]), model)
+            known[kind] = predict(plan(model.fixed, core, optimize, flash=kind[1]), model, kind[1])
         p = known[kind]
         ms = p.milliseconds(board.f_cpu_hz)
+        whole = p.zero_wait_milliseconds(board.f_cpu_hz)
         fits.append(
-            Fit(board.id, core.name, p.flash, board.flash_bytes, p.ram, board.ram_bytes, ms, _energy(board, p, every))
+            Fit(
+                board.id,
+                core.name,
+                p.flash,
+                board.flash_bytes,
+                p.ram,
+                board.ram_bytes,
+                ms,
+                whole,
+                p.stalls is not None,
+                _energy(board, p, every),
+            )
         )
     graph = model.tidy
     layers = tuple(
@@ -97,13 +120,20 @@ def estimate(
         for n in graph.nodes
     )
     macs = sum(r.macs for r in layers)
-    detail = None if wanted is None else known.get((wanted.core.name, slow_loops(wanted)))
+    detail = None if wanted is None else known.get((wanted.core.name, flash_of(wanted)))
     return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail, every)
 
 
 def _energy(board: Board, p: Prediction, every: float | None) -> tuple[Energy, ...]:
-    """At each clock the same cycles, as none of them waits."""
+    """At each clock the same cycles, and its own wait states."""
     if board.supply is None or p.unmeasured or (p.cycles is None and board.core.pace is None):
         return ()
-    cycles = sum(layer.cycles for layer in p.layers)
-    return energies(board, {point.clock_hz: cycles for point in board.supply.run}, every)
+    cycles, here = sum(layer.cycles for layer in p.layers), flash_of(board)
+
+    def at(clock_hz: int) -> float:
+        flash = flash_of(replace(board, f_cpu_hz=clock_hz))
+        if not p.stalls or here is None or flash is None:
+            return cycles
+        return cycles + p.stalls * flash.waits / here.waits
+
+    return energies(board, {point.clock_hz: at(point.clock_hz) for point in board.supply.run}, every)

@@ -13,7 +13,7 @@ from tinygen.flow.types import Calibration, Loaded, Quantised, Target
 from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards
-from tinygen.targets.flash import slow_loops
+from tinygen.targets.flash import flash_of
 
 #: Samples that show whether weights can fit. They decide scales of activations, of which constants hardly depend: fewer
 #: samples give narrower ranges, with which more channels are constant and go, so they take no more than with all.
@@ -28,7 +28,7 @@ def check_weights(loaded: Loaded, calibration: Calibration, target: Target) -> N
     if board.stand_in is None or sum(t.size for t in graph.tensors.values() if t.const) <= board.flash_bytes:
         return
     model = quantised(loaded, replace(calibration, samples=_FEW, test=None, hold_back=False), board)
-    found = plan(model.fixed, board.core, target.optimize, plain_stack=target.plain_stack, slow_loops=slow_loops(board))
+    found = plan(model.fixed, board.core, target.optimize, plain_stack=target.plain_stack, flash=flash_of(board))
     check_fit(found, board, None, None)
 
 
@@ -67,7 +67,7 @@ def check_gates(
     predicted."""
     if (gates.max_flash, gates.max_ram, gates.max_ms) == (None, None, None):
         return
-    p = predict(plan, model)
+    p = predict(plan, model, flash_of(board))
     unmeasured = sizes is None or stack is None
     flash = p.flash if sizes is None else sizes.flash_model + sizes.flash_libgcc + sizes.flash_libc
     io = sum(e.nbytes for e in (*plan.inputs, *plan.outputs))

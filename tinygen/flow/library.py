@@ -37,6 +37,7 @@ def make_library(plan: Plan, model: Quantised, library: Library | None = None, *
             library.static_arena,
             [asdict(b) for b in plan.buffers],
             *library.sensors,
+            *plan.in_ram,
         ]
     )
     sensors = {

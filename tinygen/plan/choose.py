@@ -3,16 +3,13 @@ counted once."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from tinygen.numerics import Array
 from tinygen.ops.base import Call
 from tinygen.plan import cost
+from tinygen.targets.flash import Flash
 from tinygen.targets.kernel_sizes import known_bytes
 
 #: What a kibibyte of flash is worth, as a part of the network's time.
@@ -24,8 +21,8 @@ COMPRESSED_WORTH = {"speed": 0.0, "balanced": 3.0, "size": 3.0}
 COMPRESSED = ("_pal", "_sparse_")
 #: What all of the network's activations as stack again would be worth, likewise.
 STACK_WORTH = {"speed": 0.0, "balanced": 0.3, "size": 0.3}
-#: An instruction cache of a kibibyte holds loops up to so many bytes; longer ones wait for the flash. Measured in
-#: KERNELS terms (128-bit flash, 5 wait states): 1.3 to 1.5 times the cycles.
+#: For a flash that nobody described: an instruction cache of a kibibyte holds loops up to so many bytes; longer ones
+#: wait. Measured in KERNELS terms (128-bit flash, 5 wait states): 1.3 to 1.5 times the cycles. Not for `speed`.
 HOT_BYTES, HOT_FACTOR = 1000, 1.35
 #: Flash of a kernel whose size was never recorded.
 UNKNOWN_BYTES = 1024
@@ -42,11 +39,11 @@ class _Priced:
     call: Call
     cycles: float
     code: tuple[tuple[str, float], ...]
-    constants: tuple[tuple[bytes, float], ...]
+    constants: tuple[tuple[str, float], ...]
 
     def in_units(self, fastest: float) -> _Option:
         """`fastest`: cycles of the network if every call took its fastest candidate."""
-        worths: dict[str | bytes, float] = {**dict(self.code), **dict(self.constants)}
+        worths: dict[str, float] = {**dict(self.code), **dict(self.constants)}
         shared = {key: round(UNIT * fastest * worth) for key, worth in worths.items()}
         return _Option(self.call, round(UNIT * self.cycles), shared, frozenset(k for k, _ in self.code))
 
@@ -57,7 +54,7 @@ class _Option:
 
     call: Call
     cycles: int
-    shared: Mapping[str | bytes, int]
+    shared: Mapping[str, int]
     kernels: frozenset[str]
 
 
@@ -71,8 +68,8 @@ class _Chosen:
         self.options = list(options)
         self.stack_worth = stack_worth
         self._sum = 0
-        self._users: Counter[str | bytes] = Counter()
-        self._worth: dict[str | bytes, int] = {}
+        self._users: Counter[str] = Counter()
+        self._worth: dict[str, int] = {}
         self._stacks: Counter[int] = Counter()
         for o in options:
             self._add(o)
@@ -124,15 +121,25 @@ class _Chosen:
 
 
 def choose(
-    candidates: Sequence[Sequence[Call]], core: str, optimize: str, *, activations: int, slow_loops: bool = True
+    candidates: Sequence[Sequence[Call]],
+    core: str,
+    optimize: str,
+    *,
+    activations: int,
+    flash: Flash | None = None,
+    in_ram: Collection[str] = (),
+    kib_worth: float | None = None,
 ) -> tuple[Call, ...]:
-    """One call of each row. `activations`: bytes of the largest input and output of a layer, the least arena.
+    """One call of each row. `activations`: bytes of the largest input and output of a layer, the least arena. `flash`:
+    where code and constants are read from; None where nobody described it. Kernels and contents of constants `in_ram`
+    never wait. `kib_worth`: instead of the mode's own.
 
     Starts from the best of each by itself, then changes one call, or many, as long as the whole gets better:
     deterministic, and never worse than the start.
     """
     total = sum(k.array.nbytes for row in candidates for k in row[-1].consts)
-    priced = [_options(row, core, optimize, slow_loops, total) for row in candidates]
+    byte = (KIB_WORTH[optimize] if kib_worth is None else kib_worth) / 1024
+    priced = [_options(row, core, optimize, flash, total, in_ram, byte) for row in candidates]
     fastest = sum(min(o.cycles for o in row) for row in priced)
     rows = [[o.in_units(fastest) for o in row] for row in priced]
     stack_worth = UNIT * fastest * STACK_WORTH[optimize] / max(activations, 1)
@@ -182,28 +189,46 @@ def _try(
             chosen.change(i, option)
 
 
-def _options(row: Sequence[Call], core: str, optimize: str, slow_loops: bool, total: int) -> list[_Priced]:
+def _options(
+    row: Sequence[Call],
+    core: str,
+    optimize: str,
+    flash: Flash | None,
+    total: int,
+    in_ram: Collection[str],
+    byte: float,
+) -> list[_Priced]:
     """The candidates with what they cost; those that nobody measured only where there is nothing else. `total`: bytes
-    of the network's constants."""
+    of the network's constants; `byte`: what a byte of flash is worth."""
     measured = [c for c in row if cost.known(c, core)] or list(row[:1])
-    constant = KIB_WORTH[optimize] / 1024
+    constant = byte
     if any(part in name for c in row for name in (c.kernel, *c.uses) for part in COMPRESSED):
         constant = max(constant, COMPRESSED_WORTH[optimize] / max(total, 1))
-    return [_option(c, core, optimize, optimize == "balanced" and slow_loops, constant) for c in measured]
+    return [_option(c, core, optimize, flash, byte, constant, in_ram) for c in measured]
 
 
-def _option(call: Call, core: str, optimize: str, slow_loops: bool, constant: float) -> _Priced:
-    """`constant`: what a byte of the call's constants is worth."""
+def _option(
+    call: Call,
+    core: str,
+    optimize: str,
+    flash: Flash | None,
+    byte: float,
+    constant: float,
+    in_ram: Collection[str] = (),
+) -> _Priced:
+    """`byte` of code and `constant` of the call's constants: what one is worth."""
     cycles = cost.cycles(call, core) if cost.known(call, core) else 0.0
-    if slow_loops and any(g.hot > HOT_BYTES for g in call.generated):
+    waits = None if flash is None else cost.stalls(call, core, flash, in_ram)
+    if waits is not None:
+        cycles += waits
+    elif optimize == "balanced" and any(g.hot > HOT_BYTES for g in call.generated):
         cycles *= HOT_FACTOR
-    byte = KIB_WORTH[optimize] / 1024
-    code = [(name, byte * (known_bytes(core, name) or UNKNOWN_BYTES)) for name in call.library]
-    code += [(g.name, byte * g.code) for g in call.generated]
-    constants = [(_content(c.array), constant * c.array.nbytes) for c in call.consts]
+    code = [(name, byte * size) for name, size in code_bytes(call, core).items()]
+    constants = [(c.content, constant * c.array.nbytes) for c in call.consts]
     return _Priced(call, cycles, tuple(code), tuple(constants))
 
 
-def _content(a: Array) -> bytes:
-    """Equal for arrays of which emit keeps one."""
-    return hashlib.blake2b(a.dtype.str.encode() + np.ascontiguousarray(a).tobytes(), digest_size=16).digest()
+def code_bytes(call: Call, core: str) -> dict[str, int]:
+    """Bytes of each kernel that a call needs."""
+    found = {name: known_bytes(core, name) or UNKNOWN_BYTES for name in call.library}
+    return found | {g.name: g.code for g in call.generated}

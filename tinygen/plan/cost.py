@@ -2,7 +2,8 @@
 
 A cost is a sum of features of the call (outputs, products, values moved, rows, ...), each with a coefficient of its
 own, not negative, for each core, kernel and shape class. `python -m benchmarks.fit_costs` measures single layers in
-emulation and writes the coefficients to costs.json in the folder of the core's architecture.
+emulation and writes the coefficients to costs.json in the folder of the core's architecture, and to stalls.json those
+of the cycles that code and constants in flash take on top.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,14 @@ import numpy as np
 from tinygen.ops.base import Call
 from tinygen.targets.arch.base import Architecture, Core
 from tinygen.targets.cores import get_core
+from tinygen.targets.flash import Flash
 
 COMMAND = "python -m benchmarks.fit_costs"
 Features = Mapping[str, float]
 #: Core, kernels (`line`), kind of shape, figure ("insns", "cycles"), feature: coefficient.
 Table = dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]
+#: Key of a flash, core, kernels, kind of shape, what is read ("code", "data"), feature: coefficient.
+Stalls = dict[str, dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,72 @@ def cycles(call: Call, core: str) -> float:
     where it has none. Comparable between calls for one core; KeyError as `instructions`.
     """
     return _predict(call, core, "cycles" if _recorded(core).timing is not None else "insns")
+
+
+def stalls(call: Call, core: str, flash: Flash, in_ram: Collection[str] = ()) -> float | None:
+    """Predicted cycles that a call waits for the flash; None where nobody measured it. It does not wait for its code
+    where all its kernels are `in_ram`, nor for its constants where they are, by content."""
+    code, data = code_stalls(call, core, flash), data_stalls(call, core, flash)
+    if code is None or data is None:
+        return None
+    if in_ram:
+        code = 0.0 if all(k in in_ram for k in (*call.library, *(g.name for g in call.generated))) else code
+        data = 0.0 if all(c.content in in_ram for c in call.consts) else data
+    return code + data
+
+
+def code_stalls(call: Call, core: str, flash: Flash) -> float | None:
+    """Those for its code alone."""
+    return _stalls(call, core, flash, "code")
+
+
+def data_stalls(call: Call, core: str, flash: Flash) -> float | None:
+    """Those for its constants."""
+    return _stalls(call, core, flash, "data")
+
+
+def _stalls(call: Call, core: str, flash: Flash, what: str) -> float | None:
+    """Of a flash at another clock the ones that were measured are scaled by the wait states."""
+    if flash.waits == 0:
+        return 0.0
+    waits, measured = _measured_stalls(core, flash)
+    lines = measured.get(line(call), {})
+    if not lines:
+        return None
+    kind = traits(call).kind
+    coefficients = lines[kind] if kind in lines else next(iter(lines.values()))
+    features = stall_features(call, flash)
+    return flash.waits / waits * sum(k * features.get(name, 0.0) for name, k in coefficients[what].items())
+
+
+def stalls_known(core: str, flash: Flash) -> bool:
+    """Did anybody measure kernels of a core with this flash?"""
+    return bool(_measured_stalls(core, flash)[1])
+
+
+@functools.cache
+def _measured_stalls(core: str, flash: Flash) -> tuple[int, dict[str, dict[str, dict[str, dict[str, float]]]]]:
+    """Coefficients by kernels and kind of shape, measured with the wait states that are nearest, and those."""
+    found = _recorded(core)
+    of_family = {
+        int(key.rsplit(" ", 1)[1]): lines[found.name]
+        for key, lines in _stall_table(found.arch).items()
+        if key.rsplit(" ", 1)[0] == flash.family and found.name in lines
+    }
+    if not of_family:
+        return flash.waits, {}
+    waits = min(of_family, key=lambda w: abs(w - flash.waits))
+    return waits, of_family[waits]
+
+
+def stall_features(call: Call, flash: Flash) -> Features:
+    """What waiting depends on: the features of the call and, where its innermost loop is longer than the cache, how
+    often each line of that loop is fetched."""
+    found = dict(traits(call).features)
+    hot = max((g.hot for g in call.generated), default=0)
+    if hot > flash.code_bytes:
+        found |= {f"far {name}": hot / flash.width * v for name, v in found.items()}
+    return found
 
 
 def traits(call: Call) -> Traits:
@@ -95,9 +165,21 @@ def _table(arch: Architecture) -> Table:
     return table
 
 
+@functools.cache
+def _stall_table(arch: Architecture) -> Stalls:
+    path = stalls_file(arch)
+    table: Stalls = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return table
+
+
 def costs_file(arch: Architecture) -> Path:
     """Where the coefficients of an architecture's cores are."""
     return arch.folder / "costs.json"
+
+
+def stalls_file(arch: Architecture) -> Path:
+    """Where those of waiting for flash are."""
+    return arch.folder / "stalls.json"
 
 
 def _lines(call: Call, core: str) -> Mapping[str, Mapping[str, Mapping[str, float]]]:

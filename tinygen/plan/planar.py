@@ -1,9 +1,10 @@
 """Which activations lie in planes: those between a convolution that can write them so and a depthwise layer that reads
-them so, and nobody else. The layouts alternate at no cost: planes before a depthwise layer, channels last behind it."""
+them so, and nobody else. The layouts alternate at no cost: planes before a depthwise layer, channels last behind it.
+Without waits for flash the kernels for planes win wherever there are any; with them it is reckoned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tinygen.ir.types import Graph, Node
@@ -14,8 +15,11 @@ from tinygen.plan.variants.base import ints
 from tinygen.plan.variants.planes import plane_layouts
 
 
-def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]:
-    """Tensor to layout, for tensors that are not dense."""
+def choose_planes(
+    graph: Graph, kernel_sets: Sequence[str], price: Callable[[Sequence[Call]], float] | None = None
+) -> dict[str, Planes]:
+    """Tensor to layout, for tensors that are not dense. `price`: cycles of the best of some candidates; None: take
+    planes wherever they can be had."""
     if "mve" in kernel_sets:
         return {}  # Helium's own kernels read and write channels last, and beat any pair of the DSP set
     makers = {o: n for n in graph.nodes for o in n.outputs}
@@ -29,11 +33,17 @@ def choose_planes(graph: Graph, kernel_sets: Sequence[str]) -> dict[str, Planes]
         if maker is None or tensor in graph.results or len(graph.consumers[tensor]) != 1:
             continue
         for planes in plane_layouts(ints(reader)):
-            if candidates(replace(reader, x_planes=planes), kernel_sets) and candidates(
-                replace(maker, y_planes=planes), kernel_sets
-            ):
-                chosen[tensor] = planes
-                break
+            reads = candidates(replace(reader, x_planes=planes), kernel_sets)
+            writes = candidates(replace(maker, y_planes=planes), kernel_sets)
+            if not reads or not writes:
+                continue
+            if price is not None:
+                dense = price(candidates(maker, kernel_sets)) + price(candidates(reader, kernel_sets))
+                pads = price([pad_call(tensor, planes, 0)])
+                if price(reads) + price(writes) + pads >= dense:
+                    continue
+            chosen[tensor] = planes
+            break
     return chosen
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -13,14 +14,16 @@ from tinygen.ir.types import Graph, Node, Stage, State, Tensor
 from tinygen.names import identifier
 from tinygen.ops import Operator, Reshape
 from tinygen.ops.base import Alias, Call, ConstArg, Planes, is_whole_copy, need_quant
-from tinygen.plan import memory, schedule
+from tinygen.plan import cost, memory, schedule
 from tinygen.plan.choose import choose
+from tinygen.plan.in_ram import choose_with_ram
 from tinygen.plan.planar import choose_planes, pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.types import Buffer, Endpoint, Kept, Place, Plan, PlannedCall, Step, Written
 from tinygen.plan.variants import limits
 from tinygen.simulate import initial
 from tinygen.targets.arch.base import Core
+from tinygen.targets.flash import Flash
 
 #: Alignment of <model>_ctx_t, so its size is a multiple of this: the arena has no bytes that nobody counts.
 CONTEXT_ALIGN = 16
@@ -57,12 +60,21 @@ def layer_name(origin: str) -> str:
 
 
 def plan(
-    graph: Graph, core: Core, optimize: str = "balanced", *, plain_stack: bool = False, slow_loops: bool = True
+    graph: Graph,
+    core: Core,
+    optimize: str = "balanced",
+    *,
+    plain_stack: bool = False,
+    flash: Flash | None = None,
+    code_in_ram: int = 0,
+    kib_worth: float | None = None,
 ) -> Plan:
     """The plan with the smallest arena over the candidate orders of execution.
 
     `optimize`: one of modes.MODES. `plain_stack`: no kernel that uses the stack pointer as a pointer to data.
-    `slow_loops`: loops that are too long for a small instruction cache wait for the flash (targets/flash.py).
+    `flash`: that of the part, which code and constants are read from; None where nobody described it. `code_in_ram`:
+    bytes of kernels and constants that may lie in memory that never waits instead. `kib_worth`: of flash, as a part of
+    the network's time, where it is not the mode's own.
     """
     if graph.stage is not Stage.FIXED:
         raise AssertionError("only FIXED graphs are planned")
@@ -72,7 +84,10 @@ def plan(
                 f'output "{graph.out_ports[i].name}" is another name for an input or output of the model; '
                 "tinygen needs a value that the network computes. Remove this output."
             )
-    plans = [_Layout(graph, order, core, optimize, plain_stack, slow_loops).plan() for order in schedule.orders(graph)]
+    plans = [
+        _Layout(graph, order, core, optimize, plain_stack, flash, code_in_ram, kib_worth).plan()
+        for order in schedule.orders(graph)
+    ]
     return min(plans, key=lambda p: p.arena_len)
 
 
@@ -85,7 +100,9 @@ class _Layout:
     core: Core
     optimize: str
     plain_stack: bool
-    slow_loops: bool
+    flash: Flash | None
+    code_in_ram: int
+    kib_worth: float | None
     #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: tensors that are not dense
@@ -93,12 +110,35 @@ class _Layout:
     #: nodes that copy what a state is to hold next, by name
     copies: frozenset[str] = frozenset()
 
+    def _price(self) -> Callable[[Sequence[Call]], float] | None:
+        """Cycles of the fastest of some candidates, from a flash that waits."""
+        flash, core = self.flash, self.core.name
+        if flash is None or flash.waits == 0 or not cost.stalls_known(core, flash):
+            return None
+
+        def price(row: Sequence[Call]) -> float:
+            known = [c for c in row if cost.known(c, core)]
+            return min((cost.cycles(c, core) + (cost.stalls(c, core, flash) or 0.0) for c in known), default=math.inf)
+
+        return price
+
+    def _choose(self, rows: Sequence[Sequence[Call]]) -> tuple[tuple[Call, ...], frozenset[str]]:
+        """One call of each row, and the kernels and constants that are to lie in RAM."""
+        core, flash, largest = self.core.name, self.flash, self._largest()
+        if self.code_in_ram and flash is not None and cost.stalls_known(core, flash):
+            return choose_with_ram(
+                rows, core, self.optimize, activations=largest, flash=flash, room=self.code_in_ram,
+                kib_worth=self.kib_worth,
+            )  # fmt: skip
+        chosen = choose(rows, core, self.optimize, activations=largest, flash=flash, kib_worth=self.kib_worth)
+        return chosen, frozenset()
+
     def plan(self) -> Plan:
         graph = self.graph
         external = set(graph.sources) | set(graph.results)
         calls: dict[str, tuple[Call, ...]] = {}
         if self.optimize != "size":
-            self.planes = choose_planes(graph, self.core.kernel_sets)
+            self.planes = choose_planes(graph, self.core.kernel_sets, self._price())
         lowered = {node.name: self._lower(node, external) for node in self.order}
         self._drop_copies_onto_themselves(lowered)
         shared = limits([c for calls_ in lowered.values() for c in calls_])
@@ -111,9 +151,8 @@ class _Layout:
             for node in self.order
             for c in lowered[node.name]
         ]
-        chosen = iter(
-            choose(rows, self.core.name, self.optimize, activations=self._largest(), slow_loops=self.slow_loops)
-        )
+        taken, in_ram = self._choose(rows)
+        chosen = iter(taken)
         for node in self.order:
             calls[node.name] = (*(next(chosen) for _ in lowered[node.name]), *self._pads(node))
         late = self._read_later(calls)
@@ -139,6 +178,7 @@ class _Layout:
             -(-max(arena_len, 1) // CONTEXT_ALIGN) * CONTEXT_ALIGN,
             self._in_steps((*always, *placed), calls),
             states,
+            tuple(sorted(in_ram)),
         )
 
     def _states(self) -> tuple[Kept, ...]:

@@ -123,7 +123,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the C needs. `states` lie in the first `state_len` bytes of the arena."""
+    """Everything the C needs. `states` lie in the first `state_len` bytes of the arena; kernels and
+    contents of constants `in_ram` are to lie in RAM."""
 
     name: str
     core: str
@@ -133,6 +134,7 @@ class Plan:
     arena_len: int
     buffers: tuple[Buffer, ...]
     states: tuple[Kept, ...] = ()
+    in_ram: tuple[str, ...] = ()
 
     @property
     def state_len(self) -> int:
@@ -143,6 +145,11 @@ class Plan:
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(s.macs for s in self.steps)
+
+    @property
+    def kernels_in_ram(self) -> tuple[str, ...]:
+        """Kernels whose code is to lie in RAM, sorted."""
+        return tuple(k for k in self.in_ram if k in {*self.kernels, *(g.name for g in self.generated)})
 
     @property
     def kernels(self) -> tuple[str, ...]:

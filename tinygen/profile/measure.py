@@ -94,10 +94,23 @@ def profile_plan(
     The same call gives the same numbers. `TargetError` when the model is too large for the emulated machine or the core
     has none; `ToolError` when a tool is missing or fails.
     """
+    return profile_flashes(plan, files, core, [flash], sample=sample, extra_flags=extra_flags)[0]
+
+
+def profile_flashes(
+    plan: Plan,
+    files: Mapping[str, bytes],
+    core: Core,
+    flashes: Sequence[Flash | None],
+    *,
+    sample: bytes | None = None,
+    extra_flags: Sequence[str] = (),
+) -> list[Measured]:
+    """`profile_plan` with each of several flashes: compiled once."""
     sizes = ([(e.length, e.quant.bits) for e in ends] for ends in (plan.inputs, plan.outputs))
     model = model_view(plan.name, *sizes, stateful=bool(plan.states))
     layers = [(step.name, len(step.calls)) for step in plan.steps]
-    return profile_library(model, layers, files, core, sample=sample, flash=flash, extra_flags=extra_flags)
+    return _profile(model, layers, files, core, sample, flashes, extra_flags)
 
 
 def profile_library(
@@ -111,6 +124,18 @@ def profile_library(
     extra_flags: Sequence[str] = (),
 ) -> Measured:
     """`profile_plan` for a library whose plan is gone: `layers` are names with how many kernels each calls."""
+    return _profile(model, layers, files, core, sample, [flash], extra_flags)[0]
+
+
+def _profile(
+    model: ModelView,
+    layers: Sequence[tuple[str, int]],
+    files: Mapping[str, bytes],
+    core: Core,
+    sample: bytes | None,
+    flashes: Sequence[Flash | None],
+    extra_flags: Sequence[str],
+) -> list[Measured]:
     if core.machine is None:
         raise TargetError(
             f"{core.name} is not emulated, so its instructions cannot be counted. Take a board with a core that is "
@@ -126,16 +151,31 @@ def profile_library(
     with work_folder() as folder:
         (folder / "in.bin").write_bytes(sample)
         elf, pieces = _compile(folder, model, files, core, extra_flags)
-        image = read_image(elf)
-        stack = image.address("tg_stack_limit"), image.address("tg_stack_top")
-        spans, said = count(
-            *(core.machine, elf, image, f"{model.name}_run", _own_code(image, model.name), stack, folder),
-            RUN_TIMEOUT_S,
-            decode=core.arch.decode,
-            timing=core.timing,
-            flash=flash,
-        )
-        outputs = (folder / "out.bin").read_bytes()
+        return [_count(folder, elf, pieces, model, layers, core, flash) for flash in flashes]
+
+
+def _count(
+    folder: Path,
+    elf: Path,
+    pieces: tuple[Piece, ...],
+    model: ModelView,
+    layers: Sequence[tuple[str, int]],
+    core: Core,
+    flash: Flash | None,
+) -> Measured:
+    """One run of the program, counted."""
+    assert core.machine is not None
+    assert core.arch.decode is not None
+    image = read_image(elf)
+    stack = image.address("tg_stack_limit"), image.address("tg_stack_top")
+    spans, said = count(
+        *(core.machine, elf, image, f"{model.name}_run", _own_code(image, model.name), stack, folder),
+        RUN_TIMEOUT_S,
+        decode=core.arch.decode,
+        timing=core.timing,
+        flash=flash,
+    )
+    outputs = (folder / "out.bin").read_bytes()
     used = int(dict(line.split(" ", 1) for line in said.splitlines() if " " in line)["stack"])
     calls = sum(n for _, n in layers)
     if len(spans) != calls + 1:

@@ -22,6 +22,7 @@ from tinygen.project.compare import TOOLS, Demands, Standings, State, compare
 from tinygen.project.file import ModelSpec, Project
 from tinygen.project.lock import PREDICTED, LockFile, ModelFigures, TargetFigures, read_lock, render_lock
 from tinygen.project.make import Prepared, build_target, prepare
+from tinygen.targets.flash import flash_of
 from tinygen.version import ABI, NUMERICS, VERSION
 
 #: Libraries that the integers of a network depend on: they calibrate, or read the file.
@@ -145,7 +146,7 @@ class _Run:
         core, plan = built.board.core, built.plan
         if core.machine is None:
             return TargetFigures(plan.arena_len)
-        guess = predict(plan, built.model)
+        guess = predict(plan, built.model, flash_of(built.board))
         guessed = guess.cycles, guess.instructions if guess.cycles is None else None
         if built.sizes is None or built.stack is None:
             unmeasured = f"{name}: no record of {', '.join(guess.unmeasured)}, so predictions lack them"

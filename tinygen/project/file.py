@@ -127,6 +127,7 @@ _OF_TARGET: Mapping[str, Callable[[TomlTable, str], Any]] = MappingProxyType(
         "optimize": lambda t, k: t.choice(k, MODES),
         "arena": lambda t, k: t.choice(k, ("caller", "static")),
         "plain_stack": TomlTable.flag,
+        "assume_zero_wait": TomlTable.flag,
         "sensors": TomlTable.texts,
         "private": TomlTable.flag,
         "verify": lambda t, k: t.choice(k, ("board", "all", "none")),
@@ -294,7 +295,8 @@ def _target(model: str, board: str, of: _Of, common: _Common) -> TargetSpec:
     o = of.options
     library = Library(o.get("arena", "caller") == "static", o.get("sensors", ()), o.get("private", False))
     optimize, plain_stack = o.get("optimize", "balanced"), o.get("plain_stack", False)
-    target = Target(load_board(board), optimize, plain_stack, library, common.package)
+    found = replace(load_board(board), zero_wait=o.get("assume_zero_wait", False))
+    target = Target(found, optimize, plain_stack, library, common.package)
     gates = Gates(**{k: v for k, v in of.limits.items() if k in _USE})
     return TargetSpec(model, target, Proof(PROOFS[o.get("verify", "board")]), gates, common.output / model / board)
 

@@ -8,6 +8,7 @@ from typing import Any
 from tinygen.flow.types import Built
 from tinygen.flow.verdict import verdict_json
 from tinygen.ops import Operator
+from tinygen.plan.in_ram import bytes_of
 from tinygen.report import layers, simplified
 from tinygen.report.table import Column, Table
 from tinygen.report.words import nodes, share, size
@@ -19,6 +20,14 @@ def flash_bytes(built: Built) -> int | None:
     """Flash of the model with the compiler's helpers it needs, as the linker says; None when nothing was linked."""
     s = built.sizes
     return None if s is None else s.flash_model + s.flash_libgcc + s.flash_libc
+
+
+def moved_bytes(built: Built) -> tuple[int, int]:
+    """Bytes of the kernels, as recorded or reckoned, and of the constants that are to lie in RAM."""
+    sizes = {n: s for p in built.plan.steps for c in p.calls for n, s in bytes_of(c.call, built.plan.core).items()}
+    kernels = set(built.plan.kernels_in_ram)
+    code = sum(sizes[name] for name in kernels)
+    return code, sum(sizes[name] for name in built.plan.in_ram) - code
 
 
 def tables(built: Built) -> tuple[Table, ...]:
@@ -63,6 +72,10 @@ def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
         f"bytes, {share(ram, board.ram_bytes)} of {size(board.ram_bytes)}: arena {built.plan.arena_len:,}, in/out "
         f"{built.io_bytes:,}, stack {stack}",
     )  # fmt: skip
+    if board.code_in_ram:
+        code, data = moved_bytes(built)
+        there = "" if board.code_ram is None else f" of the {board.code_in_ram:,} in {board.code_ram.name} it may take"
+        yield "in fast RAM", f"{code + data:,}", f"bytes{there}: kernels {code:,}, constants {data:,}"
     for r in built.results:
         yield "verified", r.core, f"{r.samples} samples, every byte equal to numpy"
 
@@ -92,6 +105,7 @@ def as_dict(built: Built) -> dict[str, Any]:
             "input_output": built.io_bytes,
             "static": None if s is None else s.ram_static,
             "stack": built.stack,
+            **({"kernels_and_constants": sum(moved_bytes(built))} if built.plan.in_ram else {}),
         },
         "accuracy": {
             "calibration": "synthetic: accuracy unknown" if m.synthetic else "data",

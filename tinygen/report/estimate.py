@@ -9,7 +9,7 @@ from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
 from tinygen.report import energy, simplified
 from tinygen.report.table import Column, Table, columns
-from tinygen.report.words import milliseconds, nodes, shape, share
+from tinygen.report.words import milliseconds, nodes, on_silicon, shape, share
 from tinygen.targets.board import Board
 from tinygen.targets.energy import Energy
 
@@ -62,21 +62,27 @@ def _operators(model: Quantised, e: Estimate) -> Table:
 
 def _boards(e: Estimate) -> Table:
     """What each board would have to hold, or the one asked for."""
+    asked = [f for f in e.fits if e.board is not None and f.board == e.board.id]
     heads = (
         Column("board", whole=True), Column("core", whole=True), *columns("flash", "", right=["flash", ""]),
         *columns("RAM", "", right=["RAM", ""]), Column("fits", whole=True), Column("ms", "right", whole=True),
-        Column("uJ", "right", whole=True),
+        Column("no waits", "right", whole=True), Column("uJ", "right", whole=True),
+        *([Column("on silicon", "right")] if asked else []),
     )  # fmt: skip
-    asked = [f for f in e.fits if e.board is not None and f.board == e.board.id]
     rows = [
         (
             f.board, f.core, f"{f.flash:,}", share(f.flash, f.flash_there), f"{f.ram:,}", share(f.ram, f.ram_there),
-            "yes" if f.fits else "no", "" if f.milliseconds is None else milliseconds(f.milliseconds),
+            "yes" if f.fits else "no",
+            *("" if ms is None else milliseconds(ms) for ms in (f.milliseconds, f.zero_wait_milliseconds)),
             f"{f.energy[0].microjoules.likely:,.0f}" if f.energy else "",
+            *([on_silicon(f.milliseconds) if f.milliseconds and f.flash_modelled else ""] if asked else []),
         )
         for f in asked or e.fits
     ]  # fmt: skip
-    caption = ["Bytes, and their share of what the board has; ms and uJ of an inference, without flash wait states."]
+    caption = [
+        "Bytes, and their share of what the board has; ms and uJ of an inference from the board's flash, and ms with "
+        "memory that never waits."
+    ]
     untimed = dict.fromkeys(f.core for f in asked or e.fits if f.milliseconds is None)
     if untimed:
         caption.append(f"No time of {', '.join(untimed)}, whose cycles are not modelled.")
@@ -92,9 +98,9 @@ def _boards(e: Estimate) -> Table:
 
 def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
     """Every layer's predicted cost."""
-    clock, timed = board.f_cpu_hz, p.cycles is not None
+    clock, timed, waits = board.f_cpu_hz, p.cycles is not None, p.stalls is not None
     numbers = ("MACs", "cycles" if timed else "instructions", "per MAC", *(["ms"] if timed else []), "share")
-    costs = [r.cycles if timed else r.instructions for r in p.layers]
+    costs = [r.cycles + r.stalls if timed else r.instructions for r in p.layers]
     whole = sum(costs) or 1.0
 
     def row(name: str, macs: int, cost: float) -> tuple[str, ...]:
@@ -103,13 +109,16 @@ def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
 
     rows = [row(r.name, r.macs, cost) for r, cost in zip(p.layers, costs, strict=True)]
     caption = (
-        f"{p.instructions:,} instructions; flash {p.flash:,} bytes (code {p.code:,}, constants {p.constants:,}); "
+        f"{p.instructions:,} instructions; "
+        + (f"{p.cycles:,} cycles with memory that never waits; " if waits and p.stalls else "")
+        + f"flash {p.flash:,} bytes (code {p.code:,}, constants {p.constants:,}); "
         f"RAM {p.ram:,} bytes (arena {p.arena:,}, in/out {p.io:,}, stack {p.stack:,})"
         + (f"; not counted, as never measured: {', '.join(p.unmeasured)}" if p.unmeasured else "")
         + "."
     )
     return Table(
-        f"Layers on {board.id}: {p.core} at {clock // 1_000_000} MHz, flash without wait states",
+        f"Layers on {board.id}: {p.core} at {clock // 1_000_000} MHz, "
+        + ("waits for its flash included" if waits and not board.zero_wait else "memory that never waits"),
         (Column("layer", least=9), *columns(*numbers, right=numbers)), tuple(rows), caption, row("all", e.macs, whole)
     )  # fmt: skip
 
@@ -153,6 +162,9 @@ def as_dict(model: Quantised, e: Estimate) -> dict[str, Any]:
                 "ram": f.ram_there,
                 "fits": f.fits,
                 "milliseconds_estimate": None if f.milliseconds is None else round(f.milliseconds, 3),
+                "zero_wait_milliseconds_estimate": (
+                    None if f.zero_wait_milliseconds is None else round(f.zero_wait_milliseconds, 3)
+                ),
                 "microjoules_estimate": round(f.energy[0].microjoules.likely, 3) if f.energy else None,
             }
             for f in e.fits
@@ -171,7 +183,9 @@ def _detail(board: Board, p: Prediction) -> dict[str, Any]:
         "instructions": p.instructions,
         "not_counted": list(p.unmeasured),
         "cycles": p.cycles,
+        "flash_cycles": p.flash_cycles,
         "milliseconds": p.milliseconds(board.f_cpu_hz),
+        "zero_wait_milliseconds": p.zero_wait_milliseconds(board.f_cpu_hz),
         "flash": {"total": p.flash, "code": p.code, "constants": p.constants},
         "ram": {"total": p.ram, "arena": p.arena, "input_output": p.io, "stack": p.stack},
         "layers": [
@@ -184,6 +198,7 @@ def _detail(board: Board, p: Prediction) -> dict[str, Any]:
                 "macs": r.macs,
                 "instructions": round(r.instructions),
                 "cycles": None if p.cycles is None else round(r.cycles),
+                "flash_cycles": None if p.cycles is None else round(r.cycles + r.stalls),
                 "constants": r.constants,
             }
             for r in p.layers

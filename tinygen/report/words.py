@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tinygen.targets.flash import SILICON
+
 
 def size(n: int) -> str:
     """Bytes that a board has: "512 KiB"."""
@@ -39,6 +41,12 @@ def nodes(names: Sequence[str]) -> str:
 
 def milliseconds(ms: float) -> str:
     return f"{ms:.3f}" if ms < 100.0 else f"{ms:,.1f}"
+
+
+def on_silicon(ms: float) -> str:
+    """Where the time of a part is to be expected, when its flash was modelled."""
+    low, high = (milliseconds(ms * k) for k in SILICON)
+    return f"{low} to {high}"
 
 
 def finite(x: float) -> float | None:

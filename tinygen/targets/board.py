@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +19,17 @@ from tinygen.targets.cores import get_core
 
 #: The board that figures are for, and a new project, where nobody names one.
 DEFAULT_BOARD = "nucleo_f446re"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRam:
+    """RAM from which a part runs code without waits, where it is known: its name in the manual, and the bytes of RAM
+    that are left beside it in one piece, for all else."""
+
+    name: str
+    start: int
+    size: int
+    ram_left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,8 @@ class Board:
     `stand_in` is the QEMU machine that runs the board's programs, None for `native`, whose sizes are only "large".
     `registry_platform` and `registry_board` name the board in PlatformIO's registry, None where it has no entry.
     `openocd_board` is OpenOCD's name for it, None where we know of none. `supply` is None where no document that we
-    found says what the part draws.
+    found says what the part draws. `code_in_ram`: bytes of `code_ram` that the user gives to code (`with_code_in_ram`).
+    `zero_wait`: the user says that its memory never waits, whatever the part is known for.
     """
 
     id: str
@@ -71,6 +83,9 @@ class Board:
     supply: Supply | None
     notes: str
     manifest: Path
+    code_ram: CodeRam | None = None
+    code_in_ram: int = 0
+    zero_wait: bool = False
 
     def __repr__(self) -> str:
         if self.stand_in is None:
@@ -134,6 +149,7 @@ def read_manifest(path: Path) -> Board:
         supply=_supply(ours.section("supply"), build.integer("f_cpu")) if ours.has("supply") else None,
         notes=ours.text("notes"),
         manifest=path,
+        code_ram=_code_ram(build),
     )
 
 
@@ -146,6 +162,33 @@ def _supply(supply: _Section, f_cpu_hz: int) -> Supply:
         supply.number("volts"), run, supply.flag("measured"), supply.text("source"), sleep,
         supply.text_or_none("sleep_source"),
     )  # fmt: skip
+
+
+def with_code_in_ram(board: Board, size: int) -> Board:
+    """The board where `size` bytes of its RAM for code are given to kernels, and the RAM for data is what is left
+    beside. TargetError where it has no such RAM, or less of it."""
+    if size == 0:
+        return board
+    ram = board.code_ram
+    if ram is None:
+        able = ", ".join(b.id for b in all_boards() if b.code_ram is not None)
+        raise TargetError(
+            f"`code_in_ram`: tinygen knows no RAM of {board.id} ({board.mcu}) from which code runs without waits. "
+            f"Boards that have some: {able}. Elsewhere -DTG_KERNEL_SECTION='\".ramfunc\"' moves all kernels."
+        )
+    if not 0 < size <= ram.size:
+        raise TargetError(
+            f"`code_in_ram`: found {size:,} bytes, allowed are 1 to {ram.size:,}, the size of {board.id}'s {ram.name}."
+        )
+    return replace(board, code_in_ram=size, ram_bytes=ram.ram_left)
+
+
+def _code_ram(build: _Section) -> CodeRam | None:
+    """RAM for code, where the manifest names one."""
+    if not build.has("code_ram"):
+        return None
+    ram = build.section("code_ram")
+    return CodeRam(ram.text("name"), ram.integer("start"), ram.integer("size"), ram.integer("ram_left"))
 
 
 def _stand_in(emulator: Emulator, qemu: _Section) -> Machine:

@@ -30,6 +30,7 @@ def write_linker_script():
     """The architecture's script with the board's memory, or its QEMU machine's addresses and the board's sizes."""
     emulate = env.GetProjectOption("custom_emulate", "no") == "yes"
     place = board.get("debug.qemu") if emulate else board.get("build")
+    code_ram = None if emulate else board.get("build.code_ram", None)  # the emulator's RAM is as good for code
     with open(os.path.join(folder, target["linker_script"]), encoding="utf-8") as file:
         template = Template(file.read())
     text = template.substitute(
@@ -39,6 +40,9 @@ def write_linker_script():
         ram_start=place["ram_start"],
         ram_size=board.get("upload.maximum_ram_size"),
         stack_size=env.GetProjectOption("custom_stack_size", "2048"),
+        code_region="CODE_RAM" if code_ram else "RAM",
+        code_ram_start=code_ram["start"] if code_ram else place["ram_start"],
+        code_ram_size=code_ram["size"] if code_ram else 0,
     )
     path = os.path.join(env.subst("$BUILD_DIR"), "link.ld")
     os.makedirs(os.path.dirname(path), exist_ok=True)

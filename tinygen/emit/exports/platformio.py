@@ -57,6 +57,9 @@ def _manifest(board: Board) -> bytes:
     """The board's manifest, with what the platform must know of its core: it can ask nobody."""
     arch, here = board.core.arch, board.stand_in
     manifest = json.loads(board.manifest.read_text(encoding="utf-8"))
+    manifest["upload"]["maximum_ram_size"] = board.ram_bytes
+    if not board.code_in_ram:
+        manifest["build"].pop("code_ram", None)
     manifest["tinygen"]["target"] = {
         "folder": arch.name,
         "linker_script": arch.linker_script,

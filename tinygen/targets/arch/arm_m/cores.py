@@ -94,7 +94,7 @@ ARM_M = Architecture(
     linker_script="link.ld.in",
     sections={
         ".vectors": "code", ".text": "code", ".rodata": "rodata", ".init_array": "rodata", ".ARM.exidx": "rodata",
-        ".data": "data", ".stack": "ram", ".bss": "ram",
+        ".data": "data", ".ramfunc": "data", ".stack": "ram", ".bss": "ram",
     },
     decode=thumb.decode,
 )  # fmt: skip

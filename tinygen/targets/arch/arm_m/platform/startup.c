@@ -33,6 +33,7 @@
 /* From the linker script. */
 extern uint32_t tg_stack_limit, tg_stack_top;
 extern uint32_t tg_data_load, tg_data_start, tg_data_end, tg_bss_start, tg_bss_end;
+extern uint32_t tg_ramfunc_load, tg_ramfunc_start, tg_ramfunc_end;
 extern uint32_t tg_text_start, tg_text_end;
 
 int main(void);
@@ -205,14 +206,21 @@ __attribute__((naked)) void Fault_Handler(void)
 
 /* ---- start ---- */
 
+static void copy(const uint32_t *from, uint32_t *to, const uint32_t *end)
+{
+    while (to < end) {
+        *to = *from;
+        to++;
+        from++;
+    }
+}
+
 /* Not inlined: it may hold all of main, and its first instructions use the registers that tg_boot switches on. */
 __attribute__((noinline, noreturn)) static void start(void)
 {
-    const uint32_t *from = &tg_data_load;
-    for (uint32_t *to = &tg_data_start; to < &tg_data_end; to++) {
-        *to = *from;
-        from++;
-    }
+    copy(&tg_data_load, &tg_data_start, &tg_data_end);
+    copy(&tg_ramfunc_load, &tg_ramfunc_start, &tg_ramfunc_end); /* code that runs from RAM */
+    __asm volatile("dsb\nisb" ::: "memory");
     for (uint32_t *to = &tg_bss_start; to < &tg_bss_end; to++) {
         *to = 0U;
     }
