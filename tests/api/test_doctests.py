@@ -51,6 +51,7 @@ def snippets(text: str) -> list[str]:
 #: Walk-throughs show pieces of files that are there: what else stands in them is known.
 PIECES = {
     "docs/ADDING_A_PASS.md": "tinygen.passes.fuse_pad",
+    "docs/KERNELS.md": "tinygen.kernels.armv7em",
     "docs/ADDING_A_TECHNIQUE.md": "tinygen.compress.forms.cluster",
 }
 

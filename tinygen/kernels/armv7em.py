@@ -6,6 +6,7 @@ C takes the functions of tg_isa_dsp.h where C itself has no word for it; sums of
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from string import Formatter
 
 from tinygen.kernels.program import BITS, INT, Instruction, Op, ProgramError, Reg, Statement, Type
@@ -171,8 +172,12 @@ def _nothing(i: Instruction) -> list[Statement]:
     return []
 
 
+def _between(least: int, most: int, i: int) -> bool:
+    return least <= i <= most
+
+
 def _upto(most: int, least: int = 0) -> Callable[[int], bool]:
-    return lambda i: least <= i <= most
+    return partial(_between, least, most)  # which can be pickled, as kernels are parts of builds
 
 
 def _imm12(i: int) -> bool:
@@ -183,6 +188,14 @@ def _imm12(i: int) -> bool:
 def _low(i: Instruction, fields: str) -> bool:
     """All in r0 to r7."""
     return all(i.reg(f).place in {f"r{k}" for k in range(8)} for f in fields)
+
+
+def _all_low(fields: str) -> Callable[[Instruction], bool]:
+    return partial(_low, fields=fields)
+
+
+def _near(most: int, fields: str, i: Instruction) -> bool:
+    return _low(i, fields) and 0 <= i.i < most
 
 
 def _short_load(i: Instruction) -> bool:
@@ -208,7 +221,7 @@ mov = Op("mov", "{d}, {n}", Kind.OTHER, _copy, "{d} = {n}", narrow=_always)
 vmov = Op("vmov", "{d}, {n}", Kind.OTHER, _copy, "{d} = {n}")  # either way
 movs = Op(
     "movs", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}",
-    reach=_upto(255), flags="set", narrow=lambda i: _low(i, "d"),
+    reach=_upto(255), flags="set", narrow=_all_low("d"),
 )  # fmt: skip
 movw = Op("movw", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}", reach=_upto(65535))
 movt = Op("movt", "{t}, #{i}", Kind.OTHER, _upper, "{t} += {i} << 16", reach=_upto(32767))  # not negative
@@ -217,7 +230,7 @@ add = Op("add", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_im
 addw = Op("addw", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_upto(4095))
 adds = Op(
     "adds", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}",
-    reach=_upto(255), flags="set", narrow=lambda i: _low(i, "dn"),
+    reach=_upto(255), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
 add_reg = Op("add", "{d}, {n}, {m}", Kind.OTHER, _sum, "{d} = {n} + {m}", narrow=_in_place)
 sub = Op("sub", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_imm12)
@@ -265,7 +278,7 @@ ldr = Op("ldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}",
 ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
-    reach=_upto(4095), narrow=lambda i: _low(i, "db") and i.i < 64,
+    reach=_upto(4095), narrow=partial(_near, 64, "db"),
 )  # fmt: skip
 ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b} + {i}", reach=_upto(4095))
 ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
@@ -273,9 +286,9 @@ vldm = Op("vldmia", "{b}, {{{r}}}", Kind.MULTIPLE, _load_many, "of {b}")
 vldm_post = Op("vldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
 strb = Op(
     "strb", "{n}, [{b}, #{i}]", Kind.STORE, _store, "byte at {b} + {i}",
-    reach=_upto(4095, least=-255), narrow=lambda i: _low(i, "nb") and 0 <= i.i < 32,
+    reach=_upto(4095, least=-255), narrow=partial(_near, 32, "nb"),
 )  # fmt: skip
-strb_reg = Op("strb", "{n}, [{b}, {m}]", Kind.STORE, _store_at, "byte at {b} + {m}", narrow=lambda i: _low(i, "nbm"))
+strb_reg = Op("strb", "{n}, [{b}, {m}]", Kind.STORE, _store_at, "byte at {b} + {m}", narrow=_all_low("nbm"))
 strb_post = Op("strb", "{n}, [{w}], #{i}", Kind.STORE, _store_post, "next byte of {w}", reach=_upto(255))
 #: `m` and `a` are the arguments, which must be in r0 and r1; the assembly does not name them.
 blx = Op("blx", "{n}{m:}{a:}", Kind.BRANCH_REGISTER, _call, "call {n}({m}, {a})", narrow=_always)

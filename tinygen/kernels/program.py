@@ -81,6 +81,14 @@ Operand = Reg | int | tuple[Reg, ...]
 Statement = tuple[Reg | None, str]
 
 
+def _any(i: int) -> bool:
+    return True
+
+
+def _never(i: Instruction) -> bool:
+    return False
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """An instruction of the set, declared once.
@@ -105,9 +113,9 @@ class Op:
     c: str | Callable[[Instruction], list[Statement]]
     says: str
     gives: Type = INT
-    reach: Callable[[int], bool] = lambda i: True
+    reach: Callable[[int], bool] = _any
     flags: str = ""
-    narrow: Callable[[Instruction], bool] = lambda i: False
+    narrow: Callable[[Instruction], bool] = _never
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
