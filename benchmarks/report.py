@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.boards import PUBLISHED
 from benchmarks.compression import MEMORY, NETWORKS, TRAINING_SAMPLES
 from benchmarks.energy import show as show_energy
+from benchmarks.multipliers import BEFORE
 from benchmarks.record import RESULTS
 from benchmarks.single_layers import each
 
@@ -361,6 +362,42 @@ def onnx_backend() -> str:
     return table([f"onnx {found['onnx']}", *kinds], rows)
 
 
+def scan_cliffs() -> str:
+    """The worst step of each series that has one, and how many there are."""
+    rows = []
+    for core, found in load("scan").items():
+        by_series: dict[str, list[dict[str, Any]]] = {}
+        for c in found["cliffs"]:
+            by_series.setdefault(f"{c['series']}, {c['axis']}", []).append(c)
+        for series, steps in by_series.items():
+            worst = max(steps, key=lambda c: float(c["step"]))
+            rows.append([f"{core.removeprefix('cortex-')} {series}", str(len(steps)),
+                         f"{worst['dear']}, not {worst['cheap']}", f"{worst['step']:.2f}", worst["why"]])  # fmt: skip
+    return table(["core and series", "steps", "the worst", "apart", "why"], rows)
+
+
+def scan_channels() -> str:
+    """Channels that cost more than one more of them."""
+    rows = []
+    for core, found in load("scan").items():
+        for u in found["uneven"]:
+            worst = max(u["channels"], key=lambda n: float(u["channels"][n]))
+            rows.append([f"{core.removeprefix('cortex-')} {u['series']}", str(len(u["channels"])), worst,
+                         f"{u['channels'][worst]:.2f}"])  # fmt: skip
+    return table(["core and series", "numbers", "the worst", "of what one more costs"], rows)
+
+
+def multipliers() -> str:
+    rows = []
+    for kind, builds in load("multipliers").items():
+        for build, r in builds.items():
+            before = BEFORE[kind][build]
+            rows.append([f"{kind} {build.removeprefix('cortex-')}", ratio(r["cycles"], before), number(r["depthwise"]),
+                         f"{r['depthwise'] / r['depthwise_macs']:.2f}", number(r["arena"])])  # fmt: skip
+    head = ["network and build", "cycles / before", "of them depthwise", "for each MAC of those", "arena"]
+    return table(head, rows)
+
+
 def page() -> str:
     return f"""# Benchmarks
 
@@ -487,6 +524,25 @@ samples. Columns are cumulative over the steps that were kept; in brackets those
 layer multiplied by 2^-4 to 2^4 and divided again in the next, so that the float network stays the same.
 
 {repairs()}
+
+## Cliffs
+
+`python -m benchmarks.scan` walks over shapes of layers (channels, sizes, strides, kernels, dilations, groups, gains),
+counts the kernel that `speed` takes for each and looks for neighbours that are further apart than their work says: less
+work that costs more than 1.3 times as much, or more work that costs more than 1.3 times what its growth explains.
+Cycles on M0, M3 and M4, instructions on M55. All of it as a picture: build/benchmarks/scan.html.
+
+{scan_cliffs()}
+
+That n channels never cost more than n + 1 holds, to 2 %, but for these numbers of 1 to 33:
+
+{scan_channels()}
+
+`python -m benchmarks.multipliers`: MobileNetV1 0.25 of 96 x 96 x 1 with 8 channels first. `channels`: depthwise layers
+with 2 or 4 outputs for an input channel. `gains`: some depthwise channels with weights 60 times as large, as batch
+norms leave them, so that multipliers of the requantisation are large. Before: when both fell to the reference kernel.
+
+{multipliers()}
 
 ## int16 activations
 
