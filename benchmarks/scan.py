@@ -258,7 +258,7 @@ def panel(title: str, axis: str, by_core: Mapping[str, Sequence[Point]]) -> str:
     def x(n: int) -> float:
         first, last = (math.log2(ns[0]), math.log2(ns[-1])) if log_n else (ns[0], ns[-1])
         at = math.log2(n) if log_n else n
-        return LEFT + (WIDTH - LEFT - 8) * (at - first) / max(last - first, 1)
+        return LEFT + (WIDTH - LEFT - 14) * (at - first) / max(last - first, 1)
 
     def y(share: float) -> float:
         return 22 + (HEIGHT - 22 - BOTTOM) * (high - math.log2(share)) / max(high - low, 1)
