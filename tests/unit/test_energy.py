@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.energy import PUBLISHED_MW, power_ratio, published
+from tests.api.support import model
 from tests.boards.test_manifests import BOARDS
-from tinygen.errors import TargetError
+from tests.report.schemas import valid
+from tinygen.errors import RecipeError, TargetError
 from tinygen.report.energy import tables
 from tinygen.targets.board import RunPoint, Supply, load_board, read_manifest
 from tinygen.targets.energy import energies, energy, why_unknown
@@ -56,6 +58,25 @@ def test_unknown_is_said_not_guessed() -> None:
     m55 = replace(load_board("ek_ra8m1"), supply=F103.supply)
     assert "are not modelled" in why_unknown(m55)
     assert energy(m55, 1e6) is None
+
+
+def test_inspect_says_it_for_every_board_that_is_known() -> None:
+    """At all clocks for the one asked for, those of another core's cycles too; as a table and as a document."""
+    found = model().inspect("nucleo_u575zi_q", every="20ms")
+    document = valid("inspect", found.to_dict())
+    clocks = {c["clock_hz"]: c for c in document["energy"]["clocks"]}
+    assert clocks[24_000_000]["microjoules"]["likely"] < clocks[160_000_000]["microjoules"]["likely"]
+    assert clocks[160_000_000]["period"]["seconds"] == 0.02
+    estimates = {b["board"]: b["microjoules_estimate"] for b in document["boards"]}
+    assert {b for b, uj in estimates.items() if uj is not None} == {b.id for b in KNOWN}
+    assert "uJ a period" in str(found)
+    assert valid("inspect", model().inspect("nucleo_g071rb").to_dict())["energy"] is None
+
+
+@pytest.mark.parametrize("every", ["100", "0ms", "-1s", "soon", 0, -2.0, float("nan")])
+def test_a_period_that_is_none_is_told(every: float | str) -> None:
+    with pytest.raises(RecipeError, match=r"`every`: found .*allowed is a time from one inference to the next"):
+        model().inspect(every=every)
 
 
 @pytest.mark.parametrize("board", KNOWN, ids=lambda board: board.id)

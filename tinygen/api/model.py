@@ -176,10 +176,10 @@ class Model:
         ranges are made up. assume_zero_wait: as if no memory ever waited. every: from one inference to the next, in
         seconds or as "100ms", for the energy of a period.
         """
-        wanted = None if board is None else board_of(board)
+        wanted, seconds = None if board is None else board_of(board), period(every)
         asked = Calibration(method=calibration, activations=_named(activations))
         model = quantised.quantised(self._loaded, asked)
-        return Inspection(model, estimate(model, wanted, every=period(every), zero_wait=assume_zero_wait))
+        return Inspection(model, estimate(model, wanted, every=seconds, zero_wait=assume_zero_wait))
 
     def quantize(
         self,

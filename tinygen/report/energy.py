@@ -47,10 +47,10 @@ def _period(e: Energy, every: float | None) -> tuple[str, ...]:
 
 def span(s: Span) -> str:
     """ "312 (260 to 370)" """
-    return f"{_digits(s.likely)} ({_digits(s.low)} to {_digits(s.high)})"
+    return f"{digits(s.likely)} ({digits(s.low)} to {digits(s.high)})"
 
 
-def _digits(x: float) -> str:
+def digits(x: float) -> str:
     """Three of them, which is more than is known."""
     return f"{x:,.0f}" if x >= 100.0 else f"{x:.3g}"
 

@@ -10,7 +10,7 @@ from tinygen.compress.recipe import to_dict
 from tinygen.fit.prove import Point
 from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.report.energy import as_dict as energy_dict
-from tinygen.report.energy import span
+from tinygen.report.energy import digits
 from tinygen.report.search_page import budget_text, render_page
 from tinygen.report.table import Column, Table, columns
 from tinygen.report.words import milliseconds
@@ -37,7 +37,7 @@ def _board(result: FitResult, board: BoardResult) -> Table:
             f"{p.predicted.flash if p.flash is None else p.flash:,}",
             f"{p.predicted.ram if p.ram is None else p.ram:,}",
             "" if ms is None else milliseconds(ms),
-            *([span(energy.microjoules) if energy else ""] if shown else []),
+            *([digits(energy.microjoules.likely) if energy else ""] if shown else []),
             "yes" if p.fits else "no",
         ))  # fmt: skip
     return Table(
@@ -45,7 +45,7 @@ def _board(result: FitResult, board: BoardResult) -> Table:
         (Column("point", whole=True), Column("recipe"), *columns(*names, "fits", right=names, whole=["fits"])),
         tuple(rows),
         f"Float: {result.float_quality:.4f}. Flash and RAM in bytes."
-        + (" uJ of an inference: the likely figure, and between which it should be." if shown else ""),
+        + (" uJ of an inference: the likely figure; report.json has the band." if shown else ""),
     )
 
 
