@@ -23,7 +23,9 @@ def tables(model: Quantised, estimate: Estimate) -> tuple[Table, ...]:
         found.append(_prediction(estimate, estimate.board, estimate.detail))
     if estimate.board is not None:
         known = _energy(estimate, estimate.board)
-        found += energy.tables(estimate.board, known, estimate.every, "Time as predicted, without flash wait states.")
+        found += energy.tables(
+            estimate.board, known, estimate.every, "Time as predicted, waits of known flash included."
+        )
     return tuple(found)
 
 
