@@ -13,16 +13,16 @@ from tinygen.plan.variants.slides import Slide
 GUARD = 16
 #: (the kernel, turns of its loop, pairs of channels)
 KERNELS: tuple[tuple[Callable[[], TileKernel], int, int], ...] = (
-    (lambda: whole_tile(5, 1, (16, 1)), 1, 7),
-    (lambda: whole_tile(9, None, None), 1, 7),
-    (lambda: whole_tile(4, 2, (9, 200), 3), 1, 7),
-    (lambda: looped_tile(24, 8, None, None), 2, 7),
-    (lambda: looped_tile(12, 4, 1, (8, 1)), 3, 7),
-    (lambda: column_tile(8, 2, [(k, k + 1, k + 2, k + 3) for k in range(5)], 2), 1, 7),
-    (lambda: Slide(3, 3, 1, 1, 4, 0).tile(1, 2, (16, 1)), 4, 7),
-    (lambda: Slide(2, 3, 1, 1, 2, 0).tile(2, 1, None), 1, 7),
-    (lambda: looped_tile(16, 8, 1, None).for_odd(), 2, 7),
-    (lambda: whole_tile(6, 2, (16, 1)).for_odd(), 1, 7),
+    (lambda: whole_tile(5, 1, (64, 1)), 1, 24),
+    (lambda: whole_tile(9, None, None), 1, 24),
+    (lambda: whole_tile(4, 2, (9, 200), 3), 1, 24),
+    (lambda: looped_tile(24, 8, None, None), 2, 24),
+    (lambda: looped_tile(12, 4, 1, (64, 1)), 3, 24),
+    (lambda: column_tile(8, 2, [(k, k + 1, k + 2, k + 3) for k in range(5)], 2), 1, 24),
+    (lambda: Slide(3, 3, 1, 1, 4, 0).tile(1, 2, (64, 1)), 4, 24),
+    (lambda: Slide(2, 3, 1, 1, 2, 0).tile(2, 1, None), 1, 24),
+    (lambda: looped_tile(16, 8, 1, None).for_odd(), 2, 24),
+    (lambda: whole_tile(6, 2, (64, 1)).for_odd(), 1, 24),
 )
 
 
