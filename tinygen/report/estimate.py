@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygen.flow.estimate import Estimate
+from tinygen.flow.estimate import Estimate, Fit
 from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
 from tinygen.report import energy, simplified
@@ -63,27 +63,29 @@ def _operators(model: Quantised, e: Estimate) -> Table:
 
 
 def _boards(e: Estimate) -> Table:
-    """What each board would have to hold, or the one asked for."""
+    """What each board would have to hold, or the one asked for, with more figures: lines have 80 columns."""
     asked = [f for f in e.fits if e.board is not None and f.board == e.board.id]
     heads = (
         Column("board", whole=True), Column("core", whole=True), *columns("flash", "", right=["flash", ""]),
         *columns("RAM", "", right=["RAM", ""]), Column("fits", whole=True), Column("ms", "right", whole=True),
-        Column("no waits", "right", whole=True), Column("uJ", "right", whole=True),
-        *([Column("on silicon", "right")] if asked else []),
+        *([Column("no waits", "right", whole=True)] if asked else []), Column("uJ", "right", whole=True),
     )  # fmt: skip
+
+    def times(f: Fit) -> tuple[float | None, ...]:
+        return (f.milliseconds, f.zero_wait_milliseconds) if asked else (f.milliseconds,)
+
     rows = [
         (
             f.board, f.core, f"{f.flash:,}", share(f.flash, f.flash_there), f"{f.ram:,}", share(f.ram, f.ram_there),
             "yes" if f.fits else "no",
-            *("" if ms is None else milliseconds(ms) for ms in (f.milliseconds, f.zero_wait_milliseconds)),
+            *("" if ms is None else milliseconds(ms) for ms in times(f)),
             f"{f.energy[0].microjoules.likely:,.0f}" if f.energy else "",
-            *([on_silicon(f.milliseconds) if f.milliseconds and f.flash_modelled else ""] if asked else []),
         )
         for f in asked or e.fits
     ]  # fmt: skip
-    caption = [
-        "Bytes, and their share of what the board has; ms and uJ of an inference from the board's flash, and ms with "
-        "memory that never waits."
+    caption = ["Bytes, and their share of what the board has; ms and uJ of an inference from flash."]
+    caption += [
+        f"On silicon expect {on_silicon(f.milliseconds)} ms." for f in asked if f.milliseconds and f.flash_modelled
     ]
     untimed = dict.fromkeys(f.core for f in asked or e.fits if f.milliseconds is None)
     if untimed:
