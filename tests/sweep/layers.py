@@ -178,9 +178,11 @@ def windows(rng: Rng) -> Graph:
 
 
 def winograd(rng: Rng) -> Graph:
+    """Channels as the kernel takes them, or any, which are filled up."""
     f = geometry(rng, (between(rng, 4, 10), between(rng, 4, 10)), (3, 3), (1, 1), (1, 1), 1)
-    channels = {"in_c": 8 * between(rng, 1, 8), "out_c": 2 * between(rng, 1, 3), "groups": 1}
-    return conv(rng, f | channels)
+    whole = {"in_c": 8 * between(rng, 1, 8), "out_c": 2 * between(rng, 1, 3)}
+    filled = {"in_c": between(rng, 4, 40), "out_c": between(rng, 1, 7)}
+    return conv(rng, f | pick(rng, whole, filled) | {"groups": 1})
 
 
 def first(rng: Rng) -> Graph:
