@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.errors.broken_surroundings import only, program
@@ -82,9 +83,16 @@ def _qemu(script: str) -> Callable[[Place], Command]:
     return arrange
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """What of a profile is looked at before its page is written."""
+
+    every: float | None = None
+
+
 def _page_is_folder(p: Place) -> Command:
     p.built()
-    p.patch.setattr("tinygen.api.built.profile_folder", lambda folder, board: None)
+    p.patch.setattr("tinygen.api.built.profile_folder", lambda folder, board: _Counted())
     p.patch.setattr("tinygen.report.profile_page.render_page", lambda result: b"")
     return ["profile", str(p.out), "--html", str(p.folder)]
 
