@@ -309,7 +309,7 @@ def solve(rows: Sequence[tuple[cost.Features, float]], whole: Sequence[float] | 
 
 
 def predict(k: Mapping[str, float], features: cost.Features) -> float:
-    return sum(v * features[n] for n, v in k.items())
+    return sum(v * features.get(n, 0.0) for n, v in k.items())
 
 
 def errors(k: Mapping[str, float], rows: Sequence[tuple[cost.Features, float]]) -> list[float]:
@@ -377,7 +377,7 @@ def fit_stalls(rows: Rows, flash: Flash, i: int) -> tuple[dict[str, dict[str, fl
     for what in ("code", "data"):
         pairs = [(cost.stall_features(call, flash), float(getattr(c[i], f"{what}_stalls"))) for call, c in rows]
         k = found[what] = solve(pairs, whole)
-        off += [(sum(v * f.get(n, 0.0) for n, v in k.items()) - y) / w for (f, y), w in zip(pairs, whole, strict=True)]
+        off += [(predict(k, f) - y) / w for (f, y), w in zip(pairs, whole, strict=True)]
     return found, off.tolist()
 
 

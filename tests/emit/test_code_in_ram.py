@@ -68,6 +68,21 @@ def test_a_build(digits: tinygen.Quantised, tmp_path: Path, require_tool: Callab
     assert ram.start < where["tg_ramfunc_end"] <= ram.start + ROOM + 512  # sizes of kernels are reckoned
 
 
+def test_a_profile(digits: tinygen.Quantised, tmp_path: Path, require_tool: Callable[[str], None]) -> None:
+    """Less waiting for code than without; of another board it is said that nobody knows its RAM."""
+    require_tool("arm-none-eabi-gcc")
+    require_tool("qemu-system-arm")
+    waits = []
+    for room in (0, ROOM):
+        digits.build(BOARD, optimize="speed", code_in_ram=room, verify="none").save(tmp_path / str(room))
+        found = tinygen.open_build(tmp_path / str(room)).profile()
+        waits.append(found.to_dict()["total"]["flash_waits"]["for_code"])
+        assert not any("into RAM" in note for note in found.notes)
+    assert waits[1] < 0.7 * waits[0]
+    elsewhere = tinygen.open_build(tmp_path / str(ROOM)).profile("nucleo_f446re")
+    assert any("which nobody knows of nucleo_f446re" in note for note in elsewhere.notes)
+
+
 def test_what_moves_fits_and_saves_time(digits: tinygen.Quantised) -> None:
     """More room, never slower; no room, nothing moves; no waits, nothing moves."""
     board = load_board(BOARD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 from tinygen.calibrate.data import Arrays
 from tinygen.errors import TargetError
 from tinygen.flow import build
-from tinygen.flow.fits import check_fit, check_weights
+from tinygen.flow.estimate import predict
+from tinygen.flow.fits import check_fit, check_weights, planned
 from tinygen.flow.quantised import load, quantised
 from tinygen.flow.types import Calibration, Loaded, Target
 from tinygen.numerics import Array
 from tinygen.plan.planner import plan
 from tinygen.targets.board import load_board
+from tinygen.targets.flash import flash_of
 
 BOARD = load_board("bluepill_f103c8")
+#: The fastest kernels of a Cortex-M4 read int8, whatever the weights are.
+FAST = replace(load_board("nucleo_f446re"), flash_bytes=65_536)
 SIZE = 300
 
 
@@ -53,12 +58,28 @@ def test_told_before_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("target", [Target(BOARD), Target(FAST, "speed")], ids=["balanced", "speed"])
 @pytest.mark.parametrize("kept", ["two values", "few of them"])
-def test_what_packs_is_not_refused(kept: str) -> None:
-    """More weights than the flash has bytes, which kernels keep in less."""
+def test_what_packs_is_not_refused(kept: str, target: Target) -> None:
+    """More weights than the flash has bytes, which kernels keep in less, if not the fastest ones."""
     w = weights()
     packed = np.sign(w) / SIZE**0.5 if kept == "two values" else np.where(np.abs(w) > np.quantile(np.abs(w), 0.9), w, 0)
-    check_weights(dense(packed), data(), Target(BOARD))
+    check_weights(dense(packed), data(), target)
+
+
+def test_smaller_kernels_where_the_fastest_do_not_fit() -> None:
+    """And it is said; where all fit, or none do, the plan is the mode's own."""
+    w = weights()
+    model = quantised(dense(np.sign(w) / SIZE**0.5), data())
+    flash = flash_of(FAST)
+    own = plan(model.fixed, FAST.core, "speed", flash=flash)
+    found, notes = planned(model, FAST.core, Target(FAST, "speed"))
+    assert predict(own, model, flash).flash > FAST.flash_bytes >= predict(found, model, flash).flash
+    assert len(notes) == 1
+    assert "more than nucleo_f446re has" in notes[0]
+    for size in (1 << 20, 1000):
+        same, none = planned(model, FAST.core, Target(replace(FAST, flash_bytes=size), "speed"))
+        assert (same.kernels, none) == (own.kernels, ())
 
 
 def test_equal_constants_count_once() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def board_of(board: str | Board, *, zero_wait: bool = False, code_in_ram: int = 0) -> Board:
     """The board of that id; TargetError names those that are near. `zero_wait`: with memory that never waits;
-    `code_in_ram`: bytes of RAM that kernels may take."""
+    `code_in_ram`: bytes of RAM that kernels and constants may take."""
     if not isinstance(board, (str, Board)):
         raise TargetError(f"board: found {type(board).__name__}, allowed is the id of a board or one of boards().")
     found = load_board(board) if isinstance(board, str) else board

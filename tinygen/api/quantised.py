@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygen import simulate
-from tinygen.api.board import board_of
+from tinygen.api.board import board_of, period
 from tinygen.api.built import Build
 from tinygen.api.data import Inputs, as_data
 from tinygen.api.evaluation import Evaluation
@@ -154,11 +154,17 @@ class Quantised(Result):
         verdict = Judge(self._float.imported, self._float.tidy, held, progress).verdict(model.fixed, model.layers)
         return Evaluation(evaluate.Evaluation(self.name, verdict, model.layers, held.notes))
 
-    def inspect(self, board: str | Board | None = None, *, assume_zero_wait: bool = False) -> Inspection:
-        """What it would take of every board, or of `board` layer by layer; nothing is compiled. `assume_zero_wait`: as
-        if no memory ever waited."""
-        wanted = None if board is None else board_of(board)
-        return Inspection(self._model, estimate(self._model, wanted, zero_wait=assume_zero_wait))
+    def inspect(
+        self,
+        board: str | Board | None = None,
+        *,
+        assume_zero_wait: bool = False,
+        every: float | str | None = None,
+    ) -> Inspection:
+        """What it would take of every board, or of `board` layer by layer; nothing is compiled. The rest is as in
+        `Model.inspect`."""
+        wanted, seconds = None if board is None else board_of(board), period(every)
+        return Inspection(self._model, estimate(self._model, wanted, every=seconds, zero_wait=assume_zero_wait))
 
     def build(
         self,
@@ -186,8 +192,8 @@ class Quantised(Result):
         verify: where the C is proved: on this computer and the board's core ("board"), on "all" cores, on "none", or
             names of cores.
         private: C without names and hashes of the ONNX file.
-        code_in_ram: bytes of RAM that the code of kernels may take, on boards with RAM from which code never waits; the
-            kernels that win most time go there.
+        code_in_ram: bytes of RAM that kernels and constants may take, on boards with RAM from which code never waits;
+            those that win most time go there.
         assume_zero_wait: choose kernels, and predict, as if the board's memory never waited.
         max_flash, max_ram, max_ms: bytes and milliseconds; TargetError for a build that takes more.
 
@@ -288,9 +294,8 @@ def target_of(
             )
     sensors = (sensors,) if isinstance(sensors, str) else tuple(sensors)
     library = Library(arena == "static", sensors, private)
-    return Target(board_of(board, zero_wait=zero_wait, code_in_ram=code_in_ram), optimize, plain_stack, library), Proof(
-        _cores(verify)
-    )
+    found = board_of(board, zero_wait=zero_wait, code_in_ram=code_in_ram)
+    return Target(found, optimize, plain_stack, library), Proof(_cores(verify))
 
 
 def _cores(verify: str | Sequence[str]) -> tuple[str, ...] | None:

@@ -29,7 +29,7 @@ from tinygen.plan.modes import MODES
 @click.option("--optimize", default="balanced", show_default=True, type=Choice(MODES),
               help="Fastest on this board, a balance of time and flash, or smallest.")  # fmt: skip
 @click.option("--code-in-ram", callback=size_option, metavar="SIZE",
-              help="Let kernels take so much RAM for their code, where code in RAM never waits: 8K, say.")  # fmt: skip
+              help="Let kernels and constants take so much RAM, where code in RAM never waits: 8K, say.")  # fmt: skip
 @click.option("--assume-zero-wait", is_flag=True,
               help="Choose kernels as if the board's memory never waited.")  # fmt: skip
 @click.option("--plain-stack", is_flag=True, help="No kernel that uses the stack pointer as a pointer to data.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from tinygen import simulate
@@ -14,31 +13,20 @@ from tinygen.emit.programs import GoldenCase, ProjectView, golden_header, render
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError
 from tinygen.flow import certificate, verify
-from tinygen.flow.estimate import predict
-from tinygen.flow.fits import check_fit, check_gates, check_weights
+from tinygen.flow.fits import check_fit, check_gates, check_weights, planned
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.library import make_library, model_view, sensors_of
 from tinygen.flow.private import hidden
 from tinygen.flow.quantised import quantised
-from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Quantised, Target
+from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Target
 from tinygen.numerics import Array
-from tinygen.plan.choose import KIB_WORTH
-from tinygen.plan.planner import plan
-from tinygen.plan.types import Plan
 from tinygen.progress import Progress, no_progress
-from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import get_core
-from tinygen.targets.flash import flash_of
 
 #: Samples, or streams, that the output folder brings along to test with: of the data, or random ones of a private
 #: build.
 GOLDEN_SAMPLES = 2
-
-
-#: What a KiB of flash is worth where a mode's own choice does not fit the board: one after the other, as a part of the
-#: network's time.
-SMALLER = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
 
 
 def build(
@@ -64,7 +52,7 @@ def build(
         cores = tuple(dict.fromkeys(("native", board.core.name)))
     not_verified: list[str] = []
     with clock.phase("plan"):
-        main_plan, notes = _planned(model, board.core, target)
+        main_plan, notes = planned(model, board.core, target)
     check_fit(main_plan, board, None, None)
     with clock.phase("simulate"):
         inputs = verify.make_inputs(
@@ -78,7 +66,7 @@ def build(
         core = get_core(name)
         # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
         same = name in ("native", board.core.name)
-        core_plan = main_plan if same else _planned(model, core, target)[0]
+        core_plan = main_plan if same else planned(model, core, target)[0]
         with clock.phase(f"verify {name}"):
             try:
                 results.append(verify.verify_plan(model, core_plan, name, inputs, expected, target.library))
@@ -96,25 +84,6 @@ def build(
             tuple(not_verified), clock.seconds, found.verdict, (*found.notes, *notes),
         )  # fmt: skip
         return replace(built, files=_files(built))
-
-
-def _planned(model: Quantised, core: Core, target: Target) -> tuple[Plan, tuple[str, ...]]:
-    """As `target` asks; where that is predicted to be more than the board's flash, the fastest that is not."""
-    board, flash = target.board, flash_of(target.board)
-    made = partial(
-        plan, model.fixed, core, target.optimize, plain_stack=target.plain_stack, flash=flash,
-        code_in_ram=board.code_in_ram,
-    )  # fmt: skip
-    first = made()
-    if board.stand_in is None or core != board.core:
-        return first, ()
-    takes = predict(first, model, flash).flash
-    for worth in (w for w in SMALLER if takes > board.flash_bytes and w > KIB_WORTH[target.optimize]):
-        found = made(kib_worth=worth)
-        if (smaller := predict(found, model, flash).flash) <= board.flash_bytes:
-            note = f"the kernels for `optimize` = {target.optimize} would take about {takes:,} bytes of flash"
-            return found, (f"{note}, more than {board.id} has; smaller ones were taken, about {smaller:,} bytes.",)
-    return first, ()
 
 
 def build_folder(

@@ -53,6 +53,7 @@ def certificate_of(built: Built) -> dict[str, Any]:
             "optimize": target.optimize,
             "plain_stack": target.plain_stack,
             "zero_wait": built.board.zero_wait,
+            "code_in_ram": built.board.code_in_ram,
             "sensors": list(target.library.sensors),
             "private": private,
             **_edges(built),

@@ -19,7 +19,7 @@ from tinygen.errors import OutputError, TargetError, VerifyError
 from tinygen.profile.measure import model_view, profile_library
 from tinygen.profile.types import BufferUse, FlashUse, LayerProfile, Profile
 from tinygen.targets.arch.base import Architecture
-from tinygen.targets.board import Board, load_board
+from tinygen.targets.board import Board, load_board, with_code_in_ram
 from tinygen.targets.cores import get_core
 from tinygen.targets.flash import SILICON, flash_of
 
@@ -113,6 +113,8 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
     board = board_for(build, board_id)
     flash = flash_of(board)
     plan = build.plan
+    if "in_ram" in plan and board.code_ram is not None:
+        board = with_code_in_ram(board, board.code_ram.size)
     sizes = [port_sizes(plan[kind]) for kind in ("inputs", "outputs")]
     view = model_view(build.name, *sizes, stateful="states" in plan)
     calls = [(str(layer["name"]), len(layer["calls"])) for layer in plan["layers"]]
@@ -210,6 +212,11 @@ def _with_notes(profile: Profile, build: Build) -> Profile:
                 f"Flash of the {profile.flash.family} after {profile.flash.source}; silicon takes {SILICON[0]} to "
                 f"{SILICON[1]} times as long, by published times of one board.{more}"
             )
+    if "in_ram" in build.plan and board.code_ram is None:
+        notes.append(
+            "Kernels and constants that the build puts into RAM are counted as if they never waited there, which "
+            f"nobody knows of {board.id}."
+        )
     for what, used, there in (
         ("flash", profile.flash_use.total, board.flash_bytes),
         ("RAM", profile.ram, board.ram_bytes),

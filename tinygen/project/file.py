@@ -20,7 +20,7 @@ from tinygen.flow.types import PROOFS, Calibration, Library, Proof, Target
 from tinygen.names import model_name
 from tinygen.plan.modes import MODES
 from tinygen.project.table import TomlTable, read_toml
-from tinygen.targets.board import Board, load_board
+from tinygen.targets.board import Board, load_board, with_code_in_ram
 
 FILE, LOCK = "tinygen.toml", "tinygen.lock"
 #: Where builds go unless the file says otherwise: a folder for each model, in it one for each board.
@@ -127,6 +127,7 @@ _OF_TARGET: Mapping[str, Callable[[TomlTable, str], Any]] = MappingProxyType(
         "optimize": lambda t, k: t.choice(k, MODES),
         "arena": lambda t, k: t.choice(k, ("caller", "static")),
         "plain_stack": TomlTable.flag,
+        "code_in_ram": TomlTable.size,
         "assume_zero_wait": TomlTable.flag,
         "sensors": TomlTable.texts,
         "private": TomlTable.flag,
@@ -296,7 +297,7 @@ def _target(model: str, board: str, of: _Of, common: _Common) -> TargetSpec:
     library = Library(o.get("arena", "caller") == "static", o.get("sensors", ()), o.get("private", False))
     optimize, plain_stack = o.get("optimize", "balanced"), o.get("plain_stack", False)
     found = replace(load_board(board), zero_wait=o.get("assume_zero_wait", False))
-    target = Target(found, optimize, plain_stack, library, common.package)
+    target = Target(with_code_in_ram(found, o.get("code_in_ram", 0)), optimize, plain_stack, library, common.package)
     gates = Gates(**{k: v for k, v in of.limits.items() if k in _USE})
     return TargetSpec(model, target, Proof(PROOFS[o.get("verify", "board")]), gates, common.output / model / board)
 
