@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x32504754U /* "TGP2" */
+#define MAGIC 0x33504754U /* "TGP3" */
 #define EXPORT __attribute__((visibility("default")))
 
 /* ---- the part of QEMU's interface that is used ---- */
@@ -70,7 +70,7 @@ enum { MEMORY = 1, PIPELINED = 2, BRANCH = 4 };
 
 /** What the instruction at a halfword would cost. */
 typedef struct {
-    uint8_t flags, cycles, taken, loads, stores, unused[3];
+    uint8_t flags, cycles, taken, loads, stores, size, unused[2];
 } Entry;
 
 typedef struct {
@@ -350,10 +350,11 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     for (size_t i = 0U; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const uint64_t address = qemu_plugin_insn_vaddr(insn);
-        const uint64_t end = address + qemu_plugin_insn_size(insn);
+        const Entry *e = entry_at(address);
+        /* QEMU 7 says two bytes more for an instruction in front of one that crosses into another page */
+        const uint64_t end = address + ((e != NULL) ? e->size : qemu_plugin_insn_size(insn));
         b->address = (i == 0U) ? address : b->address;
         b->next = end;
-        const Entry *e = entry_at(address);
         if (e != NULL) {
             if ((setup.width != 0U) && (address >= setup.flash_low) && (address < setup.flash_high)) {
                 add_fetches(b, address, end);

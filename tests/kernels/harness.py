@@ -122,5 +122,4 @@ def hold(cases: Sequence[Case], folder: Path) -> None:
             assert case.calls or int(deep) == of.stack, f"{name}: {deep} bytes of stack, not {of.stack}"
             counted = pieces[at].cycles - around
             told = costs.cycles(of, core.timing, case.turns, called=called)
-            # the counter forgets at the end of a block that a load came last, and counts one more for the next
-            assert told <= counted <= told + told // 50, f"{name}: {counted} cycles, not {told}"
+            assert counted == told, f"{name}: {counted} cycles, not {told}"

@@ -64,6 +64,8 @@ CASES = [
     ("str r1, [r0]\nldr r2, [r0]\nstrb r2, [r0]\nbx lr", "cortex-m4", 4, 6, 1, 2, 4, 5, 1),
     # wherever the emulator cuts so long a run into blocks
     ("ldr r1, [r0]\n" * 1200 + "bx lr", "cortex-m4", 1201, 2 + 1199 + 3, 1200, 0, 4800, 0, 1),
+    # and where each page ends within an instruction
+    ("nop\n" + "ldr.w r1, [r0]\n" * 600 + "bx lr", "cortex-m4", 602, 1 + 2 + 599 + 3, 600, 0, 2400, 0, 1),
     # 1+3, 1+3 and 2 for the jump
     ("push {r4, r5, lr}\npop {r4, r5, pc}", "cortex-m4", 2, 10, 3, 3, 12, 12, 1),
     # movs 1; ten times subs 1, bne 1; nine taken, 2 each; return 3

@@ -22,7 +22,7 @@ from tinygen.targets.arch.timing import Kind, Timing, cycles, taken_cycles
 from tinygen.targets.flash import Flash
 
 COMPILE_TIMEOUT_S = 120.0
-MAGIC = b"TGP2"
+MAGIC = b"TGP3"
 MEMORY, PIPELINED, BRANCH = 1, 2, 4
 
 
@@ -186,9 +186,9 @@ def _entry(first: int, second: int, decode: Decode, timing: Timing | None) -> by
     single = i.kind in (Kind.LOAD, Kind.STORE)
     flags = (MEMORY if single else 0) | (BRANCH if i.branches else 0)
     if timing is None:
-        return struct.pack("<BBBBB3x", flags, 0, 0, i.loads, i.stores)
+        return struct.pack("<BBBBBB2x", flags, 0, 0, i.loads, i.stores, i.size)
     if timing.pipelined and i.kind is Kind.LOAD:
         flags |= PIPELINED
     # Constants among the code may look like an instruction of hundreds of registers, which is never run.
-    figures = (cycles(timing, i), taken_cycles(timing, i), i.loads, i.stores)
-    return struct.pack("<BBBBB3x", flags, *(min(n, 255) for n in figures))
+    figures = (cycles(timing, i), taken_cycles(timing, i), i.loads, i.stores, i.size)
+    return struct.pack("<BBBBBB2x", flags, *(min(n, 255) for n in figures))
