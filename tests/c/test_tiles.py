@@ -14,6 +14,7 @@ import pytest
 from tests.c import tiles
 from tests.c.harness import INCLUDES, WARNINGS
 from tests.c.test_dwplane import CORES, newlib
+from tinygen.kernels.row.kernel import RowKernel
 from tinygen.kernels.tile.kernel import TileKernel
 from tinygen.ops.base import Call, ConstArg
 from tinygen.plan.variants import tiles as variants
@@ -27,7 +28,7 @@ Require = Callable[[str], None]
 
 def _walks(view: object) -> bool:
     """The stack pointer moves through the window."""
-    return view.tile.looped if isinstance(view, TileKernel) else getattr(view, "looped", False)
+    return view.tile.looped if isinstance(view, TileKernel) else isinstance(view, RowKernel) and view.row.looped
 
 
 def random_cases(first: int, end: int) -> list[tiles.Case]:

@@ -19,14 +19,18 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import planes, tiles
+from tests.kernels import planes, rows, tiles
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
 from tinygen.kernels.program import Copies, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg
 from tinygen.targets.arch.timing import Kind
 
-FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {"plane": planes.all_cases, "tile": tiles.all_cases}
+FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
+    "plane": planes.all_cases,
+    "row": rows.all_cases,
+    "tile": tiles.all_cases,
+}
 
 #: Instructions that are easily taken for each other.
 SIBLINGS: tuple[tuple[Op, ...], ...] = (
@@ -125,6 +129,10 @@ def _depend(a: Instruction, b: Instruction) -> bool:
         return True
     if a.op is b.op is armv7em.strb and a.reg("b") == b.reg("b"):
         return a.i == b.i
+    if a.op is b.op is armv7em.str_word and a.reg("b") == b.reg("b"):
+        return a.i == b.i
+    if "b" in a.op.fields and "b" in b.op.fields and (a.reg("b").place == "sp") != (b.reg("b").place == "sp"):
+        return False  # a frame of its own
     memory = (Kind.LOAD, Kind.STORE, Kind.MULTIPLE)
     return a.op.kind in memory and b.op.kind in memory and Kind.STORE in (a.op.kind, b.op.kind)
 

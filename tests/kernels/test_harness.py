@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import planes, tiles
+from tests.kernels import planes, rows, tiles
 from tests.kernels.harness import Case, hold
 
-FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {"plane": planes.all_cases, "tile": tiles.all_cases}
+FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
+    "plane": planes.all_cases,
+    "row": rows.all_cases,
+    "tile": tiles.all_cases,
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

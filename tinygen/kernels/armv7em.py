@@ -14,13 +14,14 @@ from tinygen.targets.arch.timing import Kind
 
 
 class Affine(int):
-    """An offset that is `step` larger in each turn of a loop over `Copies`; itself in the first."""
+    """An offset that is `step` larger in each turn of a loop over `Copies`; itself in the first. `turn` counts them."""
 
     step: int
+    turn: str
 
-    def __new__(cls, first: int, step: int) -> Affine:
+    def __new__(cls, first: int, step: int, turn: str) -> Affine:
         made = super().__new__(cls, first)
-        made.step = step
+        made.step, made.turn = step, turn
         return made
 
 
@@ -56,7 +57,7 @@ def elements(offset: int, size: int) -> str:
     if offset % size or (isinstance(offset, Affine) and offset.step % size):
         raise ProgramError(f"{offset} bytes are no whole elements of {size}")
     if isinstance(offset, Affine):
-        turn = "i" if offset.step == size else f"({offset.step // size} * i)"
+        turn = offset.turn if offset.step == size else f"({offset.step // size} * {offset.turn})"
         return f"{int(offset) // size} + {turn}" if offset else turn.strip("()")
     return str(offset // size)
 
@@ -67,7 +68,7 @@ def _loaded(d: Reg, base: Reg, offset: int) -> Statement:
     if t.members:
         return d, f"{base}->{t.member(offset)}"  # of a type of its own
     if t.size == 4:
-        return d, _as(f"{base}[{elements(offset, 4)}]", INT, d.type)
+        return d, _as(f"{base}[{elements(offset, 4)}]", t.element, d.type)
     return d, _as(f"tg_load32(&{base}[{elements(offset, t.size)}])", BITS, d.type)
 
 
@@ -110,6 +111,14 @@ def _store(i: Instruction) -> list[Statement]:
     return [(None, f"{i.reg('b')}[{elements(i.i, 1)}] = {_byte(i.reg('n'))}")]
 
 
+def _store_word(i: Instruction) -> list[Statement]:
+    base, n = i.reg("b"), i.reg("n")
+    at = f"{base}[{elements(i.i, base.type.size)}]"
+    if base.type.size == 4:
+        return [(None, f"{at} = {_as(n.name, n.type, base.type.element)}")]
+    return [(None, f"tg_store32(&{at}, {_as(n.name, n.type, BITS)})")]
+
+
 def _store_at(i: Instruction) -> list[Statement]:
     return [(None, f"{i.reg('b')}[{i.reg('m')}] = {_byte(i.reg('n'))}")]
 
@@ -141,6 +150,11 @@ def _difference(i: Instruction) -> list[Statement]:
     if n.type.pointer:
         return [(d, f"&{n}[-{m}]" if n.type.size == 1 else f"&{n}[-({m} / {n.type.size})]")]
     return [(d, _as(f"tg_sub_wrap({n}, {m})", INT, d.type))]
+
+
+def _less(i: Instruction) -> list[Statement]:
+    """SUBS: of what counts down, never below zero."""
+    return [(i.reg("d"), f"{i.reg('n')} - {i.i}")]
 
 
 def _mla(i: Instruction) -> list[Statement]:
@@ -198,9 +212,9 @@ def _near(most: int, fields: str, i: Instruction) -> bool:
     return _low(i, fields) and 0 <= i.i < most
 
 
-def _short_load(i: Instruction) -> bool:
+def _short_word(i: Instruction, f: str) -> bool:
     from_stack = i.reg("b").place == "sp"
-    return _low(i, "d") and i.i % 4 == 0 and (i.i < 1024 if from_stack else _low(i, "b") and i.i < 128)
+    return _low(i, f) and i.i % 4 == 0 and (i.i < 1024 if from_stack else _low(i, "b") and i.i < 128)
 
 
 def _in_place(i: Instruction) -> bool:
@@ -234,6 +248,11 @@ adds = Op(
 )  # fmt: skip
 add_reg = Op("add", "{d}, {n}, {m}", Kind.OTHER, _sum, "{d} = {n} + {m}", narrow=_in_place)
 sub = Op("sub", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_imm12)
+subw = Op("subw", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_upto(4095))
+subs = Op(
+    "subs", "{d}, {n}, #{i}", Kind.OTHER, _less, "{d} = {n} - {i}",
+    reach=_upto(255), flags="set", narrow=_all_low("dn"),
+)  # fmt: skip
 sub_reg = Op("sub", "{d}, {n}, {m}", Kind.OTHER, _difference, "{d} = {n} - {m}")
 mla = Op("mla", "{d}, {n}, {m}, {a}", Kind.MLA, _mla, "{d} = {a} + {n} * {m}")
 cmp = Op("cmp", "{n}, {m}", Kind.OTHER, _nothing, "{n} == {m}?", flags="set", narrow=_always)
@@ -243,6 +262,9 @@ sxtb16_ror8 = Op("sxtb16", "{d}, {n:u}, ror #8", Kind.OTHER, "tg_sxtb16_ror8({n}
 pkhbt = Op(
     "pkhbt", "{d}, {n:u}, {m:u}", Kind.OTHER, "({n} & 0xFFFFU) | ({m} & 0xFFFF0000U)",
     "{d} = low half of {n}, high of {m}", BITS,
+)  # fmt: skip
+pkhbt_lsl16 = Op(
+    "pkhbt", "{d}, {n:u}, {m:u}, lsl #16", Kind.OTHER, "tg_pkhbt({n}, {m})", "{d} = low halves of {n}, {m}", BITS
 )  # fmt: skip
 sxtah = Op(
     "sxtah", "{d}, {n:s}, {m:u}", Kind.OTHER, "{n} + ((int32_t)({m} << 16) >> 16)", "{d} = {n} + low half of {m}"
@@ -254,6 +276,9 @@ ssat8 = Op("ssat", "{d}, #8, {n:s}", Kind.OTHER, "tg_ssat8({n})", "{d} = clamp({
 ssat8_asr = Op(
     "ssat", "{d}, #8, {n:s}, asr #{i}", Kind.OTHER, "tg_ssat8({n} >> {i})", "{d} = clamp({n} >> {i})",
     reach=_upto(31, least=1),
+)  # fmt: skip
+lsl = Op(
+    "lsl", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} << {i}", "{d} = {n} << {i}", BITS, reach=_upto(31, least=1)
 )  # fmt: skip
 asr_reg = Op("asr", "{d}, {n:s}, {m:s}", Kind.OTHER, "{n} >> {m}", "{d} = {n} >> {m}")
 # products
@@ -274,7 +299,10 @@ smmulr = Op(
     "smmulr", "{d}, {n:s}, {m:s}", Kind.MUL_DSP, "tg_smmlar({n}, {m}, 0)", "{d} = round({n} * {m} >> 32)"
 )  # fmt: skip
 # memory
-ldr = Op("ldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(4095), narrow=_short_load)
+ldr = Op(
+    "ldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}",
+    reach=_upto(4095), narrow=partial(_short_word, f="d"),
+)  # fmt: skip
 ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
@@ -284,6 +312,10 @@ ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b
 ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
 vldm = Op("vldmia", "{b}, {{{r}}}", Kind.MULTIPLE, _load_many, "of {b}")
 vldm_post = Op("vldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
+str_word = Op(
+    "str", "{n}, [{b}, #{i}]", Kind.STORE, _store_word, "word at {b} + {i}",
+    reach=_upto(4095), narrow=partial(_short_word, f="n"),
+)  # fmt: skip
 strb = Op(
     "strb", "{n}, [{b}, #{i}]", Kind.STORE, _store, "byte at {b} + {i}",
     reach=_upto(4095, least=-255), narrow=partial(_near, 32, "nb"),

@@ -84,7 +84,7 @@ def _one(i: Instruction, held: dict[str, object]) -> None:
                 del held[place]
         held[r.place] = r
     if i.op.flags:
-        held["flags"] = (i.reg("n"), i.reg("m")) if i.op.name == "cmp" else None
+        held["flags"] = i.compares
 
 
 def _loop(node: Loop, held: dict[str, object]) -> None:
@@ -96,7 +96,7 @@ def _loop(node: Loop, held: dict[str, object]) -> None:
         if held.get("flags") != pair:
             raise ProgramError(f"end of a loop: the flags are not those of comparing {pair[0]} and {pair[1]}")
         for r in pair:
-            if not any(isinstance(v, Reg) and v.name == r.name for v in held.values()):
+            if isinstance(r, Reg) and not any(isinstance(v, Reg) and v.name == r.name for v in held.values()):
                 raise ProgramError(f"end of a loop: {r} is gone, by which it ends")
         after = dict(held)
         _follow(node.between, held)

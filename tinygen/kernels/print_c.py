@@ -12,8 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tinygen.kernels.armv7em import Affine, statements
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg, Type
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg, Type, instructions
 
+#: What counts the turns of loops over copies, from outside to inside.
+_TURNS = "ijk"
+#: Two copies of more instructions are a loop.
+_LONG = 36
 _NAME = re.compile(r"(?<![>.\w])[A-Za-z_]\w*")
 
 
@@ -56,7 +60,8 @@ def body(program: Program) -> str:
     return "\n".join(_text(whole, 0))
 
 
-def _items(nodes: Sequence[Node]) -> list[_Item]:
+def _items(nodes: Sequence[Node], depth: int = 0) -> list[_Item]:
+    """`depth`: loops over copies around them."""
     out: list[_Item] = []
     for node in nodes:
         if isinstance(node, Note):
@@ -65,49 +70,52 @@ def _items(nodes: Sequence[Node]) -> list[_Item]:
             if not node.copies:
                 out += [_Line(text if d else f"{text};", d) for d, text in statements(node)]
         elif isinstance(node, Copies):
-            out += _copies(node.copies)
+            out += _copies(node.copies, depth)
         else:
-            out.append(_loop(node))
+            out.append(_loop(node, depth))
     return out
 
 
-def _loop(node: Loop) -> _Block:
+def _loop(node: Loop, depth: int) -> _Block:
     a, b = node.compared
+    body, between = _items(node.body, depth), _items(node.between, depth)
     if not node.between:
-        return _Block("do {", f"}} while ({a} != {b});", f"{a} {b}", _items(node.body))
+        return _Block("do {", f"}} while ({a} != {b});", f"{a} {b}", body)
     leave = _Block(f"if ({a} == {b}) {{", "}", items=[_Line("break;")])
-    return _Block("for (;;) {", "}", items=[*_items(node.body), leave, *_items(node.between)])
+    return _Block("for (;;) {", "}", items=[*body, leave, *between])
 
 
-def _copies(copies: Sequence[Sequence[Node]]) -> list[_Item]:
+def _copies(copies: Sequence[Sequence[Node]], depth: int) -> list[_Item]:
     """The longest runs of copies, one or several of which repeat, as loops; the others as they are."""
     out: list[_Item] = []
+    turn = _TURNS[depth]
     while copies:
         turns, period, body = max(
-            (_run(copies, period) for period in range(1, len(copies) // 2 + 1)),
-            key=lambda run: (run[0] * run[1] if _worth(run[0], run[1]) else 0, -run[1]),
+            (_run(copies, period, turn) for period in range(1, len(copies) // 2 + 1)),
+            key=lambda run: (run[0] * run[1] if _worth(*run) else 0, -run[1]),
             default=(1, 1, []),
         )
-        if _worth(turns, period):
-            out.append(_Block(f"for (int32_t i = 0; i < {turns}; ++i) {{", "}", items=_items(body)))
+        if _worth(turns, period, body):
+            head = f"for (int32_t {turn} = 0; {turn} < {turns}; ++{turn}) {{"
+            out.append(_Block(head, "}", items=_items(body, depth + 1)))
             copies = copies[turns * period :]
         else:
-            out += _items(copies[0])
+            out += _items(copies[0], depth)
             copies = copies[1:]
     return out
 
 
-def _worth(turns: int, period: int) -> bool:
-    """A loop: two copies that differ in one offset each do so by chance."""
-    return turns > 2 or (turns > 1 and period > 2)
+def _worth(turns: int, period: int, body: Sequence[Node]) -> bool:
+    """A loop: two short copies that differ in one offset each do so by chance."""
+    return turns > 2 or (turns > 1 and (period > 2 or sum(1 for _ in instructions(body)) > _LONG))
 
 
-def _run(copies: Sequence[Sequence[Node]], period: int) -> tuple[int, int, list[Node]]:
+def _run(copies: Sequence[Sequence[Node]], period: int, turn: str) -> tuple[int, int, list[Node]]:
     """How often the first `period` copies come again, with offsets in step; the period; one turn."""
     groups = [[n for copy in copies[i : i + period] for n in copy] for i in range(0, len(copies), period)]
     turns, body = 1, list(groups[0])
     while turns < len(groups) and len(groups[turns]) == len(groups[0]):
-        more = _rolled(groups[: turns + 1]) if turns == 1 or _follows(body, groups[turns], turns) else None
+        more = _rolled(groups[: turns + 1], turn) if turns == 1 or _follows(body, groups[turns], turns) else None
         if more is None:
             break
         turns, body = turns + 1, more
@@ -126,10 +134,9 @@ def _in_step(a: Node, b: Node, turn: int) -> bool:
     return a.op is b.op and values == list(b.operands)
 
 
-def _rolled(groups: Sequence[Sequence[Node]]) -> list[Node] | None:
+def _rolled(groups: Sequence[Sequence[Node]], turn: str) -> list[Node] | None:
     """One group, with offsets that grow by the same from turn to turn; None where they differ in more than that."""
     out: list[Node] = []
-    steps: set[int] = set()
     for same in zip(*groups, strict=True):
         first = same[0]
         if not isinstance(first, Instruction):
@@ -139,18 +146,17 @@ def _rolled(groups: Sequence[Sequence[Node]]) -> list[Node] | None:
             continue
         operands: list[Operand] = []
         for values in zip(*(n.operands for n in same if isinstance(n, Instruction) and n.op is first.op), strict=True):
-            found = _in_turn(values) if len(values) == len(same) else None
+            found = _in_turn(values, turn) if len(values) == len(same) else None
             if found is None:
                 return None
             operands.append(found)
-            steps |= {found.step} if isinstance(found, Affine) else set()
         if len(operands) != len(first.operands):
             return None
         out.append(Instruction(first.op, tuple(operands)))
-    return out if len(steps) < 2 else None
+    return out
 
 
-def _in_turn(values: Sequence[Operand]) -> Operand | None:
+def _in_turn(values: Sequence[Operand], turn: str) -> Operand | None:
     """The operand of a copy, from all of them."""
     if all(v == values[0] for v in values):
         return values[0]
@@ -159,7 +165,7 @@ def _in_turn(values: Sequence[Operand]) -> Operand | None:
         return None
     step = numbers[1] - numbers[0]
     regular = all(v == numbers[0] + k * step for k, v in enumerate(numbers))
-    return Affine(numbers[0], step) if regular else None
+    return Affine(numbers[0], step, turn) if regular else None
 
 
 def _walk(block: _Block, path: tuple[_Block, ...]) -> Iterator[tuple[_Line, tuple[_Block, ...]]]:

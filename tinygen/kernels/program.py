@@ -38,6 +38,11 @@ class Type:
     at: int = 0
 
     @property
+    def element(self) -> Type:
+        """What a word that it points to is."""
+        return BITS if self.c.startswith("uint32_t") else INT
+
+    @property
     def pointer(self) -> bool:
         """Or a number."""
         return self.size > 0
@@ -57,6 +62,8 @@ BYTES_IN = Type("const int8_t *", 1)
 BYTES_OUT = Type("int8_t *", 1)
 HALVES = Type("int16_t *", 2, 2)
 WORDS_IN = Type("const int32_t *", 4, 4)
+#: Pairs of halves, or what else is looked at in several ways.
+WORDS = Type("uint32_t *", 4, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,13 @@ class Instruction:
         return tuple(v for f, v in self.by_field.items() if f in "dtw" and isinstance(v, Reg)) + self.list
 
     @cached_property
+    def compares(self) -> tuple[Reg, Reg | int] | None:
+        """The two values of which the flags then say whether they are equal: CMP's, or what SUBS leaves and 0."""
+        if self.op.name == "subs":
+            return self.reg("d"), 0
+        return (self.reg("n"), self.reg("m")) if self.op.name == "cmp" else None
+
+    @cached_property
     def copies(self) -> bool:
         """Takes a value to another place, which is nothing in C."""
         return self.op.name in ("mov", "vmov") and self.reg("d").name == self.reg("n").name
@@ -219,11 +233,11 @@ class Loop:
     behind: bool = False
 
     @property
-    def compared(self) -> tuple[Reg, Reg]:
+    def compared(self) -> tuple[Reg, Reg | int]:
         """The two values that are equal at the end."""
         for node in reversed(self.body):
-            if isinstance(node, Instruction) and node.op.name == "cmp":
-                return node.reg("n"), node.reg("m")
+            if isinstance(node, Instruction) and node.compares is not None:
+                return node.compares
         raise ProgramError("a loop that compares nothing")
 
 

@@ -21,6 +21,7 @@ from tinygen.kernels.armv7em import (
     cmp,
     ldr,
     ldr_post,
+    lsl,
     mov,
     smlad,
     smmla,
@@ -109,13 +110,49 @@ def tile_program(tile: Tile) -> Program:
     return checked(Program((T, W, Y), tuple(out.nodes), tile.frame, V))
 
 
-class _Tile(Writer):
+class Pairs(Writer):
+    """Writes what all kernels of tiles have in common: sums of two channels from a window, and outputs of them. `lift`:
+    sums of the even channel are shifted left by so much."""
+
+    def __init__(self, window: Reg, pixels: int, shift: int | None, lift: int = 0) -> None:
+        super().__init__()
+        self.window = window
+        self.even, self.odd = EVEN[:pixels], ODD[:pixels]
+        self.shift, self.lift = shift, lift
+
+    def word(self, word: Word) -> tuple[Node, ...]:
+        """One word of weights: two taps of two channels, for all pixels."""
+
+        def products(sums: tuple[Reg, ...], pair: Reg) -> list[Node]:
+            return [smlad(sums[p], pair, X[word.regs[p]], sums[0 if word.first else p]) for p in word.order]
+
+        loads = [ldr(X[place], self.window, offset) for place, offset in word.loads]
+        start = [ldr_post(PAIR, W_AT, 4), *loads, *products(self.odd, PAIR)]
+        return (*start, sxtb16(PAIR_EVEN, PAIR), *products(self.even, PAIR_EVEN))
+
+    def outputs(self) -> None:
+        """Requantise: the multiplier of the even channel, and that of the odd one over 256."""
+        self.note("requantise")
+        m_even, m_odd, offset = Reg("m_even", INT, "r8"), Reg("m_odd", INT, "r9"), OFFSET.at("r10")
+        self.add(ldr_post(m_even, W_AT, 4), ldr_post(m_odd, W_AT, 4), vmov(offset, OFFSET))
+        self.add(*(sub_reg(odd, odd, even) for even, odd in zip(self.even, self.odd, strict=True)))
+        if self.lift:
+            self.add(*(lsl(r, r, self.lift) for r in self.even))
+        self.add(*(smmla(r, r, m_even, offset) for r in self.even), *(smmla(r, r, m_odd, offset) for r in self.odd))
+        both = [r for pair in zip(self.even, self.odd, strict=True) for r in pair]
+        if self.shift:
+            self.add(*(ssat8_asr(r, r, self.shift) for r in both))
+        else:
+            shift = SHIFT.at("r11")
+            self.add(vmov(shift, SHIFT), *(asr_reg(r, r, shift) for r in both), *(ssat8(r, r) for r in both))
+
+
+class _Tile(Pairs):
     """Writes one kernel."""
 
     def __init__(self, tile: Tile) -> None:
-        super().__init__()
+        super().__init__(V, tile.pixels, tile.shift)
         self.tile = tile
-        self.even, self.odd = EVEN[: tile.pixels], ODD[: tile.pixels]
 
     def kernel(self) -> None:
         """All channels."""
@@ -176,30 +213,6 @@ class _Tile(Writer):
             between.append(addw(V, V, self.tile.advance))
         start = V_START.at("r12")
         self.add(vmov(start, V_START), mov(V, start))
-
-    def word(self, word: Word) -> tuple[Node, ...]:
-        """One word of weights: two taps of two channels, for all pixels."""
-
-        def products(sums: tuple[Reg, ...], pair: Reg) -> list[Node]:
-            return [smlad(sums[p], pair, X[word.regs[p]], sums[0 if word.first else p]) for p in word.order]
-
-        loads = [ldr(X[place], V, offset) for place, offset in word.loads]
-        start = [ldr_post(PAIR, W_AT, 4), *loads, *products(self.odd, PAIR)]
-        return (*start, sxtb16(PAIR_EVEN, PAIR), *products(self.even, PAIR_EVEN))
-
-    def outputs(self) -> None:
-        """Requantise: the multiplier of the even channel, and that of the odd one over 256."""
-        self.note("requantise")
-        m_even, m_odd, offset = Reg("m_even", INT, "r8"), Reg("m_odd", INT, "r9"), OFFSET.at("r10")
-        self.add(ldr_post(m_even, W_AT, 4), ldr_post(m_odd, W_AT, 4), vmov(offset, OFFSET))
-        self.add(*(sub_reg(odd, odd, even) for even, odd in zip(self.even, self.odd, strict=True)))
-        self.add(*(smmla(r, r, m_even, offset) for r in self.even), *(smmla(r, r, m_odd, offset) for r in self.odd))
-        both = [r for pair in zip(self.even, self.odd, strict=True) for r in pair]
-        if self.tile.shift:
-            self.add(*(ssat8_asr(r, r, self.tile.shift) for r in both))
-        else:
-            shift = SHIFT.at("r11")
-            self.add(vmov(shift, SHIFT), *(asr_reg(r, r, shift) for r in both), *(ssat8(r, r) for r in both))
 
     def stores(self) -> None:
         """Outputs, and on to the next two channels."""

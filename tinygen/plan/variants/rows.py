@@ -5,12 +5,13 @@ For layers with few taps, where a tile is short and what surrounds it counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from tinygen.kernels.tile.kernel import REACH, eight, schedule
-from tinygen.kernels.tile.program import Word
+from tinygen.kernels.row.kernel import ENDS_CODE, PAIR_CODE, RowKernel
+from tinygen.kernels.row.program import REACH, Block, Row, Tail
+from tinygen.kernels.tile.kernel import eight, schedule
 from tinygen.ops.base import Call, ConstArg, Generated
 from tinygen.plan.variants.base import consts, ints
 from tinygen.plan.variants.pack_dsp import dwconv_dsp_supported
@@ -19,97 +20,6 @@ from tinygen.plan.variants.tiles import image_size, narrow, small, y_strides
 
 #: Most bytes of code that unrolling over the channels may take.
 UNROLLED = 4096
-#: Code of a pair of taps, and of what surrounds them for two channels.
-PAIR_CODE, ENDS_CODE = 56, 144
-
-
-@dataclass(frozen=True, slots=True)
-class BlockView:
-    """Four bytes of each pixel: where they lie in the image, and the first of their two pairs."""
-
-    offset: int
-    pair: int
-
-
-@dataclass(frozen=True, slots=True)
-class TailView:
-    """Two bytes that four left over, or one."""
-
-    first: int
-    second: int | None
-    pair: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowView:
-    """As the templates print it. `pairs`: offsets of the two bytes of each pair; `x`, `y`: of the four pixels, and from
-    tile to tile; `unroll`: pairs of channels in a turn of the loop, none when that is all, and `behind`: pairs behind
-    the loop. `odd`: the last pair of all begins with the last channel before it; `lift`: sums of even channels are
-    shifted left by so much."""
-
-    name: str
-    brief: str
-    blocks: tuple[BlockView, ...]
-    tails: tuple[TailView, ...]
-    pairs: tuple[tuple[int, int], ...]
-    steps: tuple[Word, ...]
-    x: tuple[int, ...]
-    x_tile: int
-    y: tuple[int, ...]
-    y_tile: int
-    y_channel: int
-    window: int
-    unroll: int
-    looped: bool
-    behind: int
-    odd: bool
-    shift: int
-    lift: int
-
-    def turns(self, pairs: int) -> float:
-        """Of its loop over the channels, for two of them."""
-        return 1 / self.unroll if self.looped else 0.0
-
-    @property
-    def loop_bytes(self) -> int:
-        """Code that runs for every turn over the channels."""
-        return self.unroll * self._pair
-
-    @property
-    def _pair(self) -> int:
-        """Code of a pair of channels."""
-        return len(self.steps) * PAIR_CODE + ENDS_CODE
-
-    @property
-    def code(self) -> int:
-        return self.loop_bytes + self.behind * self._pair + 84 * len(self.blocks) + 64 * len(self.tails) + 100
-
-    @property
-    def stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """For each pair of channels in a turn: the first output from the pointer, and how the pointer then moves."""
-        return self._stores(self.unroll, self.odd and not self.looped, 2 * self.unroll if self.looped else None)
-
-    @property
-    def last_stores(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """The same for the pairs behind the loop; the first is -y_channel where there is only the overlapping one."""
-        return self._stores(self.behind, self.odd, None)
-
-    def _stores(self, pairs: int, odd: bool, end: int | None) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """`end`: the channel to which the pointer moves behind the last pair."""
-        starts = [2 * p for p in range(pairs)]
-        if odd and pairs:
-            starts[-1] -= 1 if self.y_channel else 0
-        reach, at = self.y[3] + self.y_channel, 0
-        found: list[tuple[int, tuple[int, ...]]] = []
-        for i, channel in enumerate(starts):
-            first = channel * self.y_channel - at
-            then = end if i == len(starts) - 1 else starts[i + 1]
-            move = 0 if then is None else then * self.y_channel - at
-            if i < len(starts) - 1 and move + reach <= REACH:
-                move = 0
-            found.append((first, (min(move, REACH), move - REACH) if move > REACH else (move,) if move else ()))
-            at += move
-        return tuple(found)
 
 
 _GEOMETRY = (
@@ -169,8 +79,9 @@ def each_rows(call: Call) -> Call | str:
 
 def _features(f: dict[str, int], one: Call) -> tuple[tuple[str, float], ...]:
     """What a call of `one` for each channel does how often."""
-    own, row = ints(one), one.generated[0].view
-    assert isinstance(row, RowView)
+    own, kernel = ints(one), one.generated[0].view
+    assert isinstance(kernel, RowKernel)
+    row = kernel.row
     wide = 4 // own["high"]
     tiles = f["in_c"] * -(-f["out_w"] // wide) * -(-f["out_h"] // own["high"])
     reach = (f["k_h"] - 1) * f["dil_h"], f["k_w"] - 1 + (wide - 1) * f["stride_w"]
@@ -183,7 +94,8 @@ def _features(f: dict[str, int], one: Call) -> tuple[tuple[str, float], ...]:
     found = {
         "channels": f["in_c"], "rows": f["in_c"] * f["out_h"], "copied": f["in_c"] * f["in_h"] * f["in_w"],
         "framed": f["in_c"] * own["image_h"] * own["image_w"], "tiles": tiles, "blocks": tiles * len(row.blocks),
-        "tails": tiles * len(row.tails), "ends": steps, "steps": steps * len(row.pairs), "turns": steps * row.turns(0),
+        "tails": tiles * len(row.tails), "ends": steps, "steps": steps * len(row.steps),
+        "turns": steps * kernel.turns(0),
         "cut": cut, "cut_rows": cut * f["k_h"], "cut_bytes": cut * f["k_h"] * (reach[1] + 1),
     }  # fmt: skip
     return tuple((name, float(n)) for name, n in found.items())
@@ -216,8 +128,8 @@ def _rows(call: Call, unrolled: int, pixel: int = 0) -> Call | str:
     x = (0, right, down, down + right) if square else (0, right, 2 * right, 3 * right)
     y = (0, y_col, y_row, y_row + y_col) if square else (0, y_col, 2 * y_col, 3 * y_col)
     wide = 2 if square else 4
-    blocks, tails, pairs, order = _window(f, row, run)
-    fits = max(1, unrolled // (PAIR_CODE * len(pairs) + ENDS_CODE))
+    blocks, tails, order = _window(f, row, run)
+    fits = max(1, unrolled // (PAIR_CODE * len(order) + ENDS_CODE))
     unroll, behind = _turn(f["out_c"], fits)
     all_pairs = -(-f["out_c"] // 2)
     looped = unroll < all_pairs
@@ -225,11 +137,11 @@ def _rows(call: Call, unrolled: int, pixel: int = 0) -> Call | str:
         return "unrolled over the channels it is too long"
     reach = (f["k_h"] - 1) * f["dil_h"] * row + x[3] + run
     pixels = f["out_h"] * f["out_w"] if flat else f["out_w"]
-    if pixels < wide or max(reach, y[3] + y_channel, 16 * len(pairs), wide * right, wide * y_col) > REACH:
+    if pixels < wide or max(reach, y[3] + y_channel, 16 * len(order), wide * right, wide * y_col) > REACH:
         return "its windows or outputs lie too far apart"
     if f["k_h"] > 1 and 3 * f["stride_w"] + f["k_w"] > f["dil_h"] * f["in_w"] and not _inside(f):
         return "four windows at the border are wider than the image, whose rows they are laid out by"
-    steps = schedule([tuple(16 * i + 4 * p for p in range(4)) for i in range(len(pairs))], 0, True)
+    steps = schedule([tuple(16 * i + 4 * p for p in range(4)) for i in range(len(order))], 0, True)
     lift = lift_of(f["shift"])
     shift = f["shift"] + lift - 32
     far = f"r{row}x{f['dil_h']}" if f["k_h"] > 1 or square else ""
@@ -238,15 +150,17 @@ def _rows(call: Call, unrolled: int, pixel: int = 0) -> Call | str:
     strides = (
         f"s{right}q{down}_{end}_y{y_col}q{y_row}x{y_channel}" if square else f"s{right}_{end}_y{y_col}x{y_channel}"
     )
-    view = RowView(
+    kernel = RowKernel(
         f"tg_row_{f['k_h']}x{run}{far}{strides}u{unroll}{count}_dsp",
         f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {right} bytes apart.",
-        tuple(blocks), tuple(tails), tuple(pairs), steps, x, wide * right, y, wide * y_col, y_channel,
-        eight(16 * len(pairs)), unroll, looped, behind, f["out_c"] % 2 == 1, shift, lift,
+        Row(
+            tuple(blocks), tuple(tails), steps, x, wide * right, y, wide * y_col, y_channel, eight(16 * len(order)),
+            unroll, looped, behind, f["out_c"] % 2 == 1, shift, lift,
+        ),
     )  # fmt: skip
     fields = {name: f[name] for name in _GEOMETRY} | {
         "shift": f["shift"] + lift, "walked": all_pairs - behind,
-        "words": 4 + len(pairs), "high": 2 if square else 1, "image_h": image[0] if copied else 0,
+        "words": 4 + len(order), "high": 2 if square else 1, "image_h": image[0] if copied else 0,
         "image_w": image[1] if copied else 0, "flat": int(flat), "y_start": start, "y_row": y_row, "y_col": y_col,
     }  # fmt: skip
     edge = (f["k_h"] - 1) * f["dil_h"] * row + (3 * f["stride_w"] + f["k_w"]) * f["in_c"]
@@ -254,12 +168,12 @@ def _rows(call: Call, unrolled: int, pixel: int = 0) -> Call | str:
     return replace(
         call,
         kernel="tg_rows_s8_dsp",
-        config=(*fields.items(), ("row", view.name)),
+        config=(*fields.items(), ("row", kernel.name)),
         consts=(ConstArg("w", pack_tiles(w, c["b"], c["m"], np.array(order), lift)),),
         points_with_sp=True,
-        stack=view.window,
+        stack=kernel.row.window,
         scratch=max(-(-room // 4) * 4, 4),
-        generated=(Generated(view.name, "dsp/tg_row", view, view.code, view.loop_bytes),),
+        generated=(Generated(kernel.name, "dsp/tg_program", kernel, kernel.code, kernel.loop_bytes),),
     )
 
 
@@ -281,32 +195,26 @@ def _inside(f: dict[str, int]) -> bool:
     return f["pad_top"] + f["pad_left"] == 0 and reach_h < f["in_h"] and reach_w < f["in_w"]
 
 
-def _window(
-    f: dict[str, int], row: int, run: int
-) -> tuple[list[BlockView], list[TailView], list[tuple[int, int]], list[tuple[int, int]]]:
-    """Words and what they leave over; the two bytes of each pair in the image; its two taps, -1 for none."""
-    blocks: list[BlockView] = []
-    pairs: list[tuple[int, int]] = []
+def _window(f: dict[str, int], row: int, run: int) -> tuple[list[Block], list[Tail], list[tuple[int, int]]]:
+    """Words and what they leave over; the two taps of each pair, -1 for none."""
+    blocks: list[Block] = []
     order: list[tuple[int, int]] = []
     left: list[tuple[int, int]] = []  # (offset in the image, tap)
     for ky in range(f["k_h"]):
         at, tap = ky * f["dil_h"] * row, ky * run
         for i in range(0, run - 3, 4):
-            blocks.append(BlockView(at + i, len(pairs)))
-            pairs += [(at + i, at + i + 2), (at + i + 1, at + i + 3)]
+            blocks.append(Block(at + i, len(order)))
             order += [(tap + i, tap + i + 2), (tap + i + 1, tap + i + 3)]
         rest = run % 4
         if f["k_h"] == 1 and rest == 3 and run > 4:  # a word that overlaps the one before is quicker than three bytes
             end = run - 4
-            blocks.append(BlockView(at + end, len(pairs)))
-            pairs += [(at + end, at + end + 2), (at + end + 1, at + end + 3)]
+            blocks.append(Block(at + end, len(order)))
             order += [(-1, tap + end + 2), (tap + end + 1, tap + end + 3)]
         else:
             left += [(at + i, tap + i) for i in range(run - rest, run)]
-    tails: list[TailView] = []
+    tails: list[Tail] = []
     for i in range(0, len(left), 2):
         (a, tap_a), (b, tap_b) = left[i], left[i + 1] if i + 1 < len(left) else (left[i][0], -1)
-        tails.append(TailView(a, b if tap_b >= 0 else None, len(pairs)))
-        pairs.append((a, b))
+        tails.append(Tail(a, b if tap_b >= 0 else None, len(order)))
         order.append((tap_a, tap_b))
-    return blocks, tails, pairs, order
+    return blocks, tails, order

@@ -1,0 +1,56 @@
+"""Rows of tiles under a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.program import Program
+from tinygen.kernels.row.program import Row, row_program
+
+#: Code of a pair of taps, and of what surrounds them for two channels, about.
+PAIR_CODE, ENDS_CODE = 56, 144
+
+
+@dataclass(frozen=True, slots=True)
+class RowKernel(Kernel):
+    """A row of tiles under a name; what choosing asks for is estimated, so that only the chosen become programs."""
+
+    name: str
+    brief: str
+    row: Row
+
+    @property
+    def include(self) -> str:
+        return "tg_row_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        return (
+            f"See tg_row_fn_t. The window takes {self.row.window} bytes of stack; the stack pointer points to it: see\n"
+            " * tg_tile_dsp.h."
+        )
+
+    @property
+    def program(self) -> Program:
+        return row_program(self.row)
+
+    def turns(self, pairs: int) -> float:
+        """Of its loop over the channels, for two of them."""
+        return 1 / self.row.unroll if self.row.looped else 0.0
+
+    @property
+    def loop_bytes(self) -> int:
+        """Code that runs for every turn over the channels, about."""
+        return self.row.unroll * self._pair
+
+    @property
+    def _pair(self) -> int:
+        """Code of a pair of channels."""
+        return len(self.row.steps) * PAIR_CODE + ENDS_CODE
+
+    @property
+    def code(self) -> int:
+        """Bytes, about."""
+        ends = 84 * len(self.row.blocks) + 64 * len(self.row.tails) + 100
+        return self.loop_bytes + self.row.behind * self._pair + ends
