@@ -127,10 +127,8 @@ def _depend(a: Instruction, b: Instruction) -> bool:
     written, read = {r.place for r in a.writes}, {r.place for r in a.reads}
     if written & {r.place for r in (*b.reads, *b.writes)} or read & {r.place for r in b.writes}:
         return True
-    if a.op is b.op is armv7em.strb and a.reg("b") == b.reg("b"):
-        return a.i == b.i
-    if a.op is b.op is armv7em.str_word and a.reg("b") == b.reg("b"):
-        return a.i == b.i
+    if a.op is b.op and a.op in (armv7em.strb, armv7em.strb_reg, armv7em.str_word) and a.reg("b") == b.reg("b"):
+        return a.operands[2] == b.operands[2]  # other offsets are other bytes
     if "b" in a.op.fields and "b" in b.op.fields and (a.reg("b").place == "sp") != (b.reg("b").place == "sp"):
         return False  # a frame of its own
     memory = (Kind.LOAD, Kind.STORE, Kind.MULTIPLE)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.kernels import planes, rows, tiles
-from tests.kernels.harness import Case, hold
-
-FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
-    "plane": planes.all_cases,
-    "row": rows.all_cases,
-    "tile": tiles.all_cases,
-}
+from tests.kernels.harness import hold
+from tests.kernels.misra import findings
+from tests.kernels.mutants import FAMILIES
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -23,3 +18,10 @@ def test_family(family: str, require_tool: Callable[[str], None], tmp_path: Path
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     hold(FAMILIES[family](), tmp_path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_misra(family: str, require_tool: Callable[[str], None], tmp_path: Path) -> None:
+    """No rule is broken in C that is printed: one of `python -m tests.kernels.misra`."""
+    require_tool("cppcheck")
+    assert findings(FAMILIES[family]()[-1].kernel, tmp_path) == {}

@@ -11,39 +11,47 @@ from tinygen.kernels.tile.kernel import TileKernel, column_tile, looped_tile, wh
 from tinygen.plan.variants.slides import Slide
 
 GUARD = 16
-#: (the kernel, turns of its loop, pairs of channels)
-KERNELS: tuple[tuple[Callable[[], TileKernel], int, int], ...] = (
-    (lambda: whole_tile(5, 1, (64, 1)), 1, 24),
-    (lambda: whole_tile(9, None, None), 1, 24),
-    (lambda: whole_tile(4, 2, (9, 200), 3), 1, 24),
-    (lambda: looped_tile(24, 8, None, None), 2, 24),
-    (lambda: looped_tile(12, 4, 1, (64, 1)), 3, 24),
-    (lambda: column_tile(8, 2, [(k, k + 1, k + 2, k + 3) for k in range(5)], 2), 1, 24),
-    (lambda: Slide(3, 3, 1, 1, 4, 0).tile(1, 2, (64, 1)), 4, 24),
-    (lambda: Slide(2, 3, 1, 1, 2, 0).tile(2, 1, None), 1, 24),
-    (lambda: looped_tile(16, 8, 1, None).for_odd(), 2, 24),
-    (lambda: whole_tile(6, 2, (64, 1)).for_odd(), 1, 24),
+#: Of channels: so many that what is rounded otherwise is seen in an output.
+PAIRS = 64
+#: (the kernel, turns of its loop)
+KERNELS: tuple[tuple[Callable[[], TileKernel], int], ...] = (
+    (lambda: whole_tile(5, 1, (130, 1)), 1),
+    (lambda: whole_tile(9, None, None), 1),
+    (lambda: whole_tile(4, 2, (9, 200), 3), 1),
+    (lambda: looped_tile(24, 8, None, None), 2),
+    (lambda: looped_tile(12, 4, 1, (130, 1)), 3),
+    (lambda: column_tile(8, 2, [(k, k + 1, k + 2, k + 3) for k in range(5)], 2), 1),
+    (lambda: Slide(3, 3, 1, 1, 4, 0).tile(1, 2, (130, 1)), 4),
+    (lambda: Slide(2, 3, 1, 1, 2, 0).tile(2, 1, None), 1),
+    (lambda: looped_tile(16, 8, 1, None).for_odd(), 2),
+    (lambda: whole_tile(6, 2, (130, 1)).for_odd(), 1),
 )
 
 
 def case(index: int) -> Case:
-    """One of `KERNELS`, with random data that few outputs saturate with."""
+    """One of `KERNELS`, with random data that a quarter of the channels saturates with."""
     rng = np.random.default_rng(100 + index)
-    make, turns, pairs = KERNELS[index]
+    make, turns = KERNELS[index]
     kernel = make()
     tile = kernel.tile
     words, shift, n = turns * len(tile.steps), tile.shift or 2, f"{index}"
-    window = rng.integers(-255, 256, tile.window // 2)
+    window = rng.integers(-255, 255, tile.window // 2)
+    window[1::2] += window[1::2] == window[::2]  # the two of a word differ
     seen = _seen(kernel, turns)  # [words][pixels]: where each pixel's two activations begin
     x = np.stack([window[seen], window[seen + 1]], axis=-1)  # [words][pixels][2]
-    w = rng.integers(-127, 128, (2 * pairs, words, 2))
-    b = rng.integers(-20000, 20000, 2 * pairs)
-    sums = b[:, None] + np.einsum("cwt,wpt->cp", w, x)  # [channels][pixels]
-    m = (40.0 / sums.std() * 2.0 ** (32 + shift) * rng.uniform(0.5, 1.0, 2 * pairs)).astype(np.int64) // 256 * 256
+    w = rng.integers(-127, 128, (2 * PAIRS, words, 2))
+    w[3::8] //= 16  # an odd channel beside which the even one's sum is seen
+    sums = np.einsum("cwt,wpt->cp", w, x)  # [channels][pixels]
+    usual = np.sqrt((sums**2).mean(axis=1)) + 1.0
+    b = (usual * rng.uniform(-1.0, 1.0, 2 * PAIRS)).astype(np.int64)
+    sums += b[:, None]
+    reach = np.where(np.arange(2 * PAIRS) // 2 % 4 == 2, 400.0, 30.0)  # some channels saturate
+    m = (reach / usual * 2.0 ** (32 + shift) * rng.uniform(0.5, 1.0, 2 * PAIRS)).astype(np.int64) // 256 * 256
+    assert m.max() < 2**31
     offset = (7 << shift) + (1 << (shift - 1))
     want = np.clip((offset + (sums * m[:, None] >> 32)) >> shift, -128, 127)
     stream: list[int] = []
-    channels = 2 * pairs - int(tile.odd)  # an odd number of them ends with a pair that begins one channel earlier
+    channels = 2 * PAIRS - int(tile.odd)  # an odd number of them ends with a pair that begins one channel earlier
     for even in [*range(0, channels - 1, 2), *([channels - 2] if tile.odd else [])]:
         raw = 256 * w[even + 1] + w[even]
         stream += [int(b[even]), int(256 * b[even + 1] + b[even])]
@@ -51,7 +59,7 @@ def case(index: int) -> Case:
         stream += [int(m[even]), int(m[even + 1]) // 256]
     ends = len(stream) - (words + 4 if tile.odd else 0)
     stream = [v - 2**32 if v >= 2**31 else v for v in stream]
-    right, down = tile.y or (80, 3)
+    right, down = tile.y or (400, 3)
     y = np.full(2 * GUARD + (tile.pixels - 1) * right + (channels - 1) * down + 1, 77)
     before = _list(y)
     for c in range(channels):
@@ -72,7 +80,7 @@ static const tg_tile_t t{n} = {{.fill = fill{n}, .w_end = &w{n}[{ends}], .offset
                              .y_pixel = {{{pixel}}}, .y_channel = {down}, .pair_bytes = {4 * words}}};"""
     return Case(
         kernel, data, (f"&t{n}", f"w{n}", f"&y{n}[{GUARD}]"), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
-        {"pairs": (pairs - 1, 1) if tile.odd else pairs, "turns": turns, "rounds": 2},
+        {"pairs": (PAIRS - 1, 1) if tile.odd else PAIRS, "turns": turns, "rounds": 2},
         (f"fill{n}", f"&t{n}", f"into{n}"),
     )  # fmt: skip
 

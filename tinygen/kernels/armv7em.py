@@ -267,20 +267,20 @@ pkhbt_lsl16 = Op(
     "pkhbt", "{d}, {n:u}, {m:u}, lsl #16", Kind.OTHER, "tg_pkhbt({n}, {m})", "{d} = low halves of {n}, {m}", BITS
 )  # fmt: skip
 sxtah = Op(
-    "sxtah", "{d}, {n:s}, {m:u}", Kind.OTHER, "{n} + ((int32_t)({m} << 16) >> 16)", "{d} = {n} + low half of {m}"
+    "sxtah", "{d}, {n:s}, {m:u}", Kind.OTHER, "tg_sxtah({n}, {m})", "{d} = {n} + low half of {m}"
 )  # fmt: skip
 ssat16 = Op(
     "ssat16", "{d}, #{i}, {n:u}", Kind.OTHER, "tg_ssat16x8({n})", "{d} = clamp({n})", BITS, reach=_upto(8, least=8)
 )
 ssat8 = Op("ssat", "{d}, #8, {n:s}", Kind.OTHER, "tg_ssat8({n})", "{d} = clamp({n})")
 ssat8_asr = Op(
-    "ssat", "{d}, #8, {n:s}, asr #{i}", Kind.OTHER, "tg_ssat8({n} >> {i})", "{d} = clamp({n} >> {i})",
+    "ssat", "{d}, #8, {n:s}, asr #{i}", Kind.OTHER, "tg_ssat8(tg_asr({n}, {i}))", "{d} = clamp({n} >> {i})",
     reach=_upto(31, least=1),
 )  # fmt: skip
 lsl = Op(
     "lsl", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} << {i}", "{d} = {n} << {i}", BITS, reach=_upto(31, least=1)
 )  # fmt: skip
-asr_reg = Op("asr", "{d}, {n:s}, {m:s}", Kind.OTHER, "{n} >> {m}", "{d} = {n} >> {m}")
+asr_reg = Op("asr", "{d}, {n:s}, {m:s}", Kind.OTHER, "tg_asr({n}, {m})", "{d} = {n} >> {m}")
 # products
 smlad = _product("smlad", says="{d} = {a} + {n} . {m}")
 smladx = _product("smladx", says="{d} = {a} + {n} . swapped {m}")

@@ -78,6 +78,18 @@ static TG_INLINE int32_t tg_sub_wrap(int32_t a, int32_t b)
     return (int32_t)((uint32_t)a - (uint32_t)b);
 }
 
+/** v over 2^n, towards minus infinity; n from 0 to 31. */
+static TG_INLINE int32_t tg_asr(int32_t v, int32_t n)
+{
+    return v >> n;
+}
+
+/** acc + low(v), signed. */
+static TG_INLINE int32_t tg_sxtah(int32_t acc, uint32_t v)
+{
+    return tg_add_wrap(acc, (int16_t)(uint16_t)(v & 0xFFFFU));
+}
+
 /** acc + low(a) * low(b) + high(a) * high(b), halves signed. */
 static TG_INLINE int32_t tg_smlad(uint32_t a, uint32_t b, int32_t acc)
 {
