@@ -14,7 +14,10 @@ from benchmarks.compression import MEMORY, NETWORKS, TRAINING_SAMPLES
 from benchmarks.energy import show as show_energy
 from benchmarks.multipliers import BEFORE
 from benchmarks.record import RESULTS
+from benchmarks.silicon import HEAD, band, published, ratios
+from benchmarks.silicon import rows as silicon_rows
 from benchmarks.single_layers import each
+from tinygen.targets.flash import SILICON
 
 PAGE = Path(__file__).parents[1] / "docs" / "BENCHMARKS.md"
 
@@ -106,6 +109,22 @@ def boards() -> str:
             rows.append([board, short, zero, *cells, silicon, "yes" if modes["speed"]["fits"] else "no"])
     head = ["board", "network", "speed, no waits", "speed", "balanced", "size", "8K in RAM", "32K in RAM"]
     return table([*head, "silicon", "fits"], rows)
+
+
+def silicon() -> str:
+    """The flash model beside published results: table, band, and where each program comes from."""
+    results = load("silicon")
+    values = [ratio for *_, ratio in ratios(results)]
+    low, likely, high = band(values)
+    sources = [
+        f"- {name}: {s['code']}; there {s['there']}, here {s['here']}; measured by {', '.join(s['per_second'])}"
+        for name, s in published().items()
+    ]
+    return "\n".join([
+        table(list(HEAD), silicon_rows(results)), "",
+        f"All {len(values)} ratios: {min(values):.3f} to {max(values):.3f}, median {likely:.3f}, four fifths {low:.3f} "
+        f"to {high:.3f}. Programs:", "", *sources,
+    ])  # fmt: skip
 
 
 def single_layers() -> str:
@@ -426,13 +445,23 @@ Layers on Cortex-M4, balanced and for speed; counted with a call between layers 
 ## From the flash of boards
 
 `python -m benchmarks.boards`: the same files on boards whose flash waits, thousands of cycles of an inference as the
-flash model has them (docs/PROFILE.md; silicon takes 1.12 to 1.23 times as long), instructions in brackets where the
-core has no cycle table; where the choice of kernels for the board's memory changed something: now / before (ratio).
-"8K in RAM": `--optimize speed --code-in-ram 8K`. Every output is equal to numpy's. "Silicon": the best that was
-published for the board, by anybody, flash waits and all (MLPerf Tiny, v1.0 to v1.3). "Fits": the board's flash and
-RAM, predicted.
+flash model has them (docs/PROFILE.md; silicon takes {SILICON[0]} to {SILICON[2]} times as long), instructions in
+brackets where the core has no cycle table; where the choice of kernels for the board's memory changed something: now /
+before (ratio). "8K in RAM": `--optimize speed --code-in-ram 8K`. Every output is equal to numpy's. "Silicon": the best
+that was published for the board, by anybody, flash waits and all (MLPerf Tiny, v1.0 to v1.3). "Fits": the board's
+flash and RAM, predicted.
 
 {boards()}
+
+## The flash model against silicon
+
+`python -m benchmarks.silicon --programs FOLDER`: results of MLPerf Tiny's closed division on a NUCLEO-L4R5ZI at 120 MHz
+whose source was published with them (1.0, November 2022, and 1.1, June 2023), and the same source through the flash
+model, read-ahead off as it was there; millions of cycles of an inference. Nothing of that source is in this repository:
+FOLDER holds the programs, one for a network, which call a function `inference` once.
+[What follows from it](PROFILE.md#flash).
+
+{silicon()}
 
 ## Energy
 

@@ -98,6 +98,6 @@ def test_what_cannot_be_minimised_is_told(choice: Choice, quality: float | None,
 def test_every_is_a_limit_of_time() -> None:
     """With room for what silicon takes beyond the model; a tighter one of the user's stays."""
     every = Choice(every=0.1)
-    assert every.within(Limits()).milliseconds == pytest.approx(100 / 1.19)
+    assert every.within(Limits()).milliseconds == pytest.approx(100 / 1.11)
     assert every.within(Limits(milliseconds=5.0)).milliseconds == 5.0
     assert Choice().within(Limits()) == Limits()

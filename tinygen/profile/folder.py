@@ -210,7 +210,7 @@ def _with_notes(profile: Profile, build: Build) -> Profile:
             more = f" Assumed: {profile.flash.notes}." if profile.flash.notes else ""
             notes.append(
                 f"Flash of the {profile.flash.family} after {profile.flash.source}; silicon takes {SILICON[0]} to "
-                f"{SILICON[1]} times as long, by published times of one board.{more}"
+                f"{SILICON[2]} times as long, by published times of one board.{more}"
             )
     if "in_ram" in build.plan and board.code_ram is None:
         notes.append(

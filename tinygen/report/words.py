@@ -45,8 +45,8 @@ def milliseconds(ms: float) -> str:
 
 def on_silicon(ms: float) -> str:
     """Where the time of a part is to be expected, when its flash was modelled."""
-    low, high = (milliseconds(ms * k) for k in SILICON)
-    return f"{low} to {high}"
+    low, likely, high = (milliseconds(ms * k) for k in SILICON)
+    return f"{low} to {high}, likely {likely}"
 
 
 def finite(x: float) -> float | None:

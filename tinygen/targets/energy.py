@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinygen.targets.board import Board, Supply
+from tinygen.targets.flash import SILICON
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Span:
 #: What networks draw, as a share of what was measured with other networks, and of what a maker says of other programs.
 MEASURED, NOT_MEASURED = Span(0.8, 1.0, 1.1), Span(1.0, 1.3, 1.6)
 #: Time on silicon as a share of modelled cycles.
-MODELLED = Span(1.08, 1.13, 1.19)
+MODELLED = Span(*SILICON)
 
 
 @dataclass(frozen=True, slots=True)

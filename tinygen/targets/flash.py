@@ -1,7 +1,7 @@
 """How the flash of a part slows its core: wait states, width, read-ahead and caches, from public documents.
 
 Families are found by the `mcu` of a board's manifest. Only parts whose core has a cycle model (tinygen/profile/
-timing.py) are listed. None of it was compared with silicon; what a document leaves open is in `notes`.
+timing.py) are listed. `SILICON` is how silicon compares on one board; what a document leaves open is in `notes`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from tinygen.targets.board import Board
 
 MHZ = 1_000_000
-#: Silicon over these models: the times that were published for CMSIS-NN builds on a NUCLEO-L4R5ZI, and what the same
-#: code takes by cycle tables and flash (docs/PROFILE.md). One board, four networks.
-SILICON = (1.12, 1.23)
+#: Silicon over cycle tables and flash models: between which four fifths of 16 programs lie, and in the middle their
+#: median (`python -m benchmarks.silicon`, docs/PROFILE.md). One board, four networks, published code and times.
+SILICON = (1.0, 1.04, 1.11)
 
 
 @dataclass(frozen=True, slots=True)
