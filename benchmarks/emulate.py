@@ -10,12 +10,12 @@ import numpy as np
 from tinygen.emit.library import render_library
 from tinygen.emit.view import library_view
 from tinygen.ir.types import Graph, Port, Quant, Tensor
+from tinygen.kernels.plane.variants import plane_layouts
 from tinygen.numerics import Array
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, ConstArg, Planes, bits_of, int_range, need_quant
 from tinygen.plan.memory import align
 from tinygen.plan.types import Endpoint, Place, Plan, PlannedCall, Step, Written
-from tinygen.plan.variants.planes import plane_layouts
 from tinygen.profile import Counts, profile_flashes
 from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import get_core

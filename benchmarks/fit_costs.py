@@ -26,6 +26,7 @@ from benchmarks.emulate import Case, count_on_flashes, layouts, timing_core
 from benchmarks.layers import (
     Layer,
     Pair,
+    Rescaled,
     add,
     avgpool,
     conv,
@@ -38,7 +39,7 @@ from benchmarks.layers import (
     softmax,
 )  # fmt: skip
 from benchmarks.packed import Bits, blocks, codebook, is_packed, n_of_four, sparse_palette, unstructured, with_weights
-from tinygen.ops import Operator, Unary
+from tinygen.ops import Insert, Operator, Requantise, Unary
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.planar import pad_call
@@ -195,13 +196,14 @@ def wide_layers(layers: Sequence[Layer]) -> list[Layer]:
     rng = random.Random(2)
     found = []
     for layer in layers:
-        if layer.op.takes_int16() and rng.random() < 0.4:
+        if layer.op.takes_int16() and (rng.random() < 0.4 or isinstance(layer.op, Insert)):
             both = not layer.op.narrows or rng.random() < 0.7
-            names = layer.float_graph().inputs
+            names = layer.float_graph().inputs[: 2 if isinstance(layer.op, Insert) else None]  # not where it goes
             found.append(replace(layer, name=f"{layer.name} int16", wide=(*names, "y") if both else names))
     for n in (1, 10, 64, 100, 490, 2000, 5000):
         convert = Layer(f"convert {n}", Unary("x"), ((1, n),))
         found += [replace(convert, wide=("x0",)), replace(convert, wide=("y",)), replace(convert, wide=("x0", "y"))]
+        found += [Rescaled(f"rescale {n}", Requantise(), ((1, n),), ends=ends) for ends in ((16, 24), (24, 16))]
     return found
 
 

@@ -28,14 +28,14 @@ from tinygen.flow.quantised import calibrate
 from tinygen.frontend.onnx_reader import read_onnx
 from tinygen.frontend.onnx_writer import to_onnx
 from tinygen.ir.types import Graph
+from tinygen.kernels.lanes.pack import sums
+from tinygen.kernels.variant import consts, ints
 from tinygen.numerics import Array
 from tinygen.ops import Conv, Dense
 from tinygen.ops.base import Call, Operator, need_quant
 from tinygen.passes.pipeline import tidy
 from tinygen.plan import cost
 from tinygen.plan.planner import plan
-from tinygen.plan.variants.base import consts, ints
-from tinygen.plan.variants.pack_lanes import sums
 from tinygen.targets.cores import get_core
 
 MODELS = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
+from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.numerics import Array
 from tinygen.ops import (
     Add,
@@ -41,6 +41,7 @@ from tinygen.ops import (
     ReduceExtreme,
     ReduceL2,
     ReduceSum,
+    Requantise,
     Reshape,
     Resize,
     Rnn,
@@ -104,6 +105,24 @@ class Layer:
         if "y" in ranges and relu:
             ranges["y"] = (0.0, top)
         return quantise(graph, ranges, wide=self.wide)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled(Layer):
+    """From one scale to another by way of int32. `ends`: bits of the input and of the output, 16 or up to 32."""
+
+    ends: Pair = (16, 32)
+
+    def graph(self) -> Graph:
+        """One node, in integers."""
+        (shape,) = (s for s in self.inputs if isinstance(s, tuple))
+        x, y = (
+            Tensor(name, shape, DType.INT16 if bits == 16 else DType.INT32, Quant.per_tensor(2.0**-bits, 0, bits=bits))
+            for name, bits in zip(("x0", "y"), self.ends, strict=True)
+        )
+        node = Node("layer", Requantise().quantise([x], [y]).op, ("x0",), ("y",), (self.name,))
+        ports = (Port.plain("x0", shape),), (Port.plain("y", shape),)
+        return Graph("layers", Stage.FIXED, {"x0": x, "y": y}, (node,), ("x0",), ("y",), *ports)
 
 
 def _weights(name: str, *shape: int) -> Array:

@@ -31,13 +31,13 @@ from rich.table import Table
 from benchmarks import record
 from benchmarks.emulate import Case, count_cases, layouts
 from benchmarks.layers import Layer, add, avgpool, conv, dense, depthwise, lut, maxpool, pointwise
+from tinygen.kernels.registry import limits, ways
 from tinygen.ops import Mul, Operator, Softmax
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.choose import choose
 from tinygen.plan.lift import lift
 from tinygen.plan.select import candidates
-from tinygen.plan.variants import VARIANTS, limits
 from tinygen.targets.cores import get_core
 
 CORES = ("cortex-m4", "cortex-m0", "cortex-m3", "cortex-m55")
@@ -201,7 +201,7 @@ def reason(core: str, dear: Point, cheap: Point) -> str:
     if dear.kernel == cheap.kernel:
         return "the same kernel"
     for name in get_core(core).kernel_sets:
-        for variant in VARIANTS.get(name, {}).get(cheap.asked.kernel, ()):
+        for variant in (way.variant for way in ways(cheap.asked.kernel, name)):
             made = variant(cheap.asked)
             if isinstance(made, Call) and cost.line(made) == cheap.kernel:
                 other = variant(dear.asked) if dear.asked.kernel == cheap.asked.kernel else "another operator"

@@ -13,13 +13,13 @@ import pytest
 
 from tests.c import cases, oracle, tiles
 from tests.c.test_dwplane import planes_of
+from tinygen.kernels.plane.pack import Geometry
+from tinygen.kernels.plane.variants import each3x3, plane_layouts
+from tinygen.kernels.row.variants import each_rows, whole_rows
+from tinygen.kernels.variant import ints
 from tinygen.numerics import fold_bias
 from tinygen.ops.base import Call, ConstArg
 from tinygen.plan.select import candidates
-from tinygen.plan.variants.base import ints
-from tinygen.plan.variants.pack_dwplane import Geometry
-from tinygen.plan.variants.planes import each3x3, plane_layouts
-from tinygen.plan.variants.rows import each_rows, whole_rows
 
 Require = Callable[[str], None]
 CHANNELS = ("tg_dwchannel_s8_dsp", "tg_rowchannel_s8_dsp")

@@ -11,11 +11,11 @@ import pytest
 
 from tests.c import cases, oracle, test_dsp_dense
 from tests.c.harness import Guarded, build, call, equal, run
+from tinygen.kernels.attention.variants import attention_s16_scratch, attention_scratch, attention_supported
+from tinygen.kernels.conv import pack
+from tinygen.kernels.elementwise.variants import softmax_supported
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.ops.softmax import exp_rule
-from tinygen.plan.variants import pack_dsp as pack
-from tinygen.plan.variants.attention import attention_s16_scratch, attention_scratch, attention_supported
-from tinygen.plan.variants.elementwise import softmax_supported
 
 SEEDS = range(200)
 

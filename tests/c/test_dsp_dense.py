@@ -13,9 +13,10 @@ import pytest
 from tests.c import cases, emulated, oracle
 from tests.c.harness import Guarded, build, call
 from tests.c.record import Recorder
+from tinygen.kernels.conv import pack as pack_dsp
+from tinygen.kernels.dense import pack
+from tinygen.kernels.tile import pack as pack_tiles
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan.variants import pack_dense as pack
-from tinygen.plan.variants import pack_dsp, pack_tiles
 
 SEEDS = range(400)
 Require = Callable[[str], None]

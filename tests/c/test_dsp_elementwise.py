@@ -13,9 +13,9 @@ import pytest
 from tests.c import cases, emulated, oracle, test_ref
 from tests.c.harness import Guarded, build, call
 from tests.c.record import Recorder
+from tinygen.kernels.elementwise.variants import ELEMENTWISE, means_supported
 from tinygen.numerics import choose_multipliers
 from tinygen.ops.base import Call
-from tinygen.plan.variants.elementwise import ELEMENTWISE, means_supported
 
 SEEDS = range(300)
 Require = Callable[[str], None]

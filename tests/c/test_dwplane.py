@@ -15,11 +15,11 @@ from tests.c import cases, oracle
 from tests.c.harness import INCLUDES, KERNELS, WARNINGS
 from tinygen.emit.env import render
 from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.plane import pack
 from tinygen.kernels.plane.kernel import plane_kernel
+from tinygen.kernels.plane.lines import LinesView
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.ops.base import Planes
-from tinygen.plan.variants import pack_dwplane as pack
-from tinygen.plan.variants.lines import LinesView
 
 TARGET = Path(__file__).resolve().parent / "target"
 Require = Callable[[str], None]

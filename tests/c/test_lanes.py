@@ -13,8 +13,8 @@ import pytest
 
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call
+from tinygen.kernels.lanes import pack
 from tinygen.numerics import choose_multipliers, fold_bias, requant_clamp
-from tinygen.plan.variants import pack_lanes as pack
 
 SEEDS = range(200)
 KERNELS = ("tg_conv_s8_m0", "tg_conv_s8_m3")

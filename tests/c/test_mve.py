@@ -18,8 +18,8 @@ from tests.c import cases, oracle, test_ref
 from tests.c.harness import INCLUDES, Guarded, build, call, equal, run, sources
 from tests.c.record import Recorder
 from tinygen.build.toolchain import target_include
+from tinygen.kernels.mve import pack
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan.variants import pack_mve as pack
 from tinygen.targets.arch.arm_m.cores import ARM_M
 from tinygen.targets.cores import get_core
 

@@ -20,6 +20,9 @@ from tests.sweep.programs import TARGETS, Check, Target, checks, different, run_
 from tinygen.emit.stamp import plain
 from tinygen.emit.view import library_view
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
+from tinygen.kernels.palette import pack
+from tinygen.kernels.palette import variants as palette
+from tinygen.kernels.small import variants as small
 from tinygen.numerics import fold_bias
 from tinygen.ops import Dense, Operator
 from tinygen.ops.base import Call
@@ -28,8 +31,6 @@ from tinygen.plan.lift import lift
 from tinygen.plan.modes import MODES
 from tinygen.plan.planner import plan
 from tinygen.plan.select import candidates
-from tinygen.plan.variants import pack_palette as pack
-from tinygen.plan.variants import palette, small
 from tinygen.targets.cores import get_core
 
 SEEDS = range(150)

@@ -14,8 +14,8 @@ from tests.c import tiles
 from tests.c.harness import FOLDERS, INCLUDES, KERNELS, WARNINGS, headers, sources
 from tests.c.test_dwplane import case3x3, case_row
 from tinygen.emit.env import render
-from tinygen.plan.variants import palette
-from tinygen.plan.variants.generate_recurrent import (
+from tinygen.kernels.palette import variants as palette
+from tinygen.kernels.recurrent.generate_recurrent import (
     GruShifts,
     LstmShifts,
     generate_gru,

@@ -18,9 +18,9 @@ from tests.c.harness import FOLDERS, INCLUDES, WARNINGS
 from tests.c.test_dwplane import INTERRUPTS, numbers
 from tests.c.test_mve import on_m55
 from tinygen.emit.env import render
+from tinygen.kernels.recurrent.generate_recurrent import GruShifts, LstmShifts, generate_gru, generate_lstm
+from tinygen.kernels.registry import ways
 from tinygen.ops.base import Call, ConstArg, Generated
-from tinygen.plan.variants import VARIANTS
-from tinygen.plan.variants.generate_recurrent import GruShifts, LstmShifts, generate_gru, generate_lstm
 
 TARGET = Path(__file__).resolve().parent / "target"
 Require = Callable[[str], None]
@@ -68,7 +68,7 @@ def layer(rng: np.random.Generator, kind: str, most: int) -> dict[str, Any]:
 def made(kernel_set: str, kind: str, d: dict[str, Any], tag: str) -> list[Case]:
     """What the set's variants make of it."""
     ref = reference(kind, d)
-    calls = [variant(ref) for variant in VARIANTS[kernel_set].get(ref.kernel, ())]
+    calls = [way.variant(ref) for way in ways(ref.kernel, kernel_set)]
     return [as_c(f"{tag}_{i}", call, kind, d) for i, call in enumerate(calls) if isinstance(call, Call)]
 
 

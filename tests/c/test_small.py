@@ -13,8 +13,8 @@ import pytest
 
 from tests.c import cases, oracle
 from tests.c.harness import Guarded, build, call
+from tinygen.kernels.small import pack
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan.variants import pack_small as pack
 
 SEEDS = range(150)
 SETS = ("m0", "m3")

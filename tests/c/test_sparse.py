@@ -17,11 +17,12 @@ from tests.c import cases, oracle
 from tests.c.harness import INCLUDES, WARNINGS, sources
 from tests.c.test_dwplane import TARGET, numbers
 from tests.c.tiles import planes
+from tinygen.kernels.registry import ways
+from tinygen.kernels.sparse import pack as pack_sparse
+from tinygen.kernels.sparse.variants import FORMS
+from tinygen.kernels.variant import consts, ints
 from tinygen.numerics import fold_bias
 from tinygen.ops.base import Call, ConstArg
-from tinygen.plan.variants import PLANES, VARIANTS, pack_sparse
-from tinygen.plan.variants.base import consts, ints
-from tinygen.plan.variants.sparse import FORMS
 
 Require = Callable[[str], None]
 Rng = np.random.Generator
@@ -50,10 +51,10 @@ class Layer:
         """Every sparse variant that takes it, the portable ones first."""
         found = []
         for name in sets:
-            for variant in VARIANTS[name].get(self.call.kernel, ()):
-                if self.call.y_planes is not None and variant not in PLANES:
+            for way in ways(self.call.kernel, name):
+                if self.call.y_planes is not None and not way.planes:
                     continue
-                made = variant(self.call)
+                made = way.variant(self.call)
                 if isinstance(made, Call) and "tg_sparse" in f"{made.kernel} {made.uses}":
                     found.append(made)
         return found
@@ -342,7 +343,7 @@ def test_what_is_refused_says_why() -> None:
     f = ints(layer.call)
     full = np.ones((f["n_out"], f["n_in"]), np.int8)
     dense = replace(layer.call, consts=(ConstArg("w", full), *layer.call.consts[1:]))
-    assert {v(dense) for v in VARIANTS["ref"]["tg_dense_s8"] if "sparse" in v.__module__} == {"0 % zeros"}
+    assert {w.variant(dense) for w in ways("tg_dense_s8", "ref") if "sparse" in w.variant.__module__} == {"0 % zeros"}
     rng = np.random.default_rng(0)
     half = np.where(rng.random((8, 64)) < 0.6, rng.integers(1, 128, (8, 64)), 0).astype(np.int8)
     assert (

@@ -15,13 +15,13 @@ from tests.c import tiles
 from tests.c.harness import INCLUDES, WARNINGS
 from tests.c.test_dwplane import CORES, newlib
 from tinygen.kernels.row.kernel import RowKernel
+from tinygen.kernels.row.variants import whole_rows
+from tinygen.kernels.slide.variants import slide_of, whole_slides
+from tinygen.kernels.tile import variants
 from tinygen.kernels.tile.kernel import TileKernel
+from tinygen.kernels.tile.pack import ODD_LIMIT, pack_tiles, tiles_supported
+from tinygen.kernels.variant import ints
 from tinygen.ops.base import Call, ConstArg
-from tinygen.plan.variants import tiles as variants
-from tinygen.plan.variants.base import ints
-from tinygen.plan.variants.pack_tiles import ODD_LIMIT, pack_tiles, tiles_supported
-from tinygen.plan.variants.rows import whole_rows
-from tinygen.plan.variants.slides import slide_of, whole_slides
 
 Require = Callable[[str], None]
 

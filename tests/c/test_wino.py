@@ -14,8 +14,8 @@ import pytest
 
 from tests.c import cases, oracle
 from tests.c.harness import INCLUDES, KERNELS, WARNINGS
+from tinygen.kernels.wino.pack import WINO_FIELDS, pack_wino, wino_scratch, wino_supported
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan.variants.pack_wino import WINO_FIELDS, pack_wino, wino_scratch, wino_supported
 
 Require = Callable[[str], None]
 SOURCE = KERNELS / "dsp" / "tg_conv3x3_wino_dsp.c"

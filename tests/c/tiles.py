@@ -15,13 +15,13 @@ from tests.c import cases, oracle
 from tests.c.harness import FOLDERS, INCLUDES, WARNINGS
 from tests.c.test_dwplane import CORES, INTERRUPTS, TARGET, numbers
 from tinygen.emit.library import kernel_files
+from tinygen.kernels.slide.variants import slide_limits
+from tinygen.kernels.tile.pack import ODD_LIMIT
+from tinygen.kernels.variant import ints
 from tinygen.numerics import fold_bias
 from tinygen.ops.base import Call, ConstArg, Generated, Planes
 from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.variants.base import ints
-from tinygen.plan.variants.pack_tiles import ODD_LIMIT
-from tinygen.plan.variants.slides import slide_limits
 
 #: Bytes around the output that must stay as they are.
 GUARD = 16

@@ -13,14 +13,14 @@ from tests.emit.library import STRICT, fails, known_library, run, templates_of
 from tinygen.emit import kernel_sets
 from tinygen.emit.kernel_sets import folders, sets_of
 from tinygen.emit.library import render_library
-from tinygen.plan.variants import VARIANTS
+from tinygen.kernels.registry import sets
 from tinygen.resources import templates_dir
 from tinygen.targets.cores import CORES, get_core
 
 
 def test_every_set_has_variants_and_a_core() -> None:
     names = {s.name for s in kernel_sets.kernel_sets()}
-    assert names == set(VARIANTS)
+    assert names == sets()
     assert names == {name for core in CORES for name in core.kernel_sets}
     assert all(core.kernel_sets[-1] == "ref" for core in CORES)
 

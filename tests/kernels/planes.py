@@ -7,9 +7,9 @@ import numpy as np
 from tests.c import cases, oracle
 from tests.c.test_dwplane import GUARD, numbers, oracle_fields, planes_of, scattered
 from tests.kernels.harness import Case
+from tinygen.kernels.plane import pack
 from tinygen.kernels.plane.kernel import plane_kernel
 from tinygen.numerics import choose_multipliers, fold_bias
-from tinygen.plan.variants import pack_dwplane as pack
 
 #: (rows, columns, stride, rows of padding above, channels, bytes from column to column, bytes that may be unrolled)
 SHAPES = (

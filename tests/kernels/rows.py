@@ -8,10 +8,10 @@ from tests.c import cases, oracle
 from tests.c.test_dwplane import numbers
 from tests.kernels.harness import Case
 from tinygen.kernels.row.kernel import RowKernel
+from tinygen.kernels.row.variants import compact_rows, whole_rows
+from tinygen.kernels.variant import consts, ints
 from tinygen.numerics import fold_bias
 from tinygen.ops.base import Call, ConstArg, Planes
-from tinygen.plan.variants.base import consts, ints
-from tinygen.plan.variants.rows import compact_rows, whole_rows
 
 GUARD = 16
 #: (kernel rows, columns, step, channels in, out, tiles, rows of output, whole, shift, bytes from row to row of planes

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.kernels.harness import Case
+from tinygen.kernels.slide.variants import Slide
 from tinygen.kernels.tile.kernel import TileKernel, column_tile, looped_tile, whole_tile
-from tinygen.plan.variants.slides import Slide
 
 GUARD = 16
 #: Of channels: so many that what is rounded otherwise is seen in an output.

@@ -14,13 +14,13 @@ from benchmarks.layers import Layer, add, avgpool, lut, maxpool, other_layers, s
 from tests.c import cases
 from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
+from tinygen.kernels.tile.pack import ODD_LIMIT
 from tinygen.numerics import Array, choose_multipliers
 from tinygen.ops import AvgPool, Conv, Dense, MaxPool, Mul, Operator, ReduceSum
 from tinygen.ops.base import Epilogue
 from tinygen.ops.recurrent import Recurrent
 from tinygen.ops.spatial import Window
 from tinygen.passes.quantise import quantise, range_tensors
-from tinygen.plan.variants.pack_tiles import ODD_LIMIT
 
 Rng = np.random.Generator
 SALT = 3

@@ -20,12 +20,12 @@ from tinygen.build.toolchain import compile_program, find_host, find_toolchain
 from tinygen.emit.library import kernel_files
 from tinygen.emit.programs import render_harness
 from tinygen.emit.stamp import plain
+from tinygen.kernels.registry import limits
 from tinygen.numerics import Array
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes, need_quant
 from tinygen.plan.planar import pad_call
 from tinygen.plan.select import candidates
-from tinygen.plan.variants import limits
 from tinygen.profile.measure import model_view
 from tinygen.resources import templates_dir
 from tinygen.targets.arch.arm_m import TRAP_UNALIGNED

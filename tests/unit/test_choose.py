@@ -20,11 +20,10 @@ from tinygen.targets.flash import ZERO_WAIT, Flash
 
 @pytest.fixture(autouse=True)
 def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call costs what its features say; 10**9: nobody measured it."""
+    """A call costs what its features say."""
     if "network" in request.function.__name__:
         return
     monkeypatch.setattr(module.cost, "cycles", lambda call, core: dict(call.features)["cycles"])
-    monkeypatch.setattr(module.cost, "known", lambda call, core: dict(call.features)["cycles"] < 10**9)
     monkeypatch.setattr(
         module.cost, "stalls", lambda call, core, flash, in_ram: flash.waits * dict(call.features).get("lines", 0.0)
     )
@@ -32,7 +31,7 @@ def made_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def way(kernel: str, cycles: float, code: int, stack: int = 0, hot: int = 0, lines: float = 0.0) -> Call:
     """A call through a kernel of its own, `code` bytes of flash; `lines` of flash are waited for."""
-    made = (Generated(kernel, "", None, code, hot),)
+    made = (Generated(kernel, "", None, code, hot, kernel),)
     return Call(kernel, (), (), (), "y", generated=made, stack=stack, features=(("cycles", cycles), ("lines", lines)))
 
 
@@ -90,11 +89,20 @@ def test_waits_decide(mode: str) -> None:
     assert [chosen([row], mode, flash=f) for f in flashes] == [["long"], ["long"], ["short"]]
 
 
-def test_what_nobody_measured() -> None:
-    """Is taken only where there is nothing else; then the first."""
-    unknown = way("unknown", 10**9, 1)
-    assert chosen([[unknown, way("known", 5000, 9000)]], "speed") == ["known"]
-    assert chosen([[unknown, way("unknown2", 10**9, 1)]], "speed") == ["unknown"]
+def test_a_core_that_nobody_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes the preferred."""
+    monkeypatch.setattr(module.cost, "measured", lambda core: False)
+    assert chosen([[way("first", 5000, 9000), way("second", 1, 1)]], "speed") == ["first"]
+
+
+def test_networks_kernel_without_a_cost() -> None:
+    """An error that names the command, also where another kernel has one."""
+    row = calls(lowered(pointwise((5, 5), (8, 8))), "cortex-m4")
+    new = replace(row[0], kernel="tg_new_s8_dsp", family="", generated=(), uses=())
+    with pytest.raises(
+        KeyError, match=r"no recorded cost of tg_new_s8_dsp on cortex-m4: run python -m benchmarks\.fit"
+    ):
+        choose([[*row, new]], "cortex-m4", "speed", activations=1)
 
 
 def test_says_how_many_there_were() -> None:
@@ -122,13 +130,14 @@ def test_networks_modes() -> None:
 def test_compressed_weights_stay_compressed() -> None:
     """Unless speed is all: a kibibyte that compression saves counts for more than one of code."""
 
-    def with_weights(kernel: str, cycles: float, size: int) -> Call:
-        return replace(way(kernel, cycles, 100), consts=(ConstArg("w", np.zeros(size, np.int8)),))
+    def with_weights(kernel: str, cycles: float, size: int, compressed: bool = False) -> Call:
+        constants = (ConstArg("w", np.zeros(size, np.int8)),)
+        return replace(way(kernel, cycles, 100), consts=constants, compressed=compressed)
 
     int8 = with_weights("int8", 1000, 8000)
-    ways = [int8, with_weights("tg_conv_pal_s8_dsp", 1400, 4500)]
+    ways = [int8, with_weights("palette", 1400, 4500, compressed=True)]
     assert {mode: chosen([ways], mode) for mode in MODES} == {
-        "speed": ["int8"], "balanced": ["tg_conv_pal_s8_dsp"], "size": ["tg_conv_pal_s8_dsp"]
+        "speed": ["int8"], "balanced": ["palette"], "size": ["palette"]
     }  # fmt: skip
     assert chosen([[int8, with_weights("other", 1400, 4500)]], "balanced") == ["int8"]
 

@@ -15,6 +15,7 @@ from tinygen.ops import OPERATORS, Operator, Requantise
 from tinygen.ops.base import Call
 from tinygen.plan import cost
 from tinygen.plan.select import candidates
+from tinygen.resources import templates_dir
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import CORES, get_core
 from tinygen.targets.flash import ZERO_WAIT, flash_of
@@ -52,6 +53,16 @@ def test_every_operator_has_a_cost(core: str) -> None:
     assert all(cost.traits(case.call).features for case in calls_of)
     unknown = {cost.line(case.call) for case in calls_of if not cost.known(case.call, core)}
     assert not unknown, f"no cost of {', '.join(sorted(unknown))} on {core}: run {cost.COMMAND}"
+
+
+@pytest.mark.parametrize("core", EMULATED)
+def test_every_reference_kernel_has_a_cost(core: str) -> None:
+    """In every type. When this fails, run the command it names."""
+    recorded = get_core(core).costs_of or core
+    known = json.loads(cost.costs_file(get_core(core).arch).read_text())[recorded]
+    kernels = {p.stem for p in (templates_dir() / "kernels" / "ref").glob("*.c")}
+    missing = kernels - {name for line in known for name in line.split()}
+    assert not missing, f"no cost of {', '.join(sorted(missing))} on {core}: run {cost.COMMAND}"
 
 
 def test_coefficients() -> None:

@@ -9,10 +9,12 @@ from tinygen.kernels.program import Loop, Program, instructions, loops
 class Kernel:
     """`name`: of the C function, which says all that the code depends on. `include`: the header of its types.
 
-    `contract`: what the caller must know. `after`: a statement that completes what the program leaves, or nothing.
+    `family`: those whose costs have the same coefficients (plan/cost.py). `contract`: what the caller must know.
+    `after`: a statement that completes what the program leaves, or nothing.
     """
 
     name: str
+    family: str
     brief: str
     after: str = ""
 

@@ -98,7 +98,7 @@ class Generated:
     """A kernel made for one shape: files `name`.h and .c from the templates kernels/`template`.{h,c}.j2.
 
     `view` is what they print, as `k`; kernels of one name have equal views. `code` is about how many bytes they take,
-    `hot` about how many their innermost loop does.
+    `hot` about how many their innermost loop does. `family`: kernels whose costs have the same coefficients.
     """
 
     name: str
@@ -106,6 +106,7 @@ class Generated:
     view: Hashable
     code: int
     hot: int
+    family: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ class Call:
     geometry: Config = ()
     family: str = ""
     features: tuple[tuple[str, float], ...] = ()
+    #: It reads weights in a form that is smaller than int8: filled by plan/select.py.
+    compressed: bool = False
     #: Outputs behind the first.
     also: tuple[str, ...] = ()
 

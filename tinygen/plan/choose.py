@@ -17,8 +17,6 @@ KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
 #: What all constants of the network are worth where compression left them few values or many zeros: who compressed it
 #: asked for flash, so halving them may cost 1.5 times the network's time, whatever its size. Not for `speed`.
 COMPRESSED_WORTH = {"speed": 0.0, "balanced": 3.0, "size": 3.0}
-#: Kernels that read weights in a form that is smaller than int8.
-COMPRESSED = ("_pal", "_sparse_")
 #: What all of the network's activations as stack again would be worth, likewise.
 STACK_WORTH = {"speed": 0.0, "balanced": 0.3, "size": 0.3}
 #: For a flash that nobody described: an instruction cache of a kibibyte holds loops up to so many bytes; longer ones
@@ -198,13 +196,13 @@ def _options(
     in_ram: Collection[str],
     byte: float,
 ) -> list[_Priced]:
-    """The candidates with what they cost; those that nobody measured only where there is nothing else. `total`: bytes
-    of the network's constants; `byte`: what a byte of flash is worth."""
-    measured = [c for c in row if cost.known(c, core)] or list(row[:1])
+    """The candidates with what they cost, on a core that nobody measured the preferred one alone. `total`: bytes of the
+    network's constants; `byte`: what a byte of flash is worth. KeyError for a kernel without a cost."""
     constant = byte
-    if any(part in name for c in row for name in (c.kernel, *c.uses) for part in COMPRESSED):
+    if any(c.compressed for c in row):
         constant = max(constant, COMPRESSED_WORTH[optimize] / max(total, 1))
-    return [_option(c, core, optimize, flash, byte, constant, in_ram) for c in measured]
+    priced = row if cost.measured(core) else row[:1]
+    return [_option(c, core, optimize, flash, byte, constant, in_ram) for c in priced]
 
 
 def _option(
@@ -217,7 +215,7 @@ def _option(
     in_ram: Collection[str] = (),
 ) -> _Priced:
     """`byte` of code and `constant` of the call's constants: what one is worth."""
-    cycles = cost.cycles(call, core) if cost.known(call, core) else 0.0
+    cycles = cost.cycles(call, core) if cost.measured(core) else 0.0
     waits = None if flash is None else cost.stalls(call, core, flash, in_ram)
     if waits is not None:
         cycles += waits

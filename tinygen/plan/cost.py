@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import json
 import math
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinygen.kernels.row.kernel import RowKernel
+from tinygen.kernels.tile.kernel import TileKernel
 from tinygen.ops.base import Call
 from tinygen.targets.arch.base import Architecture, Core
 from tinygen.targets.cores import get_core
@@ -37,6 +38,12 @@ class Traits:
 
     kind: str
     features: Features
+
+
+def measured(core: str) -> bool:
+    """Did anybody measure kernels on a core? Then all that can be chosen have a cost."""
+    found = _recorded(core)
+    return found.name in _table(found.arch)
 
 
 def known(call: Call, core: str) -> bool:
@@ -126,29 +133,19 @@ def traits(call: Call) -> Traits:
     """Kind and features of a call: its own, where the kernel is generated and says them, else by operator."""
     if call.features:
         return Traits("any", {"once": 1.0, **dict(call.features)})
-    describe = _OPERATORS.get(operator(call.reference or call.kernel))
+    describe = _REFERENCES.get(call.reference or call.kernel)
     if describe is None:
         raise KeyError(f"tinygen/plan/cost.py does not know what {call.kernel} computes: add it to _OPERATORS")
     config = dict(call.geometry or call.config)
     return describe({name: value for name, value in config.items() if isinstance(value, int)}, call)
 
 
-def operator(kernel: str) -> str:
-    """`tg_conv_s8_dsp` -> `conv`."""
-    return re.split("_s8|_s16|_s32", kernel.removeprefix("tg_"))[0]
-
-
 def line(call: Call) -> str:
-    """The name under which coefficients are kept: the family's, where a call says one, or those of its kernels. Of a
-    name that was generated only the words before the first number count: `tg_tile_w36_t7_dsp` is a `tg_tile_w`."""
-    made = {g.name for g in call.generated}
-    names = dict.fromkeys((call.kernel, *sorted(made), *call.uses))
-    return call.family or " ".join(_stem(n) if n in made else n for n in names)
-
-
-def _stem(name: str) -> str:
-    looped = " looped" if "_l_" in name else ""
-    return name[: next(i for i, c in enumerate(f"{name}0") if c.isdigit())] + looped
+    """The name under which coefficients are kept: the family's, where a call says one, or those of its kernels, of
+    generated ones their families."""
+    made = {g.name: g.family for g in call.generated}
+    own = made.pop(call.kernel, call.kernel)
+    return call.family or " ".join(dict.fromkeys((own, *sorted(made.values()), *call.uses)))
 
 
 @functools.cache
@@ -275,17 +272,22 @@ def _words(call: Call) -> int:
     return sum(c.array.nbytes for c in call.consts) // 4
 
 
+#: Kernels whose tiles go on from one row of the output to the next.
+_FLAT = ("tg_tiles_s8_dsp", "tg_tiles_pal_s8_dsp")
+
+
 def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     """Kernels generated for four pixels and two channels: steps and loads of a tile, by how tiles may lie."""
     own = {name: value for name, value in call.config if isinstance(value, int)}
-    steps = next((g.view.steps for g in call.generated if hasattr(g.view, "steps")), ())
+    tile = next((g.view for g in call.generated if isinstance(g.view, TileKernel | RowKernel)), None)
+    steps = tile.steps if tile else ()
     pairs, size, groups = own.get("pairs", len(steps)), own.get("pixels", 4), f["groups"]
     if pairs == 0:
         return {}
-    if call.family.startswith("tg_tile_pal"):  # whose words hold more than one pair
+    if call.compressed:  # whose words hold more than one pair
         pairs = own["window"] // 16
     loads = sum(len(step.loads) for step in steps) * pairs / len(steps) if steps else 4.0 * pairs
-    turns = next((g.view.turns(pairs) for g in call.generated if hasattr(g.view, "turns")), 0.0)
+    turns = tile.turns(pairs) if tile else 0.0
     # four pixels of a row may share their columns
     window = f["k_h"] * own.get("cols", f["k_w"]) * f["in_c"]
     y, x = _windows(f)
@@ -296,7 +298,7 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
         walk = list(inside.T)
     elif own.get("swap"):
         walk = [inside.T.ravel()]
-    elif own.get("flat") or call.kernel.startswith("tg_tiles"):
+    elif own.get("flat") or call.kernel in _FLAT:
         walk = [inside.ravel()]
     else:
         walk = list(inside[::high])
@@ -306,7 +308,7 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     fills = tiles * (
         1 + own.get("apart", 0)
     )  # the window is filled once more for the last of an odd number of channels
-    late = sum(getattr(g.view, "shift", 0) is None for g in call.generated)  # the shift is no part of the code
+    late = isinstance(tile, TileKernel) and tile.shift is None  # the shift is no part of the code
     return {
         "once": 1, "out_rows": f["out_h"], "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
         "frame_rows": own.get("image_h", 0), "tiles": fills, "tile_rows": fills * f["k_h"],
@@ -393,7 +395,8 @@ def _dense(f: Mapping[str, int], call: Call) -> Traits:
         found[f"loads_{c}"] = rows * _up(n_out, c) * _up(n_in, 4)
     for step in (8, 16):
         found[f"taps_{step}"] = rows * n_out * _up(n_in, step)
-    if call.kernel.endswith(("_m0", "_m3")):  # products in groups, whose length the weights decide, and single ones
+    if call.kernel in ("tg_dense_s8_m0", "tg_dense_s8_m3"):
+        # products in groups, whose length the weights decide, and single ones
         w = call.consts[0].array
         groups = rows * _up(n_out, 4) * _up(n_in, int(w[0]))
         found |= {"groups": groups, "group_taps": groups * int(w[0]), "singles": rows * (w.size - _up(n_out, 4) * n_in)}
@@ -418,7 +421,8 @@ def _elements(n: int) -> dict[str, float]:
 
 
 def _elementwise(f: Mapping[str, int], call: Call) -> Traits:
-    return Traits("any", _elements(f["n"]))
+    kind = f"{f['x_bits']} to {f['y_bits']} bits" if "x_bits" in f else "any"
+    return Traits(kind, _elements(f["n"]))
 
 
 def _tuples(call: Call) -> dict[str, tuple[int, ...]]:
@@ -527,9 +531,12 @@ def _norm(f: Mapping[str, int], call: Call) -> Traits:
     return Traits("rows" if f["reps"] * f["groups"] == 1 else "any", found)
 
 
+_GATES = {f"tg_{name}_{bits}": n for name, n in (("lstm", 4), ("gru", 3), ("rnn", 1)) for bits in ("s8", "s16")}
+
+
 def _recurrent(f: Mapping[str, int], call: Call) -> Traits:
     steps, n_in, units = f["steps"], f["n_in"], f["n_hidden"]
-    gates = {"lstm": 4, "gru": 3, "rnn": 1}[operator(call.reference or call.kernel)]
+    gates = _GATES[call.reference or call.kernel]
     rows = steps * gates * units
     two, blocks = _up(steps, 2), _up(gates * _up(units, 2), 2)
     found: dict[str, float] = {
@@ -560,6 +567,7 @@ def _resize(f: Mapping[str, int], call: Call) -> Traits:
 #: Of two operands, element by element; each has a form that broadcasts.
 _PAIRS = ("add", "mul", "div", "max", "min", "compare")
 
+#: By what a reference kernel computes: tg_<operator>_<type>.
 _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     "conv": _conv, "dwconv": _dwconv, "conv_transpose": _conv_transpose, "dense": _dense,
     "avgpool": _pool, "maxpool": _pool,
@@ -572,3 +580,4 @@ _OPERATORS: dict[str, Callable[[Mapping[str, int], Call], Traits]] = {
     **dict.fromkeys(("lstm", "gru", "rnn"), _recurrent),
     **{f"resize_{name}": _resize for name in ("nearest", "linear")},
 }  # fmt: skip
+_REFERENCES = {f"tg_{name}_{bits}": f for name, f in _OPERATORS.items() for bits in ("s8", "s16", "s32")}

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tinygen.ir.types import Graph, Node
+from tinygen.kernels.plane.variants import plane_layouts
+from tinygen.kernels.variant import ints
 from tinygen.ops import Operator
 from tinygen.ops.base import Call, Planes
 from tinygen.plan.select import candidates
-from tinygen.plan.variants.base import ints
-from tinygen.plan.variants.planes import plane_layouts
 
 
 def choose_planes(

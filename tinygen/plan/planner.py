@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from tinygen.errors import ModelError
 from tinygen.ir.types import Graph, Node, Stage, State, Tensor
+from tinygen.kernels.registry import limits
 from tinygen.names import identifier
 from tinygen.ops import Operator, Reshape
 from tinygen.ops.base import Alias, Call, ConstArg, Planes, is_whole_copy, need_quant
@@ -20,7 +21,6 @@ from tinygen.plan.in_ram import choose_with_ram
 from tinygen.plan.planar import choose_planes, pad_call
 from tinygen.plan.select import candidates
 from tinygen.plan.types import Buffer, Endpoint, Kept, Place, Plan, PlannedCall, Step, Written
-from tinygen.plan.variants import limits
 from tinygen.simulate import initial
 from tinygen.targets.arch.base import Core
 from tinygen.targets.flash import Flash

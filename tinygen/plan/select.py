@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tinygen.kernels.registry import ways
 from tinygen.ops.base import Call
 from tinygen.plan.lift import lift
-from tinygen.plan.variants import PLANES, VARIANTS
 
 
 def candidates(call: Call, kernel_sets: Sequence[str]) -> tuple[Call, ...]:
@@ -19,12 +19,20 @@ def candidates(call: Call, kernel_sets: Sequence[str]) -> tuple[Call, ...]:
     planes = call.x_planes is not None or call.y_planes is not None
     reasons: list[str] = []
     for name in kernel_sets:
-        for variant in VARIANTS.get(name, {}).get(call.kernel, ()):
-            if planes and variant not in PLANES:
+        for way in ways(call.kernel, name):
+            if planes and not way.planes:
                 continue
-            made = variant(call)
+            made = way.variant(call)
             if isinstance(made, Call):
-                found.append(replace(made, why=f"{name} kernel", reference=call.kernel, geometry=call.config))
+                found.append(
+                    replace(
+                        made,
+                        why=f"{name} kernel",
+                        reference=call.kernel,
+                        geometry=call.config,
+                        compressed=way.compressed,
+                    )
+                )
             elif made and name != "ref":  # that most layers are neither sparse nor of few values is no news
                 reasons.append(f"not {name}: {made}")
     if planes:

@@ -4,7 +4,7 @@
  *
  * A word x[0] + 65536 * x[1] (an arithmetic sum) times a weight is a product in each of two 16-bit lanes. The generator
  * cuts the taps of a channel into groups over which no lane can leave int16, whatever the activations are
- * (plan/variants/pack_lanes.py); behind each group the lanes are added to sums of 32 bits.
+ * (kernels/lanes/pack.py); behind each group the lanes are added to sums of 32 bits.
  */
 #ifndef TG_LANES_S8_H_INCLUDED
 #define TG_LANES_S8_H_INCLUDED

@@ -39,7 +39,7 @@ typedef struct {
  * passed are open to interrupts: they are either read no more, or kept 768 bytes away.
  *
  * @param x        [in_h][in_w][in_c]
- * @param w        [6][out_c / 2] runs of 2 + 3 * in_c words (pack_wino() of plan/variants/pack_wino.py)
+ * @param w        [6][out_c / 2] runs of 2 + 3 * in_c words (pack_wino() of kernels/wino/pack.py)
  * @param m        [out_c] multipliers for 24 times the accumulator and a shift of 40
  * @param scratch  max(36 * in_c, 96 * out_c if the sums are not on the stack) bytes, word-aligned
  * @param y        [out_h][out_w][out_c]; must not overlap x

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: groups == 1, 33 <= shift <= 54. Constants are packed by plan/variants/pack_s16.py, pack_conv().
+ * Limits: groups == 1, 33 <= shift <= 54. Constants are packed by kernels/wide/pack.py, pack_conv().
  *
  * The taps of a pixel are seen as runs of values that are neighbours in the image: k_h runs of k_w * in_c when
  * dil_w == 1, else k_h * k_w runs of in_c. Each run is padded to an even length, all runs together, K values, to a

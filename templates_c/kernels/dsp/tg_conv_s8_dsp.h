@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: groups == 1, 33 <= shift <= 54. Constants are packed by plan/variants/pack_dsp.py, pack_conv_dsp().
+ * Limits: groups == 1, 33 <= shift <= 54. Constants are packed by kernels/conv/pack.py, pack_conv_dsp().
  *
  * The taps of a pixel are seen as runs of bytes that are neighbours in the image: k_h runs of k_w * in_c when
  * dil_w == 1, else k_h * k_w runs of in_c. Each run is padded to an even length; all runs together are K values.

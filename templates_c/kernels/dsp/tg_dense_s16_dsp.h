@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: 33 <= shift <= 54. Constants are packed by plan/variants/pack_s16.py, pack_dense().
+ * Limits: 33 <= shift <= 54. Constants are packed by kernels/wide/pack.py, pack_dense().
  *
  * @param x        [rows][n_in]
  * @param w        blocks of 8 channels, and one of 4 where 1 to 4 remain: [n_in padded to 4 / 2][channels / 2] words; a

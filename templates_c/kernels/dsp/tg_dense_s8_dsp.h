@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limit: 33 <= shift <= 54. Constants are packed by plan/variants/pack_dense.py, which pads n_in to a multiple of 4 and
+ * Limit: 33 <= shift <= 54. Constants are packed by kernels/dense/pack.py, which pads n_in to a multiple of 4 and
  * n_out to a multiple of 4 with weights 0 (n_in and n_out in cfg are the real ones) and checks that no sum overflows.
  * The inner loop is assembly in 14 registers; the stack pointer stays a stack pointer.
  *

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: in_c == out_c >= 4, 33 <= shift <= 54. Constants are packed by plan/variants/pack_dsp.py, pack_dwconv_dsp().
+ * Limits: in_c == out_c >= 4, 33 <= shift <= 54. Constants are packed by kernels/conv/pack.py, pack_dwconv_dsp().
  *
  * @param x  [in_h][in_w][in_c]
  * @param w  [blocks][k_h][k_w] words of four channels; block i starts at channel min(4 * i, channels - 4)

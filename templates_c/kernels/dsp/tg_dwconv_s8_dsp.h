@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: in_c == out_c >= 4, 33 <= shift <= 54. Constants are packed by plan/variants/pack_dsp.py, pack_dwconv_dsp().
+ * Limits: in_c == out_c >= 4, 33 <= shift <= 54. Constants are packed by kernels/conv/pack.py, pack_dwconv_dsp().
  * Four channels at a time; the last four may overlap those before, so any number from 4 on will do.
  *
  * @param x        [in_h][in_w][in_c]

@@ -14,7 +14,7 @@ extern "C" {
 /**
  * Same bits as tg_dwconv_s8. Two columns go down the plane together, each row is loaded once: it ends the outputs of
  * the row above, continues its own and starts those of the row below. Needs out_h, out_w >= 1 and at most one row of
- * padding above and below. Constants are packed by plan/variants/pack_dwplane.py, pack_dwplane3x3().
+ * padding above and below. Constants are packed by kernels/plane/pack.py, pack_dwplane3x3().
  *
  * @param x  planes, see tg_dwplane_cfg_t; two bytes behind the last are read and ignored
  * @param w  [channels][9] words: multiplier; weights (0, 2) of the three rows; the middle weights of rows 0 and 1;

@@ -35,7 +35,7 @@ typedef struct {
 
 /**
  * @param x        [steps][n_in]
- * @param w        see tg_recurrent_dsp.h; made by plan/variants/pack_recurrent.py
+ * @param w        see tg_recurrent_dsp.h; made by kernels/recurrent/pack.py
  * @param f        [256] table of the gates
  * @param g        [256] table of the candidate
  * @param scratch  words: two windows, or x of two steps, two of h and two times px_words; behind them, where n_hidden

@@ -34,7 +34,7 @@ typedef struct {
 
 /**
  * @param x        [steps][n_in]
- * @param w        see tg_recurrent_dsp.h; made by plan/variants/pack_recurrent.py
+ * @param w        see tg_recurrent_dsp.h; made by kernels/recurrent/pack.py
  * @param f        [256] table of the gates
  * @param g        [256] table of the input
  * @param t        [256] table of the cell

@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 /**
- * Arguments as of tg_reduce_sum_s8. Limits, checked by plan/variants/elementwise.py: inner >= 8; shift <= 54; a sum,
+ * Arguments as of tg_reduce_sum_s8. Limits, checked by kernels/elementwise/variants.py: inner >= 8; shift <= 54; a sum,
  * times 2^(33 - shift) where shift < 33, below 2^31.
  */
 void tg_reduce_sum_s8_dsp(const tg_reduce_sum_s8_cfg_t *cfg, const int8_t *x, int8_t *y);

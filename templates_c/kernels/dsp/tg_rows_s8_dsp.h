@@ -46,7 +46,7 @@ typedef struct {
  * y = clamp(out_zp + requant(b' + sum w * x)): taps outside the image read in_zp.
  *
  * @param x        [in_h][in_w][in_c]
- * @param w        streams of two channels: pack_tiles() of plan/variants/pack_tiles.py
+ * @param w        streams of two channels: pack_tiles() of kernels/tile/pack.py
  * @param scratch  the copy of the image, or room for the windows of four pixels at the border, as far apart as in it
  * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
  */

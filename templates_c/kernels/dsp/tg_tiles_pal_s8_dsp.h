@@ -14,7 +14,7 @@ extern "C" {
 /**
  * As tg_tiles_s8_dsp, with a tile kernel tg_tile_pal*_dsp; groups == 1.
  *
- * @param w      streams of two channels: pack_tile() of plan/variants/pack_palette.py; cfg->pairs words of indices each
+ * @param w      streams of two channels: pack_tile() of kernels/palette/pack.py; cfg->pairs words of indices each
  * @param table  what the tile kernel's header says
  */
 void tg_tiles_pal_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, const int32_t *table,

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: at least a tile of output pixels. Constants are packed by plan/variants/pack_lanes.py, pack_conv_lanes().
+ * Limits: at least a tile of output pixels. Constants are packed by kernels/lanes/pack.py, pack_conv_lanes().
  *
  * @param x        [in_h][in_w][in_c]
  * @param w        pixels of a tile (8 or 4), then for each channel its groups of taps (a byte that tells the length,

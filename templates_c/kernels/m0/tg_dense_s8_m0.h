@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * How it computes: core/tg_dense_lanes.h. Constants are packed by plan/variants/pack_small.py, pack_dense().
+ * How it computes: core/tg_dense_lanes.h. Constants are packed by kernels/small/pack.py, pack_dense().
  *
  * @param x        [rows][n_in]
  * @param w        words: taps of a group (4, 8 or 16); then for each 128 inputs: the number of rests, the rests

@@ -13,7 +13,7 @@ extern "C" {
 
 /**
  * Limits: stride_w 1 or 2, dil_w 1 (of an image one pixel wide: stride_h, dil_h).
- * <= 42. How it computes: core/tg_dwconv_plane.h. Constants are packed by plan/variants/pack_small.py, pack_dwconv().
+ * <= 42. How it computes: core/tg_dwconv_plane.h. Constants are packed by kernels/small/pack.py, pack_dwconv().
  *
  * @param x        [in_h][in_w][in_c]
  * @param w        [out_c][k_h][k_w, filled with zeros to a multiple of 3]; of an image one pixel wide the column is a

@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 /**
- * Limits: 32 <= shift <= 62, out_c <= 21844. Constants are packed by plan/variants/pack_mve.py, pack_conv_mve().
+ * Limits: 32 <= shift <= 62, out_c <= 21844. Constants are packed by kernels/mve/pack.py, pack_conv_mve().
  *
  * A pixel's window is K = k_h * k_w * in_c / groups values. They are taken 16 at a time, the last 1..16 first.
  *

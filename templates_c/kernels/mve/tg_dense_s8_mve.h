@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limit: 32 <= shift <= 62. Constants are packed by plan/variants/pack_mve.py, pack_dense_mve().
+ * Limit: 32 <= shift <= 62. Constants are packed by kernels/mve/pack.py, pack_dense_mve().
  *
  * @param x  [rows][n_in]
  * @param w  a record for every four outputs, filled up with zeros: four biases with the zero point folded, four

@@ -13,7 +13,7 @@ extern "C" {
 
 /**
  * @param x        [steps][n_in]
- * @param w        see tg_recurrent_mve.h; made by plan/variants/pack_mve.py
+ * @param w        see tg_recurrent_mve.h; made by kernels/mve/pack.py
  * @param f        [256] table of the gates
  * @param g        [256] table of the candidate
  * @param scratch  [4] words for each unit, four at a time; two windows

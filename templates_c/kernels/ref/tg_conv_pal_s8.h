@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Limit: groups == 1. Constants are packed by plan/variants/pack_palette.py, which folds b as tg_conv_s8 wants it.
+ * Limit: groups == 1. Constants are packed by kernels/palette/pack.py, which folds b as tg_conv_s8 wants it.
  *
  * @param x      [in_h][in_w][in_c]
  * @param w      [out_c][words]: the indices of k_h * k_w * in_c weights, 32 / width in a word, the first lowest

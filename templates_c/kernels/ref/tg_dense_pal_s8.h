@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /**
- * Constants are packed by plan/variants/pack_palette.py.
+ * Constants are packed by kernels/palette/pack.py.
  *
  * @param x      [rows][n_in]
  * @param w      [n_out][words]: the indices of n_in weights, 32 / width in a word, the first lowest

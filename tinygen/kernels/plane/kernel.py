@@ -18,6 +18,7 @@ class PlaneKernel(Kernel):
     """A program of the family, under a name."""
 
     name: str
+    family: str
     brief: str
     own: Program
     after: str
@@ -28,7 +29,7 @@ class PlaneKernel(Kernel):
 
     @property
     def contract(self) -> str:
-        return "Arguments as in tg_dwplane3x3_dsp.h, for this one shape; constants from plan/variants/pack_dwplane.py."
+        return "Arguments as in tg_dwplane3x3_dsp.h, for this one shape; constants from kernels/plane/pack.py."
 
     @property
     def program(self) -> Program:
@@ -48,6 +49,7 @@ def plane_kernel(config: dict[str, int], stride: int, unroll: int = UNROLLED, *,
     forms = "".join(f"_{form}" for form, has in (("l", looped), ("w", wide), ("n", narrow)) if has)
     return PlaneKernel(
         f"tg_dwplane3x3s{stride}_{sizes}_{strides}{forms}_dsp",
+        f"tg_dwplane{' looped' if looped else ''}",
         f"Depthwise 3 x 3 convolution of stride {stride} on planes, for {size} outputs.",
         checked(program),
         "tg_dwplane_clamp(cfg, y);" if narrow else "",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tinygen.kernels.kernel import Kernel
 from tinygen.kernels.program import Program
 from tinygen.kernels.row.program import Row, row_program
+from tinygen.kernels.tile.program import Word
 
 #: Code of a pair of taps, and of what surrounds them for two channels, about.
 PAIR_CODE, ENDS_CODE = 56, 144
@@ -19,6 +20,7 @@ class RowKernel(Kernel):
     name: str
     brief: str
     row: Row
+    family: str = "tg_row_"
 
     @property
     def include(self) -> str:
@@ -34,6 +36,11 @@ class RowKernel(Kernel):
     @property
     def program(self) -> Program:
         return row_program(self.row)
+
+    @property
+    def steps(self) -> tuple[Word, ...]:
+        """Words of weights for two channels."""
+        return self.row.steps
 
     def turns(self, pairs: int) -> float:
         """Of its loop over the channels, for two of them."""

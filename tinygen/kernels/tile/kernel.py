@@ -23,6 +23,7 @@ class TileKernel(Kernel):
     """A tile under a name; what choosing asks for is estimated, so that only the chosen become programs."""
 
     name: str
+    family: str
     brief: str
     tile: Tile
 
@@ -107,6 +108,7 @@ def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None, pixels:
     window = 16 * pairs
     return TileKernel(
         f"tg_tile_w{pairs}{suffix(shift, y)}{'_p3' if pixels == 3 else ''}_dsp",
+        "tg_tile_w",
         f"{'Four' if pixels == 4 else 'Three'} pixels with windows of {pairs} pairs of taps.",
         Tile(schedule(steps, 0, True), False, 0, eight(window), 0, shift, y, pixels),
     )  # fmt: skip
@@ -127,6 +129,7 @@ def column_tile(rows: int, pairs: int, order: Sequence[tuple[int, ...]], shift: 
     )
     return TileKernel(
         f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{suffix(shift, None)}_dsp",
+        "tg_tile_c",
         f"Four pixels of a column: {rows} rows of {pairs} pairs of taps.",
         Tile(schedule(steps, 0, True), False, 0, eight(4 * rows * pairs), 0, shift, None),
     )  # fmt: skip
@@ -139,6 +142,7 @@ def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | 
     dead = eight(window - 16 * unroll)
     return TileKernel(
         f"tg_tile_l{most}x{unroll}{suffix(shift, y)}_dsp",
+        "tg_tile_l",
         f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
         Tile(schedule(steps, dead, False), True, 16 * unroll, eight(window), dead, shift, y),
     )  # fmt: skip
