@@ -22,7 +22,6 @@ from tinygen.emit.view import library_view
 from tinygen.ir.types import Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.kernels.palette import pack
 from tinygen.kernels.palette import variants as palette
-from tinygen.kernels.small import variants as small
 from tinygen.numerics import fold_bias
 from tinygen.ops import Dense, Operator
 from tinygen.ops.base import Call
@@ -242,7 +241,6 @@ def test_what_is_offered() -> None:
     assert ways(np.arange(-16, 16) * 3, 32, dsp) == {"tg_conv_pal_s8"}
     assert ways(np.arange(-60, 60), 32, dsp) == ways(np.arange(-60, 60), 32, m0) == set()
     assert ways(sixteen, 32, m0) == {"tg_conv_pal_s8_m0", "tg_conv_pal_s8"}
-    assert set(small.variants("m0", narrow=True)) >= {"tg_conv_s8", "tg_dense_s8"}
 
 
 # ---- through the planner ----
