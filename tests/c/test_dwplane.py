@@ -16,8 +16,7 @@ from tests.c.harness import INCLUDES, KERNELS, WARNINGS
 from tinygen.emit.env import render
 from tinygen.kernels.kernel import Kernel
 from tinygen.kernels.plane import pack
-from tinygen.kernels.plane.kernel import plane_kernel
-from tinygen.kernels.plane.lines import LinesView
+from tinygen.kernels.plane.kernel import plane_kernel, taps_kernel
 from tinygen.numerics import choose_multipliers, fold_bias
 from tinygen.ops.base import Planes
 
@@ -94,7 +93,7 @@ class Case:
 
     name: str
     body: str
-    view: Kernel | LinesView | None = None
+    view: Kernel | None = None
 
 
 def case3x3(seed: int) -> Case:
@@ -140,7 +139,7 @@ def case_row(seed: int) -> Case:
     want = oracle.dwconv({**oracle_fields(s), "in_c": channels, "out_c": channels, **q}, x, w, b, m)
     planes, strides, size = layouts(rng, s, channels)
     config = pack.dwplane_config(s, planes, *strides, q["lo"], q["hi"])
-    view = pack.generate_dwrow(config, k, int(rng.choice([0, 0, 1024])))
+    view = taps_kernel(config, k, int(rng.choice([0, 0, 1024])))
     data, y = planes_of(s, x, q["in_zp"], planes), scattered(want, strides, size)
     words = pack.pack_dwrow(w, folded, m, q["out_zp"], q["shift"])
     return c_case(f"case_{seed}_{view.name}", view.name, "tg_dwplane_cfg_t", config, data, words, y, view)
@@ -154,7 +153,7 @@ def c_case(
     x: np.ndarray,
     words: np.ndarray,
     y: np.ndarray,
-    view: Kernel | LinesView | None = None,
+    view: Kernel | None = None,
 ) -> Case:
     settings = ", ".join(f".{key} = {value}" for key, value in config.items())
     body = f"""static int {name}(void)

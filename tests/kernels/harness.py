@@ -30,7 +30,8 @@ RETURN = 3  # cycles of BX LR
 @dataclass(frozen=True, eq=False)
 class Case:
     """`data`: declarations in C; `arguments`: up to four words; `right`: whether the output is. `turns`: of the loops
-    that have a name; `calls`: the function that the kernel calls, with its arguments."""
+    that have a name; `calls`: the function that the kernel calls, with its arguments. `hidden`: code of its own writes
+    some outputs again, so that a fault of what wrote them first is not seen."""
 
     kernel: Kernel
     data: str
@@ -38,6 +39,7 @@ class Case:
     right: str
     turns: costs.Turns = field(default_factory=dict)
     calls: tuple[str, ...] | None = None
+    hidden: bool = False
 
 
 def program(cases: Sequence[Case]) -> str:

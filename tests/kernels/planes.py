@@ -8,7 +8,7 @@ from tests.c import cases, oracle
 from tests.c.test_dwplane import GUARD, numbers, oracle_fields, planes_of, scattered
 from tests.kernels.harness import Case
 from tinygen.kernels.plane import pack
-from tinygen.kernels.plane.kernel import plane_kernel
+from tinygen.kernels.plane.kernel import PlaneKernel, plane_kernel
 from tinygen.numerics import choose_multipliers, fold_bias
 
 #: (rows, columns, stride, rows of padding above, channels, bytes from column to column, bytes that may be unrolled)
@@ -54,19 +54,23 @@ def case(index: int) -> Case:
     config = pack.dwplane_config(s, planes, *strides, -128, 127)
     words = pack.pack_dwplane3x3(weights, folded, m, s, q["in_zp"], q["out_zp"], q["shift"])
     size = (out_h - 1) * strides[0] + (out_w - 1) * strides[1] + channels
-    y, n = scattered(want, strides, size), f"{index}"
+    kernel = plane_kernel(config, stride, unroll, wide=wide)
+    x_planes = planes_of(s, x, q["in_zp"], planes)
+    return call(kernel, f"{index}", config, x_planes, words, scattered(want, strides, size))
+
+
+def call(kernel: PlaneKernel, n: str, config: dict[str, int], x: np.ndarray, words: np.ndarray, y: np.ndarray) -> Case:
+    """`n`: ends the names of its data. `y`: what the kernel must write where, 77 where it must not write."""
     fields = ", ".join(f".{key} = {value}" for key, value in config.items())
     data = f"""
 static const tg_dwplane_cfg_t cfg{n} = {{{fields}}};
-static const int8_t x{n}[] TG_ALIGN(4) = {{{numbers(planes_of(s, x, q["in_zp"], planes))}}};
+static const int8_t x{n}[] TG_ALIGN(4) = {{{numbers(x)}}};
 static const int32_t w{n}[] = {{{numbers(words)}}};
 static const int8_t want{n}[] = {{{numbers(y)}}};
 static int8_t y{n}[] = {{{numbers(np.full(y.size, 77))}}};"""
+    arguments = (f"&cfg{n}", f"x{n}", f"w{n}", f"&y{n}[{GUARD}]")
     right = f"memcmp(y{n}, want{n}, sizeof y{n}) == 0"
-    return Case(
-        plane_kernel(config, stride, unroll, wide=wide), data, (f"&cfg{n}", f"x{n}", f"w{n}", f"&y{n}[{GUARD}]"), right,
-        {"channels": channels},
-    )  # fmt: skip
+    return Case(kernel, data, arguments, right, {"channels": config["channels"]})
 
 
 def all_cases() -> list[Case]:

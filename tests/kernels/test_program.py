@@ -98,6 +98,7 @@ WRONG: dict[str, tuple[Callable[[], Program], str]] = {
     "not a kernel's": (lambda: program(vmov(Reg("a", INT, "s16"), A)), "s16 is no register of a kernel"),
     "LDM from bytes": (lambda: program(mov(Reg("p", BYTES_IN, "r3"), X), ldm(Reg("p", BYTES_IN, "r3"), (A,))), "traps"),
     "LDM in disorder": (lambda: program(mov(AT, W), ldm(AT, (A, Reg("c", INT, "r4")))), "do not follow each other"),
+    "LDM of one": (lambda: program(mov(AT, W), ldm(AT, (A,))), "a load of one register is LDR"),
     "VLDM with a gap": (
         lambda: program(vldm(W, (Reg("c", INT, "s1"), Reg("d", INT, "s3")))),
         "do not follow each other",
@@ -231,3 +232,10 @@ def test_mutants(require_tool: Callable[[str], None], tmp_path: Path) -> None:
     found, passed = survivors(planes.case(4), 7, 25, tmp_path)
     assert [str(m) for m in passed if explained(m) is None] == []
     assert min(found["stopped without data"], found["differ in bits"]) > 3
+
+
+def test_values_that_nobody_reads() -> None:
+    """Loaded by the assembly, but no variable in C; what the next turn reads stays."""
+    turn = (strb(A, Y, 0), movs(A, 3), cmp(AT, END))
+    text = print_c.body(checked(program(*START, movs(A, 1), loop(*turn), movs(B, 7), movs(A, 2))))
+    assert re.findall(r"\w+ = \d+", text) == ["a = 1", "a = 3"]

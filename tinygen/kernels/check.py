@@ -53,6 +53,8 @@ def _operands(i: Instruction) -> None:
         numbers = [int(r.place[1:]) if r.place[1:].isdigit() else 14 for r in i.list]
         if numbers != sorted(set(numbers)) or (i.op.name == "vldmia" and numbers[-1] - numbers[0] >= len(numbers)):
             raise ProgramError(f"{i}: its registers do not follow each other")
+        if i.op.name == "ldmia" and len(numbers) == 1:
+            raise ProgramError(f"{i}: a load of one register is LDR, which assemblers make of it")
 
 
 def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:

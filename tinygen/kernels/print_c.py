@@ -17,7 +17,7 @@ from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Opera
 #: What counts the turns of loops over copies, from outside to inside.
 _TURNS = "ijk"
 #: Two copies of more instructions are a loop.
-_LONG = 36
+_LONG = 24
 _NAME = re.compile(r"(?<![>.\w])[A-Za-z_]\w*")
 
 
@@ -53,6 +53,7 @@ def body(program: Program) -> str:
     params = {p.name for p in program.params}
     while _drop_unread(whole):
         pass
+    _drop_overwritten(whole)
     _put_addresses(whole)
     for name in dict.fromkeys(line.sets.name for line, _ in _walk(whole, ()) if line.sets is not None):
         if name not in params:
@@ -197,6 +198,42 @@ def _drop_unread(whole: _Block) -> bool:
         return any([found, *(drop(i) for i in kept if isinstance(i, _Block))])
 
     return drop(whole)
+
+
+def _drop_overwritten(whole: _Block) -> None:
+    """Remove what sets a value that is set again, or not looked at any more, before anybody reads it."""
+
+    def before(block: _Block, live: set[str], leave: set[str], dead: set[_Line] | None) -> set[str]:
+        """The names that are read later, before the block, from those behind it, and those where a `break` leads;
+        `dead` takes the lines."""
+        for item in reversed(block.items):
+            if isinstance(item, _Line):
+                if item.text == "break;":
+                    live = set(leave)
+                elif item.sets is None or item.sets.name in live:
+                    live = (live - {item.sets.name if item.sets is not None else ""}) | _reads(item)
+                elif dead is not None:
+                    dead.add(item)
+            elif item.head.startswith("if"):
+                live = live | before(item, live, leave, dead) | _reads(_Line(item.head))
+            else:
+                end = set() if item.head == "for (;;) {" else live | _reads(_Line(item.last))
+                again: set[str] = set()
+                while (more := before(item, end | again, live, None)) != again:
+                    again = more
+                live = before(item, end | again, live, dead)
+        return live
+
+    dead: set[_Line] = set()
+    before(whole, set(), set(), dead)
+
+    def drop(block: _Block) -> None:
+        block.items = [i for i in block.items if i not in dead]
+        for i in block.items:
+            if isinstance(i, _Block):
+                drop(i)
+
+    drop(whole)
 
 
 def _put_addresses(whole: _Block) -> None:

@@ -332,6 +332,14 @@ class Writer:
         self.nodes.append(Loop(tuple(body), turns, tuple(between), most, behind))
 
     @contextmanager
+    def copy(self, copies: list[tuple[Node, ...]]) -> Iterator[None]:
+        """What is written inside is one more of the copies."""
+        outside, self.nodes = self.nodes, []
+        yield
+        copies.append(tuple(self.nodes))
+        self.nodes = outside
+
+    @contextmanager
     def copies(self) -> Iterator[list[tuple[Node, ...]]]:
         """The list takes the copies."""
         made: list[tuple[Node, ...]] = []

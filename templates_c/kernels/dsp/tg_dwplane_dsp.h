@@ -92,47 +92,6 @@ static TG_INLINE void tg_dwplane3x3_plain(const tg_dwplane_cfg_t *cfg, int32_t s
     }
 }
 
-/** Kernels of one row of k taps in plain C: words are multiplier, bias, weights (pack_dwrow() in pack_dwplane.py). */
-static TG_INLINE void tg_dwrow_plain(const tg_dwplane_cfg_t *cfg, int32_t k, const int8_t *x, const int32_t *w,
-                                     int8_t *y)
-{
-    const int32_t whole = k / 4;                            /* words of four taps */
-    const int32_t words = (2 * whole) + 1 + ((k & 2) >> 1); /* the last holds the zero point */
-    for (int32_t c = 0; c < cfg->channels; ++c) {
-        const int32_t *const last = &w[1 + words];
-        for (int32_t r = 0; r < cfg->out_h; ++r) {
-            const int8_t *v = &x[r * cfg->row_stride];
-            int8_t *out = &y[r * cfg->out_row];
-            for (int32_t q = cfg->out_w; q > 0; --q) {
-                int32_t acc = w[1];
-                for (int32_t i = 0; i < whole; ++i) {
-                    const uint32_t four = tg_load32(&v[4 * i]);
-                    acc = tg_smlad(tg_sxtb16(four), (uint32_t)w[2 + (2 * i)], acc);
-                    acc = tg_smlad(tg_sxtb16_ror8(four), (uint32_t)w[3 + (2 * i)], acc);
-                }
-                if ((k % 4) == 3) {
-                    const uint32_t rest = tg_load32(&v[4 * whole]);
-                    acc = tg_smlad(tg_sxtb16(rest), (uint32_t)last[-1], acc);
-                    acc = tg_smlabb(tg_sxtb16_ror8(rest), (uint32_t)*last >> 16, acc);
-                } else if ((k % 4) == 2) {
-                    acc = tg_smlabb((uint32_t)v[4 * whole], (uint32_t)last[-1] >> 16, acc);
-                    acc = tg_smlabb((uint32_t)v[(4 * whole) + 1], (uint32_t)*last >> 16, acc);
-                } else if ((k % 4) == 1) {
-                    acc = tg_smlabb((uint32_t)v[4 * whole], (uint32_t)*last >> 16, acc);
-                } else {
-                    /* no rest */
-                }
-                *out = tg_dwplane_requant(acc, w[0], (uint32_t)*last);
-                out += cfg->out_col;
-                ++v;
-            }
-        }
-        x += cfg->plane_stride;
-        y += cfg->out_chan;
-        w += 2 + words;
-    }
-}
-
 #ifdef __cplusplus
 }
 #endif

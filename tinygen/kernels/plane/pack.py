@@ -22,9 +22,9 @@ kernels/plane/ has the same kernel made for one shape.
 **One row of k taps, stride 1** (a k x 1 layer transposed; or 1 x k: every row of the planes is such a row)
 
 - `dwrow_supported(w_hwc, b, m, shape, out_zp, shift) -> str | None`: why not, or None.
-- `pack_dwrow(w_hwc, b, m, out_zp, shift) -> Array`: the word stream, int32 [channels * (2 + dwrow_words(k_w))].
-- `generate_dwrow(config, k_w, unroll=1024) -> LinesView`: the kernel for one shape, see generate_dwrow.py. There is
-  none for any shape.
+- `pack_dwrow(w_hwc, b, m, out_zp, shift) -> Array`: the word stream, int32 [channels * (2 + words)].
+
+kernels/plane/ has the kernel, made for one shape; there is none for any shape.
 
 All kernels: `void kernel(const tg_dwplane_cfg_t *cfg, const int8_t *x, const int32_t *w, int8_t *y)`.
 
@@ -39,8 +39,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tinygen.kernels.plane.generate_dwrow import dwrow_words as dwrow_words
-from tinygen.kernels.plane.generate_dwrow import generate_dwrow as generate_dwrow
 from tinygen.numerics import Array, requant
 from tinygen.ops.base import Planes
 
@@ -140,7 +138,7 @@ def dwrow_supported(w_hwc: Array, b: Array, m: Array, shape: Geometry, out_zp: i
 
 
 def pack_dwrow(w_hwc: Array, b: Array, m: Array, out_zp: int, shift: int) -> Array:
-    """Words [channels][2 + dwrow_words(k)]: multiplier, bias, then for every four taps the pairs (w0, w2), (w1, w3).
+    """Words [channels][2 + words]: multiplier, bias, then for every four taps the pairs (w0, w2), (w1, w3).
 
     Of the rest, three are a pair (w0, w2) and w1, two are w0 and w1; single weights lie in the high half. The last
     word is always a single weight, or 0, above the zero point.

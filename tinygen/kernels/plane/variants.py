@@ -11,8 +11,7 @@ import numpy as np
 from tinygen.kernels.conv.pack import dwconv_dsp_supported
 from tinygen.kernels.kernel import Kernel
 from tinygen.kernels.plane import pack
-from tinygen.kernels.plane.kernel import plane_kernel
-from tinygen.kernels.plane.lines import LinesView
+from tinygen.kernels.plane.kernel import plane_kernel, taps_kernel
 from tinygen.kernels.variant import Variant, consts, ints
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated, Planes
@@ -41,7 +40,7 @@ class _Kernel:
 
     name: str
     stream: Array
-    view: Kernel | LinesView | None = None
+    view: Kernel | None = None
 
     @property
     def generated(self) -> tuple[Generated, ...]:
@@ -104,7 +103,7 @@ def _row(layer: _Layer) -> _Kernel | str:
     reason = pack.dwrow_supported(layer.w, layer.b, layer.m, layer.shape, *end)
     if reason is not None:
         return reason
-    view = pack.generate_dwrow(layer.config, layer.shape.k_w)
+    view = taps_kernel(layer.config, layer.shape.k_w)
     return _Kernel(view.name, pack.pack_dwrow(layer.w, layer.b, layer.m, *end), view)
 
 

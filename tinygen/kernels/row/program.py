@@ -181,7 +181,8 @@ class _Row(Pairs):
         """Two by two: the first output from the pointer, and how the pointer then moves."""
         alike: list[tuple[Node, ...]] = []
         for first, move in stores:
-            alike.append(self.pair(first))
+            with self.copy(alike):
+                self.pair(first)
             if move:
                 self.several(alike)
                 self.move(move)
@@ -193,9 +194,8 @@ class _Row(Pairs):
             copies += alike
         alike.clear()
 
-    def pair(self, first: int) -> tuple[Node, ...]:
+    def pair(self, first: int) -> None:
         """Two channels."""
-        outside, self.nodes = self.nodes, []
         self.note("two channels")
         self.add(ldr_post(self.even[0], W_AT, 4), ldr_post(self.odd[0], W_AT, 4), *self.word(self.row.steps[0]))
         with self.copies() as copies:
@@ -205,8 +205,6 @@ class _Row(Pairs):
         self.add(vmov(y, Y_AT))
         for even, odd, at in zip(self.even, self.odd, self.row.y, strict=True):
             self.add(strb(even, y, first + at), strb(odd, y, first + at + self.row.y_channel))
-        made, self.nodes = self.nodes, outside
-        return tuple(made)
 
     def move(self, n: int) -> None:
         """The pointer to the outputs, which the last two left in a register."""
