@@ -115,7 +115,7 @@ def _changed(
         if not like:
             return None
         new = like[int(rng.integers(len(like)))]
-    elif isinstance(old, tuple):
+    elif isinstance(old, tuple) and len(old) > 1:
         a, b = (int(v) for v in rng.choice(len(old), 2, replace=False))
         names = list(old)
         names[a], names[b] = replace(old[b], place=old[a].place), replace(old[a], place=old[b].place)

@@ -239,3 +239,10 @@ def test_values_that_nobody_reads() -> None:
     turn = (strb(A, Y, 0), movs(A, 3), cmp(AT, END))
     text = print_c.body(checked(program(*START, movs(A, 1), loop(*turn), movs(B, 7), movs(A, 2))))
     assert re.findall(r"\w+ = \d+", text) == ["a = 1", "a = 3"]
+
+
+def test_copies_that_differ_in_a_number() -> None:
+    """Which is no offset: no loop."""
+    text = print_c.body(checked(program(Copies(tuple((movs(A, k), strb(A, Y, k)) for k in range(3))))))
+    assert "for" not in text
+    assert re.findall(r"a = (\d)", text) == ["0", "1", "2"]
