@@ -15,6 +15,7 @@ from tests.c.harness import FOLDERS, INCLUDES, KERNELS, WARNINGS, headers, sourc
 from tests.c.test_dwplane import case3x3, case_row
 from tinygen.emit.env import render
 from tinygen.kernels.palette import variants as palette
+from tinygen.kernels.palette.tile import palette_tile_kernel
 from tinygen.kernels.recurrent.generate_recurrent import (
     GruShifts,
     LstmShifts,
@@ -75,8 +76,8 @@ def made() -> dict[str, str]:
         if view is not None:
             kernels[view.name] = ("dsp/tg_program", view)
     for bits in (4, 6):
-        tile, dense = palette.PaletteTileView(bits), palette.PaletteDenseView(bits)
-        kernels |= {tile.name: ("dsp/tg_tile_pal", tile), dense.name: ("dsp/tg_dense_pal", dense)}
+        tile, dense = palette_tile_kernel(bits), palette.PaletteDenseView(bits)
+        kernels |= {tile.name: ("dsp/tg_program", tile), dense.name: ("dsp/tg_dense_pal", dense)}
     plain = palette.PaletteDenseView(4, plain=True)
     kernels[plain.name] = ("dsp/tg_dense_pal", plain)
     for small in (True, False):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import planes, rows, taps, tiles
+from tests.kernels import palettes, planes, rows, taps, tiles
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
@@ -31,6 +31,7 @@ FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
     "row": rows.all_cases,
     "taps": taps.all_cases,
     "tile": tiles.all_cases,
+    "palette": palettes.all_cases,
 }
 
 #: Instructions that are easily taken for each other.
@@ -58,6 +59,8 @@ class Mutant:
 
 #: Why a mutant that passes is no fault: (what it is, whether a mutant is of that kind).
 EXPLAINED: tuple[tuple[str, Callable[[Mutant], bool]], ...] = (
+    ("bytes that go to different places may change places", lambda m: len(m.after) == 2 and _different_bytes(*m.after)),
+    ("values that are the same still", lambda m: len(m.after) == 1 and _copy_of_a_copy(m.before[0], m.after[0])),
     ("what is added one after the other may change places", lambda m: len(m.after) == 2 and _same_sum(*m.after)),
     ("outputs of a tile begin where the pointer is while it has not moved", lambda m: _copied(m) == {"y_tile", "y_at"}),
 )
@@ -76,6 +79,20 @@ def _same_sum(a: Instruction, b: Instruction) -> bool:
         terms = (a.reg("n"), a.reg("m"), b.reg("n"), b.reg("m"))
         return d == a.reg("a") == b.reg("d") == b.reg("a") and d not in terms
     return a.op is b.op is armv7em.add and a.reg("d") == a.reg("n") == b.reg("d") == b.reg("n")
+
+
+def _different_bytes(a: Instruction, b: Instruction) -> bool:
+    """Stored behind one pointer, at offsets that are not the same."""
+    stores = (armv7em.strb, armv7em.strb_reg)
+    at = [i.by_field.get("m", i.i) for i in (a, b)]
+    return a.op in stores and b.op in stores and a.reg("b") == b.reg("b") and at[0] != at[1]
+
+
+def _copy_of_a_copy(a: Instruction, b: Instruction) -> bool:
+    """Sums that begin alike, one of them a copy of another."""
+    if a.op is not b.op or a.op is not armv7em.mov or a.reg("d") != b.reg("d"):
+        return False
+    return a.reg("n").name.rstrip("0123456789") == b.reg("n").name.rstrip("0123456789")
 
 
 def mutants(program: Program, rng: np.random.Generator, most: int) -> Iterator[Mutant]:
@@ -103,12 +120,11 @@ def _changed(
     siblings = [op for group in SIBLINGS if i.op in group for op in group if op is not i.op]
     if kind == 2 and siblings:
         return (i,), (_made(siblings[int(rng.integers(len(siblings)))], i.operands),)
-    fields = list(enumerate(i.op.fields))
-    place, field = fields[int(rng.integers(len(fields)))]
+    place = int(rng.integers(len(i.op.fields)))
     if kind == 3 and "i" in i.op.fields:
-        place, field = i.op.fields.index("i"), "i"
+        place = i.op.fields.index("i")
     old = i.operands[place]
-    if field == "i" and isinstance(old, int):
+    if isinstance(old, int):
         new: Operand = old + int(rng.choice([-4, -2, -1, 1, 2, 4]))
     elif isinstance(old, Reg):
         like = [r for r in values if r != old and r.type.c == old.type.c and r.place[0] == old.place[0]]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from string import Formatter
 
-from tinygen.kernels.program import BITS, INT, Instruction, Op, ProgramError, Reg, Statement, Type
+from tinygen.kernels.program import BITS, INT, OCTETS, Instruction, Op, ProgramError, Reg, Statement, Type
 from tinygen.targets.arch.timing import Kind
 
 
@@ -43,10 +43,10 @@ def _looked(i: Instruction, f: str) -> str:
 
 
 def _as(text: str, of: Type, to: Type) -> str:
-    """An expression of one type as another."""
-    if of == to:
+    """An expression of one type as another. Whatever a pointer points to can be looked at as bytes."""
+    if of == to or to.c == f"const {of.c}":
         return text
-    if of.pointer or to.pointer:
+    if (of.pointer or to.pointer) and not (of.pointer and to == OCTETS):
         raise ProgramError(f"{of.c} as {to.c}: {text}")
     simple = " " not in text or (text.endswith(")") and text.count("(") == 1)
     return f"({to.c}){text}" if simple else f"({to.c})({text})"
@@ -92,14 +92,34 @@ def _load_post(i: Instruction) -> list[Statement]:
     return [_loaded(i.reg("d"), w, 0), _behind(w, w, i.i)]
 
 
+def _load_at(i: Instruction) -> list[Statement]:
+    d = i.reg("d")
+    return [(d, _as(f"{i.reg('b')}[{i.reg('m')}]", INT, d.type))]
+
+
 def _load_byte(i: Instruction) -> list[Statement]:
     return [(i.reg("d"), _as(f"{i.reg('b')}[{elements(i.i, 1)}]", INT, i.reg("d").type))]
+
+
+def _octets_post(c: str) -> Callable[[Instruction], list[Statement]]:
+    """A load of one or two bytes without a sign; `c`: what it is of the pointer."""
+    return partial(_load_octets, c)
+
+
+def _load_octets(c: str, i: Instruction) -> list[Statement]:
+    w = i.reg("w")
+    return [(i.reg("d"), c.format(w)), _behind(w, w, i.i)]
 
 
 def _load_many(i: Instruction) -> list[Statement]:
     base = i.reg("w" if "w" in i.op.fields else "b")
     found = [_loaded(r, base, 4 * k) for k, r in enumerate(i.list)]
-    return [*found, _behind(base, base, 4 * len(i.list))] if "w" in i.op.fields else found
+    moves = "w" in i.op.fields and not base.type.members  # of a struct C has the start
+    return [*found, _behind(base, base, 4 * len(i.list))] if moves else found
+
+
+def _store_many(i: Instruction) -> list[Statement]:
+    return [(None, f"{i.reg('b')}[{k}] = {r}") for k, r in enumerate(i.stored)]
 
 
 def _byte(r: Reg) -> str:
@@ -147,6 +167,8 @@ def _difference(i: Instruction) -> list[Statement]:
     if "i" in i.op.fields:
         return [_behind(d, n, -i.i) if n.type.pointer else (d, _as(f"tg_sub_wrap({n}, {i.i})", INT, d.type))]
     m = i.reg("m")
+    if m.type.pointer:
+        return [(d, f"(int32_t)({n} - {m}) * {n.type.size}")]
     if n.type.pointer:
         return [(d, f"&{n}[-{m}]" if n.type.size == 1 else f"&{n}[-({m} / {n.type.size})]")]
     return [(d, _as(f"tg_sub_wrap({n}, {m})", INT, d.type))]
@@ -155,6 +177,17 @@ def _difference(i: Instruction) -> list[Statement]:
 def _less(i: Instruction) -> list[Statement]:
     """SUBS: of what counts down, never below zero."""
     return [(i.reg("d"), f"{i.reg('n')} - {i.i}")]
+
+
+def _field(i: Instruction) -> list[Statement]:
+    """UBFX."""
+    n, mask = i.reg("n"), f"{(1 << i.j) - 1}U"
+    return [(i.reg("d"), f"({n} >> {i.i}) & {mask}" if i.i else f"{n} & {mask}")]
+
+
+def _masked(i: Instruction) -> list[Statement]:
+    """BIC of an address of bytes: of the word that it lies in."""
+    return [(i.reg("d"), f"tg_word_of({i.reg('n')})")]
 
 
 def _mla(i: Instruction) -> list[Statement]:
@@ -194,9 +227,16 @@ def _upto(most: int, least: int = 0) -> Callable[[int], bool]:
     return partial(_between, least, most)  # which can be pickled, as kernels are parts of builds
 
 
+def _imm8(i: int) -> bool:
+    """Eight bits anywhere, or twice or four times the same."""
+    low, second = i & 0xFF, i >> 8 & 0xFF
+    again = i in (low | low << 16, second << 8 | second << 24, low * 0x01010101)
+    return i >= 0 and (again or any((i >> s) < 256 and (i >> s) << s == i for s in range(25)))
+
+
 def _imm12(i: int) -> bool:
-    """What ADD and SUB take: 12 bits, or eight bits anywhere."""
-    return 0 <= i < 4096 or any((i >> s) < 256 and (i >> s) << s == i for s in range(24))
+    """What ADD and SUB take: 12 bits, or what other instructions do."""
+    return 0 <= i < 4096 or _imm8(i)
 
 
 def _low(i: Instruction, fields: str) -> bool:
@@ -237,6 +277,7 @@ movs = Op(
     "movs", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}",
     reach=_upto(255), flags="set", narrow=_all_low("d"),
 )  # fmt: skip
+mov_imm = Op("mov", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}", reach=_imm8)
 movw = Op("movw", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}", reach=_upto(65535))
 movt = Op("movt", "{t}, #{i}", Kind.OTHER, _upper, "{t} += {i} << 16", reach=_upto(32767))  # not negative
 # sums
@@ -254,8 +295,23 @@ subs = Op(
     reach=_upto(255), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
 sub_reg = Op("sub", "{d}, {n}, {m}", Kind.OTHER, _difference, "{d} = {n} - {m}")
+subs_reg = Op(
+    "subs", "{d}, {n}, {m}", Kind.OTHER, _difference, "{d} = {n} - {m}", flags="set", narrow=_all_low("dnm")
+)  # fmt: skip
 mla = Op("mla", "{d}, {n}, {m}, {a}", Kind.MLA, _mla, "{d} = {a} + {n} * {m}")
 cmp = Op("cmp", "{n}, {m}", Kind.OTHER, _nothing, "{n} == {m}?", flags="set", narrow=_always)
+# bits
+and_imm = Op("and", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} & {i}U", "{d} = {n} & {i}", BITS, reach=_imm8)
+orr_imm = Op("orr", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} | {i}U", "{d} = {n} | {i}", BITS, reach=_imm8)
+bic_imm = Op("bic", "{d}, {n}, #{i}", Kind.OTHER, _masked, "{d} = word of {n}", reach=_upto(3, least=3))
+asrs = Op(
+    "asrs", "{d}, {n:s}, #{i}", Kind.OTHER, "{n} >> {i}", "{d} = {n} >> {i}",
+    reach=_upto(31, least=1), flags="set", narrow=_all_low("dn"),
+)  # fmt: skip
+ubfx = Op("ubfx", "{d}, {n}, #{i}, #{j}", Kind.OTHER, _field, "{d} = {j} bits of {n} from {i} on", BITS)
+sbfx = Op(
+    "sbfx", "{d}, {n:u}, #{i}, #{j}", Kind.OTHER, "tg_sbfx({n}, {i}U, {j}U)", "{d} = {j} bits of {n} from {i} on", BITS
+)  # fmt: skip
 # halves and bytes
 sxtb16 = Op("sxtb16", "{d}, {n:u}", Kind.OTHER, "tg_sxtb16({n})", "{d} = bytes 0, 2 of {n}", BITS)
 sxtb16_ror8 = Op("sxtb16", "{d}, {n:u}, ror #8", Kind.OTHER, "tg_sxtb16_ror8({n})", "{d} = bytes 1, 3 of {n}", BITS)
@@ -308,6 +364,15 @@ ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
     reach=_upto(4095), narrow=partial(_near, 64, "db"),
 )  # fmt: skip
+ldr_at = Op("ldr", "{d}, [{b}, {m}, lsl #2]", Kind.LOAD, _load_at, "{d} = {b}[{m}]")
+ldrb_post = Op(
+    "ldrb", "{d}, [{w}], #{i}", Kind.LOAD, _octets_post("{0}[0]"), "{d} = next byte of {w}", reach=_upto(255)
+)
+ldrh_post = Op(
+    "ldrh", "{d}, [{w}], #{i}", Kind.LOAD, _octets_post("tg_load16(&{0}[0])"), "{d} = next half of {w}",
+    reach=_upto(255),
+)  # fmt: skip
+vldr = Op("vldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(1020))
 ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b} + {i}", reach=_upto(4095))
 ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
 vldm = Op("vldmia", "{b}, {{{r}}}", Kind.MULTIPLE, _load_many, "of {b}")
@@ -316,11 +381,14 @@ str_word = Op(
     "str", "{n}, [{b}, #{i}]", Kind.STORE, _store_word, "word at {b} + {i}",
     reach=_upto(4095), narrow=partial(_short_word, f="n"),
 )  # fmt: skip
+stm = Op("stmia", "{b}, {{{q}}}", Kind.MULTIPLE, _store_many, "at {b}")
 strb = Op(
     "strb", "{n}, [{b}, #{i}]", Kind.STORE, _store, "byte at {b} + {i}",
     reach=_upto(4095, least=-255), narrow=partial(_near, 32, "nb"),
 )  # fmt: skip
 strb_reg = Op("strb", "{n}, [{b}, {m}]", Kind.STORE, _store_at, "byte at {b} + {m}", narrow=_all_low("nbm"))
 strb_post = Op("strb", "{n}, [{w}], #{i}", Kind.STORE, _store_post, "next byte of {w}", reach=_upto(255))
+#: Of the loop with the label `i` (program.Entry), which C goes through without looking at an address.
+adr = Op("adr", "{d}, {i}f", Kind.OTHER, _constant, "{d} = where the copies begin", narrow=_all_low("d"))
 #: `m` and `a` are the arguments, which must be in r0 and r1; the assembly does not name them.
 blx = Op("blx", "{n}{m:}{a:}", Kind.BRANCH_REGISTER, _call, "call {n}({m}, {a})", narrow=_always)

@@ -19,7 +19,7 @@ from tinygen.targets.arch.timing import Kind
 #: What a function that is called may overwrite.
 CLOBBERS = frozenset({"r0", "r1", "r2", "r3", "r12", "lr", "flags", *(f"s{k}" for k in range(16))})
 PLACES = frozenset({*(f"r{k}" for k in range(13)), *(f"s{k}" for k in range(16)), "lr", "sp"})
-_WORDS = ("ldmia", "vldmia")
+_WORDS = ("ldmia", "vldmia", "stmia")
 
 
 def checked(program: Program) -> Program:
@@ -31,7 +31,7 @@ def checked(program: Program) -> Program:
         for r in i.writes:
             if types.setdefault(r.name, r.type.c) != r.type.c:
                 raise ProgramError(f"{i}: {r} is {types[r.name]} and {r.type.c}")
-            if r.name in params and not i.copies:
+            if r.name in params and not i.copies and not r.type.members:  # which is the same struct still
                 raise ProgramError(f"{i}: {r} is a parameter, which keeps its value")
     held: dict[str, object] = {r.place: r for r in program.params}
     if program.sp is not None:
@@ -50,7 +50,7 @@ def _operands(i: Instruction) -> None:
         base = i.reg("w" if "w" in i.op.fields else "b")
         if base.type.align < 4:
             raise ProgramError(f"{i}: {base} may point to any address, and this instruction traps")
-        numbers = [int(r.place[1:]) if r.place[1:].isdigit() else 14 for r in i.list]
+        numbers = [int(r.place[1:]) if r.place[1:].isdigit() else 14 for r in (*i.list, *i.stored)]
         if numbers != sorted(set(numbers)) or (i.op.name == "vldmia" and numbers[-1] - numbers[0] >= len(numbers)):
             raise ProgramError(f"{i}: its registers do not follow each other")
         if i.op.name == "ldmia" and len(numbers) == 1:
@@ -91,9 +91,11 @@ def _one(i: Instruction, held: dict[str, object]) -> None:
 
 def _loop(node: Loop, held: dict[str, object]) -> None:
     """Twice, the second time with what the first turn leaves: all that a turn needs must survive one."""
+    if node.entry is not None and held.get(node.entry.at.place) != node.entry.at:
+        raise ProgramError(f"start of a loop: {node.entry.at} is not where its turns begin")
     for _ in range(2):
         before = dict(held)
-        _follow(node.body, held)
+        _follow(node.whole, held)
         pair = node.compared
         if held.get("flags") != pair:
             raise ProgramError(f"end of a loop: the flags are not those of comparing {pair[0]} and {pair[1]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Program
+from tinygen.kernels.program import Copies, Entry, Instruction, Loop, Node, Program
 from tinygen.targets.arch import timing
 from tinygen.targets.arch.timing import Kind, Timing
 
@@ -48,7 +48,7 @@ class _Count:
         if kind is Kind.BRANCH_REGISTER:
             return self.kind(kind) + self.core.taken[kind]
         if kind is Kind.MULTIPLE:
-            return self.kind(kind, loads=len(i.list))
+            return self.kind(kind, loads=len(i.list), stores=len(i.stored))
         return self.kind(kind)
 
     def kind(self, kind: Kind, loads: int = 0, stores: int = 0) -> int:
@@ -59,6 +59,8 @@ class _Count:
 
     def loop(self, node: Loop) -> int:
         turns = self.left(node.turns)
+        if node.entry is not None:
+            return self.entered(node, node.entry, turns)
         jump = self.core.taken[Kind.BRANCH]
         total = self.kind(Kind.BRANCH) + jump if node.between and not node.behind else 0
         for turn in range(turns):
@@ -69,6 +71,15 @@ class _Count:
                 total += self.nodes(node.between) + self.kind(Kind.BRANCH) + jump
             else:
                 total += jump + self.nodes(node.between)
+        return total
+
+    def entered(self, node: Loop, entry: Entry, turns: int) -> int:
+        """A loop of several copies, entered at one of them."""
+        total = self.kind(Kind.BRANCH_REGISTER) + self.core.taken[Kind.BRANCH_REGISTER]
+        for left in reversed(range(turns)):
+            total += self.nodes(node.body)
+            if left % entry.times == 0:
+                total += self.nodes(entry.test) + self.kind(Kind.BRANCH) + (self.core.taken[Kind.BRANCH] if left else 0)
         return total
 
     def left(self, turns: int | str) -> int:

@@ -70,8 +70,14 @@ class Kernel:
 
 def most_bytes(program: Program) -> int:
     """Of code: four for each instruction, with those that save and restore registers, and the branches."""
-    return 4 * (2 + len(program.instructions) + sum(1 for _ in loops(program.body)))
+    again = sum(_copied_bytes(loop) for loop in loops(program.body))
+    return 4 * (2 + len(program.instructions) + sum(1 for _ in loops(program.body))) + again
+
+
+def _copied_bytes(loop: Loop) -> int:
+    """Of the copies of its body but the first."""
+    return 4 * (loop.entry.times - 1) * sum(1 for _ in instructions(loop.body)) if loop.entry else 0
 
 
 def _repeated_bytes(loop: Loop) -> int:
-    return 4 * (1 + sum(1 for _ in instructions([*loop.body, *loop.between])))
+    return 4 * (1 + sum(1 for _ in instructions([*loop.whole, *loop.between]))) + _copied_bytes(loop)

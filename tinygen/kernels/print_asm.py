@@ -49,6 +49,15 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
         elif isinstance(node, Copies):
             for copy in node.copies:
                 yield from _lines(copy, labels)
+        elif node.entry is not None:
+            yield f"bx {node.entry.at.place}", "into the loop"
+            yield ".balign 4", ""
+            yield f"{node.entry.label}:", f"turns: {node.turns}, {node.entry.times} in a row"
+            yield f".rept {node.entry.times}", ""
+            yield from _lines(node.body, labels)
+            yield ".endr", ""
+            yield from _lines(node.entry.test, labels)
+            yield f"bne.w {node.entry.label}b", ""
         else:
             top, turns = next(labels), f"turns: {node.turns}"
             if node.behind:
@@ -106,6 +115,8 @@ def meaning(i: Instruction) -> str:
         return f"{names if len(names) < LONG else f'{i.list[0]}, ..., {i.list[-1]}'} = {said}"
     if i.op.kind is Kind.STORE:
         return f"{said} = {i.reg('n')}"
+    if i.stored:
+        return f"{said} = {', '.join(map(str, i.stored))}"
     into, _, of = said.partition(" = ")
     return f"{into} += {of.removeprefix(f'{into} + ')}" if of.startswith(f"{into} + ") else said
 
@@ -114,25 +125,35 @@ def code_bytes(program: Program) -> int:
     """Of the function."""
     pushed = 2 * (2 if all(_low_list(r) for r in program.saved) else 4)
     frame = 0 if not program.frame else 8 if program.frame < 4096 else 12
-    return pushed + frame + _bytes(program.body)
+    start = (pushed + frame) // 2
+    return start + _bytes(program.body, start)
 
 
 def loop_bytes(loop: Loop) -> int:
     """Of what a loop repeats."""
-    return _bytes([*loop.body, *loop.between]) + 4
+    times = loop.entry.times if loop.entry else 1
+    return times * nodes_bytes(loop.body) + nodes_bytes([*loop.whole[len(loop.body) :], *loop.between]) + 4
+
+
+def nodes_bytes(nodes: Sequence[Node]) -> int:
+    """Of nodes that begin at a word."""
+    return _bytes(nodes, 0)
 
 
 def _low_list(place: str) -> bool:
     return place == "lr" or int(place[1:]) < 8
 
 
-def _bytes(nodes: Sequence[Node]) -> int:
-    total = 0
+def _bytes(nodes: Sequence[Node], at: int) -> int:
+    """Where the code ends that begins at `at`."""
     for node in nodes:
         if isinstance(node, Instruction):
-            total += 2 if node.op.narrow(node) else 4
+            at += 2 if node.op.narrow(node) else 4
         elif isinstance(node, Copies):
-            total += sum(_bytes(copy) for copy in node.copies)
+            for copy in node.copies:
+                at = _bytes(copy, at)
         elif isinstance(node, Loop):
-            total += loop_bytes(node) + (2 if node.between else 0)  # and a short jump
-    return total
+            if node.entry is not None:
+                at = -(-(at + 2) // 4) * 4  # a jump, and the loop at a word
+            at += loop_bytes(node) + (2 if node.between else 0)  # and a short jump
+    return at

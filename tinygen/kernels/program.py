@@ -13,7 +13,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tinygen.targets.arch.timing import Kind
@@ -60,6 +60,9 @@ INT = Type("int32_t")
 BITS = Type("uint32_t")
 BYTES_IN = Type("const int8_t *", 1)
 BYTES_OUT = Type("int8_t *", 1)
+#: Without a sign: of what is packed.
+OCTETS = Type("const uint8_t *", 1)
+HALVES_IN = Type("const int16_t *", 2, 2)
 HALVES = Type("int16_t *", 2, 2)
 WORDS_IN = Type("const int32_t *", 4, 4)
 #: Pairs of halves, or what else is looked at in several ways.
@@ -77,6 +80,10 @@ class Reg:
     def at(self, place: str) -> Reg:
         """The same value in another register."""
         return Reg(self.name, self.type, place)
+
+    def moved(self, size: int) -> Reg:
+        """A pointer to a struct, so many bytes behind."""
+        return replace(self, type=replace(self.type, at=self.type.at + size))
 
     def __str__(self) -> str:
         return self.name
@@ -106,8 +113,8 @@ class Op:
         n, m, a   registers that are read
         t         register that is read and written
         b         base of an address;  w: base that moves on
-        r         list of registers that are loaded
-        i         immediate, of which `reach` tells whether it can be said
+        r         list of registers that are loaded;  q: list of those that are read
+        i, j      immediates, of which `reach` tells whether they can be said
 
     and behind a colon what it is looked at as: `s` a signed word, `u` bits. `c` is the expression in C that d gets, of
     type `gives`, or a function that gives statements. `says` is for the reader of the assembly. `flags`: "set" where
@@ -143,7 +150,7 @@ class Op:
         if len(operands) != len(self.fields):
             raise ProgramError(f"{self.name} takes {', '.join(self.fields)}, not {len(operands)} operands")
         for f, value in zip(self.fields, operands, strict=True):
-            wanted = int if f == "i" else tuple if f == "r" else Reg
+            wanted = int if f in "ij" else tuple if f in "rq" else Reg
             if not isinstance(value, wanted):
                 raise ProgramError(f"{self.name}: {value!r} as {f}")
             if isinstance(value, Reg) and f in "bw" and not value.type.pointer:
@@ -179,19 +186,39 @@ class Instruction:
         return found
 
     @property
+    def j(self) -> int:
+        """The second immediate."""
+        found = self.by_field["j"]
+        assert isinstance(found, int)
+        return found
+
+    @property
     def list(self) -> tuple[Reg, ...]:
         """The registers that are loaded together."""
-        found = self.by_field.get("r", ())
+        return self._list("r")
+
+    @property
+    def stored(self) -> tuple[Reg, ...]:
+        """The registers that are stored together."""
+        return self._list("q")
+
+    def _list(self, f: str) -> tuple[Reg, ...]:
+        found = self.by_field.get(f, ())
         assert isinstance(found, tuple)
         return found
 
     @cached_property
     def reads(self) -> tuple[Reg, ...]:
-        return tuple(v for f, v in self.by_field.items() if f in "nmatbw" and isinstance(v, Reg))
+        return tuple(v for f, v in self.by_field.items() if f in "nmatbw" and isinstance(v, Reg)) + self.stored
 
     @cached_property
     def writes(self) -> tuple[Reg, ...]:
-        return tuple(v for f, v in self.by_field.items() if f in "dtw" and isinstance(v, Reg)) + self.list
+        """A pointer to a struct that moves on points to another member."""
+        moved = (self._moved(v) if f == "w" else v for f, v in self.by_field.items() if f in "dtw")
+        return tuple(v for v in moved if isinstance(v, Reg)) + self.list
+
+    def _moved(self, w: Operand) -> Operand:
+        return w.moved(self.i or 4 * len(self.list)) if isinstance(w, Reg) and w.type.members else w
 
     @cached_property
     def compares(self) -> tuple[Reg, Reg | int] | None:
@@ -219,6 +246,20 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """Of a loop whose body lies `times` times in the code. The first turn begins at the copy whose address `at` holds,
+    so that the last one ends with the last copy: it is enough to compare behind that, in `test`.
+
+    `label`: of the first copy in the assembly, by which its address is known; from 1000 on.
+    """
+
+    at: Reg
+    label: int
+    times: int
+    test: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """`body`, again while what it compares last differs, and `between` each two turns.
 
@@ -231,11 +272,17 @@ class Loop:
     between: tuple[Node, ...] = ()
     most: int = 0
     behind: bool = False
+    entry: Entry | None = None
+
+    @property
+    def whole(self) -> tuple[Node, ...]:
+        """A turn up to its end."""
+        return (*self.body, *(self.entry.test if self.entry else ()))
 
     @property
     def compared(self) -> tuple[Reg, Reg | int]:
         """The two values that are equal at the end."""
-        for node in reversed(self.body):
+        for node in reversed(self.whole):
             if isinstance(node, Instruction) and node.compares is not None:
                 return node.compares
         raise ProgramError("a loop that compares nothing")
@@ -291,7 +338,7 @@ def instructions(nodes: Sequence[Node]) -> Iterator[Instruction]:
             yield node
         elif isinstance(node, Loop):
             yield from instructions(node.between)
-            yield from instructions(node.body)
+            yield from instructions(node.whole)
         elif isinstance(node, Copies):
             for copy in node.copies:
                 yield from instructions(copy)
@@ -338,6 +385,15 @@ class Writer:
         yield
         copies.append(tuple(self.nodes))
         self.nodes = outside
+
+    @contextmanager
+    def entered(self, turns: str, at: Reg, label: int, times: int) -> Iterator[list[Node]]:
+        """What is written inside is the body, which lies so many times in the code; the list takes the test."""
+        outside, self.nodes = self.nodes, []
+        test: list[Node] = []
+        yield test
+        body, self.nodes = self.nodes, outside
+        self.nodes.append(Loop(tuple(body), turns, entry=Entry(at, label, times, tuple(test))))
 
     @contextmanager
     def copies(self) -> Iterator[list[tuple[Node, ...]]]:

@@ -49,6 +49,20 @@ static TG_INLINE uint32_t tg_load32(const void *p)
     return v;
 }
 
+/** Two bytes, the first lowest. */
+static TG_INLINE uint32_t tg_load16(const void *p)
+{
+    uint16_t v;
+    (void)memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/** The start of the word that a byte lies in. */
+static TG_INLINE const uint8_t *tg_word_of(const uint8_t *p)
+{
+    return p - ((uintptr_t)p & 3U);
+}
+
 static TG_INLINE void tg_store32(void *p, uint32_t v)
 {
     (void)memcpy(p, &v, sizeof v);

@@ -11,6 +11,8 @@ import numpy as np
 
 from tinygen.kernels.lanes import pack as lanes
 from tinygen.kernels.palette import pack
+from tinygen.kernels.palette.tile import palette_tile_kernel
+from tinygen.kernels.palette.weights import PAIRED
 from tinygen.kernels.tile.pack import SHIFTS
 from tinygen.kernels.tile.variants import any_tiles, run_order
 from tinygen.kernels.variant import Variant, Variants, consts, ints, packed
@@ -66,64 +68,6 @@ REFERENCE: Variants = {"tg_conv_s8": (conv_reference,), "tg_dense_s8": (dense_re
 
 # ---- cores with the DSP extension ----
 
-#: Up to so many bits a table holds every two weights; above, an index is the weight.
-PAIRED = 4
-#: How four indices (of two channels and two taps) come as one number, for the first pair of taps and for the second:
-#: the load, and the bits that are below them.
-_LOADS = {
-    2: (("ldrb r12, [lr], #1", 0), ("ldrb r12, [lr], #1", 0)),
-    3: (("ldrh r12, [lr], #1", 0), ("ldrh r12, [lr], #2", 4)),
-    5: (("ldr r12, [lr], #2", 0), ("ldr r12, [lr], #3", 4)),
-    6: (("ldr r12, [lr], #3", 0), ("ldr r12, [lr], #3", 0)),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PaletteTileView:
-    """Four pixels by two channels, weights as indices of so many bits."""
-
-    bits: int
-
-    @property
-    def name(self) -> str:
-        return f"tg_tile_pal{self.bits}_dsp"
-
-    @property
-    def table(self) -> bool:
-        return self.bits <= PAIRED
-
-    @property
-    def decode(self) -> tuple[tuple[str, ...], ...]:
-        """For each of two pairs of taps: the weights of both channels to r11 and r12."""
-        return tuple(self._decode(i) for i in range(2))
-
-    def _decode(self, i: int) -> tuple[str, ...]:
-        n = self.bits
-        lookup = ("vmov r8, s12", "ldr r11, [r8, r11, lsl #2]", "ldr r12, [r8, r12, lsl #2]")
-        if n == PAIRED:
-            return ("ldrb r11, [lr], #1", "ldrb r12, [lr], #1", *lookup)
-        load, low = _LOADS[n][i]
-        if self.table:
-            return (load, f"ubfx r11, r12, #{low}, #{2 * n}", f"ubfx r12, r12, #{low + 2 * n}, #{2 * n}", *lookup)
-        return (
-            load,
-            f"sbfx r11, r12, #{low}, #{n}",
-            f"sbfx r8, r12, #{low + n}, #{n}",
-            "pkhbt r11, r11, r8, lsl #16",
-            f"sbfx r8, r12, #{low + 2 * n}, #{n}",
-            f"sbfx r12, r12, #{low + 3 * n}, #{n}",
-            "pkhbt r12, r8, r12, lsl #16",
-        )
-
-    @property
-    def half(self) -> int:
-        """Bytes of code for two pairs of taps: every instruction takes four."""
-        return 4 * sum(len(lines) + 12 for lines in self.decode)
-
-    @property
-    def code(self) -> int:
-        return 4 * self.half + 320
-
 
 def _dsp_palette(w: Array) -> tuple[int, Array] | None:
     """Bits and table as the DSP kernels take them: at least two bits; from five on the weights themselves."""
@@ -153,12 +97,12 @@ def conv_tiles(call: Call) -> Call | str:
     stream = pack.pack_tile(rows, bits, int(zero[0]) if zero.size else None, c["b"], c["m"], order)
     if stream is None:
         return NO
-    view, window = PaletteTileView(bits), 16 * len(order)
+    tile, window = palette_tile_kernel(bits), 16 * len(order)
     words = -(-len(order) * 4 * bits // 32)
-    fields = dict(made.config) | {"pairs": words, "window": window, "tile": view.name}
+    fields = dict(made.config) | {"pairs": words, "window": window, "tile": tile.name}
     both = (
         ConstArg("w", stream),
-        ConstArg("table", _pairs(view.table, table, bits)),
+        ConstArg("table", _pairs(bits <= PAIRED, table, bits)),
     )
     made = replace(
         made,
@@ -167,9 +111,9 @@ def conv_tiles(call: Call) -> Call | str:
         config=tuple(fields.items()),
         consts=both,
         scratch=made.scratch + window - ints(made)["window"],
-        generated=(Generated(view.name, "dsp/tg_tile_pal", view, view.code, 4 * view.half, view.name),),
+        generated=(Generated(tile.name, "dsp/tg_program", tile, tile.code, tile.loop_bytes, tile.name),),
         uses=("tg_tiles_s8_dsp",),
-        family=view.name,
+        family=tile.name,
     )
     return made if saves(made, call) else NO
 
