@@ -28,8 +28,12 @@ static int __attribute__((naked, noinline)) call(const call_t *c __attribute__((
                      "mov r0, #(0xB0 + \\n)\n"
                      "vmov s\\n, r0\n"
                      ".endr\n"
+                     "ldr r0, [r12, #20]\n"
+                     "str r0, [sp]\n"
                      "ldm r12, {r0-r3, r12}\n"
                      "blx r12\n"
+                     "ldr r1, =result\n"
+                     "str r0, [r1]\n"
                      "ldr r1, =kept\n"
                      "ldr r1, [r1]\n"
                      "movs r0, #32\n"
@@ -58,6 +62,8 @@ static int __attribute__((naked, noinline)) call(const call_t *c __attribute__((
 /** The stack pointer behind what `call` saves, and so where the kernel's own stack begins. */
 uint32_t kept;
 
+uint32_t result;
+
 int guarded(const call_t *c, uint32_t *stack)
 {
     const int found = call(c);
@@ -74,12 +80,17 @@ void __attribute__((naked, noinline)) all(const call_t *calls __attribute__((unu
 {
     __asm__ volatile(".syntax unified\n"
                      "push {r4, r5, r6, lr}\n"
+                     "sub sp, sp, #8\n"
                      "mov r4, r0\n"
                      "mov r5, r1\n"
-                     "1: ldm r4!, {r0-r3, r12}\n"
+                     "1: ldr r6, [r4, #20]\n"
+                     "str r6, [sp]\n"
+                     "ldm r4, {r0-r3, r12}\n"
+                     "adds r4, r4, #24\n"
                      "blx r12\n"
                      "subs r5, r5, #1\n"
                      "bne 1b\n"
+                     "add sp, sp, #8\n"
                      "pop {r4, r5, r6, pc}\n");
 }
 

@@ -29,9 +29,9 @@ RETURN = 3  # cycles of BX LR
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """`data`: declarations in C; `arguments`: up to four words; `right`: whether the output is. `turns`: of the loops
-    that have a name; `calls`: the function that the kernel calls, with its arguments. `hidden`: code of its own writes
-    some outputs again, so that a fault of what wrote them first is not seen."""
+    """`data`: declarations in C; `arguments`: up to five words; `right`: whether the output is. `turns`: of the loops
+    that have a name; `calls`: the function that the kernel calls, with its arguments; `result`: what it returns.
+    `hidden`: code of its own writes some outputs again, so that a fault of what wrote them first is not seen."""
 
     kernel: Kernel
     data: str
@@ -40,24 +40,27 @@ class Case:
     turns: costs.Turns = field(default_factory=dict)
     calls: tuple[str, ...] | None = None
     hidden: bool = False
+    result: str = ""
 
 
 def program(cases: Sequence[Case]) -> str:
     """main.c: says for each case which register got lost and the bytes of stack, then whether the output is right."""
     rows = []
     for case in cases:
-        words = ", ".join(f"(uint32_t){a}" for a in case.arguments)
-        rows.append(f"{{{{{words}}}, (uint32_t){case.kernel.name}}}")
+        words = ", ".join(f"(uint32_t){a}" for a in case.arguments[:4])
+        fifth = "".join(f", (uint32_t){a}" for a in case.arguments[4:])
+        rows.append(f"{{{{{words}}}, (uint32_t){case.kernel.name}{fifth}}}")
         if case.calls is not None:
             name, *arguments = case.calls  # to know its cycles
             rows.append(f"{{{{{', '.join(f'(uint32_t){a}' for a in arguments)}}}, (uint32_t){name}}}")
-    nothing = "{{0, 0, 0, 0}, (uint32_t)nothing}"
+    nothing = "{{0, 0, 0, 0}, (uint32_t)nothing, 0}"
     lines = [
         "#include <string.h>",
         *(f'#include "{name}.h"' for name in dict.fromkeys(case.kernel.name for case in cases)),
         '#include "guarded.h"',
         '#include "tg_target.h"',
         *(case.data for case in cases),
+        f"static uint32_t got[{len(cases)}];",
         "int main(void)",
         "{",
         f"    const call_t calls[] = {{{', '.join([nothing] * WARM + rows)}}};",
@@ -65,18 +68,24 @@ def program(cases: Sequence[Case]) -> str:
         f"    for (int i = 0; i < {len(cases)}; ++i) {{",
         "        uint32_t stack = 0U;",
         "        const int lost = guarded(&calls[kernels[i]], &stack);",
+        "        got[i] = result;",
         "        tg_put_u32((uint32_t)lost);",
         '        tg_puts(" ");',
         "        tg_put_u32(stack);",
         '        tg_puts("\\n");',
         "    }",
         f"    all(calls, {WARM + len(rows)});",
-        *(f'    tg_puts(({case.right}) ? "right\\n" : "wrong\\n");' for case in cases),
+        *(f'    tg_puts(({_right(case, f"got[{i}]")}) ? "right\\n" : "wrong\\n");' for i, case in enumerate(cases)),
         "    return 0;",
         "}",
         "",
     ]
     return "\n".join(lines)
+
+
+def _right(case: Case, got: str) -> str:
+    """Whether it did what it should, in C."""
+    return f"({case.right}) && ({got} == (uint32_t){case.result})" if case.result else case.right
 
 
 def _places(cases: Sequence[Case]) -> list[int]:

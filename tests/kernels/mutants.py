@@ -232,8 +232,9 @@ def passing(case: Case, bodies: Sequence[str], folder: Path) -> list[bool]:
     lines = ["#include <string.h>", f'#include "{case.kernel.include}"', '#include "tg_isa_dsp.h"', case.data]
     call = ", ".join(case.arguments)
     for k, body in enumerate(bodies):
-        lines += [f"static void mutant{k}({case.kernel.parameters})", "{", body, "}"]
-        lines += [f"static int case{k}(void)", "{", f"    mutant{k}({call});", f"    return {case.right};", "}"]
+        lines += [f"static {case.kernel.returns}mutant{k}({case.kernel.parameters})", "{", body, "}"]
+        done_right = f"mutant{k}({call}) == {case.result}" if case.result else f"(mutant{k}({call}), 1)"
+        lines += [f"static int case{k}(void)", "{", f"    return ({done_right}) && ({case.right});", "}"]
     names = ", ".join(f"case{k}" for k in range(len(bodies)))
     lines += [f"static int (*const all[])(void) = {{{names}}};", f"enum {{ N = {len(bodies)} }};", MAIN]
     source = folder / "mutants.c"

@@ -1,18 +1,21 @@
-"""Cases of the palette family: tiles of every number of bits, entered at each copy of their loop."""
+"""Cases of the palette family: tiles of every number of bits, entered at each copy of their loop, and dense layers."""
 
 from __future__ import annotations
 
 import numpy as np
-from tinygen.plan.variants import pack_palette as pack
 
 from tests.c.test_dwplane import numbers
 from tests.kernels.harness import Case
+from tinygen.kernels.palette import pack
 from tinygen.kernels.palette.tile import palette_tile_kernel
+from tinygen.kernels.palette.variants import PaletteDenseView
 from tinygen.kernels.palette.weights import PAIRED
 
 GUARD = 16
 #: (bits, pairs of taps, pairs of channels): the loop has eight pairs of taps.
 TILES = ((2, 8, 40), (3, 6, 40), (4, 10, 40), (5, 12, 40), (6, 14, 40), (4, 4, 40))
+#: (bits, plain, eights of inputs)
+DENSE = ((2, False, 3), (3, False, 3), (4, False, 2), (4, True, 3), (5, False, 3), (6, False, 2))
 
 
 def palette(rng: np.random.Generator, bits: int) -> np.ndarray:
@@ -29,7 +32,7 @@ def tile(index: int) -> Case:
     """One of `TILES`, with random data that some outputs saturate with."""
     rng = np.random.default_rng(200 + index)
     bits, pairs, twos = TILES[index]
-    n, values, shift, right, down = f"{index}", palette(rng, bits), 1, 120, 1
+    n, values, shift, right, down = f"{index}", palette(rng, bits), 1, 250, 3
     rows = rng.integers(0, len(values), (2 * twos, 2 * pairs))
     w = values[rows].astype(np.int64)
     b = rng.integers(-20000, 20000, 2 * twos)
@@ -69,6 +72,30 @@ static const tg_tile_t t{n} = {{.fill = fill{n}, .w_end = &w{n}[{stream.size}], 
     )  # fmt: skip
 
 
+def dense(index: int) -> Case:
+    """One of `DENSE`: four channels, whose sums no less than all are looked at."""
+    rng = np.random.default_rng(300 + index)
+    bits, plain, octets = DENSE[index]
+    n, values = f"_d{index}", np.arange(-8, 8) if plain else palette(rng, bits)
+    rows = rng.integers(0, len(values), (4, 8 * octets))
+    w = (rows if plain else values[rows]).astype(np.int64)
+    b, x = rng.integers(-20000, 20000, 4), rng.integers(-128, 128, 8 * octets)
+    sums = b + w @ x
+    stream = pack.pack_dense(rows, bits, b, np.arange(4), plain=plain)
+    halves = np.ascontiguousarray(x.reshape(-1, 8)[:, (0, 2, 1, 3, 4, 6, 5, 7)], "<i2").view("<u4")
+    data = f"""
+static const uint32_t x{n}[] = {{{numbers(halves)}}};
+static const int32_t w{n}[] = {{{numbers(stream)}}};
+static const int32_t table{n}[] = {{{numbers(np.zeros(1, np.int32) if plain else table(values, bits))}}};
+static const int32_t want{n}[] = {{77, {numbers(sums)}, 77}};
+static int32_t sums{n}[] = {{77, 0, 0, 0, 0, 77}};"""
+    view = PaletteDenseView(bits, plain)
+    return Case(
+        view.four, data, (f"w{n}", f"x{n}", f"&x{n}[{halves.size}]", f"table{n}", f"&sums{n}[1]"),
+        f"memcmp(sums{n}, want{n}, sizeof sums{n}) == 0", {"octets": octets}, result=f"&w{n}[{stream.size - 4}]",
+    )  # fmt: skip
+
+
 def all_cases() -> list[Case]:
     """One of each."""
-    return [tile(i) for i in range(len(TILES))]
+    return [*(tile(i) for i in range(len(TILES))), *(dense(i) for i in range(len(DENSE)))]

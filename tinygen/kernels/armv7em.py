@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from string import Formatter
 
-from tinygen.kernels.program import BITS, INT, OCTETS, Instruction, Op, ProgramError, Reg, Statement, Type
+from tinygen.kernels.program import BITS, INT, OCTETS, WORDS_IN, Instruction, Op, ProgramError, Reg, Statement, Type
 from tinygen.targets.arch.timing import Kind
 
 
@@ -46,7 +46,7 @@ def _as(text: str, of: Type, to: Type) -> str:
     """An expression of one type as another. Whatever a pointer points to can be looked at as bytes."""
     if of == to or to.c == f"const {of.c}":
         return text
-    if (of.pointer or to.pointer) and not (of.pointer and to == OCTETS):
+    if (of.pointer or to.pointer) and not (of.pointer and to.c == OCTETS.c):
         raise ProgramError(f"{of.c} as {to.c}: {text}")
     simple = " " not in text or (text.endswith(")") and text.count("(") == 1)
     return f"({to.c}){text}" if simple else f"({to.c})({text})"
@@ -187,7 +187,7 @@ def _field(i: Instruction) -> list[Statement]:
 
 def _masked(i: Instruction) -> list[Statement]:
     """BIC of an address of bytes: of the word that it lies in."""
-    return [(i.reg("d"), f"tg_word_of({i.reg('n')})")]
+    return [(i.reg("d"), _as(f"tg_word_of({i.reg('n')})", WORDS_IN, i.reg("d").type))]
 
 
 def _mla(i: Instruction) -> list[Statement]:
@@ -257,6 +257,12 @@ def _short_word(i: Instruction, f: str) -> bool:
     return _low(i, f) and i.i % 4 == 0 and (i.i < 1024 if from_stack else _low(i, "b") and i.i < 128)
 
 
+def _short_list(i: Instruction) -> bool:
+    """All in r0 to r7, and the base not among them."""
+    places = [r.place for r in (i.reg("w"), *i.list)]
+    return set(places) <= {f"r{k}" for k in range(8)} and places[0] not in places[1:]
+
+
 def _in_place(i: Instruction) -> bool:
     return i.reg("d").place in (i.reg("n").place, i.reg("m").place)
 
@@ -302,10 +308,12 @@ mla = Op("mla", "{d}, {n}, {m}, {a}", Kind.MLA, _mla, "{d} = {a} + {n} * {m}")
 cmp = Op("cmp", "{n}, {m}", Kind.OTHER, _nothing, "{n} == {m}?", flags="set", narrow=_always)
 # bits
 and_imm = Op("and", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} & {i}U", "{d} = {n} & {i}", BITS, reach=_imm8)
+and_reg = Op("and", "{d}, {n:u}, {m:u}", Kind.OTHER, "{n} & {m}", "{d} = {n} & {m}", BITS)
+and_lsr = Op("and", "{d}, {n:u}, {m:u}, lsr #{i}", Kind.OTHER, "{n} & ({m} >> {i})", "{d} = {n} & {m} >> {i}", BITS)
 orr_imm = Op("orr", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} | {i}U", "{d} = {n} | {i}", BITS, reach=_imm8)
 bic_imm = Op("bic", "{d}, {n}, #{i}", Kind.OTHER, _masked, "{d} = word of {n}", reach=_upto(3, least=3))
 asrs = Op(
-    "asrs", "{d}, {n:s}, #{i}", Kind.OTHER, "{n} >> {i}", "{d} = {n} >> {i}",
+    "asrs", "{d}, {n:s}, #{i}", Kind.OTHER, "tg_asr({n}, {i})", "{d} = {n} >> {i}",
     reach=_upto(31, least=1), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
 ubfx = Op("ubfx", "{d}, {n}, #{i}, #{j}", Kind.OTHER, _field, "{d} = {j} bits of {n} from {i} on", BITS)
@@ -359,6 +367,8 @@ ldr = Op(
     "ldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}",
     reach=_upto(4095), narrow=partial(_short_word, f="d"),
 )  # fmt: skip
+#: From the stack, where values are that no register has room for.
+reload = Op("ldr", "{d}, {n}", Kind.LOAD, _copy, "{d} = {n}", narrow=_all_low("d"))
 ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
@@ -374,7 +384,7 @@ ldrh_post = Op(
 )  # fmt: skip
 vldr = Op("vldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(1020))
 ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b} + {i}", reach=_upto(4095))
-ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
+ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}", narrow=_short_list)
 vldm = Op("vldmia", "{b}, {{{r}}}", Kind.MULTIPLE, _load_many, "of {b}")
 vldm_post = Op("vldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
 str_word = Op(

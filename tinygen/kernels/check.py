@@ -37,6 +37,8 @@ def checked(program: Program) -> Program:
     if program.sp is not None:
         held["sp"] = program.sp
     _follow(program.body, held)
+    if program.result is not None and (program.result.place != "r0" or not _holds(held, program.result)):
+        raise ProgramError(f"{program.result} is not in r0 at the end")
     _stack(program)
     return program
 
@@ -44,7 +46,7 @@ def checked(program: Program) -> Program:
 def _operands(i: Instruction) -> None:
     """Of one instruction by itself."""
     for r in (*i.reads, *i.writes):
-        if r.place not in PLACES:
+        if r.place not in PLACES and not r.place.startswith("[sp, #"):
             raise ProgramError(f"{i}: {r.place} is no register of a kernel")
     if i.op.name in _WORDS:
         base = i.reg("w" if "w" in i.op.fields else "b")
@@ -71,9 +73,22 @@ def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:
             assert isinstance(node, Note)
 
 
+def _same(a: object, b: object) -> bool:
+    """One value, whatever is known of its alignment."""
+    if not isinstance(a, Reg) or not isinstance(b, Reg):
+        return a == b
+    return (a.name, a.type.c, a.type.at) == (b.name, b.type.c, b.type.at)
+
+
+def _holds(held: dict[str, object], r: Reg) -> bool:
+    """The value lies there, with that alignment at least."""
+    found = held.get(r.place)
+    return isinstance(found, Reg) and _same(found, r) and found.type.align >= r.type.align
+
+
 def _one(i: Instruction, held: dict[str, object]) -> None:
     for r in i.reads:
-        if held.get(r.place) != r:
+        if not _holds(held, r):
             raise ProgramError(f"{i}: {r.place} holds {held.get(r.place, 'nothing')}, not {r}")
     if i.op.kind is Kind.BRANCH_REGISTER:
         if (i.reg("m").place, i.reg("a").place) != ("r0", "r1"):
@@ -91,7 +106,7 @@ def _one(i: Instruction, held: dict[str, object]) -> None:
 
 def _loop(node: Loop, held: dict[str, object]) -> None:
     """Twice, the second time with what the first turn leaves: all that a turn needs must survive one."""
-    if node.entry is not None and held.get(node.entry.at.place) != node.entry.at:
+    if node.entry is not None and not _holds(held, node.entry.at):
         raise ProgramError(f"start of a loop: {node.entry.at} is not where its turns begin")
     for _ in range(2):
         before = dict(held)
@@ -104,13 +119,16 @@ def _loop(node: Loop, held: dict[str, object]) -> None:
                 raise ProgramError(f"end of a loop: {r} is gone, by which it ends")
         after = dict(held)
         _follow(node.between, held)
-        for place in [p for p in held if before.get(p) != held[p]]:
+        for place in [p for p in held if not _same(before.get(p), held[p])]:
             del held[place]
     held.clear()
     held.update(after)
 
 
 def _stack(program: Program) -> None:
+    for k, p in enumerate(program.params[4:]):
+        if p.place != f"[sp, #{program.stack + 4 * k}]":
+            raise ProgramError(f"{p} is a parameter that does not lie at {p.place}")
     sp = program.sp
     moves = [i for i in program.instructions if any(r.place == "sp" for r in i.writes)]
     if sp is None or not program.frame:

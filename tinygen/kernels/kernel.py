@@ -37,6 +37,11 @@ class Kernel:
         return ", ".join(f"{p.type.c}{p}" for p in self.program.params)
 
     @property
+    def returns(self) -> str:
+        """In C."""
+        return self.program.result.type.c if self.program.result else "void "
+
+    @property
     def arguments(self) -> str:
         """Of a call by somebody with the same parameters."""
         return ", ".join(map(str, self.program.params))

@@ -50,10 +50,14 @@ def body(program: Program) -> str:
         whole.items.append(_Line(f"{t.c.removesuffix(' *')} frame[{program.frame // t.size}];"))
         whole.items.append(_Line("frame", program.sp))
     whole.items += _items(program.body)
-    params = {p.name for p in program.params}
+    if program.result is not None:
+        whole.items.append(_Line(f"return {program.result};"))
+    params = {p.name: p for p in program.params}
     while _drop_unread(whole):
         pass
     _drop_overwritten(whole)
+    read = {n for line, _ in _walk(whole, ()) for n in _reads(line)}
+    whole.items[:0] = [_Line(f"(void){name};") for name in params if name not in read]
     _put_addresses(whole)
     for name in dict.fromkeys(line.sets.name for line, _ in _walk(whole, ()) if line.sets is not None):
         if name not in params:

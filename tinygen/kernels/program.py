@@ -40,7 +40,7 @@ class Type:
     @property
     def element(self) -> Type:
         """What a word that it points to is."""
-        return BITS if self.c.startswith("uint32_t") else INT
+        return BITS if "uint32_t" in self.c else INT
 
     @property
     def pointer(self) -> bool:
@@ -62,16 +62,18 @@ BYTES_IN = Type("const int8_t *", 1)
 BYTES_OUT = Type("int8_t *", 1)
 #: Without a sign: of what is packed.
 OCTETS = Type("const uint8_t *", 1)
+PAIRS_IN = Type("const uint32_t *", 4, 4)
 HALVES_IN = Type("const int16_t *", 2, 2)
 HALVES = Type("int16_t *", 2, 2)
 WORDS_IN = Type("const int32_t *", 4, 4)
 #: Pairs of halves, or what else is looked at in several ways.
 WORDS = Type("uint32_t *", 4, 4)
+WORDS_OUT = Type("int32_t *", 4, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Reg:
-    """A value, what it is, and where it lies: r0 to r12, sp, lr, s0 to s15."""
+    """A value, what it is, and where it lies: r0 to r12, sp, lr, s0 to s15, or a word of the stack, "[sp, #8]"."""
 
     name: str
     type: Type
@@ -230,7 +232,8 @@ class Instruction:
     @cached_property
     def copies(self) -> bool:
         """Takes a value to another place, which is nothing in C."""
-        return self.op.name in ("mov", "vmov") and self.reg("d").name == self.reg("n").name
+        moves = self.op.name in ("mov", "vmov", "ldr") and self.op.fields == ("d", "n")
+        return moves and self.reg("d").name == self.reg("n").name
 
     def __str__(self) -> str:
         """With names for registers."""
@@ -300,12 +303,14 @@ Node = Instruction | Note | Loop | Copies
 
 @dataclass(frozen=True)
 class Program:
-    """A function. `sp`: the value that the stack pointer is inside the frame of so many bytes."""
+    """A function. `sp`: the value that the stack pointer is inside the frame of so many bytes. Parameters behind the
+    fourth lie on the stack. `result`: what it returns, in r0."""
 
     params: tuple[Reg, ...]
     body: tuple[Node, ...]
     frame: int = 0
     sp: Reg | None = None
+    result: Reg | None = None
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:

@@ -58,9 +58,9 @@ static TG_INLINE uint32_t tg_load16(const void *p)
 }
 
 /** The start of the word that a byte lies in. */
-static TG_INLINE const uint8_t *tg_word_of(const uint8_t *p)
+static TG_INLINE const int32_t *tg_word_of(const uint8_t *p)
 {
-    return p - ((uintptr_t)p & 3U);
+    return (const int32_t *)(const void *)(p - ((uintptr_t)p & 3U));
 }
 
 static TG_INLINE void tg_store32(void *p, uint32_t v)

@@ -11,8 +11,11 @@ import numpy as np
 
 from tinygen.kernels.lanes import pack as lanes
 from tinygen.kernels.palette import pack
+from tinygen.kernels.palette.dense import PaletteFourKernel
 from tinygen.kernels.palette.tile import palette_tile_kernel
 from tinygen.kernels.palette.weights import PAIRED
+from tinygen.kernels.print_asm import loop_bytes
+from tinygen.kernels.program import loops
 from tinygen.kernels.tile.pack import SHIFTS
 from tinygen.kernels.tile.variants import any_tiles, run_order
 from tinygen.kernels.variant import Variant, Variants, consts, ints, packed
@@ -134,41 +137,14 @@ class PaletteDenseView:
         return self.bits <= PAIRED and not self.plain
 
     @property
-    def decode(self) -> tuple[str, ...]:
-        """Eight inputs of one channel; ACC is its sum."""
-        n = self.bits
-        sums = tuple(f"smlad ACC, r{i}, r{4 + i}, ACC" for i in range(4))
-        if self.plain:  # r12 is the mask of an index in both halves
-            fields = tuple(f"and r{i}, r12, r0, lsr #{4 * i}" for i in (1, 2, 3))
-            return ("ldr r0, [lr], #4", *fields, "and r0, r12, r0", *sums)
-        if not self.table:
-            return (*self._signed(0), *self._signed(1))
-        lookups = tuple(f"ldr r{i}, [r12, r{i}, lsl #2]" for i in range(4))
-        if n == PAIRED:
-            return (*(f"ldrb r{i}, [lr], #1" for i in range(4)), *lookups, *sums)
-        load = {2: "ldrh r3, [lr], #2", 3: "ldr r3, [lr], #3"}[n]
-        return (load, *(f"ubfx r{i}, r3, #{2 * n * i}, #{2 * n}" for i in range(4)), *lookups, *sums)
-
-    def _signed(self, i: int) -> tuple[str, ...]:
-        """Four inputs, weights as they are."""
-        n = self.bits
-        low = 4 * n * i % 8
-        return (
-            f"ldr r1, [lr], #{(4 * n * (i + 1)) // 8 - 4 * n * i // 8}",
-            f"sbfx r0, r1, #{low}, #{n}",
-            f"sbfx r2, r1, #{low + n}, #{n}",
-            "pkhbt r0, r0, r2, lsl #16",
-            f"sbfx r2, r1, #{low + 2 * n}, #{n}",
-            f"sbfx r1, r1, #{low + 3 * n}, #{n}",
-            "pkhbt r1, r2, r1, lsl #16",
-            f"smlad ACC, r0, r{4 + 2 * i}, ACC",
-            f"smlad ACC, r1, r{5 + 2 * i}, ACC",
-        )
+    def four(self) -> PaletteFourKernel:
+        """Sums of four channels."""
+        return PaletteFourKernel(f"{self.name}_four", "Sums of four channels.", self.bits, self.plain)
 
     @property
     def hot(self) -> int:
         """Bytes of code for eight inputs of four channels."""
-        return 16 * len(self.decode) + 24
+        return next(loop_bytes(loop) for loop in loops(self.four.program.body))
 
     @property
     def code(self) -> int:
