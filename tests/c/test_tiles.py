@@ -18,7 +18,7 @@ from tinygen.kernels.row.kernel import RowKernel
 from tinygen.kernels.row.variants import whole_rows
 from tinygen.kernels.slide.variants import slide_of, whole_slides
 from tinygen.kernels.tile import variants
-from tinygen.kernels.tile.kernel import TileKernel
+from tinygen.kernels.tile.kernel import GroupKernel, TileKernel
 from tinygen.kernels.tile.pack import ODD_LIMIT, pack_tiles, tiles_supported
 from tinygen.kernels.variant import ints
 from tinygen.ops.base import Call, ConstArg
@@ -27,7 +27,9 @@ Require = Callable[[str], None]
 
 
 def _walks(view: object) -> bool:
-    """The stack pointer moves through the window."""
+    """The stack pointer moves through the window, or through the weights."""
+    if isinstance(view, GroupKernel):
+        return view.group.turns > 1
     return view.tile.looped if isinstance(view, TileKernel) else isinstance(view, RowKernel) and view.row.looped
 
 
@@ -55,7 +57,8 @@ def test_interrupts(require_tool: Require, tmp_path: Path) -> None:
     require_tool("arm-none-eabi-gcc")
     require_tool("qemu-system-arm")
     walks = [c for c in random_cases(0, 100) if any(_walks(g.view) for g in c.call.generated)]
-    assert {c.call.kernel for c in walks} == {"tg_tiles_s8_dsp", "tg_slides_s8_dsp", "tg_rows_s8_dsp"}
+    families = {f"tg_{name}_s8_dsp" for name in ("tiles", "slides", "rows", "groups")}
+    assert {c.call.kernel for c in walks} == families
     tiles.on_target(walks, "m4", "-O2", tmp_path)
 
 
@@ -64,6 +67,8 @@ def kind(call: Call) -> list[str]:
     f = ints(call)
     g = call.generated[-1] if call.generated else None
     found = {
+        "group": call.kernel == "tg_groups_s8_dsp",
+        "group, looped": isinstance(getattr(g, "view", None), GroupKernel) and _walks(g.view),  # type: ignore[union-attr]
         "library tile": call.kernel == "tg_tiles_s8_dsp" and g is None,
         "image copied": call.kernel == "tg_tiles_s8_dsp" and f["image_h"] > 0 and f["rows"] == 0,
         "columns": f.get("rows", 0) > 0,
@@ -92,7 +97,7 @@ def test_what_the_layers_are() -> None:
     """The layers of test_host and of test_emulated have every kind, again and again."""
     for first in (0, 120, 1000, 1120):
         counts = Counter(k for case in random_cases(first, first + 120) for k in kind(case.call))
-        assert len(counts) == 20, sorted(counts)
+        assert len(counts) == 22, sorted(counts)
         assert min(counts.values()) >= 2, counts
 
 

@@ -82,6 +82,27 @@ def test_smaller_kernels_where_the_fastest_do_not_fit() -> None:
         assert (same.kernels, none) == (own.kernels, ())
 
 
+def test_less_ram_where_the_fastest_do_not_fit() -> None:
+    """Scratch for a group of tiles is worth its cycles only while the board has it; and it is said."""
+    rng = np.random.default_rng(3)
+    w = (rng.normal(size=(64, 64, 1, 1)) / 8).astype(np.float32)
+    ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 64, 8, 8]) for n in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])], "pw", ports[:1], ports[1:], [numpy_helper.from_array(w, "w")]
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    loaded = load(Path("pw.onnx"), content=made.SerializeToString())
+    model = quantised(loaded, Calibration(Arrays((rng.normal(size=(40, 64, 8, 8)).astype(np.float32),))))
+    flash = flash_of(FAST)
+    own = predict(plan(model.fixed, FAST.core, "speed", flash=flash), model, flash)
+    little = replace(FAST, ram_bytes=own.ram - 1, flash_bytes=1 << 20)
+    found, notes = planned(model, FAST.core, Target(little, "speed"))
+    assert predict(found, model, flash).ram < own.ram
+    assert "bytes of RAM, more than nucleo_f446re has" in notes[0]
+    assert planned(model, FAST.core, Target(replace(little, ram_bytes=own.ram), "speed"))[1] == ()
+    assert planned(model, FAST.core, Target(replace(little, ram_bytes=100), "speed"))[1] == ()
+
+
 def test_equal_constants_count_once() -> None:
     """As they are stored."""
     w = weights(220)

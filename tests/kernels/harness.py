@@ -130,7 +130,7 @@ def hold(cases: Sequence[Case], folder: Path) -> None:
         if not case.kernel.after:
             assert symbols[name].size == print_asm.code_bytes(of), f"{name}: bytes of code"
             # what is free in a frame stays as it was, and a function that is called has a stack of its own
-            assert case.calls or int(deep) == of.stack, f"{name}: {deep} bytes of stack, not {of.stack}"
+            assert case.calls or of.stack - of.frame <= int(deep) <= of.stack, f"{name}: {deep} bytes of stack"
             counted = pieces[at].cycles - around
             told = costs.cycles(of, core.timing, case.turns, called=called)
             assert counted == told, f"{name}: {counted} cycles, not {told}"

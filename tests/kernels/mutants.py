@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import palettes, planes, rows, taps, tiles
+from tests.kernels import groups, palettes, planes, rows, taps, tiles
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
@@ -32,6 +32,7 @@ FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
     "taps": taps.all_cases,
     "tile": tiles.all_cases,
     "palette": palettes.all_cases,
+    "group": groups.all_cases,
 }
 
 #: Instructions that are easily taken for each other.

@@ -48,7 +48,9 @@ from tinygen.kernels.program import (
     Reg,
     Type,
     Writer,
+    loops,
 )
+from tinygen.kernels.tile.kernel import group_bytes, group_tile, group_turns
 from tinygen.targets.cores import get_core
 
 X, W, Y = Reg("x", BYTES_IN, "r0"), Reg("w", WORDS_IN, "r1"), Reg("y", BYTES_OUT, "r2")
@@ -207,6 +209,15 @@ def test_costs() -> None:
     assert costs.cycles(small(), core, {}) == 8 + 10 + 6 + 4 * turn + 1 + 3 * 3
     called = program(ldr(FILL, W, 0), blx(FILL, X, W))
     assert costs.cycles(called, core, {}, called=7) == (1 + 2) + 2 + 3 + 7 + (1 + 2 + 2)
+
+
+def test_bytes_of_groups() -> None:
+    """What decides how many pairs of taps a turn takes is what the program has; it fits a small cache if any does."""
+    for wanted in (1, 5, 15, 16, 17, 32, 54, 144, 300):
+        pairs, turn = group_turns(wanted)
+        loop = next(loops(group_tile(pairs, turn, 3).program.body))
+        assert group_bytes(pairs, turn) == print_asm.loop_bytes(loop) <= 996
+    assert group_turns(32) == (32, 16)
 
 
 def test_copies_that_are_no_loop() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -50,26 +50,20 @@ def case(index: int) -> Case:
     assert m.max() < 2**31
     offset = (7 << shift) + (1 << (shift - 1))
     want = np.clip((offset + (sums * m[:, None] >> 32)) >> shift, -128, 127)
-    stream: list[int] = []
     channels = 2 * PAIRS - int(tile.odd)  # an odd number of them ends with a pair that begins one channel earlier
-    for even in [*range(0, channels - 1, 2), *([channels - 2] if tile.odd else [])]:
-        raw = 256 * w[even + 1] + w[even]
-        stream += [int(b[even]), int(256 * b[even + 1] + b[even])]
-        stream += [int(v) for v in (raw[:, 0] & 0xFFFF) | (raw[:, 1] & 0xFFFF) << 16]
-        stream += [int(m[even]), int(m[even + 1]) // 256]
+    stream = stream_of(w, b, m, [*range(0, channels - 1, 2), *([channels - 2] if tile.odd else [])])
     ends = len(stream) - (words + 4 if tile.odd else 0)
-    stream = [v - 2**32 if v >= 2**31 else v for v in stream]
     right, down = tile.y or (400, 3)
     y = np.full(2 * GUARD + (tile.pixels - 1) * right + (channels - 1) * down + 1, 77)
-    before = _list(y)
+    before = listed(y)
     for c in range(channels):
         y[GUARD + c * down + right * np.arange(tile.pixels)] = want[c]
     pixel = ", ".join(str(right * p) for p in (1, 2, 3))
     data = f"""
-static const int16_t window{n}[] __attribute__((aligned(8))) = {{{_list(window)}}};
+static const int16_t window{n}[] __attribute__((aligned(8))) = {{{listed(window)}}};
 static int16_t into{n}[{window.size}] __attribute__((aligned(8)));
-static const int32_t w{n}[] = {{{_list(stream)}}};
-static const int8_t want{n}[] = {{{_list(y)}}};
+static const int32_t w{n}[] = {{{listed(stream)}}};
+static const int8_t want{n}[] = {{{listed(y)}}};
 static int8_t y{n}[] = {{{before}}};
 static void fill{n}(const tg_tile_t *t, int16_t *window)
 {{
@@ -96,7 +90,19 @@ def _seen(kernel: TileKernel, turns: int) -> np.ndarray:
     return np.array(rows)
 
 
-def _list(values: object) -> str:
+def stream_of(w: np.ndarray, b: np.ndarray, m: np.ndarray, evens: Iterable[int]) -> list[int]:
+    """Words of the channels that are even in their pairs, and of those behind them, as pack_tiles.py has them."""
+    stream: list[int] = []
+    for even in evens:
+        raw = 256 * w[even + 1] + w[even]
+        stream += [int(b[even]), int(256 * b[even + 1] + b[even])]
+        stream += [int(v) for v in (raw[:, 0] & 0xFFFF) | (raw[:, 1] & 0xFFFF) << 16]
+        stream += [int(m[even]), int(m[even + 1]) // 256]
+    return [v - 2**32 if v >= 2**31 else v for v in stream]
+
+
+def listed(values: object) -> str:
+    """Numbers as C has them in braces."""
     return ", ".join("(-2147483647 - 1)" if int(v) == -(2**31) else str(int(v)) for v in np.ravel(np.array(values)))
 
 

@@ -51,6 +51,7 @@ TOGETHER = 100
 KINDS = (
     ("tg_program, tile", r"tg_tile_w"),
     ("tg_program, looped tile", r"tg_tile_l"),
+    ("tg_program, group of tiles", r"tg_tile_g"),
     ("tg_program, tile of a column", r"tg_tile_c"),
     ("tg_program, tile that slides", r"tg_tile_\d+x\d+s"),
     ("tg_slide_fill", r"tg_fill_"),

@@ -52,6 +52,17 @@ def test_modes() -> None:
     assert chosen([near], "balanced") == ["fast"]
 
 
+def test_scratch_is_ram_where_the_arena_has_no_room() -> None:
+    """Balanced takes it where the layer leaves that much of the arena free; speed takes it anyway."""
+    row = [way("plain", 1000, 100), replace(way("grouped", 900, 100), scratch=800)]
+
+    def taken(mode: str, free: int) -> str:
+        return choose([row], "cortex-m4", mode, activations=1000, free=[free], flash=ZERO_WAIT)[0].kernel
+
+    assert [taken("balanced", n) for n in (0, 400, 800)] == ["plain", "plain", "grouped"]
+    assert taken("speed", 0) == "grouped"
+
+
 def test_code_is_counted_once() -> None:
     """A shared kernel wins where several layers use it, and only there."""
     own = [[way(f"own{i}", 1000, 3000), way("shared", 1020, 4000)] for i in range(4)]

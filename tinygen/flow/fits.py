@@ -24,6 +24,8 @@ _FEW = 2
 #: What a KiB of flash is worth where a mode's own choice does not fit the board: one after the other, as a part of the
 #: network's time.
 SMALLER = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
+#: And what all activations again are worth where its stack and scratch are more than the board's RAM.
+LESS_RAM = (0.3, 3.0, 30.0)
 
 
 def check_weights(loaded: Loaded, calibration: Calibration, target: Target) -> None:
@@ -38,8 +40,8 @@ def check_weights(loaded: Loaded, calibration: Calibration, target: Target) -> N
 
 
 def planned(model: Quantised, core: Core, target: Target) -> tuple[Plan, tuple[str, ...]]:
-    """As `target` asks; where that is predicted to be more than the board's flash, the fastest of some that are not,
-    and a note that says so."""
+    """As `target` asks; where that is predicted to be more than the board's flash, or its RAM, the fastest of some that
+    are not, and a note that says so."""
     board, flash = target.board, flash_of(target.board)
     made = partial(
         plan, model.fixed, core, target.optimize, plain_stack=target.plain_stack, flash=flash,
@@ -48,12 +50,18 @@ def planned(model: Quantised, core: Core, target: Target) -> tuple[Plan, tuple[s
     first = made()
     if board.stand_in is None or core != board.core:
         return first, ()
-    takes = predict(first, model, flash).flash
-    for worth in (w for w in SMALLER if takes > board.flash_bytes and w > KIB_WORTH[target.optimize]):
-        found = made(kib_worth=worth)
-        if (smaller := predict(found, model, flash).flash) <= board.flash_bytes:
-            note = f"the kernels for `optimize` = {target.optimize} would take about {takes:,} bytes of flash"
-            return found, (f"{note}, more than {board.id} has; smaller ones were taken, about {smaller:,} bytes.",)
+    takes = predict(first, model, flash)
+    over = takes.flash > board.flash_bytes
+    if over:
+        others = (made(kib_worth=w) for w in SMALLER if w > KIB_WORTH[target.optimize])
+    else:
+        others = (made(ram_worth=w) for w in LESS_RAM if takes.ram > board.ram_bytes)
+    for found in others:
+        smaller = predict(found, model, flash)
+        if smaller.flash <= board.flash_bytes and (over or smaller.ram <= board.ram_bytes):
+            was, now, kind = (takes.flash, smaller.flash, "flash") if over else (takes.ram, smaller.ram, "RAM")
+            note = f"the kernels for `optimize` = {target.optimize} would take about {was:,} bytes of {kind}"
+            return found, (f"{note}, more than {board.id} has; smaller ones were taken, about {now:,} bytes.",)
     return first, ()
 
 

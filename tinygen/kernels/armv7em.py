@@ -119,7 +119,9 @@ def _load_many(i: Instruction) -> list[Statement]:
 
 
 def _store_many(i: Instruction) -> list[Statement]:
-    return [(None, f"{i.reg('b')}[{k}] = {r}") for k, r in enumerate(i.stored)]
+    base = i.reg("w" if "w" in i.op.fields else "b")
+    found: list[Statement] = [(None, f"{base}[{k}] = {r}") for k, r in enumerate(i.stored)]
+    return [*found, _behind(base, base, 4 * len(i.stored))] if "w" in i.op.fields else found
 
 
 def _byte(r: Reg) -> str:
@@ -252,15 +254,20 @@ def _near(most: int, fields: str, i: Instruction) -> bool:
     return _low(i, fields) and 0 <= i.i < most
 
 
+def _low_lists(i: Instruction) -> bool:
+    """LDM or STM of low registers, none of which is the base."""
+    base, places = i.reg("w"), {r.place for r in (*i.list, *i.stored)}
+    return _low(i, "w") and places <= {f"r{k}" for k in range(8)} - {base.place}
+
+
 def _short_word(i: Instruction, f: str) -> bool:
     from_stack = i.reg("b").place == "sp"
     return _low(i, f) and i.i % 4 == 0 and (i.i < 1024 if from_stack else _low(i, "b") and i.i < 128)
 
 
-def _short_list(i: Instruction) -> bool:
-    """All in r0 to r7, and the base not among them."""
-    places = [r.place for r in (i.reg("w"), *i.list)]
-    return set(places) <= {f"r{k}" for k in range(8)} and places[0] not in places[1:]
+def _of_stack(i: Instruction) -> bool:
+    """Of the stack pointer."""
+    return i.reg("d").place == i.reg("n").place == "sp" and i.i % 4 == 0 and i.i <= 508
 
 
 def _in_place(i: Instruction) -> bool:
@@ -287,14 +294,14 @@ mov_imm = Op("mov", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}", reach=_imm8
 movw = Op("movw", "{d}, #{i}", Kind.OTHER, _constant, "{d} = {i}", reach=_upto(65535))
 movt = Op("movt", "{t}, #{i}", Kind.OTHER, _upper, "{t} += {i} << 16", reach=_upto(32767))  # not negative
 # sums
-add = Op("add", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_imm12)
+add = Op("add", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_imm12, narrow=_of_stack)
 addw = Op("addw", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}", reach=_upto(4095))
 adds = Op(
     "adds", "{d}, {n}, #{i}", Kind.OTHER, _sum, "{d} = {n} + {i}",
     reach=_upto(255), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
 add_reg = Op("add", "{d}, {n}, {m}", Kind.OTHER, _sum, "{d} = {n} + {m}", narrow=_in_place)
-sub = Op("sub", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_imm12)
+sub = Op("sub", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_imm12, narrow=_of_stack)
 subw = Op("subw", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_upto(4095))
 subs = Op(
     "subs", "{d}, {n}, #{i}", Kind.OTHER, _less, "{d} = {n} - {i}",
@@ -384,7 +391,8 @@ ldrh_post = Op(
 )  # fmt: skip
 vldr = Op("vldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(1020))
 ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b} + {i}", reach=_upto(4095))
-ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}", narrow=_short_list)
+ldm = Op("ldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}", narrow=_low_lists)
+stm_post = Op("stmia", "{w}!, {{{q}}}", Kind.MULTIPLE, _store_many, "next of {w}", narrow=_low_lists)
 vldm = Op("vldmia", "{b}, {{{r}}}", Kind.MULTIPLE, _load_many, "of {b}")
 vldm_post = Op("vldmia", "{w}!, {{{r}}}", Kind.MULTIPLE, _load_many, "next of {w}")
 str_word = Op(

@@ -4,8 +4,8 @@
   call, and there in every turn of a loop.
 - A loop ends by what it compared: the flags are those of its CMP, whose two values still stand.
 - Parameters keep their values; every register that belongs to the caller is saved; s16 to s31 are not touched.
-- LDM and VLDM, which trap on other addresses, read from pointers to words.
-- The stack pointer moves up only, in words, inside the frame, is read at or above where it points, and comes back:
+- LDM, STM and VLDM, which trap on other addresses, take pointers to words.
+- The stack pointer moves up, in words, inside the frame, is read at or above where it points, and comes back at once:
   interrupts may come at any time. Before a call it is a multiple of eight.
 """
 
@@ -191,7 +191,13 @@ class _Stack:
             return
         if i.op.name in ("add", "addw") and i.reads == (self.sp,) and i.i > 0 and i.i % 4 == 0:
             self.at, self.home = self.at + i.i, False
-        elif i.op.name == "mov" and i.reg("n").name in self.starts:
+        elif self._back(i):
             self.at, self.home = 0, True
         else:
             raise ProgramError(f"{i}: moves the stack pointer")
+
+    def _back(self, i: Instruction) -> bool:
+        """To where it was at first."""
+        if i.op.name == "mov":
+            return i.reg("n").name in self.starts
+        return i.op.name == "sub" and i.reads == (self.sp,) and i.i == self.at

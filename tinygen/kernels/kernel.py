@@ -11,12 +11,17 @@ class Kernel:
 
     `family`: those whose costs have the same coefficients (plan/cost.py). `contract`: what the caller must know.
     `after`: a statement that completes what the program leaves, or nothing.
+    `aligned`: to a line of a cache, which its loop just fits.
     """
 
     name: str
     family: str
     brief: str
     after: str = ""
+
+    @property
+    def aligned(self) -> bool:
+        return False
 
     @property
     def include(self) -> str:

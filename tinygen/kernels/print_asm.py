@@ -110,13 +110,13 @@ def meaning(i: Instruction) -> str:
         return str(i.reg("d"))
     named = {f: str(v) for f, v in i.by_field.items() if not isinstance(v, tuple)}
     said = i.op.says.format(**named).replace(" + 0", "")
-    if i.list:
-        names = ", ".join(map(str, i.list))
-        return f"{names if len(names) < LONG else f'{i.list[0]}, ..., {i.list[-1]}'} = {said}"
+    several = i.list or i.stored
+    if several:
+        names = ", ".join(map(str, several))
+        names = names if len(names) < LONG else f"{several[0]}, ..., {several[-1]}"
+        return f"{names} = {said}" if i.list else f"{said} = {names}"
     if i.op.kind is Kind.STORE:
         return f"{said} = {i.reg('n')}"
-    if i.stored:
-        return f"{said} = {', '.join(map(str, i.stored))}"
     into, _, of = said.partition(" = ")
     return f"{into} += {of.removeprefix(f'{into} + ')}" if of.startswith(f"{into} + ") else said
 

@@ -1,8 +1,9 @@
-"""Which of its candidates each call becomes: cycles against flash and stack, kernels and constants that layers share
+"""Which of its candidates each call becomes: cycles against flash and RAM, kernels and constants that layers share
 counted once."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +18,8 @@ KIB_WORTH = {"speed": 1e-6, "balanced": 0.01, "size": 0.25}
 #: What all constants of the network are worth where compression left them few values or many zeros: who compressed it
 #: asked for flash, so halving them may cost 1.5 times the network's time, whatever its size. Not for `speed`.
 COMPRESSED_WORTH = {"speed": 0.0, "balanced": 3.0, "size": 3.0}
-#: What all of the network's activations as stack again would be worth, likewise.
-STACK_WORTH = {"speed": 0.0, "balanced": 0.3, "size": 0.3}
+#: What all of the network's activations as stack or scratch again would be worth, likewise.
+RAM_WORTH = {"speed": 0.0, "balanced": 0.3, "size": 0.3}
 #: For a flash that nobody described: an instruction cache of a kibibyte holds loops up to so many bytes; longer ones
 #: wait. Measured in KERNELS terms (128-bit flash, 5 wait states): 1.3 to 1.5 times the cycles. Not for `speed`.
 HOT_BYTES, HOT_FACTOR = 1000, 1.35
@@ -31,11 +32,12 @@ UNIT = 1 << 24
 
 @dataclass(frozen=True)
 class _Priced:
-    """A candidate: cycles, and the worth of bytes, as parts of the network's time: of code by kernel, and of constants
-    by content: layers share what is equal."""
+    """A candidate: cycles, bytes of RAM, and the worth of bytes of flash, as parts of the network's time: of code by
+    kernel, and of constants by content: layers share what is equal."""
 
     call: Call
     cycles: float
+    ram: int
     code: tuple[tuple[str, float], ...]
     constants: tuple[tuple[str, float], ...]
 
@@ -43,15 +45,17 @@ class _Priced:
         """`fastest`: cycles of the network if every call took its fastest candidate."""
         worths: dict[str, float] = {**dict(self.code), **dict(self.constants)}
         shared = {key: round(UNIT * fastest * worth) for key, worth in worths.items()}
-        return _Option(self.call, round(UNIT * self.cycles), shared, frozenset(k for k, _ in self.code))
+        return _Option(self.call, round(UNIT * self.cycles), self.ram, shared, frozenset(k for k, _ in self.code))
 
 
 @dataclass(frozen=True)
 class _Option:
-    """A candidate in units: cycles, and what each kernel and constant is worth."""
+    """A candidate in units: cycles, and what each kernel and constant is worth; `ram`: bytes that it takes beyond the
+    least arena: stack, and scratch that finds no room beside its input and output."""
 
     call: Call
     cycles: int
+    ram: int
     shared: Mapping[str, int]
     kernels: frozenset[str]
 
@@ -62,19 +66,19 @@ class _Chosen:
     In whole units, so that the order of adding does not matter and a change costs what it touches.
     """
 
-    def __init__(self, options: Sequence[_Option], stack_worth: float) -> None:
+    def __init__(self, options: Sequence[_Option], byte_of_ram: float) -> None:
         self.options = list(options)
-        self.stack_worth = stack_worth
+        self.byte_of_ram = byte_of_ram
         self._sum = 0
         self._users: Counter[str] = Counter()
         self._worth: dict[str, int] = {}
-        self._stacks: Counter[int] = Counter()
+        self._rams: Counter[int] = Counter()
         for o in options:
             self._add(o)
 
     @property
     def value(self) -> int:
-        return self._sum + self._stack(max(self._stacks, default=0))
+        return self._sum + self._ram(max(self._rams, default=0))
 
     def change(self, i: int, option: _Option) -> None:
         """Row i takes another option."""
@@ -85,22 +89,22 @@ class _Chosen:
     def best(self, i: int, row: Sequence[_Option]) -> _Option:
         """The option of row i that makes the whole best, the first of equals."""
         self._remove(self.options[i])
-        deepest = max(self._stacks, default=0)
+        most = max(self._rams, default=0)
 
         def value(o: _Option) -> int:
             new = sum(worth for key, worth in o.shared.items() if not self._users[key])
-            return o.cycles + new + self._stack(max(deepest, o.call.stack))
+            return o.cycles + new + self._ram(max(most, o.ram))
 
         found = min(row, key=value)
         self._add(self.options[i])
         return found
 
-    def _stack(self, deepest: int) -> int:
-        return round(self.stack_worth * deepest)
+    def _ram(self, most: int) -> int:
+        return round(self.byte_of_ram * most)
 
     def _add(self, o: _Option) -> None:
         self._sum += o.cycles
-        self._stacks[o.call.stack] += 1
+        self._rams[o.ram] += 1
         for key, worth in o.shared.items():
             self._users[key] += 1
             if self._users[key] == 1:
@@ -109,9 +113,9 @@ class _Chosen:
 
     def _remove(self, o: _Option) -> None:
         self._sum -= o.cycles
-        self._stacks[o.call.stack] -= 1
-        if not self._stacks[o.call.stack]:
-            del self._stacks[o.call.stack]
+        self._rams[o.ram] -= 1
+        if not self._rams[o.ram]:
+            del self._rams[o.ram]
         for key in o.shared:
             self._users[key] -= 1
             if not self._users[key]:
@@ -124,24 +128,31 @@ def choose(
     optimize: str,
     *,
     activations: int,
+    free: Sequence[int] = (),
     flash: Flash | None = None,
     in_ram: Collection[str] = (),
     kib_worth: float | None = None,
+    ram_worth: float | None = None,
 ) -> tuple[Call, ...]:
-    """One call of each row. `activations`: bytes of the largest input and output of a layer, the least arena. `flash`:
+    """One call of each row. `activations`: bytes of the largest input and output of a layer, the least arena; `free`:
+    how many of them a row's own layer leaves free, for scratch (where not given, scratch counts nothing). `flash`:
     where code and constants are read from; None where nobody described it. Kernels and contents of constants `in_ram`
-    never wait. `kib_worth`: instead of the mode's own.
+    never wait. `kib_worth`, `ram_worth`: instead of the mode's own.
 
     Starts from the best of each by itself, then changes one call, or many, as long as the whole gets better:
     deterministic, and never worse than the start.
     """
     total = sum(k.array.nbytes for row in candidates for k in row[-1].consts)
     byte = (KIB_WORTH[optimize] if kib_worth is None else kib_worth) / 1024
-    priced = [_options(row, core, optimize, flash, total, in_ram, byte) for row in candidates]
+    spare = free or [sys.maxsize] * len(candidates)
+    priced = [
+        _options(row, core, optimize, flash, total, in_ram, byte, room)
+        for row, room in zip(candidates, spare, strict=True)
+    ]
     fastest = sum(min(o.cycles for o in row) for row in priced)
     rows = [[o.in_units(fastest) for o in row] for row in priced]
-    stack_worth = UNIT * fastest * STACK_WORTH[optimize] / max(activations, 1)
-    chosen = _Chosen([min(row, key=lambda o: _Chosen([o], stack_worth).value) for row in rows], stack_worth)
+    byte_of_ram = UNIT * fastest * (RAM_WORTH[optimize] if ram_worth is None else ram_worth) / max(activations, 1)
+    chosen = _Chosen([min(row, key=lambda o: _Chosen([o], byte_of_ram).value) for row in rows], byte_of_ram)
     for _ in range(SWEEPS):
         before = chosen.value
         for i, row in enumerate(rows):
@@ -157,7 +168,7 @@ def choose(
 
 
 def _all_at_once(rows: Sequence[Sequence[_Option]], chosen: _Chosen) -> None:
-    """For each kernel: all that can use it do, or nobody does; for each amount of stack: nobody takes more. Where the
+    """For each kernel: all that can use it do, or nobody does; for each amount of RAM: nobody takes more. Where the
     whole is better so."""
     with_kernel: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -167,9 +178,9 @@ def _all_at_once(rows: Sequence[Sequence[_Option]], chosen: _Chosen) -> None:
         here = with_kernel[kernel]
         _try(rows, chosen, here, lambda o, k=kernel: k in o.kernels)  # type: ignore[misc]
         _try(rows, chosen, here, lambda o, k=kernel: k not in o.kernels)  # type: ignore[misc]
-    for stack in sorted({o.call.stack for row in rows for o in row}):
-        above = [i for i, o in enumerate(chosen.options) if o.call.stack > stack]
-        _try(rows, chosen, above, lambda o, s=stack: o.call.stack <= s)  # type: ignore[misc]
+    for ram in sorted({o.ram for row in rows for o in row}):
+        above = [i for i, o in enumerate(chosen.options) if o.ram > ram]
+        _try(rows, chosen, above, lambda o, r=ram: o.ram <= r)  # type: ignore[misc]
 
 
 def _try(
@@ -195,14 +206,16 @@ def _options(
     total: int,
     in_ram: Collection[str],
     byte: float,
+    free: int,
 ) -> list[_Priced]:
     """The candidates with what they cost, on a core that nobody measured the preferred one alone. `total`: bytes of the
-    network's constants; `byte`: what a byte of flash is worth. KeyError for a kernel without a cost."""
+    network's constants; `byte`: what a byte of flash is worth; `free`: bytes of the arena for scratch. KeyError for a
+    kernel without a cost."""
     constant = byte
     if any(c.compressed for c in row):
         constant = max(constant, COMPRESSED_WORTH[optimize] / max(total, 1))
     priced = row if cost.measured(core) else row[:1]
-    return [_option(c, core, optimize, flash, byte, constant, in_ram) for c in priced]
+    return [_option(c, core, optimize, flash, byte, constant, in_ram, free) for c in priced]
 
 
 def _option(
@@ -213,6 +226,7 @@ def _option(
     byte: float,
     constant: float,
     in_ram: Collection[str] = (),
+    free: int = 0,
 ) -> _Priced:
     """`byte` of code and `constant` of the call's constants: what one is worth."""
     cycles = cost.cycles(call, core) if cost.measured(core) else 0.0
@@ -223,7 +237,8 @@ def _option(
         cycles *= HOT_FACTOR
     code = [(name, byte * size) for name, size in code_bytes(call, core).items()]
     constants = [(c.content, constant * c.array.nbytes) for c in call.consts]
-    return _Priced(call, cycles, tuple(code), tuple(constants))
+    ram = call.stack + max(call.scratch - free, 0)
+    return _Priced(call, cycles, ram, tuple(code), tuple(constants))
 
 
 def code_bytes(call: Call, core: str) -> dict[str, int]:

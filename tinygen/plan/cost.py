@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.kernels.row.kernel import RowKernel
-from tinygen.kernels.tile.kernel import TileKernel
+from tinygen.kernels.tile.kernel import GroupKernel, TileKernel, group_window
 from tinygen.ops.base import Call
 from tinygen.targets.arch.base import Architecture, Core
 from tinygen.targets.cores import get_core
@@ -273,14 +273,14 @@ def _words(call: Call) -> int:
 
 
 #: Kernels whose tiles go on from one row of the output to the next.
-_FLAT = ("tg_tiles_s8_dsp", "tg_tiles_pal_s8_dsp")
+_FLAT = ("tg_tiles_s8_dsp", "tg_groups_s8_dsp", "tg_tiles_pal_s8_dsp")
 
 
 def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     """Kernels generated for four pixels and two channels: steps and loads of a tile, by how tiles may lie."""
     own = {name: value for name, value in call.config if isinstance(value, int)}
-    tile = next((g.view for g in call.generated if isinstance(g.view, TileKernel | RowKernel)), None)
-    steps = tile.steps if tile else ()
+    tile = next((g.view for g in call.generated if isinstance(g.view, TileKernel | GroupKernel | RowKernel)), None)
+    steps = tile.steps if isinstance(tile, TileKernel | RowKernel) else ()
     pairs, size, groups = own.get("pairs", len(steps)), own.get("pixels", 4), f["groups"]
     if pairs == 0:
         return {}
@@ -305,15 +305,19 @@ def _tiles(f: Mapping[str, int], call: Call) -> dict[str, float]:
     whole = [bool(line[i : i + wide].all()) for line in walk for i in range(0, len(line), wide)]
     tiles, cut = groups * len(whole), groups * (len(whole) - sum(whole))
     both = tiles * _up(f["out_c"] // groups, 2)
-    fills = tiles * (
-        1 + own.get("apart", 0)
-    )  # the window is filled once more for the last of an odd number of channels
-    late = isinstance(tile, TileKernel) and tile.shift is None  # the shift is no part of the code
+    grouped = isinstance(tile, GroupKernel)
+    # the window is filled once more for the last of an odd number of channels, those of a group are not
+    fills = tiles * (1 + own.get("apart", 0) * int(not grouped))
+    # of weights, for the tiles of a group
+    each = own["window"] // group_window(pairs) if grouped else 0
+    copies = groups * _up(len(whole), each) * _up(f["out_c"] // groups, 2) if grouped else 0
+    late = isinstance(tile, TileKernel | GroupKernel) and tile.shift is None  # the shift is no part of the code
     return {
         "once": 1, "out_rows": f["out_h"], "frame": own.get("image_h", 0) * own.get("image_w", 0) * f["in_c"],
         "frame_rows": own.get("image_h", 0), "tiles": fills, "tile_rows": fills * f["k_h"],
         "tile_windows": fills * window, "tile_pairs": fills * pairs, "channels": both, "steps": both * pairs,
         "loads": both * loads, "turns": both * turns, "late": both * late,
+        "copies": copies, "copied": copies * pairs,
         "cut": cut, "cut_rows": cut * f["k_h"], "cut_windows": cut * window, "cut_taps": cut * f["k_h"] * f["k_w"],
     }  # fmt: skip
 

@@ -16,9 +16,11 @@ def choose_with_ram(
     optimize: str,
     *,
     activations: int,
+    free: Sequence[int] = (),
     flash: Flash,
     room: int,
     kib_worth: float | None = None,
+    ram_worth: float | None = None,
 ) -> tuple[tuple[Call, ...], frozenset[str]]:
     """As `choose`, with kernels and constants of at most `room` bytes in RAM: names of kernels, contents of constants.
 
@@ -30,8 +32,9 @@ def choose_with_ram(
 
     def made(in_ram: Collection[str]) -> tuple[Call, ...]:
         return choose(
-            candidates, core, optimize, activations=activations, flash=flash, in_ram=in_ram, kib_worth=kib_worth
-        )
+            candidates, core, optimize, activations=activations, free=free, flash=flash, in_ram=in_ram,
+            kib_worth=kib_worth, ram_worth=ram_worth,
+        )  # fmt: skip
 
     for beginning in ((), sizes):
         first = made(beginning)

@@ -68,13 +68,14 @@ def plan(
     flash: Flash | None = None,
     code_in_ram: int = 0,
     kib_worth: float | None = None,
+    ram_worth: float | None = None,
 ) -> Plan:
     """The plan with the smallest arena over the candidate orders of execution.
 
     `optimize`: one of modes.MODES. `plain_stack`: no kernel that uses the stack pointer as a pointer to data.
     `flash`: that of the part, which code and constants are read from; None where nobody described it. `code_in_ram`:
-    bytes of kernels and constants that may lie in memory that never waits instead. `kib_worth`: of flash, as a part of
-    the network's time, where it is not the mode's own.
+    bytes of kernels and constants that may lie in memory that never waits instead. `kib_worth`: of flash, and
+    `ram_worth`: of all activations again, as parts of the network's time, where they are not the mode's own.
     """
     if graph.stage is not Stage.FIXED:
         raise AssertionError("only FIXED graphs are planned")
@@ -85,7 +86,7 @@ def plan(
                 "tinygen needs a value that the network computes. Remove this output."
             )
     plans = [
-        _Layout(graph, order, core, optimize, plain_stack, flash, code_in_ram, kib_worth).plan()
+        _Layout(graph, order, core, optimize, plain_stack, flash, code_in_ram, kib_worth, ram_worth).plan()
         for order in schedule.orders(graph)
     ]
     return min(plans, key=lambda p: p.arena_len)
@@ -103,6 +104,7 @@ class _Layout:
     flash: Flash | None
     code_in_ram: int
     kib_worth: float | None
+    ram_worth: float | None
     #: inner tensor -> (outer tensor, byte offset); chains end at a tensor with a place of its own
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: tensors that are not dense
@@ -122,15 +124,20 @@ class _Layout:
 
         return price
 
-    def _choose(self, rows: Sequence[Sequence[Call]]) -> tuple[tuple[Call, ...], frozenset[str]]:
-        """One call of each row, and the kernels and constants that are to lie in RAM."""
-        core, flash, largest = self.core.name, self.flash, self._largest()
+    def _choose(self, rows: Sequence[Sequence[Call]], takes: Sequence[int]) -> tuple[tuple[Call, ...], frozenset[str]]:
+        """One call of each row, and the kernels and constants that are to lie in RAM. `takes`: bytes of the activations
+        of each row's layer."""
+        core, flash, largest = self.core.name, self.flash, max(takes, default=0)
+        free = [largest - n for n in takes]
         if self.code_in_ram and flash is not None and cost.stalls_known(core, flash):
             return choose_with_ram(
-                rows, core, self.optimize, activations=largest, flash=flash, room=self.code_in_ram,
-                kib_worth=self.kib_worth,
+                rows, core, self.optimize, activations=largest, free=free, flash=flash, room=self.code_in_ram,
+                kib_worth=self.kib_worth, ram_worth=self.ram_worth,
             )  # fmt: skip
-        chosen = choose(rows, core, self.optimize, activations=largest, flash=flash, kib_worth=self.kib_worth)
+        chosen = choose(
+            rows, core, self.optimize, activations=largest, free=free, flash=flash, kib_worth=self.kib_worth,
+            ram_worth=self.ram_worth,
+        )  # fmt: skip
         return chosen, frozenset()
 
     def plan(self) -> Plan:
@@ -151,7 +158,8 @@ class _Layout:
             for node in self.order
             for c in lowered[node.name]
         ]
-        taken, in_ram = self._choose(rows)
+        takes = [self._activations(node) for node in self.order for _ in lowered[node.name]]
+        taken, in_ram = self._choose(rows, takes)
         chosen = iter(taken)
         for node in self.order:
             calls[node.name] = (*(next(chosen) for _ in lowered[node.name]), *self._pads(node))
@@ -297,17 +305,10 @@ class _Layout:
             _check_sizes(call, node)
         return tuple(replace(c, x_planes=self._planes_of(c.inputs), y_planes=self.planes.get(c.output)) for c in calls)
 
-    def _largest(self) -> int:
-        """Bytes of the activations of the layer that has most."""
-        return max(
-            (
-                sum(
-                    self.graph.tensors[t].nbytes for t in {*n.inputs, *n.outputs} if self.graph.tensors[t].const is None
-                )
-                for n in self.order
-            ),
-            default=0,
-        )
+    def _activations(self, node: Node) -> int:
+        """Bytes of those of a layer."""
+        tensors = [self.graph.tensors[t] for t in {*node.inputs, *node.outputs}]
+        return sum(t.nbytes for t in tensors if t.const is None)
 
     def _pads(self, node: Node) -> tuple[Call, ...]:
         """What fills the gaps of outputs in planes."""

@@ -34,7 +34,7 @@
 #error "edge was generated for a little-endian core (cortex-m4); build it with --board native for this one"
 #endif
 
-/* conv 3x3 s2x2, 1x8x8x3 -> 1x4x4x4; dsp kernel, one of 5 for balanced. ONNX "/stem/Conv",
+/* conv 3x3 s2x2, 1x8x8x3 -> 1x4x4x4; dsp kernel, one of 7 for balanced. ONNX "/stem/Conv",
  * "/stem/Relu". */
 static void layer_stem_conv(const int8_t *x, int16_t *scratch, int8_t *y)
 {
@@ -61,7 +61,7 @@ static void layer_block_depthwise_conv(const int8_t *x, int16_t *scratch, int8_t
         edge_block_depthwise_conv_m, scratch, y);
 }
 
-/* conv 1x1, 1x4x4x4 -> 1x4x4x4; dsp kernel, one of 6 for balanced. ONNX "/block/pointwise/Conv". */
+/* conv 1x1, 1x4x4x4 -> 1x4x4x4; dsp kernel, one of 8 for balanced. ONNX "/block/pointwise/Conv". */
 static void layer_block_pointwise_conv(const int8_t *x, int16_t *scratch, int8_t *y)
 {
     static const tg_rows_s8_cfg_t cfg = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tinygen.kernels.kernel import Kernel
 from tinygen.kernels.program import Program
+from tinygen.kernels.tile.group import BLOCK, Group, group_program
 from tinygen.kernels.tile.program import Tile, Word, tile_program
 
 #: Offsets of four words of activations in the window, one of each pixel, in bytes.
@@ -146,3 +147,94 @@ def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | 
         f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
         Tile(schedule(steps, dead, False), True, 16 * unroll, eight(window), dead, shift, y),
     )  # fmt: skip
+
+
+#: The cache that a group's loop must fit, and its bytes in front of that loop, at most, in a line of 32.
+CACHE, IN_FRONT = 1024, 28
+#: Offsets from the stack pointer that an instruction of 16 bits reaches.
+NEAR = 1020
+#: Cycles of a word of weights for a tile, and of a turn of the loop over them.
+WORD, TURN = 15, 7
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKernel(Kernel):
+    """A group of tiles under a name."""
+
+    name: str
+    brief: str
+    group: Group
+    family: str = "tg_tile_g"
+
+    @property
+    def aligned(self) -> bool:
+        return True
+
+    @property
+    def include(self) -> str:
+        return "tg_tile_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        return (
+            "See tg_tile_fn_t; the windows are filled before the call (tg_groups_s8_dsp.h). The stack pointer\n"
+            f" * points to the weights of two channels, {self.group.dead} bytes below them free: see tg_tile_dsp.h."
+        )
+
+    @property
+    def program(self) -> Program:
+        return group_program(self.group)
+
+    @property
+    def shift(self) -> int | None:
+        """In the code, or None."""
+        return self.group.shift
+
+    def turns(self, pairs: int) -> float:
+        """Of its loop, for two channels of a tile."""
+        return float(self.group.turns if self.group.turns > 1 else 0)
+
+    @property
+    def loop_bytes(self) -> int:
+        """Code that runs for every two channels."""
+        return group_bytes(self.group.pairs, self.group.turn)
+
+    @property
+    def code(self) -> int:
+        """Bytes, about."""
+        return self.loop_bytes + 60
+
+
+def group_bytes(pairs: int, turn: int) -> int:
+    """Code that runs for two channels of a group."""
+    group = Group(pairs, turn, 1)
+    copied = 8 * -(-(pairs + 4) // 8) - 4 * int((pairs + 4) % 8 == 2)
+    loads = [
+        group.dead,
+        *range(group.dead + 8, group.dead + 8 + 4 * turn, 4),
+        *(group.dead + 4 * (pairs + k) for k in (2, 3)),
+    ]
+    far = len([offset for offset in loads if offset > NEAR]) + int(group.dead > NEAR // 2)
+    return 46 * turn + 2 * -(-turn // BLOCK) + copied + (216 if group.turns > 1 else 188) + 2 * far
+
+
+def group_turns(pairs: int) -> tuple[int, int]:
+    """Pairs of taps, the last of them empty, and how many in a turn: what takes least, in a loop that fits a small
+    cache if one does."""
+    turns = [(-(-pairs // n) * n, n) for n in range(1, pairs + 1)]
+    fits = [(p, n) for p, n in turns if group_bytes(p, n) <= CACHE - IN_FRONT]
+    return min(fits or turns, key=lambda t: WORD * t[0] + (t[0] // t[1] if t[0] > t[1] else 0) * TURN)
+
+
+def group_window(pairs: int) -> int:
+    """Bytes of a tile of a group: its window, and the place of its outputs."""
+    return 16 * pairs + 16
+
+
+def group_tile(pairs: int, turn: int, shift: int | None) -> GroupKernel:
+    """Windows [pair][pixel] of so many pairs, a multiple of `turn`, one tile behind the other."""
+    return GroupKernel(
+        f"tg_tile_g{pairs}x{turn}{suffix(shift, None)}_dsp",
+        f"Groups of tiles of four pixels with windows of {pairs} pairs of taps.",
+        Group(pairs, turn, shift),
+    )

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinygen.kernels.tile.kernel import REACH, TileKernel, column_tile, looped_tile, whole_tile
+from tinygen.kernels.tile.kernel import (
+    REACH,
+    TileKernel,
+    column_tile,
+    group_tile,
+    group_turns,
+    group_window,
+    looped_tile,
+    whole_tile,
+)
 from tinygen.kernels.tile.pack import pack_tiles, tiles_supported
 from tinygen.kernels.variant import consts, ints
 from tinygen.numerics import Array
@@ -76,7 +85,7 @@ def small(f: dict[str, int], image: tuple[int, int]) -> bool:
 
 def tiles(call: Call, tile: TileKernel | None, order: Array, *, window: int = 0, rows: int = 0) -> Call | str:
     """`call` of tg_conv_s8 through tg_tiles_s8_dsp with a tile kernel that takes its taps in `order`; the library's own
-    for None."""
+    for None. `window`: bytes of scratch for windows."""
     f, c = ints(call), consts(call)
     groups, per = f["groups"], f["out_c"] // f["groups"]
     w = c["w"].reshape(groups, per, -1)
@@ -219,3 +228,49 @@ def any_tiles(call: Call) -> Call | str:
     """One kernel of the library for all layers, which leaves the stack pointer alone."""
     order = run_order(*_runs(ints(call)))
     return tiles(call, None, order, window=16 * len(order))
+
+
+#: Tiles of a group: the more, the fewer waits, for 16 bytes of scratch a pair of taps and tile.
+GROUPS = (2, 4, 8)
+
+
+def _grouped(call: Call, most: int) -> Call | str:
+    """Groups of so many tiles, which the weights of two channels are copied to the stack for."""
+    f = ints(call)
+    pixels = f["out_h"] * f["out_w"]
+    if -(-pixels // 4) <= most // 2:
+        return f"fewer than {4 * (most // 2) + 1} pixels"
+    pairs, turn = group_turns(len(run_order(*_runs(f))))
+    order = run_order(*_runs(f), multiple=turn)
+    kernel = group_tile(pairs, turn, f["shift"] - 32)
+    if kernel.group.frame > REACH:
+        return f"{pairs} pairs of taps, whose weights take {kernel.group.frame} bytes of stack, above {REACH}"
+    made = tiles(call, None, order, window=most * group_window(pairs))
+    if isinstance(made, str):
+        return made
+    config = tuple((name, kernel.name if name == "tile" else value) for name, value in made.config)
+    return replace(
+        made,
+        kernel="tg_groups_s8_dsp",
+        cfg_type="tg_tiles_s8_cfg_t",
+        config=config,
+        generated=(Generated(kernel.name, "dsp/tg_program", kernel, kernel.code, kernel.loop_bytes, kernel.family),),
+        uses=(),
+        points_with_sp=True,
+        stack=kernel.group.frame,
+    )
+
+
+def grouped_2(call: Call) -> Call | str:
+    """Groups of two tiles."""
+    return _grouped(call, 2)
+
+
+def grouped_4(call: Call) -> Call | str:
+    """Of four."""
+    return _grouped(call, 4)
+
+
+def grouped_8(call: Call) -> Call | str:
+    """Of eight."""
+    return _grouped(call, 8)
