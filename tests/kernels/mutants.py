@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import groups, palettes, planes, rows, taps, tiles
+from tests.kernels import fills, groups, palettes, planes, rows, taps, tiles
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
@@ -31,6 +31,7 @@ FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
     "row": rows.all_cases,
     "taps": taps.all_cases,
     "tile": tiles.all_cases,
+    "fill": fills.all_cases,
     "palette": palettes.all_cases,
     "group": groups.all_cases,
 }

@@ -54,7 +54,7 @@ KINDS = (
     ("tg_program, group of tiles", r"tg_tile_g"),
     ("tg_program, tile of a column", r"tg_tile_c"),
     ("tg_program, tile that slides", r"tg_tile_\d+x\d+s"),
-    ("tg_slide_fill", r"tg_fill_"),
+    ("tg_program, window that slides", r"tg_fill_"),
     ("tg_program, row", r"tg_row_[^q]*$"),
     ("tg_program, square row", r"tg_row_.*q"),
     ("tg_program, plane", r"tg_dwplane3x3s1_"),

@@ -97,6 +97,12 @@ def _load_at(i: Instruction) -> list[Statement]:
     return [(d, _as(f"{i.reg('b')}[{i.reg('m')}]", INT, d.type))]
 
 
+def _load_apart(i: Instruction) -> list[Statement]:
+    """A word so many bytes, times a power of two, behind where a pointer to bytes points."""
+    at = f"{1 << i.i} * {i.reg('m')}" if i.i else str(i.reg("m"))
+    return [(i.reg("d"), _as(f"tg_load32(&{i.reg('b')}[{at}])", BITS, i.reg("d").type))]
+
+
 def _load_byte(i: Instruction) -> list[Statement]:
     return [(i.reg("d"), _as(f"{i.reg('b')}[{elements(i.i, 1)}]", INT, i.reg("d").type))]
 
@@ -120,8 +126,8 @@ def _load_many(i: Instruction) -> list[Statement]:
 
 def _store_many(i: Instruction) -> list[Statement]:
     base = i.reg("w" if "w" in i.op.fields else "b")
-    found: list[Statement] = [(None, f"{base}[{k}] = {r}") for k, r in enumerate(i.stored)]
-    return [*found, _behind(base, base, 4 * len(i.stored))] if "w" in i.op.fields else found
+    made = [_stored(r, base, 4 * k) for k, r in enumerate(i.stored)]
+    return [*made, _behind(base, base, 4 * len(i.stored))] if "w" in i.op.fields else made
 
 
 def _byte(r: Reg) -> str:
@@ -134,11 +140,15 @@ def _store(i: Instruction) -> list[Statement]:
 
 
 def _store_word(i: Instruction) -> list[Statement]:
-    base, n = i.reg("b"), i.reg("n")
-    at = f"{base}[{elements(i.i, base.type.size)}]"
+    return [_stored(i.reg("n"), i.reg("b"), i.i)]
+
+
+def _stored(n: Reg, base: Reg, offset: int) -> Statement:
+    """A word to memory."""
+    at = f"{base}[{elements(offset, base.type.size)}]"
     if base.type.size == 4:
-        return [(None, f"{at} = {_as(n.name, n.type, base.type.element)}")]
-    return [(None, f"tg_store32(&{at}, {_as(n.name, n.type, BITS)})")]
+        return None, f"{at} = {_as(n.name, n.type, base.type.element)}"
+    return None, f"tg_store32(&{at}, {_as(n.name, n.type, BITS)})"
 
 
 def _store_at(i: Instruction) -> list[Statement]:
@@ -161,6 +171,11 @@ def _sum(i: Instruction) -> list[Statement]:
     if not n.type.pointer:
         return [(d, _as(f"tg_add_wrap({n}, {m})", INT, d.type))]
     return [(d, f"&{n}[{m}]" if n.type.size == 1 else f"&{n}[{m} / {n.type.size}]")]
+
+
+def _sum_shifted(i: Instruction) -> list[Statement]:
+    """ADD of a multiple: numbers so small that nothing wraps."""
+    return [(i.reg("d"), f"{i.reg('n')} + ({1 << i.i} * {i.reg('m')})")]
 
 
 def _difference(i: Instruction) -> list[Statement]:
@@ -301,6 +316,9 @@ adds = Op(
     reach=_upto(255), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
 add_reg = Op("add", "{d}, {n}, {m}", Kind.OTHER, _sum, "{d} = {n} + {m}", narrow=_in_place)
+add_lsl = Op(
+    "add", "{d}, {n}, {m}, lsl #{i}", Kind.OTHER, _sum_shifted, "{d} = {n} + ({m} << {i})", reach=_upto(31, least=1)
+)  # fmt: skip
 sub = Op("sub", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_imm12, narrow=_of_stack)
 subw = Op("subw", "{d}, {n}, #{i}", Kind.OTHER, _difference, "{d} = {n} - {i}", reach=_upto(4095))
 subs = Op(
@@ -380,6 +398,13 @@ ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
     reach=_upto(4095), narrow=partial(_near, 64, "db"),
+)  # fmt: skip
+ldr_apart = Op(
+    "ldr", "{d}, [{b}, {m}]", Kind.LOAD, _load_apart, "{d} = word at {b} + {m}", narrow=_all_low("dbm")
+)  # fmt: skip
+ldr_apart_lsl = Op(
+    "ldr", "{d}, [{b}, {m}, lsl #{i}]", Kind.LOAD, _load_apart, "{d} = word at {b} + ({m} << {i})",
+    reach=_upto(3, least=1),
 )  # fmt: skip
 ldr_at = Op("ldr", "{d}, [{b}, {m}, lsl #2]", Kind.LOAD, _load_at, "{d} = {b}[{m}]")
 ldrb_post = Op(

@@ -11,6 +11,8 @@ from tinygen.targets.arch.timing import Kind
 COLUMN = 34
 #: Names of more characters are not all said.
 LONG = 50
+#: A branch of two bytes goes back over so many.
+SHORT = 252
 _INDENT = " " * 21
 
 
@@ -78,7 +80,7 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
             else:
                 yield f"{top}:", turns
             yield from _lines(node.body, labels)
-            yield f"bne.w {top}b", ""
+            yield f"bne.{'n' if _is_short(node) else 'w'} {top}b", ""
 
 
 def text(i: Instruction) -> str:
@@ -132,7 +134,13 @@ def code_bytes(program: Program) -> int:
 def loop_bytes(loop: Loop) -> int:
     """Of what a loop repeats."""
     times = loop.entry.times if loop.entry else 1
-    return times * nodes_bytes(loop.body) + nodes_bytes([*loop.whole[len(loop.body) :], *loop.between]) + 4
+    around = times * nodes_bytes(loop.body) + nodes_bytes([*loop.whole[len(loop.body) :], *loop.between])
+    return around + (2 if _is_short(loop) else 4)
+
+
+def _is_short(loop: Loop) -> bool:
+    """Whether the branch back takes two bytes."""
+    return loop.short and nodes_bytes(loop.body) <= SHORT
 
 
 def nodes_bytes(nodes: Sequence[Node]) -> int:

@@ -65,6 +65,8 @@ OCTETS = Type("const uint8_t *", 1)
 PAIRS_IN = Type("const uint32_t *", 4, 4)
 HALVES_IN = Type("const int16_t *", 2, 2)
 HALVES = Type("int16_t *", 2, 2)
+#: The same, two and two in words.
+PAIRS = Type("int16_t *", 2, 4)
 WORDS_IN = Type("const int32_t *", 4, 4)
 #: Pairs of halves, or what else is looked at in several ways.
 WORDS = Type("uint32_t *", 4, 4)
@@ -268,6 +270,7 @@ class Loop:
 
     `turns`: how many, or the name of that number. `most`: what they cannot exceed, where the stack pointer moves.
     `behind`: what comes between stands behind the body, and the first turn has no jump over it: for few turns.
+    `short`: the branch back takes two bytes where it reaches, else four, which keep loops behind it at words.
     """
 
     body: tuple[Node, ...]
@@ -276,6 +279,7 @@ class Loop:
     most: int = 0
     behind: bool = False
     entry: Entry | None = None
+    short: bool = False
 
     @property
     def whole(self) -> tuple[Node, ...]:
@@ -375,13 +379,15 @@ class Writer:
         self.nodes.append(Note(text))
 
     @contextmanager
-    def loop(self, turns: int | str, *, most: int = 0, behind: bool = False) -> Iterator[list[Node]]:
+    def loop(
+        self, turns: int | str, *, most: int = 0, behind: bool = False, short: bool = False
+    ) -> Iterator[list[Node]]:
         """What is written inside is the body; the list takes what comes between two turns."""
         outside, self.nodes = self.nodes, []
         between: list[Node] = []
         yield between
         body, self.nodes = self.nodes, outside
-        self.nodes.append(Loop(tuple(body), turns, tuple(between), most, behind))
+        self.nodes.append(Loop(tuple(body), turns, tuple(between), most, behind, short=short))
 
     @contextmanager
     def copy(self, copies: list[tuple[Node, ...]]) -> Iterator[None]:

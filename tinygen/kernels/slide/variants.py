@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinygen.kernels.slide.program import FillKernel
 from tinygen.kernels.tile.kernel import REACH, Offsets, TileKernel, eight, schedule, suffix
 from tinygen.kernels.tile.pack import pack_tiles, tiles_supported
 from tinygen.kernels.tile.program import Tile
@@ -14,28 +15,6 @@ from tinygen.kernels.tile.variants import for_odd, narrow, y_strides
 from tinygen.kernels.variant import consts, ints
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated
-
-
-@dataclass(frozen=True, slots=True)
-class FillView:
-    """The kernel that fills the window, as the templates print it. `back`: bytes by which the last four channels
-    overlap those before."""
-
-    name: str
-    cols: int
-    row_bytes: int
-    back: int
-
-    @property
-    def code(self) -> int:
-        """Bytes, about."""
-        return 100 + 50 * (self.cols // 3) * (2 if self.back else 1)
-
-    @property
-    def pointers(self) -> tuple[tuple[str, int], ...]:
-        """Registers that walk along the channels, each for up to three columns."""
-        registers = ("r0", "r10", "r11")
-        return tuple((registers[c // 3], min(3, self.cols - c)) for c in range(0, self.cols, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +77,9 @@ class Slide:
         ]
         return np.array(taps)
 
-    def fill(self) -> FillView:
+    def fill(self) -> FillKernel:
         back = f"b{self.back}" if self.back else ""
-        return FillView(f"tg_fill_{self.name.split('x', 1)[1]}{back}_dsp", self.cols, self.row_bytes, self.back)
+        return FillKernel(f"tg_fill_{self.name.split('x', 1)[1]}{back}_dsp", self.cols, self.row_bytes, self.back)
 
     def tile(self, unroll: int, shift: int | None, y: tuple[int, int] | None) -> TileKernel:
         """With so many times four channels between two turns of the loop; none when that is all."""
@@ -169,7 +148,7 @@ def slide_tiles(call: Call, slide: Slide, tile: TileKernel) -> Call | str:
         stack=tile.tile.frame,
         scratch=-(-f["k_h"] * slide.cols * f["in_c"] // 4) * 4,
         generated=(
-            Generated(fill.name, "dsp/tg_slide_fill", fill, fill.code, 0, "tg_fill_"),
+            Generated(fill.name, "dsp/tg_program", fill, fill.code, 0, fill.family),
             Generated(tile.name, "dsp/tg_program", tile, tile.code, tile.loop_bytes, tile.family),
         ),
     )

@@ -42,7 +42,8 @@ from tinygen.kernels.program import BITS, BYTES_OUT, HALVES, INT, WORDS_IN, Node
 #: tg_tile_t, by offset on the core.
 _MEMBERS = (
     (0, "fill"), (4, "w_end"), (8, "offset"), (12, "shift"), (16, "y_pixel[0]"), (20, "y_pixel[1]"), (24, "y_pixel[2]"),
-    (28, "y_channel"), (32, "pair_bytes"), (36, "window"), (72, "window_end"), (76, "table"),
+    (28, "y_channel"), (32, "pair_bytes"), (36, "window"), (40, "x[0]"), (44, "x[1]"), (48, "x[2]"),
+    (52, "x[3]"), (56, "quads"), (60, "tail"), (64, "runs"), (68, "step"), (72, "window_end"), (76, "table"),
 )  # fmt: skip
 TILE = Type("const tg_tile_t *", 1, 4, _MEMBERS)
 MEMBERS = Type(TILE.c, 1, 4, _MEMBERS, at=4)
