@@ -24,8 +24,8 @@ from benchmarks import record
 from benchmarks.datasets import shared_dir
 from benchmarks.mlperf import NETWORKS
 from tinygen.emit.library import render_library
-from tinygen.flow.estimate import predict
 from tinygen.flow.library import make_library
+from tinygen.flow.planned import predict
 from tinygen.flow.quantised import quantised_file
 from tinygen.flow.types import Quantised
 from tinygen.plan.planner import plan

@@ -26,7 +26,7 @@ from benchmarks.networks import Network
 from benchmarks.record import RESULTS
 from tinygen import simulate
 from tinygen.calibrate.methods import DEFAULT_METHOD
-from tinygen.flow.estimate import predict
+from tinygen.flow.planned import predict
 from tinygen.flow.quantised import calibrate, load
 from tinygen.flow.types import Quantised
 from tinygen.ir.types import Graph

@@ -26,7 +26,7 @@ from benchmarks.datasets import shared_dir
 from benchmarks.models import collection
 from benchmarks.networks import Network
 from tinygen.errors import TinygenError
-from tinygen.flow.estimate import predict
+from tinygen.flow.planned import predict
 
 CORES = ("cortex-m4", "cortex-m0", "cortex-m3", "cortex-m55")
 #: Layers below this share of their network are left out of the summary of layers.

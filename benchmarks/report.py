@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.boards import PUBLISHED
+from benchmarks.boards import PUBLISHED, PUBLISHED_NEAR, TFLM
 from benchmarks.compression import MEMORY, NETWORKS, TRAINING_SAMPLES
 from benchmarks.energy import show as show_energy
 from benchmarks.multipliers import BEFORE
@@ -87,12 +87,12 @@ def mlperf_layers() -> str:
 
 
 def boards() -> str:
-    """Cycles from flash, in thousands, of each way; instructions in brackets where there is no cycle table."""
+    """Cycles from flash of each way, in thousands; without a cycle table instructions and waits, in brackets."""
     rows = []
     for board, networks in load("boards").items():
         for short, modes in networks.items():
             cells = []
-            for mode in ("speed", "balanced", "size", "speed, 8K in RAM", "speed, 32K in RAM"):
+            for mode in ("speed", "balanced", "size", "speed, 8K in RAM", "speed, 32K in RAM", TFLM):
                 if mode not in modes:
                     cells.append("")
                     continue
@@ -101,14 +101,21 @@ def boards() -> str:
                 text = f"{now[figure] / 1000:,.0f}"
                 if was is not None and was[figure] != now[figure]:
                     text += f" / {was[figure] / 1000:,.0f} ({now[figure] / was[figure]:.2f})"
+                if now.get("waits"):
+                    text += f" + {now['waits'] / 1000:,.0f}"
                 cells.append(f"[{text}]" if figure == "insns" else text)
             speed = modes["speed"]["after"]
             zero = f"{speed['cycles'] / 1000:,.0f}" if "cycles" in speed else ""
-            published = PUBLISHED.get(board, {}).get(short)
-            silicon = "" if published is None else f"{published / 1000:,.0f}"
-            rows.append([board, short, zero, *cells, silicon, "yes" if modes["speed"]["fits"] else "no"])
-    head = ["board", "network", "speed, no waits", "speed", "balanced", "size", "8K in RAM", "32K in RAM"]
-    return table([*head, "silicon", "fits"], rows)
+            silicon = ""
+            if "flash_cycles" in speed:
+                silicon = " to ".join(f"{SILICON[i] * speed['flash_cycles'] / 1000:,.0f}" for i in (0, 2))
+            where, near = PUBLISHED_NEAR.get(board, ("", {}))
+            published = PUBLISHED.get(board, near).get(short)
+            best = "" if published is None else f"{published / 1000:,.0f}{f' ({where})' if where else ''}"
+            fits = "yes" if modes["speed"]["fits"] else "no"
+            rows.append([board, short, zero, cells[0], silicon, *cells[1:], best, fits])
+    head = ["board", "network", "speed, no waits", "speed", "on silicon", "balanced", "size"]
+    return table([*head, "8K in RAM", "32K in RAM", TFLM, "published", "fits"], rows)
 
 
 def silicon() -> str:
@@ -445,11 +452,13 @@ Layers on Cortex-M4, balanced and for speed; counted with a call between layers 
 ## From the flash of boards
 
 `python -m benchmarks.boards`: the same files on boards whose flash waits, thousands of cycles of an inference as the
-flash model has them (docs/PROFILE.md; silicon takes {SILICON[0]} to {SILICON[2]} times as long), instructions in
-brackets where the core has no cycle table; where the choice of kernels for the board's memory changed something: now /
-before (ratio). "8K in RAM": `--optimize speed --code-in-ram 8K`. Every output is equal to numpy's. "Silicon": the best
-that was published for the board, by anybody, flash waits and all (MLPerf Tiny, v1.0 to v1.3). "Fits": the board's
-flash and RAM, predicted.
+flash model has them (docs/PROFILE.md); where the choice of kernels for the board's memory changed something: now /
+before (ratio). Where the core has no cycle table, in brackets: instructions + cycles that misses of its caches cost.
+"On silicon": {SILICON[0]} to {SILICON[2]} times `speed`, [as measured](#the-flash-model-against-silicon). "8K in RAM":
+`--optimize speed --code-in-ram 8K`. Every output is equal to numpy's. "{TFLM}": through the same models
+(`--tflm`; tflite-micro 90b983c2, CMSIS-NN 4ab83cc3; its outputs are the same on all cores). "Published": the best of
+MLPerf Tiny 1.0 to 1.3, closed division, by anybody, flash waits and all; of another part of the family where it says
+so. "Fits": the board's flash and RAM, predicted for `speed`; what does not fit is modelled all the same.
 
 {boards()}
 

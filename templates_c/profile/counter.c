@@ -14,7 +14,8 @@
  * The flash model: the core fetches lines of `width` bytes; one that is neither in the instruction cache nor read ahead
  * stops it for `waits` cycles. With `prefetch` the line behind the last one read is read meanwhile. Caches keep sectors
  * of `sector` bytes, filled line by line, in `ways` (0: anywhere) by least recent use. Data in flash comes through the
- * data cache, or through the same one when `shared`. Fetches and data do not compete, and a read ahead is never undone.
+ * data cache, or through the same one when `shared`. With `ram_waits` the data cache holds RAM too: a store allocates a
+ * line and waits for nothing. Fetches and data do not compete, and a read ahead is never undone.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -24,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x33504754U /* "TGP3" */
+#define MAGIC 0x34504754U /* "TGP4" */
 #define EXPORT __attribute__((visibility("default")))
 
 /* ---- the part of QEMU's interface that is used ---- */
@@ -62,6 +63,8 @@ typedef struct {
     uint32_t waits, prefetch, sector, ways, shared;
     uint32_t code_bytes, data_bytes; /* of the two caches; 0: none */
     uint32_t data_waits;             /* cycles that data from flash costs when it is in no cache */
+    uint32_t data_ways;              /* as `ways`, of the data cache */
+    uint32_t ram_waits; /* cycles of a read of RAM that is not in the data cache; 0: RAM never waits, no cache has it */
     uint32_t carries;                /* 0: a block forgets what the one before it ended with */
     uint32_t owns, codes;
 } Setup;
@@ -137,12 +140,12 @@ static uint64_t last_line;       /* the line in the core's fetch buffer */
 static uint64_t ahead, ahead_at; /* the line that was read ahead, and when that began */
 static uint64_t code_stalls, data_stalls;
 
-static Cache make_cache(uint32_t bytes)
+static Cache make_cache(uint32_t bytes, uint32_t ways)
 {
     Cache c = {NULL, 0U, 0U};
     if (bytes != 0U) {
         c.count = bytes / setup.sector;
-        c.ways = (setup.ways == 0U) ? c.count : setup.ways;
+        c.ways = (ways == 0U) ? c.count : ways;
         c.sectors = get(c.count, sizeof *c.sectors);
     }
     return c;
@@ -202,12 +205,12 @@ static void fetch(uint64_t line)
     read_ahead(line + setup.width);
 }
 
-static void read_data(uint64_t address)
+static void access_data(uint64_t address, uint32_t waits)
 {
     Cache *c = (setup.shared != 0U) ? &code_cache : &data_cache;
     if (!look_up(c, address / setup.width * setup.width, true)) {
-        now += setup.data_waits;
-        data_stalls += setup.data_waits;
+        now += waits;
+        data_stalls += waits;
     }
 }
 
@@ -320,10 +323,15 @@ static void on_memory(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t add
         if ((address >= setup.stack_low) && (address < span.deepest)) {
             span.deepest = address;
         }
+        if (setup.ram_waits != 0U) {
+            access_data(address, 0U);
+        }
     } else {
         span.loaded += bytes;
         if ((setup.width != 0U) && (address >= setup.flash_low) && (address < setup.flash_high)) {
-            read_data(address);
+            access_data(address, setup.data_waits);
+        } else if (setup.ram_waits != 0U) {
+            access_data(address, setup.ram_waits);
         }
     }
 }
@@ -431,8 +439,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     last_line = UINT64_MAX;
     ahead = UINT64_MAX;
     if (setup.width != 0U) {
-        code_cache = make_cache(setup.code_bytes);
-        data_cache = make_cache(setup.data_bytes);
+        code_cache = make_cache(setup.code_bytes, setup.ways);
+        data_cache = make_cache(setup.data_bytes, setup.data_ways);
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
     return 0;

@@ -12,8 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tinygen.calibrate.data import Arrays
 from tinygen.errors import TargetError
 from tinygen.flow import build
-from tinygen.flow.estimate import predict
-from tinygen.flow.fits import check_fit, check_weights, planned
+from tinygen.flow.cost import cost
+from tinygen.flow.estimate import estimate
+from tinygen.flow.fits import check_fit, check_weights
+from tinygen.flow.planned import Planner, predict
 from tinygen.flow.quantised import load, quantised
 from tinygen.flow.types import Calibration, Loaded, Target
 from tinygen.numerics import Array
@@ -73,13 +75,17 @@ def test_smaller_kernels_where_the_fastest_do_not_fit() -> None:
     model = quantised(dense(np.sign(w) / SIZE**0.5), data())
     flash = flash_of(FAST)
     own = plan(model.fixed, FAST.core, "speed", flash=flash)
-    found, notes = planned(model, FAST.core, Target(FAST, "speed"))
-    assert predict(own, model, flash).flash > FAST.flash_bytes >= predict(found, model, flash).flash
-    assert len(notes) == 1
-    assert "more than nucleo_f446re has" in notes[0]
+    plans = Planner(model, "speed")
+    found = plans.on_board(FAST)
+    assert predict(own, model, flash).flash > FAST.flash_bytes >= found.prediction.flash
+    assert "more than nucleo_f446re has" in found.note
     for size in (1 << 20, 1000):
-        same, none = planned(model, FAST.core, Target(replace(FAST, flash_bytes=size), "speed"))
-        assert (same.kernels, none) == (own.kernels, ())
+        same = plans.on_board(replace(FAST, flash_bytes=size))
+        assert (same.plan.kernels, same.note) == (own.kernels, "")
+    # inspect and fit predict what the build takes
+    (fit,) = (f for f in estimate(model, FAST, "speed").fits if f.board == FAST.id)
+    assert fit.fits
+    assert fit.flash == cost(model, FAST, "speed").flash == found.prediction.flash
 
 
 def test_less_ram_where_the_fastest_do_not_fit() -> None:
@@ -96,11 +102,12 @@ def test_less_ram_where_the_fastest_do_not_fit() -> None:
     flash = flash_of(FAST)
     own = predict(plan(model.fixed, FAST.core, "speed", flash=flash), model, flash)
     little = replace(FAST, ram_bytes=own.ram - 1, flash_bytes=1 << 20)
-    found, notes = planned(model, FAST.core, Target(little, "speed"))
-    assert predict(found, model, flash).ram < own.ram
-    assert "bytes of RAM, more than nucleo_f446re has" in notes[0]
-    assert planned(model, FAST.core, Target(replace(little, ram_bytes=own.ram), "speed"))[1] == ()
-    assert planned(model, FAST.core, Target(replace(little, ram_bytes=100), "speed"))[1] == ()
+    plans = Planner(model, "speed")
+    found = plans.on_board(little)
+    assert found.prediction.ram < own.ram
+    assert "bytes of RAM, more than nucleo_f446re has" in found.note
+    for size in (own.ram, 100):
+        assert not plans.on_board(replace(little, ram_bytes=size)).note
 
 
 def test_equal_constants_count_once() -> None:

@@ -178,3 +178,37 @@ def test_shared_cache(tmp_path: Path) -> None:
     (shared,) = counted(tmp_path, body, flash=replace(FLASH, code_bytes=256, shared=True))
     assert (own.data_stalls, shared.data_stalls) == (10, 0)
     assert own.code_stalls == shared.code_stalls
+
+
+#: Reads 8 words of RAM a line apart, stores to 8 lines behind them and reads those, and reads the first 8 again.
+RAM = "".join(
+    [f"ldr r3, [r0, #{8 * i}]\n" for i in range(8)]
+    + [f"str r3, [r0, #{64 + 8 * i}]\n" for i in range(8)]
+    + [f"ldr r3, [r0, #{64 + 8 * i}]\n" for i in range(8)]
+    + [f"ldr r3, [r0, #{8 * i}]\n" for i in range(8)]
+    + ["bx lr"]
+)
+
+
+@pytest.mark.parametrize(
+    ("flash", "stalls"),
+    [
+        pytest.param(replace(FLASH, data_bytes=128), 0, id="RAM is in no cache"),
+        # The stores bring in their lines without waiting; all 16 fit.
+        pytest.param(replace(FLASH, data_bytes=128, ram_waits=3), 8 * 3, id="every line once"),
+        pytest.param(replace(FLASH, data_bytes=64, ram_waits=3), 16 * 3, id="half of them fit"),
+        # Four sets of two: the lines of each half of the cache's size drive out those of the other.
+        pytest.param(replace(FLASH, data_bytes=64, data_ways=2, ram_waits=3), 16 * 3, id="in sets"),
+        pytest.param(replace(FLASH, data_bytes=128, data_ways=1, ram_waits=3), 8 * 3, id="direct-mapped"),
+    ],
+)
+def test_ram_in_the_data_cache(flash: Flash, stalls: int, tmp_path: Path) -> None:
+    (found,) = counted(tmp_path, RAM, flash=flash)
+    assert found.data_stalls == stalls
+
+
+def test_misses_of_a_core_without_cycles(tmp_path: Path) -> None:
+    """Counted all the same, where nothing is read ahead."""
+    for prefetch, stalls in ((False, 5 * 5), (True, 0)):
+        (found,) = counted(tmp_path, LINES5, "cortex-m7", replace(FLASH, prefetch=prefetch))
+        assert (found.cycles, found.code_stalls) == (0, stalls)

@@ -42,7 +42,7 @@ from tinygen.targets.arch.arm_m.timing import M4
 from tinygen.targets.arch.timing import Kind, cycles
 from tinygen.targets.board import all_boards
 from tinygen.targets.cores import COUNTED_CORES, get_core
-from tinygen.targets.flash import flash_of
+from tinygen.targets.flash import caches_of, flash_of
 
 SHARED = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve()
 
@@ -188,13 +188,15 @@ def test_flash_of_boards() -> None:
     assert waits["nucleo_f446re"] == waits["disco_f407vg"] == waits["nucleo_l4r5zi"] == 5
     assert (waits["nucleo_f411re"], waits["nucleo_l476rg"], waits["nucleo_g431rb"]) == (3, 4, 4)
     assert (waits["bluepill_f103c8"], waits["nucleo_f030r8"], waits["bbcmicrobit"]) == (2, 1, 0)
+    cached = {b.id: f.waits for b in all_boards() if (f := caches_of(b)) is not None}
+    assert (cached["nucleo_h743zi"], cached["nucleo_u575zi_q"]) == (14, 4)  # two clocks of the core for one of the bus
     for b in all_boards():
-        f = flash_of(b)
-        if f is not None:
+        for f in filter(None, (flash_of(b), caches_of(b))):
             assert f.source
             assert f.sector % f.width == 0
-            assert (f.code_bytes % f.sector, f.data_bytes % f.sector) == (0, 0)
-            assert f.ways == 0 or f.code_bytes // f.sector % f.ways == 0
+            for size, ways in ((f.code_bytes, f.ways), (f.data_bytes, f.data_ways)):
+                assert size % f.sector == 0
+                assert ways == 0 or size // f.sector % ways == 0
 
 
 def test_other_boards(folder: Path, profile: Profile) -> None:

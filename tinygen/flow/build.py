@@ -13,10 +13,11 @@ from tinygen.emit.programs import GoldenCase, ProjectView, golden_header, render
 from tinygen.emit.writer import check_output, write_folder
 from tinygen.errors import MissingToolError
 from tinygen.flow import certificate, verify
-from tinygen.flow.fits import check_fit, check_gates, check_weights, planned
+from tinygen.flow.fits import check_fit, check_gates, check_weights
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.library import make_library, model_view, sensors_of
+from tinygen.flow.planned import planner
 from tinygen.flow.private import hidden
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Target
@@ -51,8 +52,10 @@ def build(
     if cores is None:
         cores = tuple(dict.fromkeys(("native", board.core.name)))
     not_verified: list[str] = []
+    plans = planner(model, target)
     with clock.phase("plan"):
-        main_plan, notes = planned(model, board.core, target)
+        main = plans.on_board(board)
+    main_plan, notes = main.plan, (main.note,) if main.note else ()
     check_fit(main_plan, board, None, None)
     with clock.phase("simulate"):
         inputs = verify.make_inputs(
@@ -66,7 +69,7 @@ def build(
         core = get_core(name)
         # On this computer the board's own plan runs: kernels for a core have portable bodies of the same bits.
         same = name in ("native", board.core.name)
-        core_plan = main_plan if same else planned(model, core, target)[0]
+        core_plan = main_plan if same else plans.on_core(core, board)
         with clock.phase(f"verify {name}"):
             try:
                 results.append(verify.verify_plan(model, core_plan, name, inputs, expected, target.library))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinygen.flow.estimate import predict
+from tinygen.flow.planned import Planner
 from tinygen.flow.types import Quantised
-from tinygen.plan.planner import plan
 from tinygen.plan.predict import Prediction
 from tinygen.targets.board import Board
-from tinygen.targets.flash import flash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +31,8 @@ class Cost:
 
 
 def cost(model: Quantised, board: Board, optimize: str) -> Cost:
-    """What `model` will take of `board`; nothing is compiled."""
-    flash = flash_of(board)
-    found = plan(model.fixed, board.core, optimize, flash=flash)
-    p = predict(found, model, flash)
+    """What `model` will take of `board`, as a build plans it; nothing is compiled."""
+    found = Planner(model, optimize).on_board(board)
+    p = found.prediction
     ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
-    return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.macs, p)
+    return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.plan.macs, p)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tinygen.emit.library import kernel_files
-from tinygen.flow.library import make_library
+from tinygen.flow.planned import Planner
 from tinygen.flow.types import Quantised
-from tinygen.plan.planner import plan
 from tinygen.plan.predict import Prediction
-from tinygen.plan.predict import predict as predict_plan
-from tinygen.plan.types import Plan
 from tinygen.targets.board import Board, all_boards
 from tinygen.targets.energy import Energy, energies
-from tinygen.targets.flash import Flash, flash_of
+from tinygen.targets.flash import flash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +58,6 @@ class Estimate:
     every: float | None = None
 
 
-def predict(planned: Plan, model: Quantised, flash: Flash | None) -> Prediction:
-    """A plan's cost from the cost model, recorded code sizes and its own arrays; nothing is compiled. `flash`: where it
-    runs from, None where nobody described that."""
-    library = make_library(planned, model)
-    return predict_plan(planned, kernel_files(planned.kernels, planned.generated), library.weight_bytes, flash)
-
-
 def estimate(
     model: Quantised,
     wanted: Board | None = None,
@@ -79,8 +68,7 @@ def estimate(
 ) -> Estimate:
     """Predicted cost of a quantised model on every board, and layer by layer on `wanted`. `every`: seconds between two
     inferences, for the energy of both inference and sleep. `zero_wait`: as if no memory ever waited."""
-    known: dict[tuple[str, Flash | None], Prediction] = {}
-    fits = []
+    plans, detail, fits = Planner(model, optimize), None, []
     if wanted is not None:
         wanted = replace(wanted, zero_wait=wanted.zero_wait or zero_wait)
     for board in all_boards():
@@ -88,10 +76,9 @@ def estimate(
         core = board.core
         if core.machine is None:
             continue
-        kind = core.name, flash_of(board)
-        if kind not in known:
-            known[kind] = predict(plan(model.fixed, core, optimize, flash=kind[1]), model, kind[1])
-        p = known[kind]
+        p = plans.on_board(board).prediction
+        if wanted is not None and board.id == wanted.id:
+            detail = p
         ms = p.milliseconds(board.f_cpu_hz)
         whole = p.zero_wait_milliseconds(board.f_cpu_hz)
         fits.append(
@@ -120,7 +107,6 @@ def estimate(
         for n in graph.nodes
     )
     macs = sum(r.macs for r in layers)
-    detail = None if wanted is None else known.get((wanted.core.name, flash_of(wanted)))
     return Estimate(macs, sum(r.parameters for r in layers), layers, tuple(fits), wanted, detail, every)
 
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from tinygen.build.toolchain import Sizes
 from tinygen.errors import TargetError
-from tinygen.flow.estimate import predict
 from tinygen.flow.gates import Gates, Use, check_use
+from tinygen.flow.planned import planner, predict
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Calibration, Loaded, Quantised, Target
-from tinygen.plan.choose import KIB_WORTH
-from tinygen.plan.planner import plan
 from tinygen.plan.types import Plan
-from tinygen.targets.arch.base import Core
 from tinygen.targets.board import Board, all_boards
 from tinygen.targets.flash import flash_of
 
 #: Samples that show whether weights can fit. They decide scales of activations, of which constants hardly depend: fewer
 #: samples give narrower ranges, with which more channels are constant and go, so they take no more than with all.
 _FEW = 2
-#: What a KiB of flash is worth where a mode's own choice does not fit the board: one after the other, as a part of the
-#: network's time.
-SMALLER = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
-#: And what all activations again are worth where its stack and scratch are more than the board's RAM.
-LESS_RAM = (0.3, 3.0, 30.0)
 
 
 def check_weights(loaded: Loaded, calibration: Calibration, target: Target) -> None:
@@ -36,33 +27,7 @@ def check_weights(loaded: Loaded, calibration: Calibration, target: Target) -> N
     if board.stand_in is None or sum(t.size for t in graph.tensors.values() if t.const) <= board.flash_bytes:
         return
     model = quantised(loaded, replace(calibration, samples=_FEW, test=None, hold_back=False), board)
-    check_fit(planned(model, board.core, target)[0], board, None, None)
-
-
-def planned(model: Quantised, core: Core, target: Target) -> tuple[Plan, tuple[str, ...]]:
-    """As `target` asks; where that is predicted to be more than the board's flash, or its RAM, the fastest of some that
-    are not, and a note that says so."""
-    board, flash = target.board, flash_of(target.board)
-    made = partial(
-        plan, model.fixed, core, target.optimize, plain_stack=target.plain_stack, flash=flash,
-        code_in_ram=board.code_in_ram,
-    )  # fmt: skip
-    first = made()
-    if board.stand_in is None or core != board.core:
-        return first, ()
-    takes = predict(first, model, flash)
-    over = takes.flash > board.flash_bytes
-    if over:
-        others = (made(kib_worth=w) for w in SMALLER if w > KIB_WORTH[target.optimize])
-    else:
-        others = (made(ram_worth=w) for w in LESS_RAM if takes.ram > board.ram_bytes)
-    for found in others:
-        smaller = predict(found, model, flash)
-        if smaller.flash <= board.flash_bytes and (over or smaller.ram <= board.ram_bytes):
-            was, now, kind = (takes.flash, smaller.flash, "flash") if over else (takes.ram, smaller.ram, "RAM")
-            note = f"the kernels for `optimize` = {target.optimize} would take about {was:,} bytes of {kind}"
-            return found, (f"{note}, more than {board.id} has; smaller ones were taken, about {now:,} bytes.",)
-    return first, ()
+    check_fit(planner(model, target).on_board(board).plan, board, None, None)
 
 
 def check_fit(plan: Plan, board: Board, sizes: Sizes | None, stack: int | None) -> None:

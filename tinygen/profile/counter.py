@@ -22,7 +22,7 @@ from tinygen.targets.arch.timing import Kind, Timing, cycles, taken_cycles
 from tinygen.targets.flash import Flash
 
 COMPILE_TIMEOUT_S = 120.0
-MAGIC = b"TGP3"
+MAGIC = b"TGP4"
 MEMORY, PIPELINED, BRANCH = 1, 2, 4
 
 
@@ -150,11 +150,12 @@ def _table(
 ) -> bytes:
     """What counter.c reads; see there for the layout."""
     flash_range = (machine.flash_start, machine.flash_start + machine.flash_size)
-    model = (0,) * 9
-    if flash is not None and timing is not None:
+    model = (0,) * 11
+    if flash is not None and (timing is not None or not flash.prefetch):  # what is read ahead depends on time
         model = (
             flash.width, flash.waits, int(flash.prefetch), flash.sector, flash.ways, int(flash.shared),
-            flash.code_bytes, flash.data_bytes, flash.data_waits,
+            flash.code_bytes, flash.data_bytes, flash.data_waits, flash.data_ways,
+            flash.ram_waits,
         )  # fmt: skip
     words = [entry, *stack, *flash_range, *model, int(carries), len(own), len(image.code)]
     parts = [MAGIC, _words(words), *(_words(r) for r in own)]

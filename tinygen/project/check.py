@@ -13,7 +13,7 @@ from tinygen.build.versions import version_of
 from tinygen.emit.writer import write_folder
 from tinygen.errors import CheckError, MissingToolError, TinygenError
 from tinygen.files import work_folder, write_file
-from tinygen.flow.estimate import predict
+from tinygen.flow.planned import predict
 from tinygen.flow.types import Built
 from tinygen.flow.verify import sample_bytes
 from tinygen.profile.folder import profile_folder

@@ -22,8 +22,9 @@ class Flash:
 
     `waits` and `data_waits` are cycles that an instruction fetch and a data read wait for what no cache holds; `width`
     is the bytes of a read. `code_bytes` and `data_bytes` are the caches, 0 for none, in sectors of `sector` bytes and
-    `ways` (0: fully associative); `shared`: data comes through the cache for code. `source` is the document, `notes`
-    what in the model is an assumption.
+    `ways` and `data_ways` (0: fully associative); `shared`: data comes through the cache for code. `ram_waits`: cycles
+    that a read of RAM waits when it is not in the data cache, 0 where RAM never waits and no cache holds it. `source`
+    is the document, `notes` what in the model is an assumption.
     """
 
     family: str
@@ -38,6 +39,8 @@ class Flash:
     data_bytes: int
     shared: bool
     notes: str
+    data_ways: int = 0
+    ram_waits: int = 0
 
     @property
     def key(self) -> str:
@@ -64,19 +67,25 @@ class _Family:
     code_bytes: int = 0
     data_bytes: int = 0
     shared: bool = False
+    data_ways: int | None = None
+    ram_waits: int = 0
     #: Cycles of a read, where they do not follow from a table of clocks.
     fixed: int | None = None
+    #: Core's cycles of a wait state, and what a read costs beyond those.
+    scale: int = 1
+    more: int = 0
     notes: str = ""
 
     def at(self, hz: int) -> Flash | None:
         """The flash at a clock; None above the highest one."""
         waits = next((n for n, limit in enumerate(self.clocks) if hz <= limit * MHZ), None)
-        waits = self.fixed if waits is None else waits
+        waits = self.fixed if waits is None else self.scale * waits + self.more
         if waits is None:
             return None
         return Flash(
             self.name, self.source, waits, waits, self.width, self.prefetch, self.sector or self.width, self.ways,
             self.code_bytes, self.data_bytes, self.shared, self.notes,
+            self.ways if self.data_ways is None else self.data_ways, self.ram_waits,
         )  # fmt: skip
 
 
@@ -227,11 +236,50 @@ _FAMILIES = (
         notes="a miss is 12 + 16 clocks of a flash in continuous quad mode at half the core's clock",
     ),
 )
+#: Parts with large caches, whose cores have no cycle model: what misses make their code wait can be counted, not what
+#: else it takes. Kernels are chosen for them as if nothing waited (docs/BENCHMARKS.md has the waits of five networks).
+_CACHED = (
+    _Family(
+        "STM32H7",
+        ("stm32h742", "stm32h743", "stm32h753"),
+        "ST RM0433, section 4.3.8 (VOS1); Arm DDI 0489 (16 KiB caches, 2 and 4 ways, lines of 32 bytes)",
+        (140, 280, 420),
+        width=32,
+        ways=2,
+        data_ways=4,
+        code_bytes=16 * 1024,
+        data_bytes=16 * 1024,
+        scale=2,
+        more=2 + 8,
+        ram_waits=4 + 8,
+        notes="both caches switched on; a line is four beats of a bus at half the core's clock, behind the flash's own "
+        "access or two clocks of that bus for RAM: the latency of the interconnect is in no document; least recently "
+        "used, where the core takes a random line; activations in AXI SRAM",
+    ),
+    _Family(
+        "STM32U5",
+        ("stm32u575", "stm32u585"),
+        "ST RM0456, sections 7.3.3 (range 1) and 8 (ICACHE: 8 KiB, 2 ways, lines of 16 bytes)",
+        (32, 64, 96, 128, 160),
+        width=16,
+        ways=2,
+        code_bytes=8 * 1024,
+        shared=True,
+        notes="ICACHE switched on (it is off after reset), no read-ahead; constants in flash come through it too",
+    ),
+)
+
+
+def _described(board: Board, families: tuple[_Family, ...]) -> Flash | None:
+    family = next((f for f in families if board.mcu.startswith(f.parts)), None)
+    return None if family is None else family.at(board.f_cpu_hz)
 
 
 def flash_of(board: Board) -> Flash | None:
-    """The flash of a board at its clock; None when nobody has described it."""
-    if board.zero_wait:
-        return ZERO_WAIT
-    family = next((f for f in _FAMILIES if board.mcu.startswith(f.parts)), None)
-    return None if family is None else family.at(board.f_cpu_hz)
+    """The flash of a board at its clock, as kernels are chosen for; None when nobody has described it."""
+    return ZERO_WAIT if board.zero_wait else _described(board, _FAMILIES)
+
+
+def caches_of(board: Board) -> Flash | None:
+    """What can be counted of a board whose core has no cycle model: misses of its caches, and their waits."""
+    return _described(board, _CACHED)
