@@ -117,7 +117,7 @@ def test_what_the_layers_are() -> None:
             elif case.call.kernel == "tg_rows_s8_dsp":
                 counts["short rows"] += short
                 counts["odd"] += int(str(f["out_c"])) % 2
-                counts["behind the loop"] += case.call.generated[0].view.behind > 0  # type: ignore[attr-defined]
+                counts["behind the loop"] += case.call.generated[0].view.row.behind > 0  # type: ignore[attr-defined]
         assert min(counts.values()) >= 2, counts
         assert len(counts) == 10, counts
 
@@ -179,5 +179,5 @@ def test_short_shifts_are_lifted() -> None:
     assert isinstance(made, Call)
     stream = made.consts[0].array.reshape(2, -1)
     assert stream[:, -2:].tolist() == [[768, 3 << 3], [768, 3 << 3]]
-    assert made.generated[0].view.lift == 3  # type: ignore[attr-defined]
+    assert made.generated[0].view.row.lift == 3  # type: ignore[attr-defined]
     assert ints(made)["shift"] == 33

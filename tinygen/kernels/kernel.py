@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 from tinygen.kernels import print_asm, print_c
 from tinygen.kernels.program import Loop, Program, instructions, loops
 
 
+def short_name(stem: str, identity: object) -> str:
+    """`stem`, six characters that stand for `identity`, and the set. `identity` has, in its `repr`, all that the code
+    depends on: kernels of one name are equal (plan/types.py looks). What a reader wants to know is in the brief."""
+    digest = base64.b32encode(hashlib.sha256(repr(identity).encode()).digest())[:6].decode().lower()
+    return f"{stem}_{digest}_dsp"
+
+
 class Kernel:
-    """`name`: of the C function, which says all that the code depends on. `include`: the header of its types.
+    """`name`: of the C function (`short_name`). `brief`: what it does, for which shape. `include`: the header of its
+    types.
 
     `family`: those whose costs have the same coefficients (plan/cost.py). `contract`: what the caller must know.
     `after`: a statement that completes what the program leaves, or nothing.
     `aligned`: to a line of a cache, which its loop just fits.
     """
 
-    name: str
-    family: str
-    brief: str
-    after: str = ""
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def family(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def brief(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def after(self) -> str:
+        return ""
 
     @property
     def aligned(self) -> bool:

@@ -158,6 +158,9 @@ class Plan:
 
     @property
     def generated(self) -> tuple[Generated, ...]:
-        """Kernels made for this network, each once, by name."""
-        found = {g.name: g for s in self.steps for c in s.calls for g in c.call.generated}
+        """Kernels made for this network, each once, by name. RuntimeError for two that share one."""
+        found: dict[str, Generated] = {}
+        for made in (g for s in self.steps for c in s.calls for g in c.call.generated):
+            if found.setdefault(made.name, made) != made:
+                raise RuntimeError(f"two kernels are called {made.name}")
         return tuple(found[name] for name in sorted(found))

@@ -19,7 +19,7 @@
 #include "tg_dwconv_s8_dsp_XXXXXXXX.h"
 #include "tg_reduce_sum_s8_XXXXXXXX.h"
 #include "tg_rows_s8_dsp_XXXXXXXX.h"
-#include "tg_row_1x4s4_t6_y4x1u1_dsp_XXXXXXXX.h"
+#include "tg_row_neqztr_dsp_XXXXXXXX.h"
 
 #if EDGE_BUILD_ID != 0xC822F5EDU
 #error "edge.c and edge.h come from different runs of tinygen"
@@ -69,7 +69,7 @@ static void layer_block_pointwise_conv(const int8_t *x, int16_t *scratch, int8_t
         .stride_h = 1, .stride_w = 1, .dil_h = 1, .pad_top = 0, .pad_left = 0, .in_zp = 59,
         .out_zp = 32, .lo = -128, .hi = 127, .shift = 38, .walked = 2, .words = 6, .high = 1,
         .image_h = 0, .image_w = 0, .flat = 1, .y_start = 0, .y_row = 16, .y_col = 4,
-        .row = tg_row_1x4s4_t6_y4x1u1_dsp
+        .row = tg_row_neqztr_dsp
     };
 
     tg_rows_s8_dsp(&cfg, x, edge_block_pointwise_conv_w, scratch, y);

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinygen.kernels.check import checked
-from tinygen.kernels.kernel import Kernel, most_bytes
+from tinygen.kernels.kernel import Kernel, most_bytes, short_name
 from tinygen.kernels.plane.program import plane_program
 from tinygen.kernels.plane.taps import taps_program
 from tinygen.kernels.program import Program
 
+#: What the code has of a layer.
+SHAPE = ("in_h", "pad_top", "out_h", "out_w", "row_stride", "plane_stride", "out_row", "out_col", "out_chan")
 #: Rows are unrolled while the code has at most so many bytes.
 UNROLLED = 1536
 #: The same for outputs of a row of taps.
@@ -18,13 +20,31 @@ UNROLLED_TAPS = 1024
 
 @dataclass(frozen=True, slots=True)
 class PlaneKernel(Kernel):
-    """A program of the family, under a name."""
+    """A program of the family. `stem`: of its name; `kind`: whose costs are alike; `identity`: what the code has of the
+    layer; `narrow`: bounds inside int8, which are a last step."""
 
-    name: str
-    family: str
-    brief: str
+    stem: str
+    kind: str
+    what: str
+    identity: tuple[int, ...]
+    narrow: bool
     own: Program
-    after: str
+
+    @property
+    def name(self) -> str:
+        return short_name(self.stem, (self.identity, self.narrow))
+
+    @property
+    def family(self) -> str:
+        return self.kind
+
+    @property
+    def brief(self) -> str:
+        return self.what
+
+    @property
+    def after(self) -> str:
+        return "tg_dwplane_clamp(cfg, y);" if self.narrow else ""
 
     @property
     def include(self) -> str:
@@ -46,14 +66,14 @@ def plane_kernel(config: dict[str, int], stride: int, unroll: int = UNROLLED, *,
     if most_bytes(program) > unroll:
         program, looped = plane_program(config, stride, looped=True, wide=wide), True
     size = f"{config['out_h']} x {config['out_w']}"
-    sizes = f"{config['in_h']}p{config['pad_top']}_{config['out_h']}x{config['out_w']}"
-    forms = f"{_strides(config)}{'_l' if looped else ''}{'_w' if wide else ''}"
     return _kernel(
-        f"tg_dwplane3x3s{stride}_{sizes}_{forms}",
+        f"tg_plane_s{stride}",
         f"tg_dwplane{' looped' if looped else ''}",
         f"Depthwise 3 x 3 convolution of stride {stride} on planes, for {size} outputs.",
         program,
         config,
+        looped,
+        wide,
     )
 
 
@@ -63,22 +83,20 @@ def taps_kernel(config: dict[str, int], k: int, unroll: int = UNROLLED_TAPS) -> 
     program, looped = taps_program(config, k, looped=False), False
     if most_bytes(program) > unroll:
         program, looped = taps_program(config, k, looped=True), True
-    sizes = f"{config['out_h']}x{config['out_w']}"
+    size = f"{config['out_h']} x {config['out_w']}"
     return _kernel(
-        f"tg_dwrow{k}_{sizes}_{_strides(config)}{'_l' if looped else ''}",
+        "tg_taps",
         f"tg_dwrow{' looped' if looped else ''}",
-        f"Depthwise convolution of {k} taps along the rows of planes, for one shape: {sizes} outputs.",
+        f"Depthwise convolution of {k} taps along the rows of planes, for {size} outputs.",
         program,
         config,
+        looped,
+        k,
     )
 
 
-def _kernel(name: str, family: str, brief: str, program: Program, config: dict[str, int]) -> PlaneKernel:
-    """Bounds inside int8 are a last step."""
+def _kernel(stem: str, kind: str, what: str, program: Program, config: dict[str, int], *forms: int) -> PlaneKernel:
+    """Under a name made of the shape and of `forms`."""
+    shape = tuple(config[name] for name in SHAPE)
     narrow = config["lo"] > -128 or config["hi"] < 127
-    after = "tg_dwplane_clamp(cfg, y);" if narrow else ""
-    return PlaneKernel(f"{name}{'_n' if narrow else ''}_dsp", family, brief, checked(program), after)
-
-
-def _strides(config: dict[str, int]) -> str:
-    return "x".join(str(config[f]) for f in ("row_stride", "plane_stride", "out_row", "out_col", "out_chan"))
+    return PlaneKernel(stem, kind, what, (*shape, *forms), narrow, checked(program))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.kernel import Kernel, short_name
 from tinygen.kernels.program import Program
 from tinygen.kernels.row.program import Row, row_program
 from tinygen.kernels.tile.program import Word
@@ -17,10 +17,27 @@ PAIR_CODE, ENDS_CODE = 56, 144
 class RowKernel(Kernel):
     """A row of tiles under a name; what choosing asks for is estimated, so that only the chosen become programs."""
 
-    name: str
-    brief: str
+    what: str
     row: Row
-    family: str = "tg_row_"
+
+    @property
+    def family(self) -> str:
+        return "tg_row_"
+
+    @property
+    def name(self) -> str:
+        return short_name("tg_row" if self.of_one_row else "tg_row2x2", self.row)
+
+    @property
+    def of_one_row(self) -> bool:
+        """Four pixels of a row; else of two."""
+        return self.row.x[3] == 3 * self.row.x[1]
+
+    @property
+    def brief(self) -> str:
+        r = self.row
+        pixels = "four pixels of a row" if self.of_one_row else "2 x 2 pixels"
+        return f"{self.what}, {pixels}; shift {32 + r.shift - r.lift}, channels {r.y_channel} bytes apart."
 
     @property
     def include(self) -> str:

@@ -144,15 +144,8 @@ def _rows(call: Call, unrolled: int, pixel: int = 0) -> Call | str:
     steps = schedule([tuple(16 * i + 4 * p for p in range(4)) for i in range(len(order))], 0, True)
     lift = lift_of(f["shift"])
     shift = f["shift"] + lift - 32
-    far = f"r{row}x{f['dil_h']}" if f["k_h"] > 1 or square else ""
-    count = (f"b{behind}" if behind else "") if looped else f"m{f['out_c']}"
-    end = f"t{shift}" + (f"l{lift}" if lift else "")
-    strides = (
-        f"s{right}q{down}_{end}_y{y_col}q{y_row}x{y_channel}" if square else f"s{right}_{end}_y{y_col}x{y_channel}"
-    )
     kernel = RowKernel(
-        f"tg_row_{f['k_h']}x{run}{far}{strides}u{unroll}{count}_dsp",
-        f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {right} bytes apart.",
+        f"Rows of tiles: {f['k_h']} x {run} bytes of a pixel, {right} bytes apart",
         Row(
             tuple(blocks), tuple(tails), steps, x, wide * right, y, wide * y_col, y_channel, eight(16 * len(order)),
             unroll, looped, behind, f["out_c"] % 2 == 1, shift, lift,

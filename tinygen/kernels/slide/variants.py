@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.kernels.slide.program import FillKernel
-from tinygen.kernels.tile.kernel import REACH, Offsets, TileKernel, eight, schedule, suffix
+from tinygen.kernels.tile.kernel import REACH, Offsets, TileKernel, eight, schedule
 from tinygen.kernels.tile.pack import pack_tiles, tiles_supported
 from tinygen.kernels.tile.program import Tile
 from tinygen.kernels.tile.variants import for_odd, narrow, y_strides
@@ -91,9 +91,8 @@ class Slide:
             (a + u * step, b + u * step, c + u * step, d + u * step) for u in range(unroll) for a, b, c, d in self.steps
         ]
         return TileKernel(
-            f"tg_tile_{self.name}u{unroll}{suffix(shift, y)}_dsp",
             "tg_tile_",
-            f"Four pixels of a row, {self.k_h}x{self.k_w}, stride {self.stride}, at most {4 * self.most} channels.",
+            f"Four pixels of a row, {self.k_h}x{self.k_w}, stride {self.stride}, at most {4 * self.most} channels",
             Tile(
                 schedule(steps, dead, not looped), looped, advance, eight(self.k_h * self.row_bytes), dead, shift, y,
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.kernel import Kernel, short_name
 from tinygen.kernels.program import Program
 from tinygen.kernels.tile.group import BLOCK, Group, group_program
 from tinygen.kernels.tile.program import Tile, Word, tile_program
@@ -23,10 +23,26 @@ REACH = 4095
 class TileKernel(Kernel):
     """A tile under a name; what choosing asks for is estimated, so that only the chosen become programs."""
 
-    name: str
-    family: str
-    brief: str
+    kind: str
+    what: str
     tile: Tile
+
+    @property
+    def family(self) -> str:
+        return self.kind
+
+    @property
+    def name(self) -> str:
+        stem = self.kind.removesuffix("_")
+        return short_name(stem if self.tile.pixels == 4 else f"{stem}{self.tile.pixels}", self.tile)
+
+    @property
+    def brief(self) -> str:
+        shift = "any shift" if self.shift is None else f"shift {32 + self.shift}"
+        y = self.tile.y
+        ends = "any strides of the output" if y is None else f"pixels {y[0]} and channels {y[1]} bytes apart"
+        odd = ", an odd number of channels" if self.tile.odd else ""
+        return f"{self.what}; {shift}, {ends}{odd}."
 
     @property
     def include(self) -> str:
@@ -56,7 +72,7 @@ class TileKernel(Kernel):
 
     def for_odd(self) -> TileKernel:
         """The same, for an odd number of channels."""
-        return replace(self, name=f"{self.name.removesuffix('_dsp')}_o_dsp", tile=replace(self.tile, odd=True))
+        return replace(self, tile=replace(self.tile, odd=True))
 
     def turns(self, pairs: int) -> float:
         """Of its loop, for two channels."""
@@ -97,20 +113,14 @@ def eight(n: int) -> int:
     return -(-n // 8) * 8
 
 
-def suffix(shift: int | None, y: tuple[int, int] | None) -> str:
-    """Of a name: what the code has of the layer."""
-    return (f"_t{shift}" if shift else "") + (f"_y{y[0]}x{y[1]}" if y else "")
-
-
 def whole_tile(pairs: int, shift: int | None, y: tuple[int, int] | None, pixels: int = 4) -> TileKernel:
     """Windows [pair][pixel] of so many pairs, without a loop: fastest, 56 bytes of code a pair. With three pixels the
     fourth of the window is not looked at."""
     steps = [tuple(16 * i + 4 * p for p in range(pixels)) for i in range(pairs)]
     window = 16 * pairs
     return TileKernel(
-        f"tg_tile_w{pairs}{suffix(shift, y)}{'_p3' if pixels == 3 else ''}_dsp",
         "tg_tile_w",
-        f"{'Four' if pixels == 4 else 'Three'} pixels with windows of {pairs} pairs of taps.",
+        f"{'Four' if pixels == 4 else 'Three'} pixels with windows of {pairs} pairs of taps",
         Tile(schedule(steps, 0, True), False, 0, eight(window), 0, shift, y, pixels),
     )  # fmt: skip
 
@@ -125,13 +135,9 @@ def column_tile(rows: int, pairs: int, order: Sequence[tuple[int, ...]], shift: 
         for of in order:
             a, b, c, d = (r // 4 * 16 * pairs + 16 * pair + r % 4 * 4 for r in of)
             steps.append((a, b, c, d))
-    taps = (
-        "_".join(str(of[0]) for of in order) if [of[0] for of in order] != list(range(len(order))) else str(len(order))
-    )
     return TileKernel(
-        f"tg_tile_c{rows}x{pairs}k{taps}s{order[0][1] - order[0][0]}{suffix(shift, None)}_dsp",
         "tg_tile_c",
-        f"Four pixels of a column: {rows} rows of {pairs} pairs of taps.",
+        f"Four pixels of a column: {rows} rows of {pairs} pairs of taps",
         Tile(schedule(steps, 0, True), False, 0, eight(4 * rows * pairs), 0, shift, None),
     )  # fmt: skip
 
@@ -142,9 +148,8 @@ def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | 
     window = 16 * most
     dead = eight(window - 16 * unroll)
     return TileKernel(
-        f"tg_tile_l{most}x{unroll}{suffix(shift, y)}_dsp",
         "tg_tile_l",
-        f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most.",
+        f"Four pixels with windows of a multiple of {unroll} pairs of taps, {most} at the most",
         Tile(schedule(steps, dead, False), True, 16 * unroll, eight(window), dead, shift, y),
     )  # fmt: skip
 
