@@ -35,9 +35,7 @@ class RowKernel(Kernel):
 
     @property
     def brief(self) -> str:
-        r = self.row
-        pixels = "four pixels of a row" if self.of_one_row else "2 x 2 pixels"
-        return f"{self.what}, {pixels}; shift {32 + r.shift - r.lift}, channels {r.y_channel} bytes apart."
+        return f"{self.what}, {'four pixels of a row' if self.of_one_row else '2 x 2 pixels'}."
 
     @property
     def include(self) -> str:
@@ -45,8 +43,10 @@ class RowKernel(Kernel):
 
     @property
     def contract(self) -> str:
+        shift = 32 + self.row.shift - self.row.lift
         return (
-            f"See tg_row_fn_t. The window takes {self.row.window} bytes of stack; the stack pointer points to it: see\n"
+            f"See tg_row_fn_t. For shift {shift}, channels {self.row.y_channel} bytes apart.\n"
+            f" * The window takes {self.row.window} bytes of stack; the stack pointer points to it: see\n"
             " * tg_tile_dsp.h."
         )
 

@@ -38,11 +38,15 @@ class TileKernel(Kernel):
 
     @property
     def brief(self) -> str:
+        return f"{self.what}{', an odd number of channels' if self.tile.odd else ''}."
+
+    @property
+    def fixed(self) -> str:
+        """What the code has of a layer, in words."""
         shift = "any shift" if self.shift is None else f"shift {32 + self.shift}"
         y = self.tile.y
         ends = "any strides of the output" if y is None else f"pixels {y[0]} and channels {y[1]} bytes apart"
-        odd = ", an odd number of channels" if self.tile.odd else ""
-        return f"{self.what}; {shift}, {ends}{odd}."
+        return f"{shift}, {ends}"
 
     @property
     def include(self) -> str:
@@ -52,7 +56,8 @@ class TileKernel(Kernel):
     def contract(self) -> str:
         below = f", with {self.tile.dead} free below it" if self.tile.dead else ""
         return (
-            f"See tg_tile_fn_t. The window takes {self.tile.window} bytes of stack{below}. The stack\n"
+            f"See tg_tile_fn_t. For {self.fixed}.\n"
+            f" * The window takes {self.tile.window} bytes of stack{below}. The stack\n"
             " * pointer points to it: see tg_tile_dsp.h."
         )
 
