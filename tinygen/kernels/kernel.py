@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import TYPE_CHECKING
 
 from tinygen.kernels import print_asm, print_c
 from tinygen.kernels.program import Loop, Program, instructions, loops
@@ -25,17 +26,16 @@ class Kernel:
     `aligned`: to a line of a cache, which its loop just fits.
     """
 
-    @property
-    def name(self) -> str:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # fields or properties: a dataclass would take a property of its base for a field's default
 
-    @property
-    def family(self) -> str:
-        raise NotImplementedError
+        @property
+        def name(self) -> str: ...
 
-    @property
-    def brief(self) -> str:
-        raise NotImplementedError
+        @property
+        def family(self) -> str: ...
+
+        @property
+        def brief(self) -> str: ...
 
     @property
     def after(self) -> str:

@@ -171,10 +171,19 @@ WORD, TURN = 15, 7
 class GroupKernel(Kernel):
     """A group of tiles under a name."""
 
-    name: str
-    brief: str
     group: Group
-    family: str = "tg_tile_g"
+
+    @property
+    def name(self) -> str:
+        return short_name("tg_tile_g", self.group)
+
+    @property
+    def family(self) -> str:
+        return "tg_tile_g"
+
+    @property
+    def brief(self) -> str:
+        return f"Groups of tiles of four pixels with windows of {self.group.pairs} pairs of taps."
 
     @property
     def aligned(self) -> bool:
@@ -186,9 +195,11 @@ class GroupKernel(Kernel):
 
     @property
     def contract(self) -> str:
+        shift = "any shift" if self.shift is None else f"shift {32 + self.shift}"
         return (
-            "See tg_tile_fn_t; the windows are filled before the call (tg_groups_s8_dsp.h). The stack pointer\n"
-            f" * points to the weights of two channels, {self.group.dead} bytes below them free: see tg_tile_dsp.h."
+            f"See tg_tile_fn_t; for {shift}. The windows are filled before the call (tg_groups_s8_dsp.h).\n"
+            " * The stack pointer points to the weights of two channels (tg_tile_dsp.h),\n"
+            f" * {self.group.dead} bytes below them free."
         )
 
     @property
@@ -243,8 +254,4 @@ def group_window(pairs: int) -> int:
 
 def group_tile(pairs: int, turn: int, shift: int | None) -> GroupKernel:
     """Windows [pair][pixel] of so many pairs, a multiple of `turn`, one tile behind the other."""
-    return GroupKernel(
-        f"tg_tile_g{pairs}x{turn}{suffix(shift, None)}_dsp",
-        f"Groups of tiles of four pixels with windows of {pairs} pairs of taps.",
-        Group(pairs, turn, shift),
-    )
+    return GroupKernel(Group(pairs, turn, shift))
