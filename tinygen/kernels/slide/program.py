@@ -53,7 +53,7 @@ class FillKernel(Kernel):
     family: str = "tg_fill_"
 
     @property
-    def brief(self) -> str:  # type: ignore[override]
+    def brief(self) -> str:
         return f"The window that four pixels of a row share: {self.cols} columns, as pairs of int16."
 
     @property
