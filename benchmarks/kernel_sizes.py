@@ -19,6 +19,7 @@ from elftools.elf.elffile import ELFFile
 
 from tinygen.build.toolchain import find_toolchain
 from tinygen.emit.library import kernel_files
+from tinygen.kernels.library import PRINTED
 from tinygen.resources import templates_dir
 from tinygen.targets.cores import CORES
 from tinygen.targets.kernel_sizes import sizes_file
@@ -31,8 +32,10 @@ def main() -> int:
             continue
         tools, sizes = find_toolchain(core), {}
         for kernel_set in core.kernel_sets:
-            for source in sorted((templates_dir() / "kernels" / kernel_set).glob("*.c")):
-                sizes[source.stem] = code_bytes(source.stem, (*tools.cc, *core.cflags, *tools.cflags))
+            files = (templates_dir() / "kernels" / kernel_set).glob("*.c")
+            printed = (name for name in PRINTED if name.endswith(f"_{kernel_set}"))
+            for name in sorted((*(f.stem for f in files), *printed)):
+                sizes[name] = code_bytes(name, (*tools.cc, *core.cflags, *tools.cflags))
         found.setdefault(sizes_file(core.arch), {})[core.name] = dict(sorted(sizes.items()))
     for path, table in found.items():
         path.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")

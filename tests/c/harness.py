@@ -15,9 +15,17 @@ from typing import Any
 import numpy as np
 
 from tinygen.emit.kernel_sets import folders
+from tinygen.emit.library import kernel_files
+from tinygen.kernels.library import PRINTED
 
 KERNELS = Path(__file__).resolve().parents[2] / "templates_c" / "kernels"
-FOLDERS = folders()
+#: Those of the library that are printed, for all tests of this process.
+_PRINTED = tempfile.TemporaryDirectory(prefix="tinygen-kernels-")
+for _name in PRINTED:
+    for _file, _content in kernel_files((_name,)).items():
+        if _file.startswith(f"{_name}."):
+            (Path(_PRINTED.name) / _file).write_bytes(_content)
+FOLDERS = (*folders(), Path(_PRINTED.name))
 INCLUDES = [f"-I{folder}" for folder in FOLDERS]
 WARNINGS = [
     *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wcast-qual"),

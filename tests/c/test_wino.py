@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from tests.c import cases, oracle
-from tests.c.harness import INCLUDES, KERNELS, WARNINGS
+from tests.c.harness import INCLUDES, WARNINGS, sources
 from tinygen.kernels.wino.pack import WINO_FIELDS, pack_wino, wino_scratch, wino_supported
 from tinygen.numerics import choose_multipliers, fold_bias
 
 Require = Callable[[str], None]
-SOURCE = KERNELS / "dsp" / "tg_conv3x3_wino_dsp.c"
+SOURCES = [str(path) for path in sources() if path.stem in ("tg_conv3x3_wino_dsp", "tg_wino_tile_dsp")]
 TARGET = Path(__file__).resolve().parent / "target"
 SEEDS = range(150)
 
@@ -117,7 +117,7 @@ def library(tmp_path_factory: pytest.TempPathFactory, require_tool: Require) -> 
     require_tool("gcc")
     path = tmp_path_factory.mktemp("wino") / "wino.so"
     flags = ["-std=c99", "-O1", "-fPIC", "-shared", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
-    subprocess.run(["gcc", *flags, *WARNINGS, *INCLUDES, str(SOURCE), "-o", str(path)], check=True)
+    subprocess.run(["gcc", *flags, *WARNINGS, *INCLUDES, *SOURCES, "-o", str(path)], check=True)
     return ctypes.CDLL(str(path))
 
 
@@ -235,9 +235,9 @@ def test_emulated(
     main.write_text(program(some_layers(120_000), period), encoding="utf-8")
     flags = ["-std=gnu99", level, f"-mcpu={cpu}", "-mthumb", "-ffunction-sections", "-nostartfiles"]
     flags += [f"-mfpu={fpu}", "-mfloat-abi=hard"] if fpu else []
-    sources = [str(path) for path in (TARGET / "startup.c", TARGET / "interrupts.c", main, SOURCE)]
+    files = [*(str(path) for path in (TARGET / "startup.c", TARGET / "interrupts.c", main)), *SOURCES]
     link = ["-Wl,--gc-sections", "-T", str(TARGET / "link.ld"), "-o", str(elf)]
-    subprocess.run(["arm-none-eabi-gcc", *flags, *INCLUDES, *sources, *link], check=True)
+    subprocess.run(["arm-none-eabi-gcc", *flags, *INCLUDES, *files, *link], check=True)
     options: list[Any] = ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
     options += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
     done = subprocess.run(["qemu-system-arm", "-M", machine, *options], timeout=120, check=False)
@@ -251,6 +251,6 @@ def test_sanitizers(compiler: str, require_tool: Require, tmp_path: Path) -> Non
     binary, main = tmp_path / "a", tmp_path / "main.c"
     main.write_text(program(some_layers(400_000), None), encoding="utf-8")
     flags = ["-std=c99", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    subprocess.run([compiler, *flags, *INCLUDES, str(main), str(SOURCE), "-o", str(binary)], check=True)
+    subprocess.run([compiler, *flags, *INCLUDES, str(main), *SOURCES, "-o", str(binary)], check=True)
     done = subprocess.run([str(binary)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -37,8 +37,8 @@ def main(families: Iterable[str]) -> None:
     """See the head of this file."""
     for family in families:
         with tempfile.TemporaryDirectory() as folder:
-            for case in FAMILIES[family]():
-                print(family, case.kernel.name, dict(findings(case.kernel, Path(folder))) or "none", flush=True)
+            for name, kernel in {case.kernel.name: case.kernel for case in FAMILIES[family]()}.items():
+                print(family, name, dict(findings(kernel, Path(folder))) or "none", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import fills, groups, palettes, planes, rows, taps, tiles
+from tests.kernels import fills, groups, palettes, planes, rows, taps, tiles, winos
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
@@ -34,6 +34,7 @@ FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
     "fill": fills.all_cases,
     "palette": palettes.all_cases,
     "group": groups.all_cases,
+    "winograd": winos.all_cases,
 }
 
 #: Instructions that are easily taken for each other.
@@ -173,6 +174,8 @@ def _places(nodes: Sequence[Node], path: Path_ = ()) -> Iterator[tuple[Path_, In
         elif isinstance(node, Loop):
             yield from _places(node.body, (*path, k, 0))
             yield from _places(node.between, (*path, k, 1))
+        elif isinstance(node, When):
+            yield from _places(node.body, (*path, k))
         elif isinstance(node, Copies):
             for c, copy in enumerate(node.copies):
                 yield from _places(copy, (*path, k, c))
@@ -187,6 +190,9 @@ def _replaced(nodes: tuple[Node, ...], path: Path_, n: int, new: tuple[Instructi
         parts = [node.body, node.between]
         parts[rest[0]] = _replaced(parts[rest[0]], rest[1:], n, new)
         inner: Node = replace(node, body=parts[0], between=parts[1])
+    elif isinstance(node, When):
+        body = _replaced(node.body, rest, n, new)
+        inner = replace(node, body=tuple(i for i in body if isinstance(i, Instruction)))
     else:
         assert isinstance(node, Copies)
         copies = list(node.copies)
@@ -247,12 +253,13 @@ def passing(case: Case, bodies: Sequence[str], folder: Path) -> list[bool]:
     return [line == "1" for line in str(done.stdout).split()]
 
 
-def survivors(case: Case, seed: int, most: int, folder: Path) -> tuple[Counter[str], list[Mutant]]:
-    """What became of the mutants of a kernel, and those that pass."""
+def survivors(cases: Sequence[Case], seed: int, most: int, folder: Path) -> tuple[Counter[str], list[Mutant]]:
+    """What became of the mutants of a kernel, and those that pass in each of its cases."""
     found: Counter[str] = Counter()
     live: list[tuple[Mutant, str]] = []
-    own = print_c.body(case.kernel.program)
-    for mutant in mutants(case.kernel.program, np.random.default_rng(seed), most):
+    kernel = cases[0].kernel
+    own = print_c.body(kernel.program)
+    for mutant in mutants(kernel.program, np.random.default_rng(seed), most):
         text = printed(mutant.program)
         if text is None:
             found["stopped without data"] += 1
@@ -260,11 +267,13 @@ def survivors(case: Case, seed: int, most: int, folder: Path) -> tuple[Counter[s
             found["the same in C"] += 1
         else:
             live.append((mutant, text))
-    results = passing(case, [own, *(text for _, text in live)], folder)
-    assert results[0], f"{case.kernel.name} itself gives another output"
-    passed = [m for (m, _), right in zip(live, results[1:], strict=True) if right]
+    passed = live
+    for case in cases:
+        results = passing(case, [own, *(text for _, text in passed)], folder)
+        assert results[0], f"{kernel.name} itself gives another output"
+        passed = [m for m, right in zip(passed, results[1:], strict=True) if right]
     found["differ in bits"] += len(live) - len(passed)
-    return found, passed
+    return found, [m for m, _ in passed]
 
 
 def explained(mutant: Mutant) -> str | None:
@@ -277,17 +286,19 @@ def main() -> int:
     family, most = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 150
     total: Counter[str] = Counter()
     unexplained = 0
-    for seed, case in enumerate(FAMILIES[family]()):
-        if case.hidden:
-            continue
+    kernels: dict[str, list[Case]] = {}
+    for case in FAMILIES[family]():
+        if not case.hidden:
+            kernels.setdefault(case.kernel.name, []).append(case)
+    for seed, (name, cases) in enumerate(kernels.items()):
         with tempfile.TemporaryDirectory() as folder:
-            found, passed = survivors(case, seed, most, Path(folder))
+            found, passed = survivors(cases, seed, most, Path(folder))
         total += found
         for mutant in passed:
             why = explained(mutant)
             total["explained" if why else "unexplained"] += 1
             unexplained += why is None
-            print(f"{case.kernel.name}: {mutant}: {why or 'WHY?'}")
+            print(f"{name}: {mutant}: {why or 'WHY?'}")
     print(dict(total))
     return 1 if unexplained else 0
 

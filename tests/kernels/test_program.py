@@ -17,6 +17,7 @@ from tinygen.kernels.armv7em import (
     addw,
     blx,
     cmp,
+    cmp_imm,
     ldm,
     ldr,
     ldr_post,
@@ -28,6 +29,7 @@ from tinygen.kernels.armv7em import (
     ssat8,
     strb,
     sub,
+    take,
     vldm,
     vmov,
 )
@@ -47,6 +49,7 @@ from tinygen.kernels.program import (
     ProgramError,
     Reg,
     Type,
+    When,
     Writer,
     loops,
 )
@@ -64,6 +67,14 @@ T = Reg("t", Type("const t *", 1, 4, ((0, "n"),)), "r0")
 
 def program(*body: Node, frame: int = 0) -> Program:
     return Program(PARAMS, body, frame, V if frame else None)
+
+
+#: A frame that the program takes by itself.
+OUTER, HOME, SIZE = Reg("outer", HALVES, "sp"), Reg("outer", HALVES, "r7"), Reg("size", INT, "r8")
+
+
+def taking(*body: Node) -> Program:
+    return Program(PARAMS, (mov(HOME, OUTER), movs(SIZE, 8), *body), 16, V, outer=OUTER)
 
 
 def loop(*body: Node, **more: int | tuple[Node, ...]) -> Loop:
@@ -132,6 +143,26 @@ WRONG: dict[str, tuple[Callable[[], Program], str]] = {
         "who knows how far",
     ),
     "frame of four": (lambda: program(ldr(FILL, W, 0), blx(FILL, X, W), frame=12), "a frame of 12 bytes"),
+    "frame not given back": (
+        lambda: taking(take(V, OUTER, SIZE), mov(WINDOW, V), mov(V, WINDOW)), "does not give it back",
+    ),
+    "frame for nobody": (lambda: taking(movs(A, 1)), "takes no frame"),
+    "into the unknown": (
+        lambda: taking(take(V, OUTER, SIZE), mov(WINDOW.at("r9"), V), add(Reg("p", HALVES, "r9"), HOME, 4),
+                       mov(V, Reg("p", HALVES, "r9")), mov(OUTER, HOME)),
+        "moves the stack pointer",
+    ),
+    "down once more": (lambda: taking(take(V, OUTER, SIZE), sub(V, V, 4), mov(OUTER, HOME)), "moves the stack pointer"),
+    "read when given back": (
+        lambda: taking(take(V, OUTER, SIZE), mov(OUTER, HOME), ldr(A, V, 0)), "sp holds outer, not v",
+    ),
+    "where of what": (lambda: program(movs(A, 1), When((A, 0), (movs(A, 2),))), "where a and 0 are equal"),
+    "flags of flags": (
+        lambda: program(movs(A, 1), cmp_imm(A.at("r5"), 0), When((A, 0), (adds(A, A, 1),))), "flags that change",
+    ),
+    "there perhaps": (
+        lambda: program(movs(A, 1), cmp_imm(A, 0), When((A, 0), (mov(END, W),)), add(AT, END, 4)), "holds nothing",
+    ),
     "out of reach": (lambda: program(ldr(A, W, 4096)), "4096 is out of reach"),
     "an operand too few": (lambda: program(ldr(A, W)), "takes d, b, i, not 2"),
     "a number for a register": (lambda: program(ldr(A, 4, 4)), "4 as b"),
@@ -201,6 +232,32 @@ def test_printed() -> None:
     assert dict(lines)["ldmia r3!, {r8-r9}"] == "first, second = next of at"
 
 
+def test_where() -> None:
+    """An IT block, which takes a cycle and two bytes; in C an `if`."""
+    body = (ldr(A, W, 0), cmp_imm(A, 0), When((A, 0), (ldr(A, W, 4), add(A, A, 7))), strb(A, Y, 0))
+    where = checked(program(*body))
+    assert [line for line, _ in print_asm.lines(where)][2:6] == [
+        "cmp r5, #0",
+        "itt eq",
+        "ldreq r5, [r1, #4]",
+        "addeq r5, r5, #7",
+    ]
+    assert print_c.body(where) == (
+        "    (void)x;\n"
+        "    int32_t a = w[0];\n"
+        "    if (a == 0) {\n"
+        "        a = w[1];\n"
+        "        a = tg_add_wrap(a, 7);\n"
+        "    }\n"
+        "    y[0] = (int8_t)a;"
+    )
+    core = get_core("cortex-m4").timing
+    assert core is not None
+    plain = program(*body[:2], *body[2].body, body[3])
+    assert costs.cycles(where, core, {}) == costs.cycles(plain, core, {}) + 1
+    assert print_asm.code_bytes(where) == print_asm.code_bytes(plain) + 2
+
+
 def test_costs() -> None:
     """By hand: 1 + 7 and 1 + 7 + 2 around; before the loop 6; a turn 18 and a branch of 1, or 3 where it is taken."""
     core = get_core("cortex-m4").timing
@@ -240,7 +297,7 @@ def test_copies_that_repeat_by_twos() -> None:
 def test_mutants(require_tool: Callable[[str], None], tmp_path: Path) -> None:
     """A few of `python -m tests.kernels.mutants`."""
     require_tool("gcc")
-    found, passed = survivors(planes.case(4), 7, 25, tmp_path)
+    found, passed = survivors([planes.case(4)], 7, 25, tmp_path)
     assert [str(m) for m in passed if explained(m) is None] == []
     assert min(found["stopped without data"], found["differ in bits"]) > 3
 

@@ -20,6 +20,7 @@ from tinygen.build.toolchain import compile_program, find_host, find_toolchain
 from tinygen.emit.library import kernel_files
 from tinygen.emit.programs import render_harness
 from tinygen.emit.stamp import plain
+from tinygen.kernels.library import PRINTED
 from tinygen.kernels.registry import limits
 from tinygen.numerics import Array
 from tinygen.ops import Operator
@@ -101,7 +102,8 @@ class Target:
         made = {kind for kind, _ in KINDS if ("dsp" in self.sets) != (kind in LANES)}
         if not {"dsp", "m0", "m3"} & set(self.sets):
             made = set()
-        return {f.removesuffix(".c") for f in files if f.endswith(".c")} | made | _unknown(files)
+        printed = {name for name in PRINTED if name.endswith(tuple(f"_{s}" for s in self.sets))}
+        return {f.removesuffix(".c") for f in files if f.endswith(".c")} | made | printed | _unknown(files)
 
 
 def _targets() -> tuple[Target, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 
 from tinygen.emit.env import render
 from tinygen.emit.kernel_sets import folders
 from tinygen.emit.stamp import Stamps, included, stamped
 from tinygen.emit.view import LibraryView
+from tinygen.kernels.library import PRINTED
 from tinygen.ops.base import Generated
 
 
@@ -33,8 +35,12 @@ class _Kernels:
         self._paths: dict[str, Path] = {
             p.name: p for f in folders() for p in sorted(f.iterdir()) if p.suffix in (".c", ".h")
         }
+        made: list[tuple[str, str, Hashable]] = [(name, "dsp/tg_program", kernel) for name, kernel in PRINTED.items()]
+        made += [(g.name, g.template, g.view) for g in generated]
         self._made = {
-            f"{g.name}{end}": (f"kernels/{g.template}{end}.j2", g.view) for g in generated for end in (".h", ".c")
+            f"{name}{end}": (f"kernels/{template}{end}.j2", view)
+            for name, template, view in made
+            for end in (".h", ".c")
         }
         self._texts: dict[str, str] = {}
 

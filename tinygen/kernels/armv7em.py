@@ -67,6 +67,8 @@ def _loaded(d: Reg, base: Reg, offset: int) -> Statement:
     t = base.type
     if t.members:
         return d, f"{base}->{t.member(offset)}"  # of a type of its own
+    if d.type.pointer:
+        return d, f"{base}[{elements(offset, t.size)}]"
     if t.size == 4:
         return d, _as(f"{base}[{elements(offset, 4)}]", t.element, d.type)
     return d, _as(f"tg_load32(&{base}[{elements(offset, t.size)}])", BITS, d.type)
@@ -163,6 +165,8 @@ def _store_post(i: Instruction) -> list[Statement]:
 def _sum(i: Instruction) -> list[Statement]:
     """ADD: a pointer and bytes, or two numbers."""
     d, n = i.reg("d"), i.reg("n")
+    if n.type == BITS:
+        return [(d, f"{n} + {_bits(i.i) if 'i' in i.op.fields else i.reg('m')}")]
     if "i" in i.op.fields:
         return [_behind(d, n, i.i) if n.type.pointer else (d, _as(f"tg_add_wrap({n}, {i.i})", INT, d.type))]
     m = i.reg("m")
@@ -181,6 +185,8 @@ def _sum_shifted(i: Instruction) -> list[Statement]:
 def _difference(i: Instruction) -> list[Statement]:
     """SUB: bytes off a pointer, or two numbers."""
     d, n = i.reg("d"), i.reg("n")
+    if n.type == BITS:
+        return [(d, f"{n} - {_bits(i.i) if 'i' in i.op.fields else i.reg('m')}")]
     if "i" in i.op.fields:
         return [_behind(d, n, -i.i) if n.type.pointer else (d, _as(f"tg_sub_wrap({n}, {i.i})", INT, d.type))]
     m = i.reg("m")
@@ -207,6 +213,61 @@ def _masked(i: Instruction) -> list[Statement]:
     return [(i.reg("d"), _as(f"tg_word_of({i.reg('n')})", WORDS_IN, i.reg("d").type))]
 
 
+def _bits(i: int) -> str:
+    return f"0x{i:08X}U"
+
+
+def _shifted(m: Reg, i: int) -> str:
+    """A register that an instruction looks at 2^i times as large."""
+    return f"({m} << {i})" if m.type == BITS else f"({1 << i} * {m})"
+
+
+def _at(m: Reg, i: int, size: int) -> str:
+    """2^i times so many bytes as an index of elements."""
+    by = size >> i
+    return m.name if by == 1 else f"{m} / {by}" if by else f"{(1 << i) // size} * {m}"
+
+
+def _sum_shifted(i: Instruction) -> list[Statement]:
+    d, n, m = i.reg("d"), i.reg("n"), i.reg("m")
+    if n.type.pointer:
+        return [(d, f"&{n}[{_at(m, i.i, n.type.size)}]")]
+    return [(d, f"{(1 << i.i) + 1} * {n}" if n == m and n.type == INT else f"{n} + {_shifted(m, i.i)}")]
+
+
+def _difference_shifted(i: Instruction) -> list[Statement]:
+    d, n, m = i.reg("d"), i.reg("n"), i.reg("m")
+    if n.type.pointer:
+        return [(d, f"&{n}[-({_at(m, i.i, n.type.size)})]")]
+    return [(d, f"{n} - {_shifted(m, i.i)}")]
+
+
+def _load_shifted(i: Instruction) -> list[Statement]:
+    b = i.reg("b")
+    at = _at(i.reg("m"), i.i, b.type.size)
+    if b.type.size == 4:
+        return [(i.reg("d"), _as(f"{b}[{at}]", b.type.element, i.reg("d").type))]
+    return [(i.reg("d"), _as(f"tg_load32(&{b}[{at}])", BITS, i.reg("d").type))]
+
+
+def _store_shifted(i: Instruction) -> list[Statement]:
+    b, n = i.reg("b"), i.reg("n")
+    return [(None, f"{b}[{_at(i.reg('m'), i.i, 4)}] = {_as(n.name, n.type, b.type.element)}")]
+
+
+def _store_byte_shifted(i: Instruction) -> list[Statement]:
+    return [(None, f"{i.reg('b')}[{_at(i.reg('m'), i.i, 1)}] = {_byte(i.reg('n'))}")]
+
+
+def _store_word_post(i: Instruction) -> list[Statement]:
+    w, n = i.reg("w"), i.reg("n")
+    return [(None, f"{w}[0] = {_as(n.name, n.type, w.type.element)}"), _behind(w, w, i.i)]
+
+
+def _taken(i: Instruction) -> list[Statement]:
+    return [(i.reg("d"), "frame")]
+
+
 def _mla(i: Instruction) -> list[Statement]:
     d, n, m, a = (i.reg(f) for f in "dnma")
     if a.type.pointer:
@@ -216,11 +277,14 @@ def _mla(i: Instruction) -> list[Statement]:
 
 def _copy(i: Instruction) -> list[Statement]:
     d, n = i.reg("d"), i.reg("n")
+    if n.type.members and not d.type.members:  # to the array that its first member is
+        return [(d, f"{n}->{n.type.member(0)}")]
     return [(d, _as(n.name, n.type, d.type))]
 
 
 def _constant(i: Instruction) -> list[Statement]:
-    return [(i.reg("d"), str(i.i))]
+    d = i.reg("d")
+    return [(d, _bits(i.i) if d.type == BITS and i.i > 255 else str(i.i))]
 
 
 def _upper(i: Instruction) -> list[Statement]:
@@ -282,7 +346,8 @@ def _short_word(i: Instruction, f: str) -> bool:
 
 def _of_stack(i: Instruction) -> bool:
     """Of the stack pointer."""
-    return i.reg("d").place == i.reg("n").place == "sp" and i.i % 4 == 0 and i.i <= 508
+    d, n = i.reg("d").place, i.reg("n").place
+    return n == "sp" and i.i % 4 == 0 and (i.i < 512 if d == "sp" else _low(i, "d") and i.i < 1024)
 
 
 def _in_place(i: Instruction) -> bool:
@@ -435,3 +500,34 @@ strb_post = Op("strb", "{n}, [{w}], #{i}", Kind.STORE, _store_post, "next byte o
 adr = Op("adr", "{d}, {i}f", Kind.OTHER, _constant, "{d} = where the copies begin", narrow=_all_low("d"))
 #: `m` and `a` are the arguments, which must be in r0 and r1; the assembly does not name them.
 blx = Op("blx", "{n}{m:}{a:}", Kind.BRANCH_REGISTER, _call, "call {n}({m}, {a})", narrow=_always)
+# with a shifted register
+add_lsl = Op("add", "{d}, {n}, {m}, lsl #{i}", Kind.OTHER, _sum_shifted, "{d} = {n} + ({m} << {i})", reach=_upto(31, 1))
+sub_lsl = Op(
+    "sub", "{d}, {n}, {m}, lsl #{i}", Kind.OTHER, _difference_shifted, "{d} = {n} - ({m} << {i})", reach=_upto(31, 1)
+)
+rsb_lsl = Op(
+    "rsb", "{d}, {n:u}, {m:u}, lsl #{i}", Kind.OTHER, "({m} << {i}) - {n}", "{d} = ({m} << {i}) - {n}",
+    BITS, reach=_upto(31, 1),
+)  # fmt: skip
+sxtab16 = Op(
+    "sxtab16", "{d}, {n:u}, {m:u}", Kind.OTHER, "tg_sxtab16({n}, {m})", "{d} = halves of {n} + bytes 0, 2 of {m}", BITS
+)
+sxtab16_ror8 = Op(
+    "sxtab16", "{d}, {n:u}, {m:u}, ror #8", Kind.OTHER, "tg_sxtab16_ror8({n}, {m})",
+    "{d} = halves of {n} + bytes 1, 3 of {m}", BITS,
+)  # fmt: skip
+ldr_lsl = Op(
+    "ldr", "{d}, [{b}, {m}, lsl #{i}]", Kind.LOAD, _load_shifted, "{d} = word at {b} + ({m} << {i})", reach=_upto(3, 1)
+)
+str_lsl = Op(
+    "str", "{n}, [{b}, {m}, lsl #{i}]", Kind.STORE, _store_shifted, "word at {b} + ({m} << {i})", reach=_upto(3, 1)
+)
+strb_lsl = Op(
+    "strb", "{n}, [{b}, {m}, lsl #{i}]", Kind.STORE, _store_byte_shifted, "byte at {b} + ({m} << {i})",
+    reach=_upto(3, 1),
+)  # fmt: skip
+str_post = Op("str", "{n}, [{w}], #{i}", Kind.STORE, _store_word_post, "next word of {w}", reach=_upto(255))
+#: Comparing with a number.
+cmp_imm = Op("cmp", "{n}, #{i}", Kind.OTHER, _nothing, "{n} == {i}?", reach=_imm8, flags="set", narrow=_all_low("n"))
+#: The stack pointer goes down by what the program is told, at most the bytes of its frame.
+take = Op("sub", "{d}, {n}, {m}", Kind.OTHER, _taken, "the frame")

@@ -6,14 +6,15 @@
 - Parameters keep their values; every register that belongs to the caller is saved; s16 to s31 are not touched.
 - LDM, STM and VLDM, which trap on other addresses, take pointers to words.
 - The stack pointer moves up, in words, inside the frame, is read at or above where it points, and comes back at once:
-  interrupts may come at any time. Before a call it is a multiple of eight.
+  interrupts may come at any time. Before a call it is a multiple of eight. Of a frame whose size the program is told,
+  only that nothing else is done with it: how far it goes data must show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Program, ProgramError, Reg
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Program, ProgramError, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 #: What a function that is called may overwrite.
@@ -35,7 +36,7 @@ def checked(program: Program) -> Program:
                 raise ProgramError(f"{i}: {r} is a parameter, which keeps its value")
     held: dict[str, object] = {r.place: r for r in program.params}
     if program.sp is not None:
-        held["sp"] = program.sp
+        held["sp"] = program.outer or program.sp
     _follow(program.body, held)
     if program.result is not None and (program.result.place != "r0" or not _holds(held, program.result)):
         raise ProgramError(f"{program.result} is not in r0 at the end")
@@ -69,6 +70,8 @@ def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:
                 _follow(copy, held)
         elif isinstance(node, Loop):
             _loop(node, held)
+        elif isinstance(node, When):
+            _when(node, held)
         else:
             assert isinstance(node, Note)
 
@@ -104,6 +107,18 @@ def _one(i: Instruction, held: dict[str, object]) -> None:
         held["flags"] = i.compares
 
 
+def _when(node: When, held: dict[str, object]) -> None:
+    """Behind it stands only what does either way."""
+    if held.get("flags") != node.compared or not 0 < len(node.body) < 5:
+        raise ProgramError(f"{len(node.body)} instructions where {node.compared[0]} and {node.compared[1]} are equal")
+    inside = dict(held)
+    _follow(node.body, inside)
+    if inside.get("flags") != node.compared:
+        raise ProgramError("flags that change in what depends on them")
+    for place in [p for p in held if inside.get(p) != held[p]]:
+        del held[place]
+
+
 def _loop(node: Loop, held: dict[str, object]) -> None:
     """Twice, the second time with what the first turn leaves: all that a turn needs must survive one."""
     if node.entry is not None and not _holds(held, node.entry.at):
@@ -130,6 +145,9 @@ def _stack(program: Program) -> None:
         if p.place != f"[sp, #{program.stack + 4 * k}]":
             raise ProgramError(f"{p} is a parameter that does not lie at {p.place}")
     sp = program.sp
+    if program.outer is not None:
+        _taken(program)
+        return
     moves = [i for i in program.instructions if any(r.place == "sp" for r in i.writes)]
     if sp is None or not program.frame:
         if moves or program.frame or sp is not None:
@@ -145,6 +163,33 @@ def _stack(program: Program) -> None:
         raise ProgramError("the stack pointer does not come back")
     if walk.top > program.frame:
         raise ProgramError(f"reads {walk.top} bytes of a frame of {program.frame}")
+
+
+def _taken(program: Program) -> None:
+    """Of a frame of the program's own: first it is taken, then the stack pointer moves up, or to where it has been,
+    last it comes back; nothing is read below it."""
+    sp, outer = program.sp, program.outer
+    assert sp is not None
+    assert outer is not None
+    if sp.place != "sp" or outer.place != "sp" or program.calls:
+        raise ProgramError(f"a frame of its own from {outer} to {sp}, or a call inside it")
+    been = {sp.name}
+    for i in program.instructions:
+        if i.by_field.get("b") == sp and i.i < 0:
+            raise ProgramError(f"{i}: below the stack pointer, where interrupts write")
+        further = i.op.name == "add" and i.reg("n").name in been and i.reg("d").type == sp.type
+        if further or (i.op.name == "mov" and sp in i.reads):
+            been.add(i.reg("d").name)
+    moves = [i for i in program.instructions if any(r.place == "sp" for r in i.writes)]
+    if len(moves) < 2:
+        raise ProgramError("takes no frame, or does not give it back")
+    first, *others, last = moves
+    if first.op.name != "sub" or first.reads[0] != outer or last.reads[0].name != outer.name or not last.copies:
+        raise ProgramError(f"{first}, {last}: takes no frame, or does not give it back")
+    for i in others:
+        up = i.op.name == "add" and i.reads == (sp,) and i.i > 0 and i.i % 4 == 0
+        if not up and not (i.op.name == "mov" and i.reg("n").name in been):
+            raise ProgramError(f"{i}: moves the stack pointer")
 
 
 class _Stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tinygen.kernels.program import Copies, Entry, Instruction, Loop, Node, Program
+from tinygen.kernels.program import Copies, Entry, Instruction, Loop, Node, Program, When
 from tinygen.targets.arch import timing
 from tinygen.targets.arch.timing import Kind, Timing
 
@@ -27,7 +27,7 @@ class _Count:
 
     def of(self, program: Program) -> int:
         saved = len(program.saved)
-        frame = 0 if not program.frame else 1 if program.frame < 4096 else 2
+        frame = 0 if not program.lowered else 1 if program.lowered < 4096 else 2
         push, pop = self.kind(Kind.MULTIPLE, stores=saved), frame + self.kind(Kind.MULTIPLE, loads=saved)
         self.behind = False
         return push + frame + self.nodes(program.body) + pop + self.core.taken_load
@@ -39,6 +39,8 @@ class _Count:
                 total += self.one(node)
             elif isinstance(node, Copies):
                 total += sum(self.nodes(copy) for copy in node.copies)
+            elif isinstance(node, When):
+                total += self.kind(Kind.OTHER) + self.nodes(node.body)
             elif isinstance(node, Loop):
                 total += self.loop(node)
         return total

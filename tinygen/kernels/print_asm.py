@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg
+from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 #: Where comments stand, behind the quoted instruction.
@@ -29,9 +29,9 @@ def block(program: Program) -> str:
 def lines(program: Program) -> Iterator[tuple[str, str]]:
     """(instruction or label, comment) of the whole function; a comment of its own has no instruction."""
     yield f"push {{{_ranges(program.saved)}}}", ""
-    yield from ((line, "the frame") for line in _frame("sub", program.frame))
+    yield from ((line, "the frame") for line in _frame("sub", program.lowered))
     yield from _lines(program.body, iter(range(1, 1000)))
-    yield from ((line, "") for line in _frame("add", program.frame))
+    yield from ((line, "") for line in _frame("add", program.lowered))
     yield f"pop {{{_ranges((*program.saved[:-1], 'pc'))}}}", ""
 
 
@@ -51,6 +51,9 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
         elif isinstance(node, Copies):
             for copy in node.copies:
                 yield from _lines(copy, labels)
+        elif isinstance(node, When):
+            yield f"i{'t' * len(node.body)} eq", f"where {node.compared[0]} is {node.compared[1]}"
+            yield from ((_conditional(i), meaning(i)) for i in node.body)
         elif node.entry is not None:
             yield f"bx {node.entry.at.place}", "into the loop"
             yield ".balign 4", ""
@@ -81,6 +84,12 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
                 yield f"{top}:", turns
             yield from _lines(node.body, labels)
             yield f"bne.{'n' if _is_short(node) else 'w'} {top}b", ""
+
+
+def _conditional(i: Instruction) -> str:
+    """An instruction in an IT block."""
+    name, _, operands = text(i).partition(" ")
+    return f"{name}eq {operands}"
 
 
 def text(i: Instruction) -> str:
@@ -126,7 +135,7 @@ def meaning(i: Instruction) -> str:
 def code_bytes(program: Program) -> int:
     """Of the function."""
     pushed = 2 * (2 if all(_low_list(r) for r in program.saved) else 4)
-    frame = 0 if not program.frame else 8 if program.frame < 4096 else 12
+    frame = 0 if not program.lowered else 8 if program.lowered < 4096 else 12
     start = (pushed + frame) // 2
     return start + _bytes(program.body, start)
 
@@ -160,6 +169,8 @@ def _bytes(nodes: Sequence[Node], at: int) -> int:
         elif isinstance(node, Copies):
             for copy in node.copies:
                 at = _bytes(copy, at)
+        elif isinstance(node, When):
+            at = _bytes(node.body, at + 2)
         elif isinstance(node, Loop):
             if node.entry is not None:
                 at = -(-(at + 2) // 4) * 4  # a jump, and the loop at a word

@@ -12,7 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tinygen.kernels.armv7em import Affine, statements
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg, Type, instructions
+from tinygen.kernels.program import (
+    Copies,
+    Instruction,
+    Loop,
+    Node,
+    Note,
+    Operand,
+    Program,
+    Reg,
+    Type,
+    When,
+    instructions,
+)
 
 #: What counts the turns of loops over copies, from outside to inside.
 _TURNS = "ijk"
@@ -48,7 +60,8 @@ def body(program: Program) -> str:
     if program.sp is not None:
         t = program.sp.type
         whole.items.append(_Line(f"{t.c.removesuffix(' *')} frame[{program.frame // t.size}];"))
-        whole.items.append(_Line("frame", program.sp))
+        if program.outer is None:
+            whole.items.append(_Line("frame", program.sp))
     whole.items += _items(program.body)
     if program.result is not None:
         whole.items.append(_Line(f"return {program.result};"))
@@ -76,9 +89,15 @@ def _items(nodes: Sequence[Node], depth: int = 0) -> list[_Item]:
                 out += [_Line(text if d else f"{text};", d) for d, text in statements(node)]
         elif isinstance(node, Copies):
             out += _copies(node.copies, depth)
+        elif isinstance(node, When):
+            out.append(_Block(f"if ({_equal(*node.compared)}) {{", "}", items=_items(node.body, depth)))
         else:
             out.append(_loop(node, depth))
     return out
+
+
+def _equal(a: Reg, b: Reg | int) -> str:
+    return f"{a} == {'NULL' if b == 0 and a.type.pointer else b}"
 
 
 def _loop(node: Loop, depth: int) -> _Block:

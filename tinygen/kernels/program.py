@@ -229,7 +229,9 @@ class Instruction:
         """The two values of which the flags then say whether they are equal: CMP's, or what SUBS leaves and 0."""
         if self.op.name == "subs":
             return self.reg("d"), 0
-        return (self.reg("n"), self.reg("m")) if self.op.name == "cmp" else None
+        if self.op.name != "cmp":
+            return None
+        return self.reg("n"), self.i if "i" in self.op.fields else self.reg("m")
 
     @cached_property
     def copies(self) -> bool:
@@ -296,25 +298,35 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """`body`, of at most four instructions, only where what was just `compared` is equal."""
+
+    compared: tuple[Reg, Reg | int]
+    body: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Copies:
     """The same work several times: C has a loop where the copies differ in offsets only."""
 
     copies: tuple[tuple[Node, ...], ...]
 
 
-Node = Instruction | Note | Loop | Copies
+Node = Instruction | Note | Loop | When | Copies
 
 
 @dataclass(frozen=True)
 class Program:
     """A function. `sp`: the value that the stack pointer is inside the frame of so many bytes. Parameters behind the
-    fourth lie on the stack. `result`: what it returns, in r0."""
+    fourth lie on the stack. `result`: what it returns, in r0. `outer`: what the stack pointer is before, of a body that
+    takes a frame by itself, of at most so many bytes."""
 
     params: tuple[Reg, ...]
     body: tuple[Node, ...]
     frame: int = 0
     sp: Reg | None = None
     result: Reg | None = None
+    outer: Reg | None = None
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
@@ -336,8 +348,13 @@ class Program:
 
     @property
     def stack(self) -> int:
-        """Bytes of it."""
+        """Bytes of it, at most."""
         return 4 * len(self.saved) + self.frame
+
+    @property
+    def lowered(self) -> int:
+        """Bytes that the stack pointer goes down before the body."""
+        return self.frame if self.outer is None else 0
 
 
 def instructions(nodes: Sequence[Node]) -> Iterator[Instruction]:
@@ -348,6 +365,8 @@ def instructions(nodes: Sequence[Node]) -> Iterator[Instruction]:
         elif isinstance(node, Loop):
             yield from instructions(node.between)
             yield from instructions(node.whole)
+        elif isinstance(node, When):
+            yield from node.body
         elif isinstance(node, Copies):
             for copy in node.copies:
                 yield from instructions(copy)
@@ -405,6 +424,14 @@ class Writer:
         yield test
         body, self.nodes = self.nodes, outside
         self.nodes.append(Loop(tuple(body), turns, entry=Entry(at, label, times, tuple(test))))
+
+    @contextmanager
+    def when(self, a: Reg, b: Reg | int) -> Iterator[None]:
+        """What is written inside happens where the two are equal, which were just compared."""
+        outside, self.nodes = self.nodes, []
+        yield
+        inside, self.nodes = self.nodes, outside
+        self.nodes.append(When((a, b), tuple(i for i in inside if isinstance(i, Instruction))))
 
     @contextmanager
     def copies(self) -> Iterator[list[tuple[Node, ...]]]:

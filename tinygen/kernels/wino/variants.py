@@ -18,6 +18,9 @@ from tinygen.kernels.wino.pack import (
 )
 from tinygen.ops.base import Call
 
+#: The program of both.
+WINO_TILE = "tg_wino_tile_dsp"
+
 
 def winograd(call: Call) -> Call | str:
     """Two thirds of the direct kernels' time, for four times their flash."""
@@ -30,6 +33,8 @@ def winograd(call: Call) -> Call | str:
     return replace(
         made,
         config=tuple((name, f[name]) for name in WINO_FIELDS),
+        uses=(WINO_TILE,),
+        family="tg_conv3x3_wino_dsp",
         points_with_sp=True,
         stack=wino_stack(f["in_c"], f["out_c"]),
         features=wino_features(f),
@@ -64,7 +69,7 @@ def winograd_filled(call: Call) -> Call | str:
             *((f"tile.{name}", tile[name]) for name in WINO_FIELDS),
         ),
         cfg_type="tg_conv3x3_filled_cfg_t",
-        uses=("tg_conv3x3_wino_dsp",),
+        uses=("tg_conv3x3_wino_dsp", WINO_TILE),
         points_with_sp=True,
         stack=wino_stack(filled["in_c"], filled["out_c"]),
         family="tg_conv3x3_filled_dsp",
