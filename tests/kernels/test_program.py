@@ -28,6 +28,7 @@ from tinygen.kernels.armv7em import (
     smladx,
     ssat8,
     strb,
+    strb_lsl,
     sub,
     take,
     vldm,
@@ -292,6 +293,12 @@ def test_copies_that_repeat_by_twos() -> None:
     text = print_c.body(checked(program(Copies(tuple(copies)))))
     assert "for (int32_t i = 0; i < 3; ++i) {" in text
     assert re.findall(r"y\[(.*?)\]", text) == ["5 * i", "1 + (5 * i)", "15"]
+
+
+def test_copies_that_shift_otherwise() -> None:
+    """A shift is no offset."""
+    copies = [(movs(A, 0), strb_lsl(A, Y, A, k)) for k in (1, 2, 3)]
+    assert "for" not in print_c.body(checked(program(Copies(tuple(copies)))))
 
 
 def test_mutants(require_tool: Callable[[str], None], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tinygen import report
 from tinygen.cli.app import cli
 from tinygen.emit import summary
 from tinygen.flow import certificate
+from tinygen.kernels.library import PRINTED
 from tinygen.project import lock
 from tinygen.targets.arch.base import Core
 from tinygen.targets.cores import CORES
@@ -35,6 +36,7 @@ def test_every_kernel_has_a_size(core: Core) -> None:
     """`tinygen inspect` looks sizes up; the values are whatever the compiler gave when they were measured."""
     table = json.loads(sizes_file(core.arch).read_text(encoding="utf-8"))
     kernels = {p.stem for s in core.kernel_sets for p in (ROOT / "templates_c" / "kernels" / s).glob("*.c")}
+    kernels |= {name for name in PRINTED if name.endswith(tuple(f"_{s}" for s in core.kernel_sets))}
     assert set(table[core.name]) == kernels, "run: python -m benchmarks.kernel_sizes"
 
 

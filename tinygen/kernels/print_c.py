@@ -171,7 +171,8 @@ def _rolled(groups: Sequence[Sequence[Node]], turn: str) -> list[Node] | None:
         operands: list[Operand] = []
         for values in zip(*(n.operands for n in same if isinstance(n, Instruction) and n.op is first.op), strict=True):
             found = _in_turn(values, turn) if len(values) == len(same) else None
-            if found is None or (isinstance(found, Affine) and "b" not in first.op.fields):
+            offset = "b" in first.op.fields and "m" not in first.op.fields
+            if found is None or (isinstance(found, Affine) and not offset):
                 return None  # they differ in more than the offset in an address
             operands.append(found)
         if len(operands) != len(first.operands):
