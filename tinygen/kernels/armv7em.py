@@ -177,11 +177,6 @@ def _sum(i: Instruction) -> list[Statement]:
     return [(d, f"&{n}[{m}]" if n.type.size == 1 else f"&{n}[{m} / {n.type.size}]")]
 
 
-def _sum_shifted(i: Instruction) -> list[Statement]:
-    """ADD of a multiple: numbers so small that nothing wraps."""
-    return [(i.reg("d"), f"{i.reg('n')} + ({1 << i.i} * {i.reg('m')})")]
-
-
 def _difference(i: Instruction) -> list[Statement]:
     """SUB: bytes off a pointer, or two numbers."""
     d, n = i.reg("d"), i.reg("n")
@@ -229,6 +224,7 @@ def _at(m: Reg, i: int, size: int) -> str:
 
 
 def _sum_shifted(i: Instruction) -> list[Statement]:
+    """ADD of a multiple: of bytes to a pointer, of bits, or of numbers so small that nothing wraps."""
     d, n, m = i.reg("d"), i.reg("n"), i.reg("m")
     if n.type.pointer:
         return [(d, f"&{n}[{_at(m, i.i, n.type.size)}]")]
@@ -240,14 +236,6 @@ def _difference_shifted(i: Instruction) -> list[Statement]:
     if n.type.pointer:
         return [(d, f"&{n}[-({_at(m, i.i, n.type.size)})]")]
     return [(d, f"{n} - {_shifted(m, i.i)}")]
-
-
-def _load_shifted(i: Instruction) -> list[Statement]:
-    b = i.reg("b")
-    at = _at(i.reg("m"), i.i, b.type.size)
-    if b.type.size == 4:
-        return [(i.reg("d"), _as(f"{b}[{at}]", b.type.element, i.reg("d").type))]
-    return [(i.reg("d"), _as(f"tg_load32(&{b}[{at}])", BITS, i.reg("d").type))]
 
 
 def _store_shifted(i: Instruction) -> list[Statement]:
@@ -501,7 +489,6 @@ adr = Op("adr", "{d}, {i}f", Kind.OTHER, _constant, "{d} = where the copies begi
 #: `m` and `a` are the arguments, which must be in r0 and r1; the assembly does not name them.
 blx = Op("blx", "{n}{m:}{a:}", Kind.BRANCH_REGISTER, _call, "call {n}({m}, {a})", narrow=_always)
 # with a shifted register
-add_lsl = Op("add", "{d}, {n}, {m}, lsl #{i}", Kind.OTHER, _sum_shifted, "{d} = {n} + ({m} << {i})", reach=_upto(31, 1))
 sub_lsl = Op(
     "sub", "{d}, {n}, {m}, lsl #{i}", Kind.OTHER, _difference_shifted, "{d} = {n} - ({m} << {i})", reach=_upto(31, 1)
 )
@@ -516,9 +503,6 @@ sxtab16_ror8 = Op(
     "sxtab16", "{d}, {n:u}, {m:u}, ror #8", Kind.OTHER, "tg_sxtab16_ror8({n}, {m})",
     "{d} = halves of {n} + bytes 1, 3 of {m}", BITS,
 )  # fmt: skip
-ldr_lsl = Op(
-    "ldr", "{d}, [{b}, {m}, lsl #{i}]", Kind.LOAD, _load_shifted, "{d} = word at {b} + ({m} << {i})", reach=_upto(3, 1)
-)
 str_lsl = Op(
     "str", "{n}, [{b}, {m}, lsl #{i}]", Kind.STORE, _store_shifted, "word at {b} + ({m} << {i})", reach=_upto(3, 1)
 )

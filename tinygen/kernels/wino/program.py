@@ -35,7 +35,7 @@ from tinygen.kernels.armv7em import (
     cmp_imm,
     ldm,
     ldr,
-    ldr_lsl,
+    ldr_apart_lsl,
     ldr_post,
     lsl,
     mov,
@@ -149,8 +149,8 @@ class _WinoTile(Writer):
         d42, d31 = Reg("d42", BITS, d4.place), Reg("d31", BITS, d3.place)
         return (
             add_reg(X1, X, IN_C),
-            ldr_lsl(d2, X, IN_C, 1), ldr_lsl(d4, X, IN_C, 2), ldr_post(d0, X, 4) if on else ldr(d0, X, 0),
-            ldr(d1, X1, 0), ldr_lsl(d3, X1, IN_C, 1), ldr_lsl(d5, X1, IN_C, 2),
+            ldr_apart_lsl(d2, X, IN_C, 1), ldr_apart_lsl(d4, X, IN_C, 2), ldr_post(d0, X, 4) if on else ldr(d0, X, 0),
+            ldr(d1, X1, 0), ldr_apart_lsl(d3, X1, IN_C, 1), ldr_apart_lsl(d5, X1, IN_C, 2),
             extend(d2, MORE, d2), extend(d4, MUCH_MORE, d4), extend(d0, MORE, d0),
             extend(d1, MORE, d1), extend(d3, MORE, d3), extend(d5, MUCH_MORE, d5),
             sub_lsl(odd, d3, d1, 2), sub_lsl(v5, d5, d3, 2), sub_reg(v5, v5, odd), str_lsl(v5, V1_AT, STEP, 2),
