@@ -31,8 +31,8 @@ RETURN = 3  # cycles of BX LR
 class Case:
     """`data`: declarations in C; `arguments`: up to five words; `right`: whether the output is. `turns`: of the loops
     that have a name; `calls`: the function that the kernel calls, with its arguments; `result`: what it returns.
-    `hidden`: code of its own writes some outputs again, so that a fault of what wrote them first is not seen. `stack`:
-    bytes of it that are written, where the frame's size is told."""
+    `hidden`: some faults are not seen, in what does nothing here or writes what is written again. `stack`: bytes of it
+    that are written, where the frame's size is told."""
 
     kernel: Kernel
     data: str

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import fills, groups, palettes, planes, rows, taps, tiles, winos
+from tests.kernels import fills, groups, library, palettes, planes, rows, taps, tiles, winos
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg, When
+from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
@@ -32,6 +32,7 @@ FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
     "taps": taps.all_cases,
     "tile": tiles.all_cases,
     "fill": fills.all_cases,
+    "library": library.all_cases,
     "palette": palettes.all_cases,
     "group": groups.all_cases,
     "winograd": winos.all_cases,
@@ -170,6 +171,8 @@ def _places(nodes: Sequence[Node], path: Path_ = ()) -> Iterator[tuple[Path_, In
         if isinstance(node, Instruction):
             behind = nodes[k + 1] if k + 1 < len(nodes) else None
             yield (*path, k), node, behind if isinstance(behind, Instruction) else None
+        elif isinstance(node, If):
+            yield from _places(node.body, (*path, k, 0))
         elif isinstance(node, Loop):
             yield from _places(node.body, (*path, k, 0))
             yield from _places(node.between, (*path, k, 1))
@@ -185,10 +188,12 @@ def _replaced(nodes: tuple[Node, ...], path: Path_, n: int, new: tuple[Instructi
     if not rest:
         return (*nodes[:k], *new, *nodes[k + n :])
     node = nodes[k]
-    if isinstance(node, Loop):
+    if isinstance(node, If):
+        inner: Node = replace(node, body=_replaced(node.body, rest[1:], n, new))
+    elif isinstance(node, Loop):
         parts = [node.body, node.between]
         parts[rest[0]] = _replaced(parts[rest[0]], rest[1:], n, new)
-        inner: Node = replace(node, body=parts[0], between=parts[1])
+        inner = replace(node, body=parts[0], between=parts[1])
     elif isinstance(node, When):
         body = _replaced(node.body, rest, n, new)
         inner = replace(node, body=tuple(i for i in body if isinstance(i, Instruction)))

@@ -34,6 +34,15 @@ def statements(i: Instruction) -> list[Statement]:
     return [(d, _as(i.op.c.format(**looked), i.op.gives, d.type))]
 
 
+def differs(test: Instruction) -> str:
+    """What is true in C where the test does not find its values equal, or one of its bits set."""
+    if test.op is tst:
+        return f"({_looked(test, 'n')} & {test.i}U) != 0U"
+    if test.compares is None:
+        raise ProgramError(f"{test}: tests nothing")
+    return "{} != {}".format(*test.compares)
+
+
 def _looked(i: Instruction, f: str) -> str:
     """An operand as the instruction looks at it."""
     value, wanted = i.by_field[f], {"s": INT, "u": BITS}.get(i.op.looks[f])
@@ -107,6 +116,11 @@ def _load_apart(i: Instruction) -> list[Statement]:
 
 def _load_byte(i: Instruction) -> list[Statement]:
     return [(i.reg("d"), _as(f"{i.reg('b')}[{elements(i.i, 1)}]", INT, i.reg("d").type))]
+
+
+def _load_byte_post(i: Instruction) -> list[Statement]:
+    w = i.reg("w")
+    return [(i.reg("d"), _as(f"{w}[0]", INT, i.reg("d").type)), _behind(w, w, i.i)]
 
 
 def _octets_post(c: str) -> Callable[[Instruction], list[Statement]]:
@@ -186,10 +200,16 @@ def _difference(i: Instruction) -> list[Statement]:
         return [_behind(d, n, -i.i) if n.type.pointer else (d, _as(f"tg_sub_wrap({n}, {i.i})", INT, d.type))]
     m = i.reg("m")
     if m.type.pointer:
+        if n.type.size != m.type.size:
+            raise ProgramError(f"{i}: {n} is no {m.type.c}, as {m} is")
         return [(d, f"(int32_t)({n} - {m}) * {n.type.size}")]
     if n.type.pointer:
         return [(d, f"&{n}[-{m}]" if n.type.size == 1 else f"&{n}[-({m} / {n.type.size})]")]
     return [(d, _as(f"tg_sub_wrap({n}, {m})", INT, d.type))]
+
+
+def _from(i: Instruction) -> list[Statement]:
+    return [(i.reg("d"), f"tg_sub_wrap({i.i}, {i.reg('n')})")]
 
 
 def _less(i: Instruction) -> list[Statement]:
@@ -378,11 +398,16 @@ subs = Op(
     "subs", "{d}, {n}, #{i}", Kind.OTHER, _less, "{d} = {n} - {i}",
     reach=_upto(255), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
+rsb = Op("rsb", "{d}, {n}, #{i}", Kind.OTHER, _from, "{d} = {i} - {n}", reach=_upto(255))
 sub_reg = Op("sub", "{d}, {n}, {m}", Kind.OTHER, _difference, "{d} = {n} - {m}")
 subs_reg = Op(
     "subs", "{d}, {n}, {m}", Kind.OTHER, _difference, "{d} = {n} - {m}", flags="set", narrow=_all_low("dnm")
 )  # fmt: skip
 mla = Op("mla", "{d}, {n}, {m}, {a}", Kind.MLA, _mla, "{d} = {a} + {n} * {m}")
+cmp_imm = Op(
+    "cmp", "{n}, #{i}", Kind.OTHER, _nothing, "{n} == {i}?", reach=_upto(255), flags="set", narrow=_all_low("n")
+)  # fmt: skip
+tst = Op("tst", "{n:u}, #{i}", Kind.OTHER, _nothing, "{n} & {i}?", reach=_upto(255), flags="set")
 cmp = Op("cmp", "{n}, {m}", Kind.OTHER, _nothing, "{n} == {m}?", flags="set", narrow=_always)
 # bits
 and_imm = Op("and", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} & {i}U", "{d} = {n} & {i}", BITS, reach=_imm8)
@@ -451,6 +476,9 @@ ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
     reach=_upto(4095), narrow=partial(_near, 64, "db"),
+)  # fmt: skip
+ldrsb_post = Op(
+    "ldrsb", "{d}, [{w}], #{i}", Kind.LOAD, _load_byte_post, "{d} = next byte of {w}", reach=_upto(255)
 )  # fmt: skip
 ldr_apart = Op(
     "ldr", "{d}, [{b}, {m}]", Kind.LOAD, _load_apart, "{d} = word at {b} + {m}", narrow=_all_low("dbm")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Program, ProgramError, Reg, When
+from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Note, Program, ProgramError, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 #: What a function that is called may overwrite.
@@ -72,6 +72,11 @@ def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:
             _loop(node, held)
         elif isinstance(node, When):
             _when(node, held)
+        elif isinstance(node, If):
+            _one(node.test, held)
+            before = dict(held)
+            _follow(node.body, held)
+            _forget(held, before)
         else:
             assert isinstance(node, Note)
 
@@ -134,10 +139,15 @@ def _loop(node: Loop, held: dict[str, object]) -> None:
                 raise ProgramError(f"end of a loop: {r} is gone, by which it ends")
         after = dict(held)
         _follow(node.between, held)
-        for place in [p for p in held if not _same(before.get(p), held[p])]:
-            del held[place]
+        _forget(held, before)
     held.clear()
     held.update(after)
+
+
+def _forget(held: dict[str, object], before: dict[str, object]) -> None:
+    """What registers hold on one way only."""
+    for place in [p for p in held if not _same(before.get(p), held[p])]:
+        del held[place]
 
 
 def _stack(program: Program) -> None:
@@ -207,6 +217,11 @@ class _Stack:
                     self.over(copy)
             elif isinstance(node, Loop):
                 self.loop(node)
+            elif isinstance(node, If):
+                start = self.at
+                self.over(node.body)
+                if self.at != start:
+                    raise ProgramError("who knows how far the stack pointer goes")
             elif isinstance(node, Instruction):
                 self.one(node)
 

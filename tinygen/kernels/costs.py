@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tinygen.kernels.program import Copies, Entry, Instruction, Loop, Node, Program, When
+from tinygen.kernels.program import Copies, Entry, If, Instruction, Loop, Node, Program, When
 from tinygen.targets.arch import timing
 from tinygen.targets.arch.timing import Kind, Timing
 
@@ -12,8 +12,8 @@ Turns = Mapping[str, int | Sequence[int]]
 
 
 def cycles(program: Program, core: Timing, turns: Turns, *, called: int = 0) -> int:
-    """Of one call. `turns`: how often the loops go round whose numbers have a name, or how often each time; `called`:
-    cycles of the functions that it calls."""
+    """Of one call. `turns`: how often the loops go round whose numbers have a name, or how often each time, and whether
+    what a test decides is done, 0 or 1; `called`: cycles of the functions that it calls."""
     return _Count(core, turns).of(program) + called
 
 
@@ -43,6 +43,9 @@ class _Count:
                 total += self.kind(Kind.OTHER) + self.nodes(node.body)
             elif isinstance(node, Loop):
                 total += self.loop(node)
+            elif isinstance(node, If):
+                total += self.one(node.test) + self.kind(Kind.BRANCH)
+                total += self.nodes(node.body) if self.left(node.often) else self.core.taken[Kind.BRANCH]
         return total
 
     def one(self, i: Instruction) -> int:

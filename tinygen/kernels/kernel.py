@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tinygen.kernels import print_asm, print_c
-from tinygen.kernels.program import Loop, Program, instructions, loops
+from tinygen.kernels.program import Loop, Program, branches, instructions, loops
 
 
 def short_name(stem: str, identity: object) -> str:
@@ -103,7 +103,7 @@ class Kernel:
 def most_bytes(program: Program) -> int:
     """Of code: four for each instruction, with those that save and restore registers, and the branches."""
     again = sum(_copied_bytes(loop) for loop in loops(program.body))
-    return 4 * (2 + len(program.instructions) + sum(1 for _ in loops(program.body))) + again
+    return 4 * (2 + len(program.instructions) + branches(program.body)) + again
 
 
 def _copied_bytes(loop: Loop) -> int:

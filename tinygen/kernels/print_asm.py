@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tinygen.kernels.program import Copies, Instruction, Loop, Node, Note, Operand, Program, Reg, When
+from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Note, Operand, Program, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 #: Where comments stand, behind the quoted instruction.
 COLUMN = 34
 #: Names of more characters are not all said.
 LONG = 50
-#: A branch of two bytes goes back over so many.
+#: A branch of two bytes goes back over so many at least.
 SHORT = 252
 _INDENT = " " * 21
 
@@ -54,6 +54,12 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
         elif isinstance(node, When):
             yield f"i{'t' * len(node.body)} eq", f"where {node.compared[0]} is {node.compared[1]}"
             yield from ((_conditional(i), meaning(i)) for i in node.body)
+        elif isinstance(node, If):
+            behind = next(labels)
+            yield text(node.test), meaning(node.test)
+            yield f"beq {behind}f", ""
+            yield from _lines(node.body, labels)
+            yield f"{behind}:", ""
         elif node.entry is not None:
             yield f"bx {node.entry.at.place}", "into the loop"
             yield ".balign 4", ""
@@ -71,7 +77,7 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
                 yield from _lines(node.body, labels)
                 yield f"beq {out}f", ""
                 yield from _lines(node.between, labels)
-                yield f"b.w {top}b", ""
+                yield f"b.{'n' if _is_short(node) else 'w'} {top}b", ""
                 yield f"{out}:", ""
                 continue
             if node.between:
@@ -149,7 +155,8 @@ def loop_bytes(loop: Loop) -> int:
 
 def _is_short(loop: Loop) -> bool:
     """Whether the branch back takes two bytes."""
-    return loop.short and nodes_bytes(loop.body) <= SHORT
+    behind = nodes_bytes(loop.between) + 2 if loop.behind else 0
+    return loop.short and nodes_bytes(loop.body) + behind <= SHORT
 
 
 def nodes_bytes(nodes: Sequence[Node]) -> int:
@@ -171,6 +178,8 @@ def _bytes(nodes: Sequence[Node], at: int) -> int:
                 at = _bytes(copy, at)
         elif isinstance(node, When):
             at = _bytes(node.body, at + 2)
+        elif isinstance(node, If):
+            at = _bytes(node.body, at + (2 if node.test.op.narrow(node.test) else 4) + 2)  # and a short jump
         elif isinstance(node, Loop):
             if node.entry is not None:
                 at = -(-(at + 2) // 4) * 4  # a jump, and the loop at a word

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tinygen.kernels.armv7em import Affine, statements
+from tinygen.kernels.armv7em import Affine, differs, statements
 from tinygen.kernels.program import (
     Copies,
+    If,
     Instruction,
     Loop,
     Node,
@@ -91,6 +92,8 @@ def _items(nodes: Sequence[Node], depth: int = 0) -> list[_Item]:
             out += _copies(node.copies, depth)
         elif isinstance(node, When):
             out.append(_Block(f"if ({_equal(*node.compared)}) {{", "}", items=_items(node.body, depth)))
+        elif isinstance(node, If):
+            out.append(_Block(f"if ({differs(node.test)}) {{", "}", items=_items(node.body, depth)))
         else:
             out.append(_loop(node, depth))
     return out

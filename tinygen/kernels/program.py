@@ -306,13 +306,22 @@ class When:
 
 
 @dataclass(frozen=True, slots=True)
+class If:
+    """`body`, unless `test` finds two values equal, or none of some bits set. `often`: the name of how often."""
+
+    test: Instruction
+    body: tuple[Node, ...]
+    often: str
+
+
+@dataclass(frozen=True, slots=True)
 class Copies:
     """The same work several times: C has a loop where the copies differ in offsets only."""
 
     copies: tuple[tuple[Node, ...], ...]
 
 
-Node = Instruction | Note | Loop | When | Copies
+Node = Instruction | Note | Loop | If | When | Copies
 
 
 @dataclass(frozen=True)
@@ -367,6 +376,9 @@ def instructions(nodes: Sequence[Node]) -> Iterator[Instruction]:
             yield from instructions(node.whole)
         elif isinstance(node, When):
             yield from node.body
+        elif isinstance(node, If):
+            yield node.test
+            yield from instructions(node.body)
         elif isinstance(node, Copies):
             for copy in node.copies:
                 yield from instructions(copy)
@@ -378,9 +390,22 @@ def loops(nodes: Sequence[Node]) -> Iterator[Loop]:
         if isinstance(node, Loop):
             yield node
             yield from loops(node.body)
+        elif isinstance(node, If):
+            yield from loops(node.body)
         elif isinstance(node, Copies):
             for copy in node.copies:
                 yield from loops(copy)
+
+
+def branches(nodes: Sequence[Node]) -> int:
+    """How many there are, one for each loop and each test."""
+    total = 0
+    for node in nodes:
+        if isinstance(node, Loop | If):
+            total += 1 + branches(node.body)
+        elif isinstance(node, Copies):
+            total += sum(map(branches, node.copies))
+    return total
 
 
 @dataclass
@@ -407,6 +432,14 @@ class Writer:
         yield between
         body, self.nodes = self.nodes, outside
         self.nodes.append(Loop(tuple(body), turns, tuple(between), most, behind, short=short))
+
+    @contextmanager
+    def unless(self, test: Instruction, often: str) -> Iterator[None]:
+        """What is written inside is done unless the test finds values equal, or bits not set."""
+        outside, self.nodes = self.nodes, []
+        yield
+        body, self.nodes = self.nodes, outside
+        self.nodes.append(If(test, tuple(body), often))
 
     @contextmanager
     def copy(self, copies: list[tuple[Node, ...]]) -> Iterator[None]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 from tinygen.kernels.kernel import Kernel, short_name
 from tinygen.kernels.program import Program
+from tinygen.kernels.tile.any import any_program
 from tinygen.kernels.tile.group import BLOCK, Group, group_program
 from tinygen.kernels.tile.program import Tile, Word, tile_program
+from tinygen.kernels.tile.widen import widen_program
 
 #: Offsets of four words of activations in the window, one of each pixel, in bytes.
 Offsets = tuple[int, int, int, int]
@@ -93,6 +95,53 @@ class TileKernel(Kernel):
     def code(self) -> int:
         """Bytes, about."""
         return self.loop_bytes + ENDS_CODE
+
+
+@dataclass(frozen=True, slots=True)
+class AnyTile(Kernel):
+    """Of the library."""
+
+    name: str = "tg_tile_any_dsp"
+    family: str = ""
+    brief: str = "Four pixels with windows of any length, without the stack pointer as a pointer to data."
+
+    @property
+    def include(self) -> str:
+        return "tg_tile_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        return "See tg_tile_fn_t. The window [pair][pixel] lies at t->window: 4 * t->pair_bytes."
+
+    @property
+    def program(self) -> Program:
+        return any_program()
+
+
+@dataclass(frozen=True, slots=True)
+class Widen(Kernel):
+    """Of the library, for tiles with windows [pair][pixel]."""
+
+    name: str = "tg_widen4_dsp"
+    family: str = ""
+    brief: str = "The window of four pixels that share nothing: pairs of int16, [pair][pixel]."
+
+    @property
+    def include(self) -> str:
+        return "tg_tile_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        return """Each run becomes, for four bytes, the pairs (0, 2) and (1, 3); then (0, 1) of two bytes that are left,
+ * then (0, anything) of one: the other half meets a weight of 0.
+ *
+ * @param t       x, quads, tail, runs (>= 1), step
+ * @param window  [pairs][4][2], word-aligned
+ *"""
+
+    @property
+    def program(self) -> Program:
+        return widen_program()
 
 
 def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[Word, ...]:

@@ -47,6 +47,7 @@ _MEMBERS = (
 )  # fmt: skip
 TILE = Type("const tg_tile_t *", 1, 4, _MEMBERS)
 MEMBERS = Type(TILE.c, 1, 4, _MEMBERS, at=4)
+PIXELS_AT = Reg("pixels_at", Type(TILE.c, 1, 4, _MEMBERS, at=40), "r12")
 FILL = Type("tg_tile_fill_t")
 
 T, W, Y = Reg("t", TILE, "r0"), Reg("w", WORDS_IN, "r1"), Reg("y", BYTES_OUT, "r2")
@@ -106,7 +107,7 @@ class Tile:
 @functools.lru_cache(maxsize=64)
 def tile_program(tile: Tile) -> Program:
     """See the head of this file."""
-    out = _Tile(tile)
+    out = TileWriter(tile)
     out.kernel()
     return checked(Program((T, W, Y), tuple(out.nodes), tile.frame, V))
 
@@ -148,7 +149,7 @@ class Pairs(Writer):
             self.add(vmov(shift, SHIFT), *(asr_reg(r, r, shift) for r in both), *(ssat8(r, r) for r in both))
 
 
-class _Tile(Pairs):
+class TileWriter(Pairs):
     """Writes one kernel."""
 
     def __init__(self, tile: Tile) -> None:
