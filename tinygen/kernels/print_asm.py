@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Note, Operand, Program, Reg, When
@@ -13,6 +14,8 @@ COLUMN = 34
 LONG = 50
 #: A branch of two bytes goes back over so many at least.
 SHORT = 252
+#: Larger numbers are patterns.
+HEX = 1 << 16
 _INDENT = " " * 21
 
 
@@ -107,7 +110,12 @@ def text(i: Instruction) -> str:
 def _place(v: Operand) -> str:
     if isinstance(v, tuple):
         return _ranges([r.place for r in v])
-    return v.place if isinstance(v, Reg) else str(v)
+    return v.place if isinstance(v, Reg) else _number(v)
+
+
+def _number(v: int) -> str:
+    """Patterns of bits are read in hexadecimal."""
+    return str(v) if v < HEX else f"0x{v:08X}"
 
 
 def _ranges(places: Sequence[str]) -> str:
@@ -125,8 +133,8 @@ def meaning(i: Instruction) -> str:
     """What it does with which values, for the reader."""
     if i.copies:
         return str(i.reg("d"))
-    named = {f: str(v) for f, v in i.by_field.items() if not isinstance(v, tuple)}
-    said = i.op.says.format(**named).replace(" + 0", "")
+    named = {f: str(v) if isinstance(v, Reg) else _number(v) for f, v in i.by_field.items() if not isinstance(v, tuple)}
+    said = re.sub(r" \+ 0\b", "", i.op.says.format(**named))
     several = i.list or i.stored
     if several:
         names = ", ".join(map(str, several))
