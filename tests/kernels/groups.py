@@ -53,7 +53,7 @@ static const tg_tile_t t{n} = {{.w_end = &w{n}[{len(stream)}], .offset = {offset
                              .y_channel = {DOWN}, .window = windows{n}, .window_end = &windows{n}[{len(windows)}]}};"""
     return Case(
         kernel, data, (f"&t{n}", f"w{n}", f"&y{n}[{GUARD}]"), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
-        {"pairs": channels, "tiles": tiles},
+        {"pairs": channels, "tiles": tiles}, stack=kernel.program.stack - kernel.group.dead,
     )  # fmt: skip
 
 

@@ -116,12 +116,11 @@ def _when(node: When, held: dict[str, object]) -> None:
     """Behind it stands only what does either way."""
     if held.get("flags") != node.compared or not 0 < len(node.body) < 5:
         raise ProgramError(f"{len(node.body)} instructions where {node.compared[0]} and {node.compared[1]} are equal")
-    inside = dict(held)
-    _follow(node.body, inside)
-    if inside.get("flags") != node.compared:
+    before = dict(held)
+    _follow(node.body, held)
+    if held.get("flags") != node.compared:
         raise ProgramError("flags that change in what depends on them")
-    for place in [p for p in held if inside.get(p) != held[p]]:
-        del held[place]
+    _forget(held, before)
 
 
 def _loop(node: Loop, held: dict[str, object]) -> None:
@@ -217,7 +216,7 @@ class _Stack:
                     self.over(copy)
             elif isinstance(node, Loop):
                 self.loop(node)
-            elif isinstance(node, If):
+            elif isinstance(node, If | When):
                 start = self.at
                 self.over(node.body)
                 if self.at != start:
