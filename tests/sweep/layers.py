@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.layers import Layer, add, avgpool, lut, maxpool, other_layers, softmax
+from benchmarks.layers import Layer, Rescaled, add, avgpool, depthwise, lut, maxpool, other_layers, softmax
+from benchmarks.layers import conv as float_conv
+from benchmarks.layers import dense as float_dense
 from tests.c import cases
 from tinygen.errors import ModelError
 from tinygen.ir.types import DType, Graph, Node, Port, Quant, Stage, Tensor
 from tinygen.kernels.tile.pack import ODD_LIMIT
-from tinygen.numerics import Array, choose_multipliers
-from tinygen.ops import AvgPool, Conv, Dense, MaxPool, Mul, Operator, ReduceSum
-from tinygen.ops.base import Epilogue
+from tinygen.numerics import Array, choose_multipliers, int_type
+from tinygen.ops import AvgPool, Conv, Dense, Insert, MaxPool, Mul, Operator, ReduceSum, Requantise, Unary
+from tinygen.ops.base import Epilogue, bits_of, int_range
 from tinygen.ops.recurrent import Recurrent
 from tinygen.ops.spatial import Window
 from tinygen.passes.quantise import quantise, range_tensors
@@ -55,9 +57,19 @@ def with_values(seed: int, family: str, graph: Graph, rng: Rng) -> Single:
     node = graph.nodes[0]
     assert isinstance(node.op, Operator)
     ins, outs = graph.ins(node), graph.outs(node)
-    values = {t.name: cases.int8(rng, *t.shape) for t in ins if t.const is None}
+    values = {t.name: integers(rng, t) for t in ins if t.const is None}
     arrays = [values[t.name][None] if t.const is None else t.array for t in ins]
     return Single(seed, family, graph, values, node.op.run_fixed(ins, arrays, outs)[0][0])
+
+
+def integers(rng: Rng, t: Tensor) -> Array:
+    """Mostly uniform; sometimes only extremes."""
+    if bits_of(t) == 8:
+        return cases.int8(rng, *t.shape)
+    low, high = int_range(t)
+    if rng.integers(5) == 0:
+        return rng.choice(np.array([low, high]), t.shape).astype(int_type(bits_of(t)))
+    return rng.integers(low, high + 1, t.shape).astype(int_type(bits_of(t)))
 
 
 # ---- layers with weights, straight in integers ----
@@ -247,14 +259,14 @@ def palette(rng: Rng) -> Graph:
 def quantised(rng: Rng, make: Callable[[], Layer]) -> Graph:
     """With zero points at either end and between, and scales far from each other."""
     while True:
-        graph = make().float_graph()
-        ranges = {}
+        layer = make()
+        graph, ranges = layer.float_graph(), {}
         for name in range_tensors(graph):
             size = float(2.0 ** rng.uniform(-3, 3))
             low, high = pick(rng, (0.0, 1.0), (-1.0, 0.0), (-1.0, 1.0), (-0.3, 0.7))
             ranges[name] = (low * size, high * size)
         try:
-            return quantise(graph, ranges)
+            return quantise(graph, ranges, wide=layer.wide)
         except ModelError:  # a multiplier that tinygen refuses
             continue
 
@@ -305,6 +317,28 @@ def others(rng: Rng) -> Graph:
     return quantised(rng, make)
 
 
+def wides(rng: Rng) -> Graph:
+    """One of every operator with int16 inputs, and most with an int16 output; again but for those with several."""
+
+    def make() -> Layer:
+        h, w, c = image(rng)
+        made = other_layers(random.Random(int(rng.integers(2**32))), h + 2, w + 2, c)
+        weighted = (float_conv((h + 2, w + 2), (c, between(rng, 1, 9))), float_dense(c * w, between(rng, 1, 12)))
+        simple = (depthwise((h + 2, w + 2), c), add(h, w, c), avgpool((h, w), c), softmax(c + 1, h))
+        convert = Layer("convert", Unary("x"), ((1, h * w * c),))
+        others = [x for x in made if x.op.takes_int16() and not isinstance(x.op, Recurrent)]
+        layer = pick(rng, convert, *(pick(rng, *some) for some in (weighted, weighted, simple, simple, *3 * [others])))
+        names = layer.float_graph().inputs[: 2 if isinstance(layer.op, Insert) else None]  # not where it goes
+        if layer is convert:
+            return replace(layer, wide=pick(rng, ("x0",), ("y",), ("x0", "y")))
+        return replace(layer, wide=names if layer.op.narrows and rng.integers(3) == 0 else (*names, "y"))
+
+    if rng.integers(20) == 0:
+        ends = pick(rng, (16, 24), (24, 16))
+        return Rescaled("rescale", Requantise(), ((1, between(rng, 1, 200)),), ends=ends).graph()
+    return quantised(rng, make)
+
+
 FAMILIES: tuple[tuple[str, Callable[[Rng], Graph]], ...] = (
     ("convolution", lambda rng: conv(rng, cases.conv_case(rng)[0])),
     ("pointwise", pointwise),
@@ -322,8 +356,10 @@ FAMILIES: tuple[tuple[str, Callable[[Rng], Graph]], ...] = (
     ("pool", pools),
     ("other", others),
     ("other", others),
+    ("int16", wides),
     ("pointwise", pointwise),
     ("windows", windows),
+    ("int16", wides),
     ("palette", palette),
     ("palette, dense", lambda rng: dense(rng, few_values)),
 )
