@@ -16,13 +16,9 @@ from tests.c.test_dwplane import case3x3, case_row
 from tinygen.emit.env import render
 from tinygen.kernels.palette import variants as palette
 from tinygen.kernels.palette.tile import palette_tile_kernel
-from tinygen.kernels.recurrent.generate_recurrent import (
-    GruShifts,
-    LstmShifts,
-    generate_gru,
-    generate_inputs,
-    generate_lstm,
-)
+from tinygen.kernels.recurrent.gru import GruShifts
+from tinygen.kernels.recurrent.kernel import inputs_kernel, step_kernel
+from tinygen.kernels.recurrent.lstm import LstmShifts
 
 Require = Callable[[str], None]
 
@@ -84,10 +80,8 @@ def made() -> dict[str, str]:
         lanes, columns = palette.PaletteLanesView(3, 8, 4, small), palette.PaletteColumnsView(2, 8, small)
         kernels |= {lanes.name: ("core/tg_conv_pal", lanes), columns.name: ("core/tg_dense_pal", columns)}
     lstm, gru = LstmShifts(0, 1, 1, 9, 8, 14, 2, 3, 3), GruShifts(0, 1, 15, 15, 22, 2, 3)
-    of_steps = [generate_inputs(3)]
-    for words in ((3, 4), (0, 4), None):
-        of_steps += [generate_lstm(lstm, words), generate_gru(gru, words)]
-    kernels |= {view.name: (f"dsp/{view.template}", view) for view in of_steps}
+    steps = [step_kernel(shifts, words) for words in ((3, 4), (0, 4), None) for shifts in (lstm, gru)]
+    kernels |= {kernel.name: ("dsp/tg_program", kernel) for kernel in (inputs_kernel(3), *steps)}
     return {
         f"{name}.{end}": render(f"kernels/{template}.{end}.j2", k=view)
         for name, (template, view) in sorted(kernels.items())

@@ -18,7 +18,9 @@ from tests.c.harness import FOLDERS, INCLUDES, WARNINGS
 from tests.c.test_dwplane import INTERRUPTS, numbers
 from tests.c.test_mve import on_m55
 from tinygen.emit.env import render
-from tinygen.kernels.recurrent.generate_recurrent import GruShifts, LstmShifts, generate_gru, generate_lstm
+from tinygen.kernels.recurrent.gru import GruShifts
+from tinygen.kernels.recurrent.kernel import step_kernel
+from tinygen.kernels.recurrent.lstm import LstmShifts
 from tinygen.kernels.registry import ways
 from tinygen.ops.base import Call, ConstArg, Generated
 
@@ -248,8 +250,8 @@ def test_emulated_helium(mve: list[Case], require_tool: Require, tmp_path: Path)
 
 def test_looped_steps_are_small() -> None:
     """A cache for instructions holds them; any number of inputs and units has the same code."""
-    lstm = generate_lstm(LstmShifts(1, 1, 1, 10, 7, 21, 2, 3, 4), None)
-    gru = generate_gru(GruShifts(1, 1, 15, 15, 22, 2, 3), None)
-    assert 700 < gru.size < lstm.size < 950
-    assert generate_lstm(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), None).size < 900
-    assert generate_lstm(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), (14, 32)).size > 3000
+    lstm = step_kernel(LstmShifts(1, 1, 1, 10, 7, 21, 2, 3, 4), None)
+    gru = step_kernel(GruShifts(1, 1, 15, 15, 22, 2, 3), None)
+    assert 700 < gru.code < lstm.code < 950
+    assert step_kernel(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), None).code < 900
+    assert step_kernel(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), (14, 32)).code > 3000

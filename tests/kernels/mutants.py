@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.c.harness import INCLUDES
-from tests.kernels import fills, groups, library, palettes, planes, rows, taps, tiles, winos
+from tests.kernels import fills, groups, library, palettes, planes, rows, steps, taps, tiles, winos
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
@@ -34,6 +34,7 @@ FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
     "fill": fills.all_cases,
     "library": library.all_cases,
     "palette": palettes.all_cases,
+    "recurrent": steps.all_cases,
     "group": groups.all_cases,
     "winograd": winos.all_cases,
 }

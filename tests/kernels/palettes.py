@@ -15,7 +15,7 @@ GUARD = 16
 #: (bits, pairs of taps, pairs of channels): the loop has eight pairs of taps.
 TILES = ((2, 8, 40), (3, 6, 40), (4, 10, 40), (5, 12, 40), (6, 14, 40), (4, 4, 40))
 #: (bits, plain, eights of inputs)
-DENSE = ((2, False, 3), (3, False, 3), (4, False, 2), (4, True, 3), (5, False, 3), (6, False, 2))
+DENSE = ((2, False, 9), (3, False, 9), (4, False, 8), (4, True, 9), (5, False, 9), (6, False, 8))
 
 
 def palette(rng: np.random.Generator, bits: int) -> np.ndarray:

@@ -71,11 +71,17 @@ def elements(offset: int, size: int) -> str:
     return str(offset // size)
 
 
+def plus(offset: int, more: int) -> int:
+    """An offset and a number, in each turn."""
+    return Affine(int(offset) + more, offset.step, offset.turn) if isinstance(offset, Affine) else offset + more
+
+
 def _loaded(d: Reg, base: Reg, offset: int) -> Statement:
     """A word from memory."""
     t = base.type
     if t.members:
         return d, f"{base}->{t.member(offset)}"  # of a type of its own
+    offset = plus(offset, t.at)
     if d.type.pointer:
         return d, f"{base}[{elements(offset, t.size)}]"
     if t.size == 4:
@@ -91,7 +97,8 @@ def _behind(to: Reg, base: Reg, offset: int) -> Statement:
         return to, base.name
     if base.type.c != to.type.c:
         raise ProgramError(f"{to} is no {base.type.c}, as {base} is")
-    return to, f"&{base}[{elements(offset, base.type.size)}]"
+    offset = plus(offset, base.type.at - to.type.at)
+    return to, f"&{base}[{elements(offset, base.type.size)}]" if offset else base.name
 
 
 def _load(i: Instruction) -> list[Statement]:
@@ -100,7 +107,13 @@ def _load(i: Instruction) -> list[Statement]:
 
 def _load_post(i: Instruction) -> list[Statement]:
     w = i.reg("w")
-    return [_loaded(i.reg("d"), w, 0), _behind(w, w, i.i)]
+    loaded = _loaded(i.reg("d"), w, 0)
+    return [loaded] if w.type.members else [loaded, _behind(w, w, i.i)]  # of a struct C has the start
+
+
+def _load_pre(i: Instruction) -> list[Statement]:
+    w = i.reg("w")
+    return [_loaded(i.reg("d"), w, i.i), _behind(w, w, i.i)]
 
 
 def _load_at(i: Instruction) -> list[Statement]:
@@ -165,6 +178,15 @@ def _stored(n: Reg, base: Reg, offset: int) -> Statement:
     if base.type.size == 4:
         return None, f"{at} = {_as(n.name, n.type, base.type.element)}"
     return None, f"tg_store32(&{at}, {_as(n.name, n.type, BITS)})"
+
+
+def _store_word_post(i: Instruction) -> list[Statement]:
+    w, n = i.reg("w"), i.reg("n")
+    if w.type.size == 4:
+        stored = f"{w}[0] = {_as(n.name, n.type, w.type.element)}"
+    else:
+        stored = f"tg_store32(&{w}[0], {_as(n.name, n.type, BITS)})"
+    return [(None, stored), _behind(w, w, i.i)]
 
 
 def _store_at(i: Instruction) -> list[Statement]:
@@ -267,11 +289,6 @@ def _store_byte_shifted(i: Instruction) -> list[Statement]:
     return [(None, f"{i.reg('b')}[{_at(i.reg('m'), i.i, 1)}] = {_byte(i.reg('n'))}")]
 
 
-def _store_word_post(i: Instruction) -> list[Statement]:
-    w, n = i.reg("w"), i.reg("n")
-    return [(None, f"{w}[0] = {_as(n.name, n.type, w.type.element)}"), _behind(w, w, i.i)]
-
-
 def _taken(i: Instruction) -> list[Statement]:
     return [(i.reg("d"), "frame")]
 
@@ -302,6 +319,12 @@ def _upper(i: Instruction) -> list[Statement]:
 
 def _call(i: Instruction) -> list[Statement]:
     return [(None, f"{i.reg('n')}({i.reg('m')}, {i.reg('a')})")]
+
+
+def _up(i: Instruction) -> list[Statement]:
+    """A number that is moved up without leaving 32 bits, and what is done with it."""
+    n = f"{i.reg('n')} * {1 << i.i}"
+    return [(i.reg("d"), f"tg_ssat16({n})")]
 
 
 def _nothing(i: Instruction) -> list[Statement]:
@@ -356,6 +379,10 @@ def _of_stack(i: Instruction) -> bool:
     """Of the stack pointer."""
     d, n = i.reg("d").place, i.reg("n").place
     return n == "sp" and i.i % 4 == 0 and (i.i < 512 if d == "sp" else _low(i, "d") and i.i < 1024)
+
+
+def _all_low_list(i: Instruction) -> bool:
+    return all(r.place in {f"r{k}" for k in range(8)} for r in i.stored)
 
 
 def _in_place(i: Instruction) -> bool:
@@ -419,6 +446,18 @@ asrs = Op(
     "asrs", "{d}, {n:s}, #{i}", Kind.OTHER, "tg_asr({n}, {i})", "{d} = {n} >> {i}",
     reach=_upto(31, least=1), flags="set", narrow=_all_low("dn"),
 )  # fmt: skip
+asr = Op("asr", "{d}, {n:s}, #{i}", Kind.OTHER, "tg_asr({n}, {i})", "{d} = {n} >> {i}", reach=_upto(31, least=1))
+lsls = Op(
+    "lsls", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} << {i}", "{d} = {n} << {i}", BITS,
+    reach=_upto(31, least=1), flags="set", narrow=_all_low("dn"),
+)  # fmt: skip
+and_lsl = Op("and", "{d}, {n:u}, {m:u}, lsl #{i}", Kind.OTHER, "{n} & ({m} << {i})", "{d} = {n} & {m} << {i}", BITS)
+add_asr = Op(
+    "add", "{d}, {n:s}, {m:s}, asr #{i}", Kind.OTHER, "tg_add_wrap({n}, tg_asr({m}, {i}))", "{d} = {n} + ({m} >> {i})"
+)  # fmt: skip
+rsb_asr = Op(
+    "rsb", "{d}, {n:s}, {m:s}, asr #{i}", Kind.OTHER, "tg_sub_wrap(tg_asr({m}, {i}), {n})", "{d} = ({m} >> {i}) - {n}"
+)  # fmt: skip
 ubfx = Op("ubfx", "{d}, {n}, #{i}, #{j}", Kind.OTHER, _field, "{d} = {j} bits of {n} from {i} on", BITS)
 sbfx = Op(
     "sbfx", "{d}, {n:u}, #{i}, #{j}", Kind.OTHER, "tg_sbfx({n}, {i}U, {j}U)", "{d} = {j} bits of {n} from {i} on", BITS
@@ -433,6 +472,7 @@ pkhbt = Op(
 pkhbt_lsl16 = Op(
     "pkhbt", "{d}, {n:u}, {m:u}, lsl #16", Kind.OTHER, "tg_pkhbt({n}, {m})", "{d} = low halves of {n}, {m}", BITS
 )  # fmt: skip
+sxth = Op("sxth", "{d}, {n:u}", Kind.OTHER, "tg_low16({n})", "{d} = low half of {n}", narrow=_all_low("dn"))
 sxtah = Op(
     "sxtah", "{d}, {n:s}, {m:u}", Kind.OTHER, "tg_sxtah({n}, {m})", "{d} = {n} + low half of {m}"
 )  # fmt: skip
@@ -444,6 +484,15 @@ ssat8_asr = Op(
     "ssat", "{d}, #8, {n:s}, asr #{i}", Kind.OTHER, "tg_ssat8(tg_asr({n}, {i}))", "{d} = clamp({n} >> {i})",
     reach=_upto(31, least=1),
 )  # fmt: skip
+ssat_half = Op("ssat", "{d}, #16, {n:s}", Kind.OTHER, "tg_ssat16({n})", "{d} = clamp({n}) to a half")
+ssat_half_asr = Op(
+    "ssat", "{d}, #16, {n:s}, asr #{i}", Kind.OTHER, "tg_ssat16(tg_asr({n}, {i}))", "{d} = clamp({n} >> {i}) to a half",
+    reach=_upto(31, least=1),
+)  # fmt: skip
+ssat_half_lsl = Op(
+    "ssat", "{d}, #16, {n}, lsl #{i}", Kind.OTHER, _up, "{d} = clamp({n} << {i}) to a half", reach=_upto(31, least=1)
+)  # fmt: skip
+ssat24 = Op("ssat", "{d}, #24, {n:s}", Kind.OTHER, "tg_ssat24({n})", "{d} = clamp({n}) to 24 bits")
 lsl = Op(
     "lsl", "{d}, {n:u}, #{i}", Kind.OTHER, "{n} << {i}", "{d} = {n} << {i}", BITS, reach=_upto(31, least=1)
 )  # fmt: skip
@@ -455,6 +504,18 @@ smlabb = _product("smlabb", says="{d} = {a} + low {n} * low {m}")
 smlabt = _product("smlabt", says="{d} = {a} + low {n} * high {m}")
 smlatb = _product("smlatb", says="{d} = {a} + high {n} * low {m}")
 smlatt = _product("smlatt", says="{d} = {a} + high {n} * high {m}")
+smuad = Op("smuad", "{d}, {n:u}, {m:u}", Kind.MUL_DSP, "tg_smlad({n}, {m}, 0)", "{d} = {n} . {m}")
+smulbb = Op("smulbb", "{d}, {n:u}, {m:u}", Kind.MUL_DSP, "tg_low16({n}) * tg_low16({m})", "{d} = low {n} * low {m}")
+smultt = Op(
+    "smultt", "{d}, {n:u}, {m:u}", Kind.MUL_DSP, "tg_high16({n}) * tg_high16({m})", "{d} = high {n} * high {m}"
+)  # fmt: skip
+smulwt = Op(
+    "smulwt", "{d}, {n:s}, {m:u}", Kind.MUL_DSP, "tg_smulw({n}, tg_high16({m}))", "{d} = {n} * high {m} >> 16"
+)  # fmt: skip
+smlawb = Op(
+    "smlawb", "{d}, {n:s}, {m:u}, {a:s}", Kind.MUL_DSP, "tg_add_wrap({a}, tg_smulw({n}, tg_low16({m})))",
+    "{d} = {a} + ({n} * low {m} >> 16)",
+)  # fmt: skip
 smmla = Op(
     "smmla", "{d}, {n:s}, {m:s}, {a:s}", Kind.MUL_DSP, "tg_smmla({n}, {m}, {a})", "{d} = {a} + ({n} * {m} >> 32)"
 )
@@ -473,6 +534,9 @@ ldr = Op(
 #: From the stack, where values are that no register has room for.
 reload = Op("ldr", "{d}, {n}", Kind.LOAD, _copy, "{d} = {n}", narrow=_all_low("d"))
 ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
+ldr_pre = Op(
+    "ldr", "{d}, [{w}, #{i}]!", Kind.LOAD, _load_pre, "{d} = word at {w} += {i}", reach=_upto(255, least=-255)
+)  # fmt: skip
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",
     reach=_upto(4095), narrow=partial(_near, 64, "db"),
@@ -505,6 +569,9 @@ str_word = Op(
     "str", "{n}, [{b}, #{i}]", Kind.STORE, _store_word, "word at {b} + {i}",
     reach=_upto(4095), narrow=partial(_short_word, f="n"),
 )  # fmt: skip
+str_post = Op("str", "{n}, [{w}], #{i}", Kind.STORE, _store_word_post, "next word of {w}", reach=_upto(255))
+#: Values stay on the stack, and are theirs in C all the time.
+push = Op("push", "{{{q}}}", Kind.MULTIPLE, _nothing, "on the stack", narrow=_all_low_list)
 stm = Op("stmia", "{b}, {{{q}}}", Kind.MULTIPLE, _store_many, "at {b}")
 strb = Op(
     "strb", "{n}, [{b}, #{i}]", Kind.STORE, _store, "byte at {b} + {i}",
@@ -538,7 +605,6 @@ strb_lsl = Op(
     "strb", "{n}, [{b}, {m}, lsl #{i}]", Kind.STORE, _store_byte_shifted, "byte at {b} + ({m} << {i})",
     reach=_upto(3, 1),
 )  # fmt: skip
-str_post = Op("str", "{n}, [{w}], #{i}", Kind.STORE, _store_word_post, "next word of {w}", reach=_upto(255))
 #: Comparing with a number.
 cmp_imm = Op("cmp", "{n}, #{i}", Kind.OTHER, _nothing, "{n} == {i}?", reach=_imm8, flags="set", narrow=_all_low("n"))
 #: The stack pointer goes down by what the program is told, at most the bytes of its frame.

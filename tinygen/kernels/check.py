@@ -14,7 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Note, Program, ProgramError, Reg, When
+from tinygen.kernels.program import (
+    Copies,
+    If,
+    Instruction,
+    Loop,
+    Node,
+    Note,
+    Ordered,
+    Program,
+    ProgramError,
+    Reg,
+    When,
+    instructions,
+)
 from tinygen.targets.arch.timing import Kind
 
 #: What a function that is called may overwrite.
@@ -68,6 +81,8 @@ def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:
         elif isinstance(node, Copies):
             for copy in node.copies:
                 _follow(copy, held)
+        elif isinstance(node, Ordered):
+            _ordered(node, held)
         elif isinstance(node, Loop):
             _loop(node, held)
         elif isinstance(node, When):
@@ -79,6 +94,18 @@ def _follow(nodes: Sequence[Node], held: dict[str, object]) -> None:
             _forget(held, before)
         else:
             assert isinstance(node, Note)
+
+
+def _push(i: Instruction, held: dict[str, object]) -> None:
+    """What lies on the stack lies further up."""
+    below = {f"[sp, #{4 * k}]": r.at(f"[sp, #{4 * k}]") for k, r in enumerate(i.stored)}
+    up = 4 * len(i.stored)
+    for place in [p for p in held if p.startswith("[sp")]:
+        r = held.pop(place)
+        assert isinstance(r, Reg)
+        moved = f"[sp, #{int(place[6:-1]) + up}]"
+        below[moved] = r.at(moved)
+    held |= below
 
 
 def _same(a: object, b: object) -> bool:
@@ -103,6 +130,8 @@ def _one(i: Instruction, held: dict[str, object]) -> None:
             raise ProgramError(f"{i}: the arguments are not in r0 and r1")
         for place in CLOBBERS:
             held.pop(place, None)
+    if i.op.name == "push":
+        _push(i, held)
     for r in i.writes:
         if not i.copies:  # copies of the value that the name had are no longer it
             for place in [p for p, old in held.items() if isinstance(old, Reg) and old.name == r.name]:
@@ -123,8 +152,73 @@ def _when(node: When, held: dict[str, object]) -> None:
     _forget(held, before)
 
 
+def _ordered(node: Ordered, held: dict[str, object]) -> None:
+    """Both ways give the same; what only one of them has is nothing outside."""
+    plain, order = Terms().of_both(node)
+    for name in plain.keys() & order.keys():
+        if plain[name] != order[name]:
+            raise ProgramError(f"{name} is another in the order of the core")
+    names = {r.name for r in held.values() if isinstance(r, Reg)}
+    if names & (plain.keys() - order.keys()):
+        raise ProgramError(f"{names & (plain.keys() - order.keys())} is set in C only")
+    _follow(node.order, held)
+    own = order.keys() - plain.keys()
+    for place in [p for p, r in held.items() if isinstance(r, Reg) and r.name in own]:
+        del held[place]
+
+
+#: What a register holds: an unknown value or the result of an instruction, by number, and bytes behind it.
+Term = tuple[int, int]
+
+
+class Terms:
+    """What instructions make of values: equal terms are equal values. Loads and arithmetic only."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[tuple[object, ...], int] = {}
+
+    def of_both(self, node: Ordered) -> tuple[dict[str, Term], dict[str, Term]]:
+        """Of each name that is set, by values and by registers."""
+        return self.of(node.plain, places=False), self.of(node.order, places=True)
+
+    def of(self, nodes: Sequence[Node], *, places: bool) -> dict[str, Term]:
+        held: dict[str, Term] = {}
+        names: dict[str, Term] = {}
+
+        def key(r: Reg) -> str:
+            return r.place if places else r.name
+
+        def read(r: Reg) -> Term:
+            return held.get(key(r), (self._number("at first", r.name), 0))
+
+        def write(r: Reg, term: Term) -> None:
+            held[key(r)] = names[r.name] = term
+
+        for i in instructions(nodes):
+            if i.op.kind is Kind.LOAD and "i" in i.op.fields:
+                base = i.reg("w" if "w" in i.op.fields else "b")
+                root, at = read(base)
+                behind = at if i.op.form.endswith("], #{i}") else at + i.i
+                write(i.reg("d"), (self._number("load", i.op.name, root, behind), 0))
+                if "w" in i.op.fields:
+                    write(base, (root, at + i.i))
+            elif i.op.name in ("add", "addw") and i.reg("n").type.pointer and "i" in i.op.fields:
+                root, at = read(i.reg("n"))
+                write(i.reg("d"), (root, at + i.i))
+            elif i.op.kind in (Kind.OTHER, Kind.MUL_DSP) and not i.op.flags:
+                values = [read(v) if isinstance(v, Reg) else v for f, v in i.by_field.items() if f != "d"]
+                write(i.reg("d"), (self._number(i.op.name, i.op.form, *values), 0))
+            else:
+                raise ProgramError(f"{i}: among what changes its order")
+        return names
+
+    def _number(self, *what: object) -> int:
+        return self.numbers.setdefault(what, len(self.numbers))
+
+
 def _loop(node: Loop, held: dict[str, object]) -> None:
-    """Twice, the second time with what the first turn leaves: all that a turn needs must survive one."""
+    """Twice, the second time with what the first turn leaves: all that a turn needs must survive one. What comes
+    between two turns is there behind the loop where there are two of them, always."""
     if node.entry is not None and not _holds(held, node.entry.at):
         raise ProgramError(f"start of a loop: {node.entry.at} is not where its turns begin")
     for _ in range(2):
@@ -138,7 +232,8 @@ def _loop(node: Loop, held: dict[str, object]) -> None:
                 raise ProgramError(f"end of a loop: {r} is gone, by which it ends")
         after = dict(held)
         _follow(node.between, held)
-        _forget(held, before)
+        if node.turns != 2:
+            _forget(held, before)
     held.clear()
     held.update(after)
 
@@ -221,6 +316,8 @@ class _Stack:
                 self.over(node.body)
                 if self.at != start:
                     raise ProgramError("who knows how far the stack pointer goes")
+            elif isinstance(node, Ordered):
+                self.over(node.order)
             elif isinstance(node, Instruction):
                 self.one(node)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tinygen.kernels.program import Copies, Entry, If, Instruction, Loop, Node, Program, When
+from tinygen.kernels.program import Copies, Entry, If, Instruction, Loop, Node, Ordered, Program, When
 from tinygen.targets.arch import timing
 from tinygen.targets.arch.timing import Kind, Timing
 
@@ -28,7 +28,8 @@ class _Count:
     def of(self, program: Program) -> int:
         saved = len(program.saved)
         frame = 0 if not program.lowered else 1 if program.lowered < 4096 else 2
-        push, pop = self.kind(Kind.MULTIPLE, stores=saved), frame + self.kind(Kind.MULTIPLE, loads=saved)
+        push = self.kind(Kind.MULTIPLE, stores=saved)
+        pop = frame + int(program.pushed > 0) + self.kind(Kind.MULTIPLE, loads=saved)
         self.behind = False
         return push + frame + self.nodes(program.body) + pop + self.core.taken_load
 
@@ -41,6 +42,8 @@ class _Count:
                 total += sum(self.nodes(copy) for copy in node.copies)
             elif isinstance(node, When):
                 total += self.kind(Kind.OTHER) + self.nodes(node.body)
+            elif isinstance(node, Ordered):
+                total += self.nodes(node.order)
             elif isinstance(node, Loop):
                 total += self.loop(node)
             elif isinstance(node, If):

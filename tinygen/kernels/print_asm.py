@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Note, Operand, Program, Reg, When
+from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Note, Operand, Ordered, Program, Reg, When
 from tinygen.targets.arch.timing import Kind
 
 #: Where comments stand, behind the quoted instruction.
@@ -35,6 +35,8 @@ def lines(program: Program) -> Iterator[tuple[str, str]]:
     yield from ((line, "the frame") for line in _frame("sub", program.lowered))
     yield from _lines(program.body, iter(range(1, 1000)))
     yield from ((line, "") for line in _frame("add", program.lowered))
+    if program.pushed:
+        yield f"add sp, sp, #{program.pushed}", ""
     yield f"pop {{{_ranges((*program.saved[:-1], 'pc'))}}}", ""
 
 
@@ -63,6 +65,8 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
             yield f"beq {behind}f", ""
             yield from _lines(node.body, labels)
             yield f"{behind}:", ""
+        elif isinstance(node, Ordered):
+            yield from _lines(node.order, labels)
         elif node.entry is not None:
             yield f"bx {node.entry.at.place}", "into the loop"
             yield ".balign 4", ""
@@ -78,7 +82,7 @@ def _lines(nodes: Sequence[Node], labels: Iterator[int]) -> Iterator[tuple[str, 
                 out = next(labels)
                 yield f"{top}:", turns
                 yield from _lines(node.body, labels)
-                yield f"beq {out}f", ""
+                yield f"beq{'.w' if _far(node) else ''} {out}f", ""
                 yield from _lines(node.between, labels)
                 yield f"b.{'n' if _is_short(node) else 'w'} {top}b", ""
                 yield f"{out}:", ""
@@ -151,14 +155,20 @@ def code_bytes(program: Program) -> int:
     pushed = 2 * (2 if all(_low_list(r) for r in program.saved) else 4)
     frame = 0 if not program.lowered else 8 if program.lowered < 4096 else 12
     start = (pushed + frame) // 2
-    return start + _bytes(program.body, start)
+    return start + _bytes(program.body, start) + (2 if program.pushed else 0)
+
+
+def _far(loop: Loop) -> bool:
+    """A short branch does not reach from behind the body to the end."""
+    return nodes_bytes(loop.between) > 248
 
 
 def loop_bytes(loop: Loop) -> int:
     """Of what a loop repeats."""
     times = loop.entry.times if loop.entry else 1
     around = times * nodes_bytes(loop.body) + nodes_bytes([*loop.whole[len(loop.body) :], *loop.between])
-    return around + (2 if _is_short(loop) else 4)
+    far = 2 if loop.behind and _far(loop) else 0
+    return around + (2 if _is_short(loop) else 4) + far
 
 
 def _is_short(loop: Loop) -> bool:
@@ -188,6 +198,8 @@ def _bytes(nodes: Sequence[Node], at: int) -> int:
             at = _bytes(node.body, at + 2)
         elif isinstance(node, If):
             at = _bytes(node.body, at + (2 if node.test.op.narrow(node.test) else 4) + 2)  # and a short jump
+        elif isinstance(node, Ordered):
+            at = _bytes(node.order, at)
         elif isinstance(node, Loop):
             if node.entry is not None:
                 at = -(-(at + 2) // 4) * 4  # a jump, and the loop at a word

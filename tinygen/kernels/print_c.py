@@ -20,6 +20,7 @@ from tinygen.kernels.program import (
     Node,
     Note,
     Operand,
+    Ordered,
     Program,
     Reg,
     Type,
@@ -87,13 +88,18 @@ def _items(nodes: Sequence[Node], depth: int = 0) -> list[_Item]:
             out.append(_Line(f"/* {node.text} */"))
         elif isinstance(node, Instruction):
             if not node.copies:
-                out += [_Line(text if d else f"{text};", d) for d, text in statements(node)]
+                made = [(d, text) for d, text in statements(node) if d is None or text != d.name]
+                out += [_Line(text if d else f"{text};", d) for d, text in made]
         elif isinstance(node, Copies):
             out += _copies(node.copies, depth)
         elif isinstance(node, When):
             out.append(_Block(f"if ({_equal(*node.compared)}) {{", "}", items=_items(node.body, depth)))
         elif isinstance(node, If):
             out.append(_Block(f"if ({differs(node.test)}) {{", "}", items=_items(node.body, depth)))
+        elif isinstance(node, Ordered):
+            out += _items(node.plain, depth)
+        elif node.turns == 2 and node.behind:
+            out += _items((*node.body, *node.between, *node.body), depth)  # so that all see what each turn sets
         else:
             out.append(_loop(node, depth))
     return out

@@ -27,8 +27,9 @@ class ProgramError(ValueError):
 class Type:
     """What a register holds. `c`: its type in C.
 
-    A pointer says what it points to: elements of `size` bytes, or a struct with `members` by their offset on the core;
-    then `at` is how far behind the struct's start it points. Elements lie at multiples of `align` bytes.
+    A pointer says what it points to: elements of `size` bytes, or a struct with `members` by their offset on the core.
+    Elements lie at multiples of `align` bytes. `at`: how far the register points behind what C has, in bytes: the
+    struct's start, or an element, in front of which the register may point.
     """
 
     c: str
@@ -321,7 +322,15 @@ class Copies:
     copies: tuple[tuple[Node, ...], ...]
 
 
-Node = Instruction | Note | Loop | If | When | Copies
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The same work twice: `plain`, as C has it, and `order`, as the core does it. check.py compares what both give."""
+
+    plain: tuple[Node, ...]
+    order: tuple[Instruction, ...]
+
+
+Node = Instruction | Note | Loop | If | When | Copies | Ordered
 
 
 @dataclass(frozen=True)
@@ -348,6 +357,11 @@ class Program:
         return any(i.op.kind is Kind.BRANCH_REGISTER for i in self.instructions)
 
     @cached_property
+    def pushed(self) -> int:
+        """Bytes of what instructions of its own leave on the stack."""
+        return 4 * sum(len(i.stored) for i in self.instructions if i.op.name == "push")
+
+    @cached_property
     def saved(self) -> tuple[str, ...]:
         """Registers to push: those of the caller that are written, and one more where a call needs the stack at eight
         bytes."""
@@ -358,7 +372,7 @@ class Program:
     @property
     def stack(self) -> int:
         """Bytes of it, at most."""
-        return 4 * len(self.saved) + self.frame
+        return 4 * len(self.saved) + self.frame + self.pushed
 
     @property
     def lowered(self) -> int:
@@ -371,6 +385,8 @@ def instructions(nodes: Sequence[Node]) -> Iterator[Instruction]:
     for node in nodes:
         if isinstance(node, Instruction):
             yield node
+        elif isinstance(node, Ordered):
+            yield from node.order
         elif isinstance(node, Loop):
             yield from instructions(node.between)
             yield from instructions(node.whole)

@@ -68,7 +68,6 @@ static TG_INLINE void tg_store32(void *p, uint32_t v)
     (void)memcpy(p, &v, sizeof v);
 }
 
-#if !TG_DSP_ASM
 static TG_INLINE int32_t tg_low16(uint32_t v)
 {
     return (int16_t)(uint16_t)(v & 0xFFFFU);
@@ -78,7 +77,6 @@ static TG_INLINE int32_t tg_high16(uint32_t v)
 {
     return (int16_t)(uint16_t)(v >> 16);
 }
-#endif
 
 /** a + b modulo 2^32. */
 static TG_INLINE int32_t tg_add_wrap(int32_t a, int32_t b)
@@ -394,6 +392,18 @@ static TG_INLINE int32_t tg_ssat16(int32_t v)
 #else
     return (v < -32768) ? -32768 : ((v > 32767) ? 32767 : v);
 #endif
+}
+
+/** a * b >> 16, b an int16. */
+static TG_INLINE int32_t tg_smulw(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b) >> 16);
+}
+
+/** Clamp to -8388608..8388607. */
+static TG_INLINE int32_t tg_ssat24(int32_t v)
+{
+    return (v < -8388608) ? -8388608 : ((v > 8388607) ? 8388607 : v);
 }
 
 /** Clamp to 0..32767. */

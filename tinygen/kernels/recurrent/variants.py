@@ -9,15 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygen.kernels.recurrent import pack
-from tinygen.kernels.recurrent.generate_recurrent import (
-    GruShifts,
-    LstmShifts,
-    StepView,
-    Words,
-    generate_gru,
-    generate_inputs,
-    generate_lstm,
-)
+from tinygen.kernels.recurrent.gru import GruShifts
+from tinygen.kernels.recurrent.kernel import InputsKernel, StepKernel, inputs_kernel, step_kernel
+from tinygen.kernels.recurrent.lstm import LstmShifts
+from tinygen.kernels.recurrent.program import Words
 from tinygen.kernels.small.pack import LANES_CHUNK, dense_scratch
 from tinygen.kernels.variant import Variants, consts, ints, packed
 from tinygen.numerics import Array
@@ -96,10 +91,10 @@ def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
         return reason
     unit, units = 4 if looped else 2, f["n_hidden"]
     x, h = pack.up(f["n_in"], unit), pack.up(units, unit)
-    views = [_step(call, None if looped else (0 if two else x // 2, h // 2))]
+    made: list[StepKernel | InputsKernel] = [_step(call, None if looped else (0 if two else x // 2, h // 2))]
     if two:
-        views.append(generate_inputs(x // 2))
-    size = sum(view.size for view in views)
+        made.append(inputs_kernel(x // 2))
+    size = sum(kernel.code for kernel in made)
     if size > LONGEST:
         return f"unrolled it takes {size} bytes of code"
     steps, inputs = pack.pack(layer.w, layer.r, layer.b, layer.mx, layer.mh, layer.r_bias, unit, two=two)
@@ -109,7 +104,7 @@ def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
     config |= {"x_bytes": 2 * x, "h_bytes": 2 * h, "out_m": f["out_m"]}
     if "before" in f:
         config["out_shift"] = f["out_shift"]
-    config |= zip(("step", "inputs"), (view.name for view in views), strict=False)
+    config |= zip(("step", "inputs"), (kernel.name for kernel in made), strict=False)
     state = 2 if "before" in f else 4  # bytes of a unit
     odd = pack.up((units + 1) * (state + 1), 4) if units % 2 else 0
     tables = (ConstArg(name, c[name]) for name in "fgt" if name in c)
@@ -120,17 +115,17 @@ def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
         cfg_type=f"{call.kernel}_dsp_cfg_t",
         consts=(ConstArg("w", np.concatenate([inputs, steps])), *tables),
         scratch=2 * (2 * x + 2 * h) + 8 * px + odd,
-        generated=tuple(Generated(v.name, f"dsp/{v.template}", v, v.size, v.size, v.family) for v in views),
+        generated=tuple(Generated(k.name, "dsp/tg_program", k, k.code, k.code, k.family) for k in made),
     )
 
 
-def _step(call: Call, words: Words) -> StepView:
+def _step(call: Call, words: Words) -> StepKernel:
     f = ints(call)
     if "before" in f:
         of_gru = ("f_up", "g_up", "r_down", "z_down", "out_shift", "f_shift", "g_shift")
-        return generate_gru(GruShifts(*(f[name] for name in of_gru)), words)
+        return step_kernel(GruShifts(*(f[name] for name in of_gru)), words)
     of_lstm = ("f_up", "g_up", "c_up", "ig_down", "t_down", "out_shift", "f_shift", "g_shift", "t_shift")
-    return generate_lstm(LstmShifts(*(f[name] for name in of_lstm)), words)
+    return step_kernel(LstmShifts(*(f[name] for name in of_lstm)), words)
 
 
 def lanes(kernels: str) -> Variants:

@@ -1,0 +1,88 @@
+"""Steps of recurrent layers, and what works x out for two of them, under a name."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.print_asm import code_bytes
+from tinygen.kernels.program import Program
+from tinygen.kernels.recurrent.gru import GruShifts, gru_step
+from tinygen.kernels.recurrent.inputs import inputs_step
+from tinygen.kernels.recurrent.lstm import LstmShifts, lstm_step
+from tinygen.kernels.recurrent.program import Words
+
+
+@dataclass(frozen=True, slots=True)
+class StepKernel(Kernel):
+    """A step for so many words of a window, or any number (None)."""
+
+    name: str
+    brief: str
+    family: str
+    shifts: LstmShifts | GruShifts
+    words: Words
+
+    @property
+    def include(self) -> str:
+        return "tg_recurrent_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        return f"See tg_{'lstm' if isinstance(self.shifts, LstmShifts) else 'gru'}_step_fn_t."
+
+    @property
+    def program(self) -> Program:
+        if isinstance(self.shifts, LstmShifts):
+            return lstm_step(self.shifts, self.words)
+        return gru_step(self.shifts, self.words)
+
+    @property
+    def code(self) -> int:
+        """Bytes."""
+        return code_bytes(self.program)
+
+
+@dataclass(frozen=True, slots=True)
+class InputsKernel(Kernel):
+    """For so many pairs of inputs."""
+
+    name: str
+    brief: str
+    family: str
+    words: int
+
+    @property
+    def include(self) -> str:
+        return "tg_recurrent_dsp.h"
+
+    @property
+    def contract(self) -> str:
+        return "See tg_inputs_step_fn_t."
+
+    @property
+    def program(self) -> Program:
+        return inputs_step(self.words)
+
+    @property
+    def code(self) -> int:
+        """Bytes."""
+        return code_bytes(self.program)
+
+
+def step_kernel(shifts: LstmShifts | GruShifts, words: Words) -> StepKernel:
+    """One step of an LSTM, or of a GRU whose reset gate multiplies R * h."""
+    kind, of = ("lstm", "an LSTM") if isinstance(shifts, LstmShifts) else ("gru", "a GRU")
+    if words is None:
+        shape, family, size = "l", "l_ looped", "any number of inputs and units"
+    elif words[0]:
+        shape, family, size = f"{words[0]}x{words[1]}", "", f"{2 * words[0]} inputs, {2 * words[1]} units"
+    else:
+        shape, family, size = f"px{words[1]}", "px", f"{2 * words[1]} units, behind tg_inputs"
+    name = f"tg_{kind}_step_{shape}_{'_'.join(map(str, astuple(shifts)))}_dsp"
+    return StepKernel(name, f"A step of {of}: {size}.", f"tg_{kind}_step_{family}", shifts, words)
+
+
+def inputs_kernel(words: int) -> InputsKernel:
+    """What x brings to the sums of two steps at once."""
+    return InputsKernel(f"tg_inputs_{words}_dsp", f"What {2 * words} inputs of two steps bring.", "tg_inputs_", words)
