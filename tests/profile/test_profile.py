@@ -30,6 +30,7 @@ from tinygen.flow.quantised import quantised_file
 from tinygen.flow.types import Built
 from tinygen.plan.planner import plan
 from tinygen.profile import Counts, measure, profile_plan
+from tinygen.profile import folder as profile_module
 from tinygen.profile.counter import add, count
 from tinygen.profile.folder import profile_folder, read_build
 from tinygen.profile.types import BoardTimes, BufferUse, Profile
@@ -40,9 +41,9 @@ from tinygen.report.table import to_rich
 from tinygen.targets.arch.arm_m.thumb import decode
 from tinygen.targets.arch.arm_m.timing import M4
 from tinygen.targets.arch.timing import Kind, cycles
-from tinygen.targets.board import all_boards
+from tinygen.targets.board import RunPoint, Supply, all_boards
 from tinygen.targets.cores import COUNTED_CORES, get_core
-from tinygen.targets.flash import caches_of, flash_of
+from tinygen.targets.flash import SILICON, caches_of, flash_of
 
 SHARED = Path(os.environ.get("TINYGEN_SHARED") or Path(__file__).parents[2] / ".." / "shared").resolve()
 
@@ -178,6 +179,37 @@ def around_call(image: Any, target: int) -> tuple[int, int, dict[str, int]]:
 
 
 # --- flash ------------------------------------------------------------------------------------------------------------
+
+
+def test_three_times(profile: Profile) -> None:
+    """What never waits, what waits for flash, and the band of silicon: in the text, the page, and the document."""
+    found, (low, likely, high) = profile.times, SILICON
+    assert found.zero_wait == profile.milliseconds(profile.total.cycles)
+    assert found.flash == profile.milliseconds(profile.total.flash_cycles)
+    assert found.flash > found.zero_wait
+    assert found.silicon is not None
+    assert (found.silicon.low, found.silicon.likely) == pytest.approx((low * found.flash, likely * found.flash))
+    rows = [row for table in profile_report.tables(profile) for row in table.rows]
+    assert [r[0] for r in rows if r[0] in ("never waits", "from flash", "on silicon")] == [
+        "never waits", "from flash", "on silicon",
+    ]  # fmt: skip
+    assert f"{high * found.flash:.3f} ms, as measured" in render_page(profile).decode()
+    assert profile_report.as_dict(profile)["times"]["silicon"]["high"] == pytest.approx(high * found.flash)
+
+
+def test_energy_at_every_clock(folder: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slower clock has its own wait states, which are counted, and the current that its maker names."""
+    own = profile.board.f_cpu_hz
+    supply = Supply(3.0, (RunPoint(own, 30.0), RunPoint(30_000_000, 6.0)), False, "a document", None, None)
+    board = replace(profile.board, supply=supply)
+    monkeypatch.setattr(profile_module, "load_board", lambda _: board)
+    found = profile_folder(folder)
+    assert found.by_clock == {own: profile.total.flash_cycles, 30_000_000: profile.total.cycles}  # no waits at 30 MHz
+    fast, slow = found.energy
+    assert slow.milliseconds.likely == pytest.approx(SILICON[1] * profile.total.cycles / 30_000)
+    assert slow.microjoules.likely / fast.microjoules.likely == pytest.approx(
+        (profile.total.cycles / 30 * 6) / (profile.total.flash_cycles / (own / 1e6) * 30)
+    )
 
 
 def test_flash_of_boards() -> None:

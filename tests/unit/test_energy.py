@@ -15,7 +15,8 @@ from tests.report.schemas import valid
 from tinygen.errors import RecipeError, TargetError
 from tinygen.report.energy import tables
 from tinygen.targets.board import RunPoint, Supply, load_board, read_manifest
-from tinygen.targets.energy import energies, energy, why_unknown
+from tinygen.targets.energy import Span, Times, energies, energy, times, why_unknown
+from tinygen.targets.flash import SILICON
 
 F103 = load_board("bluepill_f103c8")
 KNOWN = [b for b in BOARDS if b.supply is not None]
@@ -32,6 +33,16 @@ def test_by_hand() -> None:
     slept = 14e-3 * 3.3 * (100 - 1.04)
     assert found.period.microjoules.likely == pytest.approx(89.1 * 1.04 * 1.3 + slept)
     assert found.period.milliwatts.likely == pytest.approx(found.period.microjoules.likely / 100)
+
+
+def test_times() -> None:
+    """Of silicon only where the flash is modelled, or a core's pace is known; nothing of a computer."""
+    assert times(F103, 72_000, 144_000) == Times(1.0, 2.0, Span(*SILICON).times(2.0))
+    assert times(F103, 72_000, None) == Times(1.0, None, None)
+    h743 = load_board("nucleo_h743zi")
+    assert h743.core.pace is not None
+    assert times(h743, 400_000, None) == Times(None, None, Span(*h743.core.pace))
+    assert times(load_board("native"), 0, None) == times(h743, None, None) == Times(None, None, None)
 
 
 def test_slower_clocks() -> None:

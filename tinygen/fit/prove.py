@@ -29,6 +29,7 @@ from tinygen.profile.folder import profile_folder
 from tinygen.progress import Progress
 from tinygen.targets.board import Board
 from tinygen.targets.cores import get_core
+from tinygen.targets.energy import Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Point:
     """A network on a board: what the search predicted, and what building it showed.
 
     Bytes as the linker and the emulator say, None without their tools; `cycles` and `milliseconds` from the emulator,
-    flash waits of the part included, None where the core's cycles are not modelled. `validation` and `test` are
+    flash waits of the part included, None where the core's cycles are not modelled; `times` is more of them, predicted
+    where nothing was counted. `validation` and `test` are
     quality; `verified`: cores whose outputs equal numpy's, byte for byte. `problems`: budgets that it misses;
     `shortfall`: that the test samples say less than the validation part did, which changes no choice any more. `files`:
     its build.
@@ -56,6 +58,7 @@ class Point:
     ram: int | None
     cycles: int | None
     milliseconds: float | None
+    times: Times
     verified: tuple[str, ...]
     outputs_sha256: str | None
     problems: tuple[str, ...]
@@ -122,6 +125,7 @@ class Prover:
             ram=measured.ram,
             cycles=measured.cycles,
             milliseconds=measured.milliseconds,
+            times=measured.times or predicted.times,
             verified=measured.verified,
             outputs_sha256=measured.outputs_sha256,
             problems=tuple(problems),
@@ -167,6 +171,7 @@ class _Measured:
     ram: int | None
     cycles: int | None
     milliseconds: float | None
+    times: Times | None
     verified: tuple[str, ...]
     outputs_sha256: str | None
     notes: tuple[str, ...]
@@ -183,7 +188,7 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
         built = build_folder(loaded, out, Target(board, optimize), Calibration(few), terms=terms)
         notes = list(built.not_verified)
         flash = ram = cycles = None
-        milliseconds = None
+        milliseconds = times = None
         if built.sizes is not None:
             flash = built.sizes.flash_model + built.sizes.flash_libgcc + built.sizes.flash_libc
             ram = built.plan.arena_len + built.io_bytes + (built.stack or 0)
@@ -196,9 +201,10 @@ def _measure(content: bytes, source: Source, board: Board, optimize: str) -> _Me
                 if profile.has_cycles:
                     cycles = profile.total.flash_cycles
                     milliseconds = profile.milliseconds(cycles)
+                    times = profile.times
     shas = {r.outputs_sha256 for r in built.results}
     return _Measured(
-        flash, ram, cycles, milliseconds, tuple(r.core for r in built.results),
+        flash, ram, cycles, milliseconds, times, tuple(r.core for r in built.results),
         shas.pop() if len(shas) == 1 else None, tuple(notes), built.files,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from tinygen.flow.fits import check_fit, check_gates, check_weights
 from tinygen.flow.gates import Gates, Terms
 from tinygen.flow.judge import judged
 from tinygen.flow.library import make_library, model_view, sensors_of
-from tinygen.flow.planned import planner
+from tinygen.flow.planned import planner, times_of
 from tinygen.flow.private import hidden
 from tinygen.flow.quantised import quantised
 from tinygen.flow.types import Built, Calibration, Clock, CoreResult, Judged, Loaded, Proof, Target
@@ -84,7 +84,7 @@ def build(
         library = make_library(main_plan, model, target.library)
         built = Built(
             model, calibration, target, main_plan, library, {}, inputs, expected, tuple(results), sizes, stack,
-            tuple(not_verified), clock.seconds, found.verdict, (*found.notes, *notes),
+            tuple(not_verified), clock.seconds, times_of(board, main.prediction), found.verdict, (*found.notes, *notes),
         )  # fmt: skip
         return replace(built, files=_files(built))
 

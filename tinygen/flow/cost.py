@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinygen.flow.planned import Planner
+from tinygen.flow.planned import Planner, times_of
 from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
 from tinygen.targets.board import Board
+from tinygen.targets.energy import Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Cost:
     constants: int
     macs: int
     prediction: Prediction
+    times: Times
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -35,4 +37,4 @@ def cost(model: Quantised, board: Board, optimize: str) -> Cost:
     found = Planner(model, optimize).on_board(board)
     p = found.prediction
     ms = None if p.unmeasured else p.milliseconds(board.f_cpu_hz)
-    return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.plan.macs, p)
+    return Cost(board.id, optimize, p.flash, p.ram, ms, p.constants, found.plan.macs, p, times_of(board, p))

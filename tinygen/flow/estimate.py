@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tinygen.flow.planned import Planner
+from tinygen.flow.planned import Planner, times_of
 from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
 from tinygen.targets.board import Board, all_boards
-from tinygen.targets.energy import Energy, energies
+from tinygen.targets.energy import Energy, Times, energies
 from tinygen.targets.flash import flash_of
 
 
@@ -26,8 +26,8 @@ class LayerCost:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """What a model is predicted to take of a board: bytes, and what there is; milliseconds of an inference at the
-    board's clock, from its flash and with memory that never waits; None where cycles, or that flash, are not modelled.
-    `energy` from the former, at the clocks whose current is known."""
+    board's clock, from its flash where that is modelled, None where cycles are not; `times`: what is known of them.
+    `energy` of those milliseconds, at the clocks whose current is known."""
 
     board: str
     core: str
@@ -36,8 +36,7 @@ class Fit:
     ram: int
     ram_there: int
     milliseconds: float | None
-    zero_wait_milliseconds: float | None
-    flash_modelled: bool
+    times: Times
     energy: tuple[Energy, ...] = ()
 
     @property
@@ -79,8 +78,6 @@ def estimate(
         p = plans.on_board(board).prediction
         if wanted is not None and board.id == wanted.id:
             detail = p
-        ms = p.milliseconds(board.f_cpu_hz)
-        whole = p.zero_wait_milliseconds(board.f_cpu_hz)
         fits.append(
             Fit(
                 board.id,
@@ -89,9 +86,8 @@ def estimate(
                 board.flash_bytes,
                 p.ram,
                 board.ram_bytes,
-                ms,
-                whole,
-                p.stalls is not None,
+                p.milliseconds(board.f_cpu_hz),
+                times_of(board, p),
                 _energy(board, p, every),
             )
         )

@@ -14,6 +14,7 @@ from tinygen.plan.predict import predict as predict_plan
 from tinygen.plan.types import Plan
 from tinygen.targets.arch.base import Core
 from tinygen.targets.board import Board
+from tinygen.targets.energy import Times, times
 from tinygen.targets.flash import Flash, flash_of
 
 #: What a KiB of flash is worth where a mode's own choice does not fit the board: one after the other, as a part of the
@@ -37,6 +38,13 @@ def predict(planned: Plan, model: Quantised, flash: Flash | None) -> Prediction:
     runs from, None where nobody described that."""
     library = make_library(planned, model)
     return predict_plan(planned, kernel_files(planned.kernels, planned.generated), library.weight_bytes, flash)
+
+
+def times_of(board: Board, p: Prediction) -> Times:
+    """Predicted; nothing of kernels that were never measured."""
+    if p.unmeasured:
+        return Times(None, None, None)
+    return times(board, sum(layer.cycles for layer in p.layers), None if p.stalls is None else p.flash_cycles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from tinygen.passes.simplify import Size, size_of
 from tinygen.plan.types import Plan
 from tinygen.targets.board import Board
 from tinygen.targets.cores import VERIFY_CORES
+from tinygen.targets.energy import Times
 
 # -- what the user asked for -----------------------------------------------------------------------------------------
 
@@ -147,7 +148,8 @@ class CoreResult:
 @dataclass(frozen=True, slots=True)
 class Built:
     """A finished build: the plan, every file, proof and figures. `inputs` and `expected`: integers that were run
-    through every core, and what numpy gives for them. `changes`: what writing it did to the folder, once it is written.
+    through every core, and what numpy gives for them. `times`: predicted. `changes`: what writing it did to the folder,
+    once it is written.
     """
 
     model: Quantised
@@ -163,6 +165,7 @@ class Built:
     stack: int | None
     not_verified: tuple[str, ...]
     seconds: Mapping[str, float]
+    times: Times
     verdict: Verdict | None = None
     judge_notes: tuple[str, ...] = ()
     changes: Changes | None = None

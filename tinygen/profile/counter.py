@@ -151,7 +151,8 @@ def _table(
     """What counter.c reads; see there for the layout."""
     flash_range = (machine.flash_start, machine.flash_start + machine.flash_size)
     model = (0,) * 11
-    if flash is not None and (timing is not None or not flash.prefetch):  # what is read ahead depends on time
+    waits = flash is not None and bool(flash.waits or flash.ram_waits)
+    if flash is not None and waits and (timing is not None or not flash.prefetch):  # reading ahead depends on time
         model = (
             flash.width, flash.waits, int(flash.prefetch), flash.sector, flash.ways, int(flash.shared),
             flash.code_bytes, flash.data_bytes, flash.data_waits, flash.data_ways,

@@ -21,7 +21,7 @@ from tinygen.profile.types import BufferUse, FlashUse, LayerProfile, Profile
 from tinygen.targets.arch.base import Architecture
 from tinygen.targets.board import Board, load_board, with_code_in_ram
 from tinygen.targets.cores import get_core
-from tinygen.targets.flash import SILICON, flash_of
+from tinygen.targets.flash import SILICON, Flash, flash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,11 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
     sizes = [port_sizes(plan[kind]) for kind in ("inputs", "outputs")]
     view = model_view(build.name, *sizes, stateful="states" in plan)
     calls = [(str(layer["name"]), len(layer["calls"])) for layer in plan["layers"]]
-    measured = profile_library(view, calls, build.files, board.core, sample=build.inputs, flash=flash)
+    clocks = _clocks(board)
+    flashes = list(dict.fromkeys(clocks.values()))
+    found = profile_library(view, calls, build.files, board.core, flashes, sample=build.inputs)
+    counted_on = dict(zip(flashes, found, strict=True))
+    measured = counted_on[flash]
     if measured.outputs != build.outputs:
         raise VerifyError(
             f"{folder}: the outputs of the profiled run are not those of the golden sample. This is a fault in "
@@ -153,8 +157,17 @@ def profile_folder(folder: Path, board_id: str | None = None) -> Profile:
         sum(length * bits // 8 for ports in sizes for length, bits in ports),
         tuple(BufferUse(**b) for b in plan["buffers"]),
         (),
+        {hz: counted_on[there].total.flash_cycles for hz, there in clocks.items()},
     )
     return _with_notes(profile, build)
+
+
+def _clocks(board: Board) -> dict[int, Flash | None]:
+    """The flash at the board's own clock, and at each whose current its maker names."""
+    hz = [board.f_cpu_hz]
+    if board.core.timing is not None and board.supply is not None:
+        hz += [point.clock_hz for point in board.supply.run]
+    return {f: flash_of(replace(board, f_cpu_hz=f)) for f in hz}
 
 
 def flash_use(pieces: Sequence[Piece], build: Build, arch: Architecture) -> FlashUse:

@@ -118,13 +118,13 @@ def profile_library(
     layers: Sequence[tuple[str, int]],
     files: Mapping[str, bytes],
     core: Core,
+    flashes: Sequence[Flash | None] = (None,),
     *,
     sample: bytes | None = None,
-    flash: Flash | None = None,
     extra_flags: Sequence[str] = (),
-) -> Measured:
-    """`profile_plan` for a library whose plan is gone: `layers` are names with how many kernels each calls."""
-    return _profile(model, layers, files, core, sample, [flash], extra_flags)[0]
+) -> list[Measured]:
+    """`profile_flashes` for a library whose plan is gone: `layers` are names with how many kernels each calls."""
+    return _profile(model, layers, files, core, sample, flashes, extra_flags)
 
 
 def _profile(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinygen.profile.counter import Counts
 from tinygen.targets.board import Board
-from tinygen.targets.energy import Energy, energies
+from tinygen.targets.energy import Energy, Times, energies, times
 from tinygen.targets.flash import Flash
 
 
@@ -80,8 +80,10 @@ class BoardTimes:
 class Profile:
     """A build on a board.
 
-    `flash` is None when the part's flash has no model; without `has_cycles` all cycles are 0. `measured` is what the
-    real board said, if it was asked; `every`: seconds from one inference to the next, where energy is to count both.
+    `flash` is None when the part's flash has no model; without `has_cycles` all cycles are 0. `by_clock`: cycles from
+    flash at the board's own clock and at others whose current its maker names, each with its wait states. `measured` is
+    what the real board said, if it was asked; `every`: seconds from one inference to the next, where energy is to count
+    both.
     """
 
     model: str
@@ -97,15 +99,21 @@ class Profile:
     io: int
     buffers: tuple[BufferUse, ...]
     notes: tuple[str, ...]
+    by_clock: Mapping[int, int]
     measured: BoardTimes | None = None
     every: float | None = None
 
     @property
     def energy(self) -> tuple[Energy, ...]:
-        """At the board's clock, at which the flash was modelled; none where the current or the cycles are not known."""
+        """At every clock whose current is known; none where none is, or the cycles are not known."""
+        return energies(self.board, self.by_clock, self.every) if self.has_cycles else ()
+
+    @property
+    def times(self) -> Times:
+        """Of an inference at the board's clock."""
         if not self.has_cycles:
-            return ()
-        return energies(self.board, {self.board.f_cpu_hz: self.total.flash_cycles}, self.every)
+            return Times(None, None, None)
+        return times(self.board, self.total.cycles, None if self.flash is None else self.total.flash_cycles)
 
     @property
     def macs(self) -> int:

@@ -9,7 +9,7 @@ from tinygen.flow.types import Built
 from tinygen.flow.verdict import verdict_json
 from tinygen.ops import Operator
 from tinygen.plan.in_ram import bytes_of
-from tinygen.report import layers, simplified
+from tinygen.report import energy, layers, simplified
 from tinygen.report.table import Column, Table
 from tinygen.report.words import nodes, share, size
 
@@ -76,6 +76,7 @@ def _rows(built: Built) -> Iterator[tuple[str, str, str]]:
         code, data = moved_bytes(built)
         there = "" if board.code_ram is None else f" of the {board.code_in_ram:,} in {board.code_ram.name} it may take"
         yield "in fast RAM", f"{code + data:,}", f"bytes{there}: kernels {code:,}, constants {data:,}"
+    yield from energy.times(built.times)
     for r in built.results:
         yield "verified", r.core, f"{r.samples} samples, every byte equal to numpy"
 
@@ -107,6 +108,7 @@ def as_dict(built: Built) -> dict[str, Any]:
             "stack": built.stack,
             **({"kernels_and_constants": sum(moved_bytes(built))} if built.plan.in_ram else {}),
         },
+        "times": energy.times_json(built.times),
         "accuracy": {
             "calibration": "synthetic: accuracy unknown" if m.synthetic else "data",
             **({} if built.verdict is None else verdict_json(built.verdict)),

@@ -1,14 +1,30 @@
-"""What an inference takes from the supply, as `tinygen profile` and `tinygen inspect` show it."""
+"""How long an inference takes and what it draws from the supply, as all commands show it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tinygen.report.table import Column, Table, columns
 from tinygen.report.words import milliseconds
 from tinygen.targets.board import Board
-from tinygen.targets.energy import Energy, Span, why_unknown
+from tinygen.targets.energy import Energy, Span, Times, why_unknown
+
+
+def times(found: Times, how: str = "predicted") -> Iterator[tuple[str, str, str]]:
+    """Rows of what is known: what, milliseconds, and what they are."""
+    for what, ms in (("never waits", found.zero_wait), ("from flash", found.flash)):
+        if ms is not None:
+            yield what, milliseconds(ms), f"ms, {how}"
+    if found.silicon is not None:
+        s = found.silicon
+        yield "on silicon", milliseconds(s.likely), f"ms, likely; {milliseconds(s.low)} to {milliseconds(s.high)}"
+
+
+def times_json(found: Times) -> dict[str, Any]:
+    """The same for documents."""
+    silicon = None if found.silicon is None else span_json(found.silicon)
+    return {"zero_wait": found.zero_wait, "flash": found.flash, "silicon": silicon}
 
 
 def tables(board: Board, found: Sequence[Energy], every: float | None, caption: str = "") -> tuple[Table, ...]:
@@ -70,14 +86,14 @@ def as_dict(board: Board, found: Sequence[Energy]) -> dict[str, Any] | None:
             {
                 "clock_hz": e.clock_hz,
                 "milliamperes": next(p.milliamperes for p in supply.run if p.clock_hz == e.clock_hz),
-                "milliseconds": _span(e.milliseconds),
-                "microjoules": _span(e.microjoules),
+                "milliseconds": span_json(e.milliseconds),
+                "microjoules": span_json(e.microjoules),
                 "period": None
                 if e.period is None
                 else {
                     "seconds": e.period.seconds,
-                    "microjoules": _span(e.period.microjoules),
-                    "milliwatts": _span(e.period.milliwatts),
+                    "microjoules": span_json(e.period.microjoules),
+                    "milliwatts": span_json(e.period.milliwatts),
                 },
             }
             for e in found
@@ -85,5 +101,5 @@ def as_dict(board: Board, found: Sequence[Energy]) -> dict[str, Any] | None:
     }
 
 
-def _span(s: Span) -> dict[str, float]:
+def span_json(s: Span) -> dict[str, float]:
     return {"low": round(s.low, 6), "likely": round(s.likely, 6), "high": round(s.high, 6)}

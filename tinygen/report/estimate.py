@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tinygen.flow.estimate import Estimate, Fit
+from tinygen.flow.planned import times_of
 from tinygen.flow.types import Quantised
 from tinygen.plan.predict import Prediction
 from tinygen.report import energy, simplified
 from tinygen.report.table import Column, Table, columns
-from tinygen.report.words import milliseconds, nodes, on_silicon, shape, share
+from tinygen.report.words import milliseconds, nodes, shape, share, size
 from tinygen.targets.board import Board
 from tinygen.targets.energy import Energy
+from tinygen.targets.flash import SILICON
 
 SCHEMA = 1
 
@@ -63,41 +65,50 @@ def _operators(model: Quantised, e: Estimate) -> Table:
 
 
 def _boards(e: Estimate) -> Table:
-    """What each board would have to hold, or the one asked for, with more figures: lines have 80 columns."""
-    asked = [f for f in e.fits if e.board is not None and f.board == e.board.id]
+    """What each board would have to hold, or the one asked for, with more figures."""
+    asked = next((f for f in e.fits if e.board is not None and f.board == e.board.id), None)
+    if asked is not None:
+        return _board(asked)
     heads = (
         Column("board", whole=True), Column("core", whole=True), *columns("flash", "", right=["flash", ""]),
         *columns("RAM", "", right=["RAM", ""]), Column("fits", whole=True), Column("ms", "right", whole=True),
-        *([Column("no waits", "right", whole=True)] if asked else []), Column("uJ", "right", whole=True),
+        Column("uJ", "right", whole=True),
     )  # fmt: skip
-
-    def times(f: Fit) -> tuple[float | None, ...]:
-        return (f.milliseconds, f.zero_wait_milliseconds) if asked else (f.milliseconds,)
-
     rows = [
         (
             f.board, f.core, f"{f.flash:,}", share(f.flash, f.flash_there), f"{f.ram:,}", share(f.ram, f.ram_there),
-            "yes" if f.fits else "no",
-            *("" if ms is None else milliseconds(ms) for ms in times(f)),
+            "yes" if f.fits else "no", "" if f.milliseconds is None else milliseconds(f.milliseconds),
             f"{f.energy[0].microjoules.likely:,.0f}" if f.energy else "",
         )
-        for f in asked or e.fits
+        for f in e.fits
     ]  # fmt: skip
-    caption = ["Bytes, and their share of what the board has; ms and uJ of an inference from flash."]
-    caption += [
-        f"On silicon expect {on_silicon(f.milliseconds)} ms." for f in asked if f.milliseconds and f.flash_modelled
+    caption = [
+        "Bytes, and their share of what the board has; ms and uJ of an inference from flash.",
+        f"Silicon takes {SILICON[0]} to {SILICON[2]} times the ms.",
     ]
-    untimed = dict.fromkeys(f.core for f in asked or e.fits if f.milliseconds is None)
+    untimed = dict.fromkeys(f.core for f in e.fits if f.milliseconds is None)
     if untimed:
         caption.append(f"No time of {', '.join(untimed)}, whose cycles are not modelled.")
-    if asked:
-        caption.append("All boards: inspect without a board.")
-    elif e.board is None:
-        caption.append("Layer by layer: inspect for a board.")
-    else:
-        caption.append(f"Nothing is predicted for {e.board.id}.")
-    title = f"Predicted use of {asked[0].board if asked else 'each board'}"
-    return Table(title, heads, tuple(rows), " ".join(caption))
+    there = "Layer by layer: inspect for a board." if e.board is None else f"Nothing is predicted for {e.board.id}."
+    caption.append(there)
+    return Table("Predicted use of each board", heads, tuple(rows), " ".join(caption))
+
+
+def _board(f: Fit) -> Table:
+    rows = [
+        ("flash", f"{f.flash:,}", f"bytes, {share(f.flash, f.flash_there)} of {size(f.flash_there)}"),
+        ("RAM", f"{f.ram:,}", f"bytes, {share(f.ram, f.ram_there)} of {size(f.ram_there)}"),
+        ("fits", "yes" if f.fits else "no", ""),
+        *energy.times(f.times),
+    ]
+    if f.energy:
+        uj = f.energy[0].microjoules
+        rows.append(("energy", energy.digits(uj.likely), f"uJ, {energy.digits(uj.low)} to {energy.digits(uj.high)}"))
+    caption = "All boards: inspect without a board."
+    if f.milliseconds is None:
+        caption = f"No cycles of {f.core} are modelled. {caption}"
+    heads = (Column(), Column(align="right", whole=True), Column())
+    return Table(f"Predicted use of {f.board}", heads, tuple(rows), caption)
 
 
 def _prediction(e: Estimate, board: Board, p: Prediction) -> Table:
@@ -166,9 +177,8 @@ def as_dict(model: Quantised, e: Estimate) -> dict[str, Any]:
                 "ram": f.ram_there,
                 "fits": f.fits,
                 "milliseconds_estimate": None if f.milliseconds is None else round(f.milliseconds, 3),
-                "zero_wait_milliseconds_estimate": (
-                    None if f.zero_wait_milliseconds is None else round(f.zero_wait_milliseconds, 3)
-                ),
+                "zero_wait_milliseconds_estimate": None if f.times.zero_wait is None else round(f.times.zero_wait, 3),
+                "silicon_milliseconds_estimate": None if f.times.silicon is None else energy.span_json(f.times.silicon),
                 "microjoules_estimate": round(f.energy[0].microjoules.likely, 3) if f.energy else None,
             }
             for f in e.fits
@@ -190,6 +200,7 @@ def _detail(board: Board, p: Prediction) -> dict[str, Any]:
         "flash_cycles": p.flash_cycles,
         "milliseconds": p.milliseconds(board.f_cpu_hz),
         "zero_wait_milliseconds": p.zero_wait_milliseconds(board.f_cpu_hz),
+        "times": energy.times_json(times_of(board, p)),
         "flash": {"total": p.flash, "code": p.code, "constants": p.constants},
         "ram": {"total": p.ram, "arena": p.arena, "input_output": p.io, "stack": p.stack},
         "layers": [

@@ -14,9 +14,12 @@ SCHEMA = 1
 
 
 def tables(p: Profile) -> tuple[Table, ...]:
-    """Layers, memory, and energy."""
+    """Layers, time, memory, and energy."""
     waits = "" if p.flash is not None else "Time without flash wait states, which are not modelled."
-    return _layers(p), _memory(p), *energy.tables(p.board, p.energy, p.every, waits)
+    heads = (Column(), Column(align="right", whole=True), Column())
+    rows = tuple(energy.times(p.times, "modelled"))
+    time = (Table("Time of an inference", heads, rows),) if rows else ()
+    return _layers(p), *time, _memory(p), *energy.tables(p.board, p.energy, p.every, waits)
 
 
 def _layers(p: Profile) -> Table:
@@ -146,6 +149,7 @@ def as_dict(p: Profile) -> dict[str, Any]:
             ],
         },
         "flash_model": None if p.flash is None else asdict(p.flash),
+        "times": energy.times_json(p.times),
         "measured": None if p.measured is None else asdict(p.measured),
         "energy": energy.as_dict(p.board, p.energy),
         "notes": list(p.notes),

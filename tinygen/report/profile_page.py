@@ -210,6 +210,9 @@ def _cards(p: Profile) -> tuple[Card, ...]:
             )
         else:
             cards.append(Card("time, no flash waits", f"{p.milliseconds(t.cycles):.3f} ms", f"{t.cycles:,} cycles"))
+        if (silicon := p.times.silicon) is not None:
+            band = f"{silicon.low:.3f} to {silicon.high:.3f} ms, as measured on one board"
+            cards.append(Card("on silicon", f"{silicon.likely:.3f} ms", band))
         cards.append(Card("cycles per MAC", f"{t.cycles / max(1, p.macs):.2f}", "without flash waits"))
     cards += [
         Card("instructions", f"{t.instructions:,}", f"{t.instructions / max(1, p.macs):.2f} per MAC"),

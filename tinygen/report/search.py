@@ -10,10 +10,11 @@ from tinygen.compress.recipe import to_dict
 from tinygen.fit.prove import Point
 from tinygen.fit.result import BoardResult, FitResult, folder_of
 from tinygen.report.energy import as_dict as energy_dict
-from tinygen.report.energy import digits
+from tinygen.report.energy import digits, times_json
 from tinygen.report.search_page import budget_text, render_page
 from tinygen.report.table import Column, Table, columns
 from tinygen.report.words import milliseconds
+from tinygen.targets.flash import SILICON
 
 SCHEMA = 1
 
@@ -40,11 +41,14 @@ def _board(result: FitResult, board: BoardResult) -> Table:
             *([digits(energy.microjoules.likely) if energy else ""] if shown else []),
             "yes" if p.fits else "no",
         ))  # fmt: skip
+    modelled = any(p.times.silicon for p in board.points)
+    band = f" Silicon takes {SILICON[0]} to {SILICON[2]} times the ms." if modelled else ""
     return Table(
         f"{result.model} on {board.board.id}: {budget_text(board.budget, result.measure)}",
         (Column("point", whole=True), Column("recipe"), *columns(*names, "fits", right=names, whole=["fits"])),
         tuple(rows),
         f"Float: {result.float_quality:.4f}. Flash and RAM in bytes."
+        + band
         + (" uJ of an inference: the likely figure; report.json has the band." if shown else ""),
     )
 
@@ -102,6 +106,7 @@ def _point_json(p: Point, texts: tuple[str, str]) -> dict[str, Any]:
         "recipe": to_dict(p.recipe),
         "quality": {"searched": p.searched.record.quality, "validation": p.validation, "test": p.test},
         "predicted": {"flash": p.predicted.flash, "ram": p.predicted.ram, "milliseconds": p.predicted.milliseconds},
+        "times": times_json(p.times),
         "measured": {"flash": p.flash, "ram": p.ram, "cycles": p.cycles, "milliseconds": p.milliseconds},
         "verified": list(p.verified),
         "outputs_sha256": p.outputs_sha256,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tinygen.targets.flash import SILICON
-
 
 def size(n: int) -> str:
     """Bytes that a board has: "512 KiB"."""
@@ -41,12 +39,6 @@ def nodes(names: Sequence[str]) -> str:
 
 def milliseconds(ms: float) -> str:
     return f"{ms:.3f}" if ms < 100.0 else f"{ms:,.1f}"
-
-
-def on_silicon(ms: float) -> str:
-    """Where the time of a part is to be expected, when its flash was modelled."""
-    low, likely, high = (milliseconds(ms * k) for k in SILICON)
-    return f"{low} to {high}, likely {likely}"
 
 
 def finite(x: float) -> float | None:

@@ -6,6 +6,7 @@ factors below were found; `python -m benchmarks.energy` repeats it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinygen.targets.board import Board, Supply
@@ -33,6 +34,31 @@ class Span:
 MEASURED, NOT_MEASURED = Span(0.8, 1.0, 1.1), Span(1.0, 1.3, 1.6)
 #: Time on silicon as a share of modelled cycles.
 MODELLED = Span(*SILICON)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds of an inference: with memory that never waits, from the part's flash, and where silicon should lie.
+    None where cycles, or that flash, are not modelled."""
+
+    zero_wait: float | None
+    flash: float | None
+    silicon: Span | None
+
+
+def times(board: Board, cycles: float | None, flash_cycles: float | None) -> Times:
+    """`cycles`: without waits; for a core without a model, but with a `pace`, those that it is of. `flash_cycles`: with
+    those of a modelled flash, None of any other."""
+
+    def ms(n: float | None) -> float | None:
+        return None if n is None else 1000.0 * n / board.f_cpu_hz
+
+    if board.core.timing is None:
+        if board.core.pace is None or cycles is None:
+            return Times(None, None, None)
+        return Times(None, None, Span(*board.core.pace).times(1000.0 * cycles / board.f_cpu_hz))
+    flash = ms(flash_cycles)
+    return Times(ms(cycles), flash, None if flash is None else MODELLED.times(flash))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +99,7 @@ def energy(board: Board, cycles: float, every: float | None = None) -> Energy | 
     return found[0] if found else None
 
 
-def energies(board: Board, cycles: dict[int, float], every: float | None = None) -> tuple[Energy, ...]:
+def energies(board: Board, cycles: Mapping[int, float], every: float | None = None) -> tuple[Energy, ...]:
     """The same at several clocks: cycles by clock. Those whose current is not known are left out."""
     if board.supply is None or why_unknown(board):
         return ()
