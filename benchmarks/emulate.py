@@ -152,7 +152,7 @@ class Program:
             known: dict[str, Place] = {}
             for t in _activations(case):
                 laid = lay(values[t.name], case.call.x_planes, need_quant(t)[1])
-                in_len += in_len % (bits_of(t) // 8)
+                in_len += -in_len % (bits_of(t) // 8)
                 known[t.name] = Place("input", 0, in_len, laid.size, t.dtype)
                 sample.append((in_len, laid))
                 in_len = align(in_len + laid.size) + shift // 16 % 4
