@@ -95,6 +95,35 @@ static TG_NOINLINE void tg_sum_rows(tg_sums_t *s, const int8_t *x, int32_t step,
     s->v[3] = s3;
 }
 
+/**
+ * The same for rows of fewer than eight bytes, `columns`, of which eight would leave the input: `room` bytes of it begin
+ * at x. Sums behind the columns are anything.
+ */
+static TG_NOINLINE void tg_sum_few(tg_sums_t *s, const int8_t *x, int32_t step, int32_t n, int32_t columns,
+                                   int32_t room)
+{
+    int32_t whole = n;
+    while ((whole > 0) && ((((whole - 1) * step) + 8) > room)) {
+        --whole;
+    }
+    tg_sum_rows(s, x, step, whole);
+    x += whole * step;
+    n -= whole;
+    for (; n > 0; --n) {
+        int8_t row[8] = {0};
+        if (columns > 4) {
+            tg_store32(row, tg_load32(x));
+            tg_store32(&row[columns - 4], tg_load32(&x[columns - 4])); /* both words overlap */
+        } else {
+            for (int32_t c = 0; c < columns; ++c) {
+                row[c] = x[c];
+            }
+        }
+        tg_sum_rows(s, row, 0, 1);
+        x += step;
+    }
+}
+
 /** Adds the halves to the eight sums and clears them. */
 static TG_NOINLINE void tg_sums_flush(tg_sums_t *s, int32_t acc[8])
 {
@@ -107,12 +136,12 @@ static TG_NOINLINE void tg_sums_flush(tg_sums_t *s, int32_t acc[8])
     }
 }
 
-/** Eight outputs. */
-static TG_NOINLINE void tg_means(const tg_mean_t *k, const int32_t acc[8], int32_t m, int8_t *y)
+/** `count` outputs, eight or fewer. */
+static TG_NOINLINE void tg_means(const tg_mean_t *k, const int32_t acc[8], int32_t m, int8_t *y, int32_t count)
 {
     const tg_output_dsp_t out = k->out; /* read before the first store, which might alias it */
     const int32_t scale = k->scale;
-    const int8_t *const end = &y[8];
+    const int8_t *const end = &y[count];
     while (y != end) {
         *y = tg_requant_dsp(&out, *acc * scale, m);
         ++y;
@@ -120,14 +149,15 @@ static TG_NOINLINE void tg_means(const tg_mean_t *k, const int32_t acc[8], int32
     }
 }
 
-/** Eight means of n values in their own scale: halves to even. */
-static TG_NOINLINE void tg_means_even(const tg_mean_t *k, const int32_t acc[8], int32_t m, int32_t n, int8_t *y)
+/** `count` means of n values in their own scale: halves to even. */
+static TG_NOINLINE void tg_means_even(const tg_mean_t *k, const int32_t acc[8], int32_t m, int32_t n, int8_t *y,
+                                      int32_t count)
 {
     const tg_output_dsp_t out = k->out;
     const int32_t scale = k->scale;
     const int32_t zp = k->zp;
     const int32_t zero = n * zp;
-    for (int32_t i = 0; i < 8; ++i) {
+    for (int32_t i = 0; i < count; ++i) {
         const int32_t q = tg_smmla(acc[i] * scale, m, out.offset) >> out.shift; /* with the zero point */
         const int32_t odd = (q ^ zp) & 1;
         const int32_t rest = 2 * (acc[i] + zero - (n * q));

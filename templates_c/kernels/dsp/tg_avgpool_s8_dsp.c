@@ -9,6 +9,8 @@ typedef struct {
     int32_t row_step;
     int32_t taps;
     int32_t tap_step;
+    int32_t columns; /**< channels, eight at the most */
+    int32_t room;    /**< bytes from its first tap to the end of the image; 0: eight of each tap are inside */
 } tg_part_t;
 
 /** Eight channels of one window, whose sums begin at `start`. `even`: the divisor where halves go to even, else 0. */
@@ -18,12 +20,17 @@ static TG_NOINLINE void tg_avgpool_eight(const tg_mean_t *k, const tg_part_t *pa
     int32_t acc[8] = {start, start, start, start, start, start, start, start};
     tg_sums_t s = {{0U, 0U, 0U, 0U}};
     int32_t room = TG_SUMS_ROWS;
+    int32_t inside = part->room;
     for (int32_t j = 0; j < part->rows; ++j) {
         const int8_t *p = x;
         int32_t left = part->taps;
         while (left > 0) {
             const int32_t n = (left < room) ? left : room;
-            tg_sum_rows(&s, p, part->tap_step, n);
+            if (part->room == 0) {
+                tg_sum_rows(&s, p, part->tap_step, n);
+            } else {
+                tg_sum_few(&s, p, part->tap_step, n, part->columns, inside - (part->tap_step * (part->taps - left)));
+            }
             p += n * part->tap_step;
             left -= n;
             room -= n;
@@ -33,12 +40,13 @@ static TG_NOINLINE void tg_avgpool_eight(const tg_mean_t *k, const tg_part_t *pa
             }
         }
         x += part->row_step;
+        inside -= part->row_step;
     }
     tg_sums_flush(&s, acc);
     if (even != 0) {
-        tg_means_even(k, acc, m, even, y);
+        tg_means_even(k, acc, m, even, y, part->columns);
     } else {
-        tg_means(k, acc, m, y);
+        tg_means(k, acc, m, y, part->columns);
     }
 }
 
@@ -46,7 +54,9 @@ TG_SHARED void tg_avgpool_s8_dsp(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x
 {
     const tg_mean_t k = tg_mean(cfg->shift, cfg->out_zp);
     const int32_t channels = cfg->channels;
-    tg_part_t part = {0, cfg->dil_h * cfg->in_w * channels, 0, cfg->dil_w * channels};
+    const int32_t columns = (channels < 8) ? channels : 8;
+    const int32_t size = cfg->in_h * cfg->in_w * channels;
+    tg_part_t part = {0, cfg->dil_h * cfg->in_w * channels, 0, cfg->dil_w * channels, columns, 0};
     for (int32_t oy = 0; oy < cfg->out_h; ++oy) {
         const int32_t iy = (oy * cfg->stride_h) - cfg->pad_top;
         const tg_taps_t ky = tg_taps_inside(iy, cfg->in_h, cfg->k_h, cfg->dil_h);
@@ -64,8 +74,12 @@ TG_SHARED void tg_avgpool_s8_dsp(const tg_avgpool_s8_cfg_t *cfg, const int8_t *x
                 part.rows = 1;
             }
             for (int32_t c = 0; c < channels; c += 8) {
-                const int32_t at = (c > (channels - 8)) ? (channels - 8) : c; /* the last eight may overlap */
+                const int32_t at = (c > (channels - columns)) ? (channels - columns) : c; /* the last may overlap */
                 const int32_t from = origin + (kx.first * part.tap_step) + at;
+                if (columns < 8) {
+                    const int32_t last = from + ((part.rows - 1) * part.row_step) + ((part.taps - 1) * part.tap_step);
+                    part.room = ((last + 8) > size) ? (size - from) : 0;
+                }
                 tg_avgpool_eight(&k, &part, &x[from], -(valid * cfg->in_zp), multiplier, even, &y[at]);
             }
             y += channels;

@@ -60,14 +60,15 @@ static TG_INLINE int32_t tg_odd_raw(int32_t raw, int32_t even)
 /**
  * Blocks of eight channels for y up to y_end. The inner loop takes seven quads of inputs; its first round begins
  * `entry` quads later, and x points as many before the row. m, m_odd: the multipliers all channels share, else m_own.
- * Returns the end of the weights.
+ * One more block for `last` unless it is NULL. Returns the end of the weights.
  */
 static TG_NOINLINE TG_NAKED const int32_t *tg_dense_blocks(const int32_t *w, int8_t *y, const int8_t *y_end,
                                                            const int32_t *m_own, const uint32_t *x, int32_t entry,
-                                                           int32_t offset, int32_t m, int32_t m_odd, uint32_t shift)
+                                                           int32_t offset, int32_t m, int32_t m_odd, uint32_t shift,
+                                                           int8_t *last)
 {
     __asm__ volatile(".syntax unified\n"
-                     "push {r1-r11, lr}\n" /* sp: y, y_end, m_own; sp + 48: x, entry, offset, m, m_odd, shift */
+                     "push {r1-r11, lr}\n" /* sp: y, y_end, m_own; sp + 48: x, entry, offset, m, m_odd, shift, last */
                      "mov r4, r0\n"
                      "ldr r5, [sp, #48]\n"
                      "ldr r0, [sp, #52]\n"
@@ -136,6 +137,14 @@ static TG_NOINLINE TG_NAKED const int32_t *tg_dense_blocks(const int32_t *w, int
                                                "ldr r0, [sp, #52]\n"
                                                "cmp r3, r1\n"
                                                "bne 1b\n"
+                                               "ldr r3, [sp, #72]\n"
+                                               "cbz r3, 6f\n"
+                                               "movs r1, #0\n"
+                                               "str r1, [sp, #72]\n"
+                                               "add r1, r3, #8\n"
+                                               "strd r3, r1, [sp]\n"
+                                               "b 1b\n"
+                                               "6:\n"
                                                "mov r0, r4\n"
                                                "pop {r1-r11, pc}\n"
                                                "5:\n" /* each channel has its own multiplier */
@@ -159,22 +168,28 @@ static TG_NOINLINE TG_NAKED const int32_t *tg_dense_blocks(const int32_t *w, int
 
 #pragma GCC diagnostic pop
 
-/** n channels, a multiple of 8, in blocks of eight. Returns the end of their weights. */
+/** n channels, a multiple of 8, in blocks of eight, and eight more for `last` unless it is NULL. Returns the end of their
+ * weights. */
 static TG_INLINE const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t *w, const int32_t *m, int8_t *y,
-                                                int32_t n)
+                                                int32_t n, int8_t *last)
 {
     const int32_t over = (int32_t)((uint32_t)r->quads % 7U);
     const int32_t entry = (over != 0) ? (7 - over) : 0;
-    return tg_dense_blocks(w, y, &y[n], m, &r->x[-2 * entry], entry, r->out.offset, m[0], m[1], r->out.shift);
+    return tg_dense_blocks(w, y, &y[n], m, &r->x[-2 * entry], entry, r->out.offset, m[0], m[1], r->out.shift,
+                           last);
 }
 
 #else
 
-/** n channels, a multiple of 8, in blocks of eight. Returns the end of their weights. */
-static const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t *w, const int32_t *m, int8_t *y, int32_t n)
+/** n channels, a multiple of 8, in blocks of eight, and eight more for `last` unless it is NULL. Returns the end of their
+ * weights. */
+static const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t *w, const int32_t *m, int8_t *y, int32_t n,
+                                      int8_t *last)
 {
     static const int8_t place[8] = {1, 2, 3, 4, 0, 5, 6, 7}; /* of [input pair][channel pair] in a quad's words */
-    for (int32_t c = 0; c < n; c += 8) {
+    const int32_t all = n + ((last != NULL) ? 8 : 0);
+    for (int32_t c = 0; c < all; c += 8) {
+        int8_t *const to = (c < n) ? &y[c] : last;
         int32_t even[4] = {w[0], w[2], w[4], w[6]};
         int32_t odd[4] = {w[1], w[3], w[5], w[7]};
         w += 8;
@@ -188,8 +203,8 @@ static const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t *w, const
         }
         for (int32_t p = 0; p < 4; ++p) {
             odd[p] = tg_odd_raw(odd[p], even[p]);
-            y[c + (2 * p)] = tg_requant_dsp(&r->out, even[p], m[2 * p]);
-            y[c + (2 * p) + 1] = tg_requant_dsp(&r->out, odd[p], m[(2 * p) + 1]);
+            to[2 * p] = tg_requant_dsp(&r->out, even[p], m[2 * p]);
+            to[(2 * p) + 1] = tg_requant_dsp(&r->out, odd[p], m[(2 * p) + 1]);
         }
         m += r->m_step;
     }
@@ -223,6 +238,19 @@ static TG_NOINLINE void tg_dense_four(const tg_row_t *r, const int32_t *w, const
     tg_store_dsp(&r->out, e0, tg_odd_raw(o0, e0), e1, tg_odd_raw(o1, e1), m, y);
 }
 
+/** n < 8 outputs of a block. */
+static TG_INLINE void tg_copy_part(int8_t *y, const int8_t part[8], int32_t n)
+{
+    if (n >= 4) {
+        tg_store32(y, tg_load32(part));
+        tg_store32(&y[n - 4], tg_load32(&part[n - 4])); /* both words may overlap */
+    } else {
+        for (int32_t i = 0; i < n; ++i) {
+            y[i] = part[i];
+        }
+    }
+}
+
 /** Volatile, so that no STRD is made of the stores: it takes a cycle more. */
 static TG_INLINE void tg_widen_quad(uint32_t v, volatile uint32_t *to)
 {
@@ -233,6 +261,7 @@ static TG_INLINE void tg_widen_quad(uint32_t v, volatile uint32_t *to)
 /** n int8 as pairs of halves (0, 2), (1, 3), ... and `mark` behind them; zeros fill the last four. */
 static TG_NOINLINE void tg_dense_widen(const int8_t *x, int32_t n, uint32_t *to, uint32_t mark)
 {
+    const int8_t *const start = x;
     for (; n >= 16; n -= 16) {
         const uint32_t v0 = tg_load32(x);
         const uint32_t v1 = tg_load32(&x[4]);
@@ -251,8 +280,14 @@ static TG_NOINLINE void tg_dense_widen(const int8_t *x, int32_t n, uint32_t *to,
         to += 2;
     }
     if (n > 0) {
-        uint32_t v = 0U; /* not a word: the input may end here */
-        (void)memcpy(&v, x, (size_t)n);
+        uint32_t v = 0U; /* not the next word: the input may end here */
+        if (x != start) {
+            v = tg_load32(&x[n - 4]) >> (8 * (4 - n));
+        } else {
+            for (int32_t i = n - 1; i >= 0; --i) {
+                v = (v << 8) | (uint32_t)(uint8_t)x[i];
+            }
+        }
         tg_widen_quad(v, to);
         to += 2;
     }
@@ -271,19 +306,18 @@ TG_SHARED void tg_dense_s8_dsp(const tg_dense_s8_cfg_t *cfg, const int8_t *x, co
     for (uint32_t r = 0U; r < cfg->rows; ++r) {
         const int32_t *v = w;
         tg_dense_widen(x, n_in, halves, (row.m_step == 0) ? TG_END_SHARED : TG_END_OWN);
+        int8_t part[8];
         if (eights != 0) {
-            v = tg_dense_eights(&row, v, &m[1], y, eights);
+            v = tg_dense_eights(&row, v, &m[1], y, eights, (rest > 4) ? part : NULL);
+        } else if (rest > 4) {
+            (void)tg_dense_eights(&row, v, &m[1], part, 8, NULL);
+        } else {
+            /* four at the most */
         }
-        if (rest != 0) {
-            const int32_t *const m_rest = &m[1 + ((eights / 8) * row.m_step)];
-            int8_t part[8];
-            if (rest > 4) {
-                (void)tg_dense_eights(&row, v, m_rest, part, 8);
-            } else {
-                tg_dense_four(&row, v, m_rest, part);
-            }
-            (void)memcpy(&y[eights], part, (size_t)rest);
+        if ((rest > 0) && (rest <= 4)) {
+            tg_dense_four(&row, v, &m[1 + ((eights / 8) * row.m_step)], part);
         }
+        tg_copy_part(&y[eights], part, rest);
         tg_clamp_dsp(&row.out, y, n_out);
         x += n_in;
         y += n_out;

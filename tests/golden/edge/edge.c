@@ -4,7 +4,7 @@
  *
  *   #  layer                        kernel                 in -> out                      MACs  output at
  *   0  stem_conv                    conv_s8_dsp            1x8x8x3 -> 1x4x4x4             1728  [132, 196)
- *   1  block_depthwise_conv         dwconv_s8_dsp          1x4x4x4 -> 1x4x4x4              576  [0, 64)
+ *   1  block_depthwise_conv         dwchannel_s8_dsp       1x4x4x4 -> 1x4x4x4              576  [0, 64)
  *   2  block_pointwise_conv         rows_s8_dsp            1x4x4x4 -> 1x4x4x4              256  [64, 128)
  *   3  block_add                    add_s8_dsp             1x4x4x4, 1x4x4x4 -> 1x4x4x4        0  [132, 196)
  *   4  pool_globalaveragepool       reduce_sum_s8          1x4x4x4 -> 1x1x1x4                0  [0, 4)
@@ -16,15 +16,16 @@
 #include "tg_add_s8_dsp_XXXXXXXX.h"
 #include "tg_conv_s8_dsp_XXXXXXXX.h"
 #include "tg_dense_s8_XXXXXXXX.h"
-#include "tg_dwconv_s8_dsp_XXXXXXXX.h"
+#include "tg_dwchannel_s8_dsp_XXXXXXXX.h"
 #include "tg_reduce_sum_s8_XXXXXXXX.h"
 #include "tg_rows_s8_dsp_XXXXXXXX.h"
-#include "tg_row_neqztr_dsp_XXXXXXXX.h"
+#include "tg_plane_s1_r2eyhz_dsp_XXXXXXXX.h"
+#include "tg_row_pj6pm4_dsp_XXXXXXXX.h"
 
-#if EDGE_BUILD_ID != 0xC822F5EDU
+#if EDGE_BUILD_ID != 0x97ED644FU
 #error "edge.c and edge.h come from different runs of tinygen"
 #endif
-#if EDGE_WEIGHTS_ID != 0xC822F5EDU
+#if EDGE_WEIGHTS_ID != 0x97ED644FU
 #error "edge.c and edge_weights.h come from different runs of tinygen"
 #endif
 #if defined(__arm__) && !defined(__ARM_FEATURE_DSP)
@@ -47,18 +48,19 @@ static void layer_stem_conv(const int8_t *x, int16_t *scratch, int8_t *y)
     tg_conv_s8_dsp(&cfg, x, edge_stem_conv_w, edge_stem_conv_b, edge_stem_conv_m, scratch, y);
 }
 
-/* depthwise conv 3x3, 1x4x4x4 -> 1x4x4x4; dsp kernel, one of 2 for balanced. ONNX
+/* depthwise conv 3x3, 1x4x4x4 -> 1x4x4x4; dsp kernel, one of 4 for balanced. ONNX
  * "/block/depthwise/Conv". */
 static void layer_block_depthwise_conv(const int8_t *x, int16_t *scratch, int8_t *y)
 {
-    static const tg_dwconv_s8_cfg_t cfg = {
-        .in_h = 4, .in_w = 4, .in_c = 4, .out_h = 4, .out_w = 4, .out_c = 4, .k_h = 3, .k_w = 3,
-        .stride_h = 1, .stride_w = 1, .dil_h = 1, .dil_w = 1, .pad_top = 1, .pad_left = 1,
-        .in_zp = -128, .out_zp = 59, .lo = -128, .hi = 127, .shift = 39
+    static const tg_dwchannel_s8_cfg_t cfg = {
+        .in_c = 4, .rows = 4, .cols = 4, .in_zp = -128, .lead = 1, .words = 9, .x_channel = 1,
+        .x_row = 16, .x_col = 4, .size = 24, .kernel = tg_plane_s1_r2eyhz_dsp, .plane.channels = 1,
+        .plane.in_h = 4, .plane.out_h = 4, .plane.out_w = 4, .plane.pad_top = 1,
+        .plane.row_stride = 5, .plane.out_row = 16, .plane.out_col = 4, .plane.out_chan = 1,
+        .plane.lo = -128, .plane.hi = 127, .plane.plane_stride = 0
     };
 
-    tg_dwconv_s8_dsp(&cfg, x, edge_block_depthwise_conv_w, edge_block_depthwise_conv_b,
-        edge_block_depthwise_conv_m, scratch, y);
+    tg_dwchannel_s8_dsp(&cfg, x, edge_block_depthwise_conv_w, scratch, y);
 }
 
 /* conv 1x1, 1x4x4x4 -> 1x4x4x4; dsp kernel, one of 8 for balanced. ONNX "/block/pointwise/Conv". */
@@ -69,7 +71,7 @@ static void layer_block_pointwise_conv(const int8_t *x, int16_t *scratch, int8_t
         .stride_h = 1, .stride_w = 1, .dil_h = 1, .pad_top = 0, .pad_left = 0, .in_zp = 59,
         .out_zp = 32, .lo = -128, .hi = 127, .shift = 38, .walked = 2, .words = 6, .high = 1,
         .image_h = 0, .image_w = 0, .flat = 1, .y_start = 0, .y_row = 16, .y_col = 4,
-        .row = tg_row_neqztr_dsp
+        .row = tg_row_pj6pm4_dsp
     };
 
     tg_rows_s8_dsp(&cfg, x, edge_block_pointwise_conv_w, scratch, y);
@@ -86,7 +88,7 @@ static void layer_block_add(const int8_t *x, const int8_t *x1, int8_t *y)
     tg_add_s8_dsp(&cfg, x, x1, y);
 }
 
-/* mean, 1x4x4x4 -> 1x1x1x4; reference kernel (not dsp: 4 columns, fewer than 8). ONNX
+/* mean, 1x4x4x4 -> 1x1x1x4; reference kernel, one of 2 for balanced. ONNX
  * "/pool/GlobalAveragePool". */
 static void layer_pool_globalaveragepool(const int8_t *x, int8_t *y)
 {

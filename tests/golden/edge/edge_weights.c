@@ -6,7 +6,7 @@
 
 #include "tg_platform_XXXXXXXX.h"
 
-#if EDGE_WEIGHTS_ID != 0xC822F5EDU
+#if EDGE_WEIGHTS_ID != 0x97ED644FU
 #error "edge_weights.c and edge_weights.h come from different runs of tinygen"
 #endif
 
@@ -25,17 +25,11 @@ TG_ALIGN(4) const int32_t edge_stem_conv_m[4] = {
     1469720832, 1469720832, 1469720832, 1469720832,
 };
 
-TG_ALIGN(4) const int32_t edge_block_depthwise_conv_w[9] = {
-    544055631, 544014368, 14463377, -259961009, 1874272335, 1341039072, 1074958816, -2130669135,
-    270827903,
-};
-
-TG_ALIGN(4) const int32_t edge_block_depthwise_conv_b[4] = {
-    20255, -64240, 345, 24428,
-};
-
-TG_ALIGN(4) const int32_t edge_block_depthwise_conv_m[4] = {
-    1390670592, 1390670592, 1216836864, 1390670592,
+TG_ALIGN(4) const int32_t edge_block_depthwise_conv_w[36] = {
+    10864614, -7274417, -2097073, 8388576, 5177376, -5177285, 20255, 20255, 18207, 10864614,
+    -5111903, -6225841, -8257647, 2097152, -7274437, -64240, -41968, -19568, 9506538, -2359187,
+    -1114239, 2359314, -4784019, 59, 345, -22951, -6567, 10864614, 32, 5242864, 1048640, 7274528,
+    -8323013, 24428, 16236, 30444,
 };
 
 TG_ALIGN(4) const int32_t edge_block_pointwise_conv_w[12] = {

@@ -10,14 +10,14 @@ from tinygen.ops.base import Call
 
 #: Shifts for which rounding and zero point fit the one constant of a SMMLA (core/tg_epilogue_dsp.h).
 SHIFTS = (33, 54)
-#: Columns that core/tg_sums_dsp.h sums at a time.
-SUMS = 8
+#: Fewest columns of which core/tg_sums_dsp.h sums eight at a time: of a single one it would do eight times the work.
+FEWEST = 2
 
 
 def means_supported(rows: int, columns: int, shift: int) -> str | None:
     """Why the kernels on core/tg_sums_dsp.h cannot make `columns` sums of `rows` values, or None when they can."""
-    if columns < SUMS:
-        return f"{columns} columns, fewer than {SUMS}"
+    if columns < FEWEST:
+        return "a single column"
     if shift > SHIFTS[1]:
         return f"shift {shift} is above {SHIFTS[1]}"
     if rows * 255 << max(0, SHIFTS[0] - shift) >= 2**31:

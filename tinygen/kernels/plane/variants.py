@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinygen.kernels.conv.pack import dwconv_dsp_supported
 from tinygen.kernels.kernel import Kernel
 from tinygen.kernels.plane import pack
 from tinygen.kernels.plane.kernel import plane_kernel, taps_kernel
@@ -139,8 +138,6 @@ def _each_channel(make: _Make) -> Variant:
         f = ints(call)
         if call.x_planes is not None and f["in_c"] == f["out_c"]:
             return ""  # the kernel takes all at once
-        if call.x_planes is None and dwconv_dsp_supported(f["in_c"], f["out_c"], f["shift"]) is None:
-            return "its channels need not be copied"  # slower, but without room for a copy
         found: Call | str = ""
         for planes in plane_layouts(f) if call.x_planes is None else [call.x_planes]:
             found = by_planes(call, f, planes)
