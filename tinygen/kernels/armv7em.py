@@ -290,7 +290,8 @@ def _store_byte_shifted(i: Instruction) -> list[Statement]:
 
 
 def _taken(i: Instruction) -> list[Statement]:
-    return [(i.reg("d"), "frame")]
+    """The upper part of what may be taken, so that the end is the end."""
+    return [(i.reg("d"), f"&frame[(sizeof(frame) - (uint32_t){i.reg('m')}) / sizeof(frame[0])]")]
 
 
 def _mla(i: Instruction) -> list[Statement]:
