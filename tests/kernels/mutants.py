@@ -67,14 +67,22 @@ EXPLAINED: tuple[tuple[str, Callable[[Mutant], bool]], ...] = (
     ("values that are the same still", lambda m: len(m.after) == 1 and _copy_of_a_copy(m.before[0], m.after[0])),
     ("what is added one after the other may change places", lambda m: len(m.after) == 2 and _same_sum(*m.after)),
     ("what is stored in different places may change places", lambda m: len(m.after) == 2 and _apart(*m.after)),
-    ("outputs of a tile begin where the pointer is while it has not moved", lambda m: _copied(m) == {"y_tile", "y_at"}),
+    (
+        "outputs of a tile begin where the pointer is while it has not moved",
+        lambda m: _instead(m) == {"y_tile", "y_at"},
+    ),
+    (
+        "behind a channel's weights its pointer is where that of all channels is",
+        lambda m: _instead(m) == {"w_at", "w_taps"},
+    ),
 )
 
 
-def _copied(m: Mutant) -> set[str]:
-    """The names of which one is copied instead of the other."""
-    copies = all(len(part) == 1 and part[0].op in (armv7em.mov, armv7em.vmov) for part in (m.before, m.after))
-    return {part[0].reg("n").name for part in (m.before, m.after)} if copies else set()
+def _instead(m: Mutant) -> set[str]:
+    """The names of which one is copied, or compared, instead of the other."""
+    ops = (armv7em.mov, armv7em.vmov, armv7em.cmp)
+    alike = all(len(part) == 1 and part[0].op in ops for part in (m.before, m.after))
+    return {part[0].reg("n").name for part in (m.before, m.after)} if alike else set()
 
 
 def _same_sum(a: Instruction, b: Instruction) -> bool:
