@@ -32,7 +32,7 @@ from tinygen.plan.planner import plan
 from tinygen.profile.measure import profile_plan
 from tinygen.report.energy import span
 from tinygen.targets.board import Board, load_board
-from tinygen.targets.energy import MEASURED, NOT_MEASURED, Span, energy, why_unknown
+from tinygen.targets.energy import DRAWN, Span, energy, why_unknown
 from tinygen.targets.flash import flash_of
 
 BOARDS = (
@@ -79,7 +79,9 @@ def published() -> list[dict[str, Any]]:
 
 def power_ratio(row: Mapping[str, Any]) -> tuple[float, bool]:
     """Published energy as a share of the likely one for the published time; is it within the band?"""
-    drawn = MEASURED if (supply := load_board(row["board"]).supply) and supply.measured else NOT_MEASURED
+    supply = load_board(row["board"]).supply
+    assert supply is not None
+    drawn = DRAWN[supply.of]
     nominal = PUBLISHED_MW[row["board"], row["volts"]] * 1000.0 / row["per_second"]
     ratio = row["microjoules"] / nominal
     return ratio / drawn.likely, drawn.low <= ratio <= drawn.high

@@ -86,7 +86,7 @@ def test_what_is_minimised_comes_first() -> None:
     [
         (Choice("power"), 0.9, "nucleo_f446re", 'found "power", allowed are energy, time, flash, ram'),
         (Choice("flash"), None, "nucleo_f446re", "found no `quality`"),
-        (Choice("energy"), 0.9, "nucleo_g071rb", "current of nucleo_g071rb is not known.*Minimise time"),
+        (Choice("energy"), 0.9, "nucleo_l476rg", "current of nucleo_l476rg is not known.*Minimise time"),
         (Choice("energy"), 0.9, "nucleo_u575zi_q", "cycles of cortex-m33 are not modelled"),
     ],
 )

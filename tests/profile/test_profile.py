@@ -200,7 +200,7 @@ def test_three_times(profile: Profile) -> None:
 def test_energy_at_every_clock(folder: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slower clock has its own wait states, which are counted, and the current that its maker names."""
     own = profile.board.f_cpu_hz
-    supply = Supply(3.0, (RunPoint(own, 30.0), RunPoint(30_000_000, 6.0)), False, "a document", None, None)
+    supply = Supply(3.0, (RunPoint(own, 30.0), RunPoint(30_000_000, 6.0)), "datasheet", "a document", None, None)
     board = replace(profile.board, supply=supply)
     monkeypatch.setattr(profile_module, "load_board", lambda _: board)
     found = profile_folder(folder)

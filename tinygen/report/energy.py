@@ -78,7 +78,8 @@ def as_dict(board: Board, found: Sequence[Energy]) -> dict[str, Any] | None:
     supply = found[0].supply
     return {
         "volts": supply.volts,
-        "measured": supply.measured,
+        "measured": supply.of == "networks",
+        "of": supply.of,
         "source": supply.source,
         "sleep_microamperes": supply.sleep_microamperes,
         "sleep_source": supply.sleep_source,

@@ -40,15 +40,20 @@ class RunPoint:
     milliamperes: float
 
 
+#: Whose current a board's manifest has: of networks, measured; of a maker's programs, in a datasheet's table; or the
+#: microamperes for a megahertz that its catalogue has for the part, of which it says no more.
+DRAWN_BY = ("networks", "datasheet", "catalogue")
+
+
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What a part draws at `volts`. `run`: at the board's clock, then at others that its maker names. `measured`: while
-    it ran networks; else it is a maker's figure for other programs. `sleep_microamperes`: between inferences, memory
-    kept, None where it is not known. `source` and `sleep_source` are the documents."""
+    """What a part draws at `volts`. `run`: at the board's clock, then at others that its maker names. `of`: what drew
+    it, one of DRAWN_BY. `sleep_microamperes`: between inferences, memory kept, None where it is not known. `source` and
+    `sleep_source` are the documents."""
 
     volts: float
     run: tuple[RunPoint, ...]
-    measured: bool
+    of: str
     source: str
     sleep_microamperes: float | None
     sleep_source: str | None
@@ -159,7 +164,7 @@ def _supply(supply: _Section, f_cpu_hz: int) -> Supply:
         supply.fail("run", f"a list that begins with the board's own clock, {f_cpu_hz}", [p.clock_hz for p in run])
     sleep = None if supply.text_or_none("sleep_source") is None else supply.number("sleep_microamperes")
     return Supply(
-        supply.number("volts"), run, supply.flag("measured"), supply.text("source"), sleep,
+        supply.number("volts"), run, supply.one_of("of", DRAWN_BY), supply.text("source"), sleep,
         supply.text_or_none("sleep_source"),
     )  # fmt: skip
 
@@ -243,9 +248,9 @@ class _Section:
             return self.fail(key, "a list of strings", value)
         return tuple(value)
 
-    def flag(self, key: str) -> bool:
+    def one_of(self, key: str, allowed: tuple[str, ...]) -> str:
         value = self._get(key)
-        return value if isinstance(value, bool) else self.fail(key, "true or false", value)
+        return value if isinstance(value, str) and value in allowed else self.fail(key, " or ".join(allowed), value)
 
     def number(self, key: str) -> float:
         """Above 0."""
