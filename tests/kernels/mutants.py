@@ -75,7 +75,16 @@ EXPLAINED: tuple[tuple[str, Callable[[Mutant], bool]], ...] = (
         "behind a channel's weights its pointer is where that of all channels is",
         lambda m: _instead(m) == {"w_at", "w_taps"},
     ),
+    ("behind a tile's last multiplier nobody looks at the weights any more", lambda m: _moves_on(m) == "m_odd"),
 )
+
+
+def _moves_on(m: Mutant) -> str:
+    """What is loaded by an instruction of which only how far the pointer moves on is another."""
+    if len(m.before) != 1 or len(m.after) != 1 or not m.before[0].op is m.after[0].op is armv7em.ldr_post:
+        return ""
+    (d, w, _), after = m.before[0].operands, m.after[0].operands
+    return str(d) if (d, w) == after[:2] else ""
 
 
 def _instead(m: Mutant) -> set[str]:
