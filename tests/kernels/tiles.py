@@ -42,12 +42,8 @@ def case(index: int) -> Case:
     w = rng.integers(-127, 128, (2 * PAIRS, words, 2))
     w[3::8] //= 16  # an odd channel beside which the even one's sum is seen
     sums = np.einsum("cwt,wpt->cp", w, x)  # [channels][pixels]
-    usual = np.sqrt((sums**2).mean(axis=1)) + 1.0
-    b = (usual * rng.uniform(-1.0, 1.0, 2 * PAIRS)).astype(np.int64)
+    b, m = ends_of(rng, sums, shift)
     sums += b[:, None]
-    reach = np.where(np.arange(2 * PAIRS) // 2 % 4 == 2, 400.0, 30.0)  # some channels saturate
-    m = (reach / usual * 2.0 ** (32 + shift) * rng.uniform(0.5, 1.0, 2 * PAIRS)).astype(np.int64) // 256 * 256
-    assert m.max() < 2**31
     offset = (7 << shift) + (1 << (shift - 1))
     want = np.clip((offset + (sums * m[:, None] >> 32)) >> shift, -128, 127)
     channels = 2 * PAIRS - int(tile.odd)  # an odd number of them ends with a pair that begins one channel earlier
@@ -88,6 +84,17 @@ def _seen(kernel: TileKernel, turns: int) -> np.ndarray:
             held |= {place: offset - tile.dead + turn * tile.advance for place, offset in word.loads}
             rows.append([held[place] // 2 for place in word.regs])
     return np.array(rows)
+
+
+def ends_of(rng: np.random.Generator, sums: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """Biases as large as sums, [channels][pixels], and multipliers with which some channels saturate."""
+    channels = len(sums)
+    usual = np.sqrt((sums**2).mean(axis=1)) + 1.0
+    b = (usual * rng.uniform(-1.0, 1.0, channels)).astype(np.int64)
+    reach = np.where(np.arange(channels) // 2 % 4 == 2, 400.0, 30.0)
+    m = (reach / usual * 2.0 ** (32 + shift) * rng.uniform(0.5, 1.0, channels)).astype(np.int64) // 256 * 256
+    assert m.max() < 2**31
+    return b, m
 
 
 def stream_of(w: np.ndarray, b: np.ndarray, m: np.ndarray, evens: Iterable[int]) -> list[int]:
