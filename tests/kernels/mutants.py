@@ -76,7 +76,14 @@ EXPLAINED: tuple[tuple[str, Callable[[Mutant], bool]], ...] = (
         lambda m: _instead(m) == {"w_at", "w_taps"},
     ),
     ("behind a tile's last multiplier nobody looks at the weights any more", lambda m: _moves_on(m) == "m_odd"),
+    ("the last pair of an odd number of channels writes one again", lambda m: _written_again(m)),
 )
+
+
+def _written_again(m: Mutant) -> bool:
+    """An output of an even channel that is not stored, where a pointer steps back to the channel before."""
+    lost = not m.after and m.before[0].op is armv7em.strb and m.before[0].reg("n").name.startswith("even")
+    return lost and any(i.op is armv7em.subw for i in m.program.instructions)
 
 
 def _moves_on(m: Mutant) -> str:
