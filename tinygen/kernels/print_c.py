@@ -27,6 +27,7 @@ from tinygen.kernels.program import (
     When,
     instructions,
 )
+from tinygen.targets.arch.timing import Kind
 
 #: What counts the turns of loops over copies, from outside to inside.
 _TURNS = "ijk"
@@ -61,7 +62,8 @@ def body(program: Program) -> str:
     whole = _Block("", "")
     if program.sp is not None:
         t = program.sp.type
-        whole.items.append(_Line(f"{t.c.removesuffix(' *')} frame[{program.frame // t.size}];"))
+        start = "" if _filled(program) else " = {0}"  # which no analyser would see
+        whole.items.append(_Line(f"{t.c.removesuffix(' *')} frame[{program.frame // t.size}]{start};"))
         if program.outer is None:
             whole.items.append(_Line("frame", program.sp))
     whole.items += _items(program.body)
@@ -78,6 +80,12 @@ def body(program: Program) -> str:
         if name not in params:
             _declare(whole, name)
     return "\n".join(_text(whole, 0))
+
+
+def _filled(program: Program) -> bool:
+    """Something is stored in the frame by its own name, or by a function that is called, or where sizes tell."""
+    stores = (i for i in program.instructions if i.op.kind is Kind.STORE)
+    return program.calls or program.outer is not None or any(i.by_field.get("b") == program.sp for i in stores)
 
 
 def _items(nodes: Sequence[Node], depth: int = 0) -> list[_Item]:
@@ -269,6 +277,12 @@ def _drop_overwritten(whole: _Block) -> None:
     drop(whole)
 
 
+def _address(line: _Line) -> bool:
+    """Of an element, or of what another pointer points to."""
+    assert line.sets is not None
+    return line.text.startswith("&") or (line.sets.type.pointer and line.text.isidentifier())
+
+
 def _put_addresses(whole: _Block) -> None:
     """An address that nobody but a call takes stands in the call: analysers then see what the callee fills."""
     lines = [line for line, _ in _walk(whole, ())]
@@ -278,7 +292,7 @@ def _put_addresses(whole: _Block) -> None:
         for name in _reads(call):
             sets = [line for line in lines if line.sets is not None and line.sets.name == name]
             readers = [line for line in lines if name in _reads(line)]
-            if len(sets) == 1 and readers == [call] and sets[0].text.startswith("&") and sets[0] in whole.items:
+            if len(sets) == 1 and readers == [call] and _address(sets[0]) and sets[0] in whole.items:
                 call.text = re.sub(rf"\b{name}\b", sets[0].text, call.text)
                 whole.items.remove(sets[0])
 

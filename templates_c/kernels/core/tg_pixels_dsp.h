@@ -1,6 +1,6 @@
 /**
  * @file  tg_pixels_dsp.h
- * @brief What drivers of tiles share: the walk over a convolution's pixels, four at a time, and where their windows are.
+ * @brief What drivers of tiles share: the walk over a layer's pixels, four at a time, and where their windows are.
  */
 #ifndef TG_PIXELS_DSP_H_INCLUDED
 #define TG_PIXELS_DSP_H_INCLUDED
@@ -140,7 +140,8 @@ static TG_INLINE tg_tile_t tg_begin(const tg_tiles_s8_cfg_t *cfg, const tg_outpu
     const int32_t groups = cfg->groups;
     const int32_t neighbours = ((cfg->dil_w == 1U) && (groups == 1)) ? 1 : 0;
     const int32_t by_column = ((neighbours == 0) && (cfg->k_w > 1U)) ? 1 : 0;
-    tg_tile_t t = {0};
+    tg_tile_t t;
+    (void)memset(&t, 0, sizeof t);
 
     l->cfg = cfg;
     l->x = x;

@@ -96,8 +96,8 @@ static TG_NOINLINE void tg_sum_rows(tg_sums_t *s, const int8_t *x, int32_t step,
 }
 
 /**
- * The same for rows of fewer than eight bytes, `columns`, of which eight would leave the input: `room` bytes of it begin
- * at x. Sums behind the columns are anything.
+ * The same for rows of fewer than eight bytes, `columns`, of which eight would leave the input: `room` bytes of it
+ * begin at x. Sums behind the columns are anything.
  */
 static TG_NOINLINE void tg_sum_few(tg_sums_t *s, const int8_t *x, int32_t step, int32_t n, int32_t columns,
                                    int32_t room)

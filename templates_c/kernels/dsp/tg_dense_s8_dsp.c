@@ -168,8 +168,8 @@ static TG_NOINLINE TG_NAKED const int32_t *tg_dense_blocks(const int32_t *w, int
 
 #pragma GCC diagnostic pop
 
-/** n channels, a multiple of 8, in blocks of eight, and eight more for `last` unless it is NULL. Returns the end of their
- * weights. */
+/** n channels, a multiple of 8, in blocks of eight, and eight more for `last` unless it is NULL. Returns the end of
+ * their weights. */
 static TG_INLINE const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t *w, const int32_t *m, int8_t *y,
                                                 int32_t n, int8_t *last)
 {
@@ -181,8 +181,8 @@ static TG_INLINE const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t
 
 #else
 
-/** n channels, a multiple of 8, in blocks of eight, and eight more for `last` unless it is NULL. Returns the end of their
- * weights. */
+/** n channels, a multiple of 8, in blocks of eight, and eight more for `last` unless it is NULL. Returns the end of
+ * their weights. */
 static const int32_t *tg_dense_eights(const tg_row_t *r, const int32_t *w, const int32_t *m, int8_t *y, int32_t n,
                                       int8_t *last)
 {

@@ -1,6 +1,6 @@
 /**
  * @file  tg_groups_s8_dsp.h
- * @brief 2-D convolution by groups of tiles of four pixels, which weights are read once for; any geometry. DSP extension.
+ * @brief 2-D convolution by groups of tiles, for which weights are read once; any geometry. DSP extension.
  */
 #ifndef TG_GROUPS_S8_DSP_H_INCLUDED
 #define TG_GROUPS_S8_DSP_H_INCLUDED
@@ -20,8 +20,8 @@ extern "C" {
  * @param x        [in_h][in_w][in_c]
  * @param w        streams of two channels, group after group: pack_tiles() of plan/variants/pack_tiles.py
  * @param scratch  the windows, and behind each its place: bytes to the output of its first pixel, and from that to the
- *                 others; then the copy of the image, or room for the taps of four pixels where they may leave the image
- *                 or have no even steps
+ *                 others; then the copy of the image, or room for the taps of four pixels where they may leave the
+ *                 image or have no even steps
  * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
  */
 void tg_groups_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch, int8_t *y);
