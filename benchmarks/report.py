@@ -462,6 +462,12 @@ so. "Fits": the board's flash and RAM, predicted for `speed`; what does not fit 
 
 {boards()}
 
+What is left to wait for on the L4R5: ad is dense layers, which read each of 273 KB of constants once. In lines of eight
+bytes with five waits each that is 171 k of its 507 k cycles, and data is not read ahead. Four products take three
+instructions, sixteen of them six cycles of loads: 297 k for its 264 k products, and so 0.47 M for nothing but
+products and constants. Other networks read weights once for several tiles ([groups](ARCHITECTURE.md)); Winograd's
+tiles, which take most of ic, still wait a fifth of their time for theirs.
+
 ## The flash model against silicon
 
 `python -m benchmarks.silicon --programs FOLDER`: results of MLPerf Tiny's closed division on a NUCLEO-L4R5ZI at 120 MHz
