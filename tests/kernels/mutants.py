@@ -23,7 +23,20 @@ from tests.kernels import fills, groups, library, palettes, planes, rows, steps,
 from tests.kernels.harness import Case
 from tinygen.kernels import armv7em, print_c
 from tinygen.kernels.check import checked
-from tinygen.kernels.program import Copies, If, Instruction, Loop, Node, Op, Operand, Program, ProgramError, Reg, When
+from tinygen.kernels.program import (
+    Copies,
+    If,
+    Instruction,
+    Loop,
+    Node,
+    Op,
+    Operand,
+    Ordered,
+    Program,
+    ProgramError,
+    Reg,
+    When,
+)
 from tinygen.targets.arch.timing import Kind
 
 FAMILIES: dict[str, Callable[[], Sequence[Case]]] = {
@@ -64,6 +77,7 @@ class Mutant:
 
 #: Why a mutant that passes is no fault: (what it is, whether a mutant is of that kind).
 EXPLAINED: tuple[tuple[str, Callable[[Mutant], bool]], ...] = (
+    ("in C a value is one variable, wherever it lies", lambda m: list(map(str, m.before)) == list(map(str, m.after))),
     ("values that are the same still", lambda m: len(m.after) == 1 and _copy_of_a_copy(m.before[0], m.after[0])),
     ("what is added one after the other may change places", lambda m: len(m.after) == 2 and _same_sum(*m.after)),
     ("what is stored in different places may change places", lambda m: len(m.after) == 2 and _apart(*m.after)),
@@ -203,6 +217,9 @@ def _places(nodes: Sequence[Node], path: Path_ = ()) -> Iterator[tuple[Path_, In
             yield from _places(node.between, (*path, k, 1))
         elif isinstance(node, When):
             yield from _places(node.body, (*path, k))
+        elif isinstance(node, Ordered):
+            yield from _places(node.plain, (*path, k, 0))
+            yield from _places(node.order, (*path, k, 1))
         elif isinstance(node, Copies):
             for c, copy in enumerate(node.copies):
                 yield from _places(copy, (*path, k, c))
@@ -219,6 +236,10 @@ def _replaced(nodes: tuple[Node, ...], path: Path_, n: int, new: tuple[Instructi
         parts = [node.body, node.between]
         parts[rest[0]] = _replaced(parts[rest[0]], rest[1:], n, new)
         inner = replace(node, body=parts[0], between=parts[1])
+    elif isinstance(node, Ordered):
+        changed = _replaced(node.order if rest[0] else node.plain, rest[1:], n, new)
+        order = tuple(i for i in changed if isinstance(i, Instruction))
+        inner = replace(node, order=order) if rest[0] else replace(node, plain=changed)
     elif isinstance(node, When):
         body = _replaced(node.body, rest, n, new)
         inner = replace(node, body=tuple(i for i in body if isinstance(i, Instruction)))

@@ -18,14 +18,14 @@ from tinygen.ops.gates import GateTable, gate_table
 GUARD = 8
 #: (kind, way, inputs, units, whether shifts are 0 where they may be)
 SHAPES = (
-    ("lstm", "unrolled", 9, 20, False),
-    ("lstm", "looped", 10, 22, False),
-    ("lstm", "given", 6, 22, False),
-    ("lstm", "looped", 4, 20, True),
-    ("gru", "unrolled", 9, 20, False),
-    ("gru", "looped", 10, 22, False),
-    ("gru", "given", 6, 22, False),
-    ("gru", "unrolled", 4, 20, True),
+    ("lstm", "unrolled", 9, 40, False),
+    ("lstm", "looped", 10, 38, False),
+    ("lstm", "given", 6, 38, False),
+    ("lstm", "looped", 4, 38, True),
+    ("gru", "unrolled", 9, 40, False),
+    ("gru", "looped", 10, 38, False),
+    ("gru", "given", 6, 38, False),
+    ("gru", "unrolled", 4, 40, True),
     ("lstm", "inputs", 19, 22, False),
     ("gru", "inputs", 8, 12, False),
 )
@@ -33,16 +33,17 @@ SHAPES = (
 
 def curves(*, plain: bool) -> tuple[GateTable, GateTable, GateTable]:
     """Of the gates, the input and the cell; with three shifts, if not `plain`."""
-    sigmoid = gate_table(lambda x: 1 / (1 + np.exp(-3 * x)), 2.0**-15)
+    sigmoid = gate_table(lambda x: 1 / (1 + np.exp(-6 * x)), 2.0**-15)
     tanh = gate_table(lambda x: np.tanh(5 * x), 2.0**-15)
     return (sigmoid, sigmoid, sigmoid) if plain else (sigmoid, tanh, gate_table(lambda x: np.tanh(2 * x), 2.0**-15))
 
 
 def layer(rng: np.random.Generator, kind: str, n_in: int, units: int, *, plain: bool) -> dict[str, Any]:
-    """Two steps of a layer, whose sums and outputs seldom saturate."""
+    """Two steps of a layer. Curves are steep, so that the last bit of a sum is seen in outputs; some of all values are
+    at an end of their range."""
     gates = 4 if kind == "lstm" else 3
     c = {"steps": 2, "reverse": 0, "n_hidden": units, "x_shift": 24, "h_shift": 24, "sum_lo": -32768, "sum_hi": 32767}
-    c |= {"out_lo": -128, "out_hi": 127, "f_up": 0 if plain else 2, "g_up": 0 if plain else 1, "out_m": 32512}
+    c |= {"out_lo": -128, "out_hi": 127, "f_up": 0 if plain else 5, "g_up": 0 if plain else 4, "out_m": 32512}
     if kind == "lstm":
         c |= {"c_up": 0 if plain else 1, "ig_down": 0 if plain else 9, "t_down": 0 if plain else 8, "coupled": 0}
         c |= {"peep_shift": 0, "out_shift": 22}
@@ -51,10 +52,11 @@ def layer(rng: np.random.Generator, kind: str, n_in: int, units: int, *, plain: 
     x = rng.integers(-128, 128, (2, n_in))
     w, r = rng.integers(-127, 128, (gates, units, n_in)), rng.integers(-127, 128, (gates, units, units))
     b, bh = rng.integers(-9000, 9000, (gates, units)), rng.integers(-9000, 9000, units)
-    mx = (2**24 * 5000 / (74 * 74 * np.sqrt(n_in)) * rng.uniform(0.5, 1, (gates, units))).astype(np.int64)
-    mh = (2**24 * 5000 / (74 * 74 * np.sqrt(units)) * rng.uniform(0.5, 1, (gates, units))).astype(np.int64)
+    std = 20000 if plain else 900
+    mx = (2**24 * std / (74 * 74 * np.sqrt(n_in)) * rng.uniform(0.5, 1, (gates, units))).astype(np.int64)
+    mh = (2**24 * std / (74 * 74 * np.sqrt(units)) * rng.uniform(0.5, 1, (gates, units))).astype(np.int64)
     state = rng.integers(-128, 128, units) if kind == "lstm" else rng.integers(-32768, 32768, units)
-    cell = rng.integers(-(2**22), 2**22, units)
+    cell = rng.integers(-(2**23), 2**23, units)
     return {"c": c, "x": x, "w": w, "r": r, "b": b, "bh": bh, "mx": mx, "mh": mh, "state": state, "cell": cell}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,13 @@ from tinygen.kernels.armv7em import (
     ldm,
     ldr,
     ldr_post,
+    ldr_pre,
+    ldrb_post,
     ldrh,
     mov,
     movs,
+    push,
+    reload,
     smlad,
     smladx,
     ssat8,
@@ -41,11 +46,14 @@ from tinygen.kernels.program import (
     BYTES_OUT,
     HALVES,
     INT,
+    OCTETS,
     WORDS_IN,
     Copies,
+    Entry,
     Instruction,
     Loop,
     Node,
+    Ordered,
     Program,
     ProgramError,
     Reg,
@@ -82,6 +90,12 @@ def loop(*body: Node, **more: int | tuple[Node, ...]) -> Loop:
     return Loop(body, 3, **more)  # type: ignore[arg-type]
 
 
+FOURTH = Reg("fourth", INT, "r3")
+AT_BYTE, AT_WORD = Reg("at", OCTETS, "r3"), Reg("at", replace(OCTETS, align=4), "r3")
+#: Two words of a stream, by turns in a register, and in two.
+TWO_WORDS = (ldr(B, AT, 0), smlad(A, B, B, A), ldr(B, AT, 4), smladx(A, B, B, A))
+B0, B1 = Reg("b0", BITS, "r6"), Reg("b1", BITS, "r7")
+OTHER_NAMES = (ldr(B0, AT, 0), ldr_pre(B1, AT, 4), smlad(A, B0, B0, A), smladx(A, B1, B1, A))
 START = (mov(AT, W), add(END, W, 12))
 
 WRONG: dict[str, tuple[Callable[[], Program], str]] = {
@@ -163,6 +177,38 @@ WRONG: dict[str, tuple[Callable[[], Program], str]] = {
     ),
     "there perhaps": (
         lambda: program(movs(A, 1), cmp_imm(A, 0), When((A, 0), (mov(END, W),)), add(AT, END, 4)), "holds nothing",
+    ),
+    "another order": (
+        lambda: program(mov(AT, W), movs(A, 0), Ordered(TWO_WORDS, (*TWO_WORDS[1:3], TWO_WORDS[0], TWO_WORDS[3]))),
+        "a is another in the order of the core",
+    ),
+    "set in C only": (
+        lambda: program(mov(AT, W), movs(A, 0), movs(B, 0), Ordered(TWO_WORDS, OTHER_NAMES)), "is set in C only",
+    ),
+    "gone behind an order": (
+        lambda: program(mov(AT, W), movs(A, 0), Ordered(TWO_WORDS, OTHER_NAMES), ssat8(A, Reg("b1", BITS, "r7"))),
+        "r7 holds nothing",
+    ),
+    "a store in an order": (
+        lambda: program(movs(A, 0), Ordered((strb(A, Y, 0),), (strb(A, Y, 0),))), "among what changes its order",
+    ),
+    "another place on the stack": (
+        lambda: program(movs(A, 1), mov(AT, W), push((AT, A)), reload(A, A.at("[sp, #0]"))), "holds at, not a",
+    ),
+    "pushed in front of it": (
+        lambda: program(movs(A, 1), mov(AT, W), push((A,)), push((AT,)), reload(A, A.at("[sp, #0]"))),
+        "holds at, not a",
+    ),
+    "a fifth parameter elsewhere": (
+        lambda: Program((*PARAMS, FOURTH, AT.at("[sp, #8]")), ()), "at is a parameter that does not lie at",
+    ),
+    "no result": (lambda: Program(PARAMS, (), result=W), "w is not in r0"),
+    "a start of a loop": (
+        lambda: program(*START, Loop((ldr(A, AT, 0),), "n", entry=Entry(B, 1000, 4, (cmp(AT, END),)))),
+        "b is not where its turns begin",
+    ),
+    "LDM behind a byte": (
+        lambda: program(mov(AT_WORD, W), ldrb_post(B, AT_BYTE, 1), ldm(AT_WORD, (A, B))), "holds at, not at",
     ),
     "out of reach": (lambda: program(ldr(A, W, 4096)), "4096 is out of reach"),
     "an operand too few": (lambda: program(ldr(A, W)), "takes d, b, i, not 2"),
@@ -257,6 +303,21 @@ def test_where() -> None:
     plain = program(*body[:2], *body[2].body, body[3])
     assert costs.cycles(where, core, {}) == costs.cycles(plain, core, {}) + 1
     assert print_asm.code_bytes(where) == print_asm.code_bytes(plain) + 2
+
+
+def test_ordered() -> None:
+    """The core loads two words at once, and its pointer goes along; C has a loop and moves it at the end."""
+    copies = Copies(tuple((ldr(B, AT, 4 * k), smlad(A, B, B, A), smladx(A, B, B, A)) for k in range(3)))
+    order = (
+        ldr(B0, AT, 0), ldr_pre(B1, AT, 4), smlad(A, B0, B0, A), smladx(A, B0, B0, A), smlad(A, B1, B1, A),
+        smladx(A, B1, B1, A), ldr(B0, AT, 4), smlad(A, B0, B0, A), smladx(A, B0, B0, A),
+    )  # fmt: skip
+    ends = (ldr(B, AT, 0), strb(B, Y, 0), strb(A, Y, 1))
+    made = checked(program(mov(AT, W), movs(A, 0), Ordered((copies, addw(AT, AT, 4)), order), *ends))
+    text = print_c.body(made)
+    assert "for (int32_t i = 0; i < 3; ++i) {" in text
+    assert "at = &at[1];" in text
+    assert "ldr r7, [r3, #4]!" in [line for line, _ in print_asm.lines(made)]
 
 
 def test_costs() -> None:
