@@ -52,9 +52,10 @@ def layer(rng: np.random.Generator, kind: str, n_in: int, units: int, *, plain: 
     x = rng.integers(-128, 128, (2, n_in))
     w, r = rng.integers(-127, 128, (gates, units, n_in)), rng.integers(-127, 128, (gates, units, units))
     b, bh = rng.integers(-9000, 9000, (gates, units)), rng.integers(-9000, 9000, units)
-    std = 20000 if plain else 900
-    mx = (2**24 * std / (74 * 74 * np.sqrt(n_in)) * rng.uniform(0.5, 1, (gates, units))).astype(np.int64)
-    mh = (2**24 * std / (74 * 74 * np.sqrt(units)) * rng.uniform(0.5, 1, (gates, units))).astype(np.int64)
+    # of some units x and h bring more than 16 bits hold, one up and one down
+    shape = (gates, units)
+    std = (20000 if plain else 900) * rng.choice([1, 1, 1, 1, 1, 50], shape) * rng.uniform(0.5, 1, shape)
+    mx, mh = ((2**24 * std / (74 * 74 * np.sqrt(n))).astype(np.int64) for n in (n_in, units))
     state = rng.integers(-128, 128, units) if kind == "lstm" else rng.integers(-32768, 32768, units)
     cell = rng.integers(-(2**23), 2**23, units)
     return {"c": c, "x": x, "w": w, "r": r, "b": b, "bh": bh, "mx": mx, "mh": mh, "state": state, "cell": cell}
