@@ -48,7 +48,7 @@ def layer(rng: np.random.Generator, kind: str, n_in: int, units: int, *, plain: 
         c |= {"c_up": 0 if plain else 1, "ig_down": 0 if plain else 9, "t_down": 0 if plain else 8, "coupled": 0}
         c |= {"peep_shift": 0, "out_shift": 22}
     else:
-        c |= {"r_down": 0 if plain else 15, "z_down": 0 if plain else 15, "out_shift": 23, "before": 1}
+        c |= {"r_down": 15, "z_down": 15, "out_shift": 23, "before": 1}
     x = rng.integers(-128, 128, (2, n_in))
     w, r = rng.integers(-127, 128, (gates, units, n_in)), rng.integers(-127, 128, (gates, units, units))
     b, bh = rng.integers(-9000, 9000, (gates, units)), rng.integers(-9000, 9000, units)

@@ -180,7 +180,7 @@ WRONG: dict[str, tuple[Callable[[], Program], str]] = {
     ),
     "another order": (
         lambda: program(mov(AT, W), movs(A, 0), Ordered(TWO_WORDS, (*TWO_WORDS[1:3], TWO_WORDS[0], TWO_WORDS[3]))),
-        "a is another in the order of the core",
+        "b is another in the order of the core",
     ),
     "set in C only": (
         lambda: program(mov(AT, W), movs(A, 0), movs(B, 0), Ordered(TWO_WORDS, OTHER_NAMES)), "is set in C only",

@@ -155,8 +155,8 @@ def _when(node: When, held: dict[str, object]) -> None:
 def _ordered(node: Ordered, held: dict[str, object]) -> None:
     """Both ways give the same; what only one of them has is nothing outside."""
     plain, order = Terms().of_both(node)
-    for name in plain.keys() & order.keys():
-        if plain[name] != order[name]:
+    for name, term in plain.items():
+        if order.get(name, term) != term:
             raise ProgramError(f"{name} is another in the order of the core")
     names = {r.name for r in held.values() if isinstance(r, Reg)}
     if names & (plain.keys() - order.keys()):
