@@ -536,7 +536,7 @@ ldr = Op(
 reload = Op("ldr", "{d}, {n}", Kind.LOAD, _copy, "{d} = {n}", narrow=_all_low("d"))
 ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
 ldr_pre = Op(
-    "ldr", "{d}, [{w}, #{i}]!", Kind.LOAD, _load_pre, "{d} = word at {w} += {i}", reach=_upto(255, least=-255)
+    "ldr", "{d}, [{w}, #{i}]!", Kind.LOAD, _load_pre, "{w} += {i}; {d} = word at {w}", reach=_upto(255, least=-255)
 )  # fmt: skip
 ldrh = Op(
     "ldrh", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = half at {b} + {i}",

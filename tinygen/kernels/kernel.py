@@ -69,6 +69,17 @@ class Kernel:
         return self.program.result.type.c if self.program.result else "void "
 
     @property
+    def offsets(self) -> str:
+        """What must hold of the structs that the assembly reads, in C."""
+        types = {p.type for p in self.program.params if p.type.members}
+        held = [
+            f"offsetof({t.c.removeprefix('const ').removesuffix(' *')}, {name}) == {offset}U"
+            for t in sorted(types, key=lambda t: t.c)
+            for offset, name in t.members
+        ]
+        return " && ".join(held)
+
+    @property
     def arguments(self) -> str:
         """Of a call by somebody with the same parameters."""
         return ", ".join(map(str, self.program.params))

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/** Inputs expanded at a time; LANES_CHUNK of pack_small.py. A multiple of 16. */
+/** Inputs expanded at a time; LANES_CHUNK of kernels/small/pack.py. A multiple of 16. */
 #define TG_LANES_CHUNK 128
 /** Bytes of code of two taps below: 14 instructions in Thumb-1, 2 of 2 bytes and 6 of 4 in Thumb-2. */
 #define TG_LANES_PAIR 28

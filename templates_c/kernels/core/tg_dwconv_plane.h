@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/** Sums made before they become outputs, when a row has no more; PLANE_SUMS of pack_small.py. */
+/** Sums made before they become outputs, when a row has no more; PLANE_SUMS of kernels/small/pack.py. */
 #define TG_PLANE_SUMS 128
 /** Three neighbouring taps; `advance` leads from those before. */
 typedef struct {
@@ -579,7 +579,7 @@ static TG_NOINLINE void tg_plane_fill(const tg_plane_fill_t *job)
 }
 #endif
 
-/** How a layer lies in scratch; plane_scratch() of pack_small.py is its twin. */
+/** How a layer lies in scratch; plane_scratch() of kernels/small/pack.py is its twin. */
 typedef struct {
     int32_t in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, dil_h, pad_top, pad_left;
     int32_t pitch;  /**< of the plane */

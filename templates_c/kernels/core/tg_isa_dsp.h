@@ -21,7 +21,7 @@
 extern "C" {
 #endif
 
-#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__thumb2__)
 #define TG_DSP_ASM 1
 #else
 #define TG_DSP_ASM 0

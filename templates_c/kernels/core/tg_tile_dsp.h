@@ -3,7 +3,7 @@
  * @brief A tile: four output pixels, all channels, two at a time. What the layer's driver tells the tile's kernel.
  *
  * A tile kernel (tg_tile_*_dsp) has `fill` write a window of int16 pairs, then walks the weights once: for two output
- * channels e, o a word holds the raw pairs 256 * w_o + w_e of two taps (pack_tiles.py).
+ * channels e, o a word holds the raw pairs 256 * w_o + w_e of two taps (kernels/tile/pack.py).
  *
  * Kernels made for a shape keep the window in their stack frame and use the stack pointer as the pointer to it. It
  * stays word-aligned and in the frame, and at every instruction all that is live lies at or above it: what a loop will

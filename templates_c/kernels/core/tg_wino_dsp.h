@@ -27,11 +27,6 @@ typedef struct {
     int32_t frame;  /**< bytes of stack */
 } tg_wino_tile_t;
 
-#if TG_DSP_NAKED
-TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, w) == 24U, the_assembly_knows_the_tile);
-TG_STATIC_ASSERT(offsetof(tg_wino_tile_t, frame) == 56U, the_assembly_knows_the_tile_to_its_end);
-#endif
-
 #ifdef __cplusplus
 }
 #endif

@@ -18,11 +18,11 @@ extern "C" {
  * @param cfg      `tile` is a tg_tile_g*_dsp, `window` the bytes of a group's windows and places, `pixels` 4, `rows` 0,
  *                 `apart` 1 for an odd number of channels
  * @param x        [in_h][in_w][in_c]
- * @param w        streams of two channels, group after group: pack_tiles() of plan/variants/pack_tiles.py
+ * @param w        streams of two channels, group after group: pack_tiles() of kernels/tile/pack.py
  * @param scratch  the windows, and behind each its place: bytes to the output of its first pixel, and from that to the
  *                 others; then the copy of the image, or room for the taps of four pixels where they may leave the
  *                 image or have no even steps
- * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
+ * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/planar.py); must not overlap x
  */
 void tg_groups_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch, int8_t *y);
 

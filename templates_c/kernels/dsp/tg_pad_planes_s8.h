@@ -1,6 +1,6 @@
 /**
  * @file  tg_pad_planes_s8.h
- * @brief The bytes of planes that are no elements (tinygen/plan/layout.py).
+ * @brief The bytes of planes that are no elements (tinygen/plan/planar.py).
  */
 #ifndef TG_PAD_PLANES_S8_H_INCLUDED
 #define TG_PAD_PLANES_S8_H_INCLUDED

@@ -47,7 +47,7 @@ typedef struct {
  * @param x        [in_h][in_w][in_c]
  * @param w        streams of two channels: pack_tiles() of kernels/tile/pack.py
  * @param scratch  room for a window as bytes: k_h * cols * in_c
- * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
+ * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/planar.py); must not overlap x
  */
 void tg_slides_s8_dsp(const tg_slides_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch, int8_t *y);
 

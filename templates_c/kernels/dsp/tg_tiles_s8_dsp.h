@@ -18,7 +18,7 @@ extern "C" {
  * @param w        streams of two channels, group after group: pack_tiles() of kernels/tile/pack.py
  * @param scratch  the window; then the copy of the image, or room for the taps of four pixels where they may leave the
  *                 image or have no even steps
- * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
+ * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/planar.py); must not overlap x
  */
 void tg_tiles_s8_dsp(const tg_tiles_s8_cfg_t *cfg, const int8_t *x, const int32_t *w, int16_t *scratch, int8_t *y);
 

@@ -288,7 +288,7 @@ static int32_t tg_dwconv_cost(const tg_planes_t *p)
     return ((p->down.out + p->strip - 1) / p->strip) * (sweep + ((5 * rows * p->cols) / 8));
 }
 
-/** The twin of dwconv_mve_planes() in pack_mve.py. */
+/** The twin of dwconv_mve_planes() in kernels/mve/pack.py. */
 static tg_planes_t tg_dwconv_planes(const tg_dwconv_s8_cfg_t *cfg)
 {
     const int32_t x_row = cfg->in_w * cfg->in_c;

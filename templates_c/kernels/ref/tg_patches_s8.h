@@ -54,7 +54,7 @@ typedef struct {
  * @param m        [out_c] multipliers
  * @param scratch  room for TG_PATCHES windows of bytes, or all when there are fewer: of k_h * k_w * in_c each; and
  *                 unless y_channel is 1, for as many pixels of out_c outputs
- * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/layout.py); must not overlap x
+ * @param y        [out_h][out_w][out_c], or planes (tinygen/plan/planar.py); must not overlap x
  */
 void tg_patches_s8(const tg_patches_s8_cfg_t *cfg, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *m,
                    int16_t *scratch, int8_t *y);

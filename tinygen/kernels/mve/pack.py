@@ -1,7 +1,7 @@
 """How constants lie in flash for the Helium kernels, and how much scratch those take: pure numpy, no graphs.
 
-Names as in pack_dsp.py: `w_ohwi` is [out_c][k_h][k_w][in_c / groups] int8, `b` (folded) and `m` are [out_c] int32;
-words are int32 arrays, byte 0 is the lowest.
+Names as in kernels/conv/pack.py: `w_ohwi` is [out_c][k_h][k_w][in_c / groups] int8, `b` (folded) and `m` are [out_c]
+int32; words are int32 arrays, byte 0 is the lowest.
 """
 
 from __future__ import annotations

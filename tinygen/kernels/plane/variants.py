@@ -1,4 +1,4 @@
-"""Depthwise kernels of the DSP set on planes (pack_dwplane.py) as variants: on a tensor that lies in planes, or on one
+"""Depthwise kernels of the DSP set on planes (pack.py) as variants: on a tensor that lies in planes, or on one
 input channel after the other, each copied into a plane unless it is one (tg_dwchannel_s8_dsp)."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tinygen.kernels.variant import Variant, consts, ints
 from tinygen.numerics import Array
 from tinygen.ops.base import Call, ConstArg, Generated, Planes
 
-#: The shortest shift of SMMLAR, and how many powers of two halves of a word take for a shorter one (lift.py).
+#: The shortest shift of SMMLAR, and how many powers of two halves of a word take for a shorter one (plan/lift.py).
 SHORTEST, LONGEST_LIFT = 33, 8
 
 

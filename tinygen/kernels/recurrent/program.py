@@ -300,7 +300,7 @@ class Step(Sums):
         now, last = end.at("r0"), self.h_end.at("r1")
         self.add(reload(self.x_end.at("r0"), self.x_end), vmov(end, self.x_end.at("r0")))
         with self.loop(2, behind=True) as between:
-            with self.loop("turns"):
+            with self.loop("all words"):
                 self.words(2, turn=True)
                 self.add(vmov(now, end), cmp(self.v, now))
             self.add(reload(last, self.h_end), cmp(now, last))

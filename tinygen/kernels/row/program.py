@@ -138,7 +138,7 @@ class _Row(Pairs):
             self.add(addw(X_AT, X_AT, row.x_tile), vmov(y, Y_TILE), vmov(X_KEPT, X_AT))
             self.add(vmov(W_AT, W_KEPT), vmov(Y_AT, y))
             if row.looped:
-                with self.loop("turns"):
+                with self.loop("pairs of channels"):
                     self.channels(row.turn)
                     end = W_END.at("r10")
                     self.add(vmov(end, W_END), cmp(W_AT, end))

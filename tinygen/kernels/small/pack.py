@@ -1,6 +1,6 @@
 """Constants of the dense and depthwise kernels of the small cores (sets m0 and m3): pure numpy, no graphs.
 
-Names as in pack_dsp.py. How the kernels compute stands in core/tg_dense_lanes.h and core/tg_dwconv_plane.h.
+Names as in kernels/conv/pack.py. How the kernels compute stands in core/tg_dense_lanes.h and core/tg_dwconv_plane.h.
 """
 
 from __future__ import annotations

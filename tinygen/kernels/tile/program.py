@@ -207,7 +207,7 @@ class TileWriter(Pairs):
         self.add(vmov(size, PAIR_BYTES), *first, add_reg(end, size, W_AT), vmov(PAIR_END, end))
         for even, odd in zip(self.even[1:], self.odd[1:], strict=True):
             self.add(mov(even, self.even[0]), mov(odd, self.odd[0]))
-        with self.loop("turns", most=self.tile.dead // self.tile.advance + 1) as between:
+        with self.loop("all pairs of taps", most=self.tile.dead // self.tile.advance + 1) as between:
             with self.copies() as copies:
                 copies += words
             self.add(vmov(end, PAIR_END), cmp(W_AT, end))
