@@ -69,7 +69,7 @@ static const tg_row_t r{n} = {{&w{n}[{g["walked"] * g["words"]}], {(5 << s) + (1
     turns = g["walked"] // kernel.row.unroll
     return Case(
         kernel, data, (f"&r{n}", f"x{n}", f"w{n}", f"&y{n}[{GUARD}]"), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
-        {"tiles": tiles, "turns": turns}, hidden=out_c % 2 == 1 and kernel.row.behind != 1,
+        {"tiles": tiles, "pairs of channels": turns}, hidden=out_c % 2 == 1 and kernel.row.behind != 1,
     )  # fmt: skip
 
 

@@ -118,7 +118,7 @@ static const tg_{kind}_step_t step{n} = {{.w = w{n}, .w_end = &w{n}[{steps.size}
     return Case(
         step_kernel(shifts, words), data, (f"&step{n}", f"window{n}", f"&h{n}[{GUARD}]", f"&y{n}[{GUARD}]"),
         " && ".join(f"(memcmp({a}{n}, want_{a}{n}, sizeof {a}{n}) == 0)" for a in "hys"),
-        {"blocks": blocks, "turns": [x_up // 4, h_up // 4] * blocks},
+        {"blocks": blocks, "all words": [x_up // 4, h_up // 4] * blocks},
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ static const tg_tile_t t{n} = {{.fill = fill{n}, .w_end = &w{n}[{ends}], .offset
                              .y_pixel = {{{pixel}}}, .y_channel = {down}, .pair_bytes = {4 * words}}};"""
     return Case(
         kernel, data, (f"&t{n}", f"w{n}", f"&y{n}[{GUARD}]"), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
-        {"pairs": (PAIRS - 1, 1) if tile.odd else PAIRS, "turns": turns, "rounds": 2},
+        {"pairs": (PAIRS - 1, 1) if tile.odd else PAIRS, "all pairs of taps": turns, "rounds": 2},
         (f"fill{n}", f"&t{n}", f"into{n}"),
     )  # fmt: skip
 
