@@ -43,7 +43,7 @@ KINDS = (
     "conv_pal",
     "dense_pal.*dsp",
     "dense_pal.*m0",
-    r"lstm_step_\d",
+    r"lstm_step_[a-z2-7]{6}_",
     "gru_step_px",
     "lstm_step_l",
     "inputs_",

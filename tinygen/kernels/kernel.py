@@ -100,6 +100,11 @@ class Kernel:
         return self.program.stack
 
     @property
+    def bytes(self) -> int:
+        """Of code."""
+        return print_asm.code_bytes(self.program)
+
+    @property
     def size(self) -> int:
         """Bytes of code, at most."""
         return most_bytes(self.program)

@@ -52,7 +52,15 @@ class PlaneKernel(Kernel):
 
     @property
     def contract(self) -> str:
-        return "Arguments as in tg_dwplane3x3_dsp.h, for this one shape; constants from kernels/plane/pack.py."
+        fixed = [f"{name} {value}" for name, value in zip(SHAPE, self.identity, strict=False)]
+        return f"""In the code, whatever cfg says: {", ".join(fixed[:4])},
+ * {", ".join(fixed[4:])}.
+ *
+ * @param cfg  the number of channels{" and the bounds" if self.narrow else "; its bounds must be those of int8"}
+ * @param x    planes, see tg_dwplane_cfg_t; bytes behind the last are read with its word and ignored
+ * @param w    constants of kernels/plane/pack.py, which looks whether sums and outputs have room
+ * @param y    outputs; must not overlap x
+ *"""
 
     @property
     def program(self) -> Program:

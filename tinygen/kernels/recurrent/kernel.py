@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 
-from tinygen.kernels.kernel import Kernel
+from tinygen.kernels.kernel import Kernel, short_name
 from tinygen.kernels.print_asm import code_bytes
 from tinygen.kernels.program import Program
 from tinygen.kernels.recurrent.gru import GruShifts, gru_step
@@ -29,7 +29,10 @@ class StepKernel(Kernel):
 
     @property
     def contract(self) -> str:
-        return f"See tg_{'lstm' if isinstance(self.shifts, LstmShifts) else 'gru'}_step_fn_t."
+        shifts = ", ".join(f"{name} {value}" for name, value in asdict(self.shifts).items())
+        return (
+            f"See tg_{'lstm' if isinstance(self.shifts, LstmShifts) else 'gru'}_step_fn_t. In the code:\n * {shifts}."
+        )
 
     @property
     def program(self) -> Program:
@@ -74,12 +77,12 @@ def step_kernel(shifts: LstmShifts | GruShifts, words: Words) -> StepKernel:
     """One step of an LSTM, or of a GRU whose reset gate multiplies R * h."""
     kind, of = ("lstm", "an LSTM") if isinstance(shifts, LstmShifts) else ("gru", "a GRU")
     if words is None:
-        shape, family, size = "l", "l_ looped", "any number of inputs and units"
+        form, family, size = "_l", "l_ looped", "any number of inputs and units"
     elif words[0]:
-        shape, family, size = f"{words[0]}x{words[1]}", "", f"{2 * words[0]} inputs, {2 * words[1]} units"
+        form, family, size = "", "", f"{2 * words[0]} inputs, {2 * words[1]} units"
     else:
-        shape, family, size = f"px{words[1]}", "px", f"{2 * words[1]} units, behind tg_inputs"
-    name = f"tg_{kind}_step_{shape}_{'_'.join(map(str, astuple(shifts)))}_dsp"
+        form, family, size = "_px", "px", f"{2 * words[1]} units, behind tg_inputs"
+    name = short_name(f"tg_{kind}_step{form}", (shifts, words))
     return StepKernel(name, f"A step of {of}: {size}.", f"tg_{kind}_step_{family}", shifts, words)
 
 
