@@ -140,7 +140,7 @@ def _copy_of_a_copy(a: Instruction, b: Instruction) -> bool:
 def mutants(program: Program, rng: np.random.Generator, most: int) -> Iterator[Mutant]:
     """Some, each with one change; swaps that change nothing are none."""
     places = list(_places(program.body))
-    values = sorted({r for i in program.instructions for r in (*i.reads, *i.writes)}, key=str)
+    values = sorted({r for i in program.instructions for r in (*i.reads, *i.writes)}, key=lambda r: (r.name, r.place))
     for k in rng.permutation(len(places))[:most].tolist():
         path, i, following = places[k]
         made = _changed(i, following, values, rng)

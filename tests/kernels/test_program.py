@@ -124,6 +124,7 @@ WRONG: dict[str, tuple[Callable[[], Program], str]] = {
     "a parameter is set": (lambda: program(add(X, X, 1)), "a parameter, which keeps its value"),
     "two types": (lambda: program(movs(A, 1), movs(Reg("a", BITS, "r6"), 1)), "is int32_t and uint32_t"),
     "not a kernel's": (lambda: program(vmov(Reg("a", INT, "s16"), A)), "s16 is no register of a kernel"),
+    "an FPU's": (lambda: program(vmov(Reg("a", INT, "s1"), X), add(B, Reg("a", INT, "s1"), 1)), "register of the FPU"),
     "LDM from bytes": (lambda: program(mov(Reg("p", BYTES_IN, "r3"), X), ldm(Reg("p", BYTES_IN, "r3"), (A,))), "traps"),
     "LDM in disorder": (lambda: program(mov(AT, W), ldm(AT, (A, Reg("c", INT, "r4")))), "do not follow each other"),
     "LDM of one": (lambda: program(mov(AT, W), ldm(AT, (A,))), "a load of one register is LDR"),

@@ -62,6 +62,8 @@ def _operands(i: Instruction) -> None:
     for r in (*i.reads, *i.writes):
         if r.place not in PLACES and not r.place.startswith("[sp, #"):
             raise ProgramError(f"{i}: {r.place} is no register of a kernel")
+        if r.place[0] == "s" and r.place[1:].isdigit() and not i.op.name.startswith("v"):
+            raise ProgramError(f"{i}: {r.place} is a register of the FPU")
     if i.op.name in _WORDS:
         base = i.reg("w" if "w" in i.op.fields else "b")
         if base.type.align < 4:
