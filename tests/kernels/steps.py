@@ -50,15 +50,28 @@ def layer(rng: np.random.Generator, kind: str, n_in: int, units: int, *, plain: 
     else:
         c |= {"r_down": 15, "z_down": 15, "out_shift": 23, "before": 1}
     x = rng.integers(-128, 128, (2, n_in))
-    w, r = rng.integers(-127, 128, (gates, units, n_in)), rng.integers(-127, 128, (gates, units, units))
-    b, bh = rng.integers(-9000, 9000, (gates, units)), rng.integers(-9000, 9000, units)
-    # of some units x and h bring more than 16 bits hold, one up and one down
-    shape = (gates, units)
-    std = (20000 if plain else 900) * rng.choice([1, 1, 1, 1, 1, 50], shape) * rng.uniform(0.5, 1, shape)
-    mx, mh = ((2**24 * std / (74 * 74 * np.sqrt(n))).astype(np.int64) for n in (n_in, units))
     state = rng.integers(-128, 128, units) if kind == "lstm" else rng.integers(-32768, 32768, units)
+    shape = (gates, units)
+    w, r = (_weights(rng, shape, n) for n in (n_in, units))
+    b, bh = rng.integers(-900, 900, shape), rng.integers(-900, 900, units)
+    std = (20000 if plain else 900) * rng.uniform(0.5, 1, shape)
+    mx, mh = (std / (74 * np.sqrt(1 + (a.astype(np.float64) ** 2).sum(axis=-1))) for a in (w, r))
+    # to some units x brings more than 16 bits hold, and h takes it away again
+    far = rng.integers(0, 6, shape)
+    for step in range(2):
+        w = np.where((far == step)[..., None], np.abs(w) * np.sign(x[step]), w)
+    r = np.where((far < 2)[..., None], -np.abs(r) * np.sign(state), r)
+    brought = [(np.abs(a).sum(axis=-1) * 64 + 1) for a in (w, r)]
+    mx, mh = np.where(far < 2, 50000 / brought[0], mx), np.where(far < 2, 42000 / brought[1], mh)
+    mx, mh = ((2**24 * np.minimum(m, 100)).astype(np.int64) for m in (mx, mh))
     cell = rng.integers(-(2**23), 2**23, units)
     return {"c": c, "x": x, "w": w, "r": r, "b": b, "bh": bh, "mx": mx, "mh": mh, "state": state, "cell": cell}
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, int], n: int) -> np.ndarray:
+    """Of some rows so small that one more in a sum is seen."""
+    w: np.ndarray = rng.integers(-127, 128, (*shape, n)) // rng.choice([1, 1, 24], (*shape, 1))
+    return w
 
 
 def case(index: int) -> Case:
