@@ -91,7 +91,33 @@ EXPLAINED: tuple[tuple[str, Callable[[Mutant], bool]], ...] = (
     ),
     ("behind a tile's last multiplier nobody looks at the weights any more", lambda m: _moves_on(m) == "m_odd"),
     ("the last pair of an odd number of channels writes one again", lambda m: _written_again(m)),
+    (
+        "indices of four channels end with a word in any case",
+        lambda m: m.program.result is not None and _sets(m, "last"),
+    ),
+    ("of a step, less than an output of eight bits shows", lambda m: _of_step(m) and _small(m.before[0], *m.after)),
+    (
+        "of a step, beyond 16 bits only where the candidate's curve is flat",
+        lambda m: _sets(m, "n_even", "n_odd") and m.before[0].op is armv7em.ssat_half,
+    ),
 )
+
+
+def _sets(m: Mutant, *names: str) -> bool:
+    """One instruction is another, which gave one of these values."""
+    return len(m.before) == 1 and "d" in m.before[0].op.fields and m.before[0].reg("d").name in names
+
+
+def _of_step(m: Mutant) -> bool:
+    """A sum of a gate, or what goes to the curve of a cell."""
+    return _sets(m, *(f"{gate}_{unit}" for gate in "iofgzrnt" for unit in ("even", "odd")))
+
+
+def _small(a: Instruction, b: Instruction | None = None) -> bool:
+    """A rounding, or where a sum starts."""
+    if a.op is armv7em.smmlar:
+        return b is not None and b.op is armv7em.smmla and a.operands == b.operands
+    return a.op is armv7em.mov_imm or (a.op is armv7em.add and b is not None and b.op is a.op and abs(a.i - b.i) < 5)
 
 
 def _written_again(m: Mutant) -> bool:
