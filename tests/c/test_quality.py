@@ -135,6 +135,8 @@ def test_cppcheck(generated: Path, require_tool: Require) -> None:
     require_tool("cppcheck")
     suppressed = ["missingIncludeSystem", "unusedFunction", "unusedStructMember", "normalCheckLevelMaxBranches"]
     suppressed.append("redundantAssignment:*tg_row_*")  # a single channel is computed twice
+    # it takes numbers of columns for less than 1, where a configuration may hold 0
+    suppressed += [f"knownConditionTrueFalse:*tg_{name}_s8_dsp.c" for name in ("avgpool", "reduce_sum")]
     command = ["cppcheck", "--enable=warning,style,performance,portability", "--std=c99", "--error-exitcode=1", "-q"]
     command += [*(f"--suppress={name}" for name in suppressed), *INCLUDES, *map(str, FOLDERS), str(generated)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
