@@ -16,13 +16,19 @@
 #else
 #define TG_PLACED
 #endif
+/** A line of flash or of its cache: where the linker puts a kernel must not change how long its loops wait. */
+#if defined(__ARM_FEATURE_DSP)
+#define TG_LINE 32
+#else
+#define TG_LINE 16
+#endif
 /** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
-#define TG_SHARED TG_PLACED __attribute__((weak))
+#define TG_SHARED TG_PLACED __attribute__((weak, aligned(TG_LINE)))
 #define TG_NAKED __attribute__((naked)) /* the body is one block of assembly, with its own entry and exit */
 #define TG_ALIGNED __attribute__((aligned(32))) /* to a line of a cache, which the code's loop then just fits */
 #define TG_RESTRICT __restrict__
 /** For an inner loop that needs all registers: inlined into its caller it would spill. */
-#define TG_NOINLINE TG_PLACED __attribute__((noinline, unused))
+#define TG_NOINLINE TG_PLACED __attribute__((noinline, unused, aligned(TG_LINE)))
 /** For what must vanish into its caller even at -Os: accumulators passed by pointer stay in registers only then. */
 #define TG_INLINE inline __attribute__((always_inline))
 #else
