@@ -149,7 +149,6 @@ def dwconv(**given: int) -> Call:
 
 def test_what_is_refused_says_why() -> None:
     for variant, given, reason in (
-        (each3x3, {"in_c": 8}, "its channels need not be copied"),
         (each3x3, {"k_h": 5, "k_w": 5}, "a 5 x 5 kernel, dilation 1 x 1"),
         (each3x3, {"shift": 24}, "shift 24 is below 33, by more than there is room for in the weights"),
         (each_rows, {"lo": 0}, "a narrow clamp"),

@@ -15,11 +15,10 @@ static TG_NOINLINE void tg_max_run(const int8_t *x, int8_t *y, int32_t n)
         tg_store32(&y[i], tg_max8(a, p));
         tg_store32(&y[i + 4], tg_max8(b, q));
     }
-    if (i < (n - 4)) {
-        tg_store32(&y[i], tg_max8(tg_load32(&x[i]), tg_load32(&y[i])));
-    }
-    if (i < n) {
-        tg_store32(&y[n - 4], tg_max8(tg_load32(&x[n - 4]), tg_load32(&y[n - 4])));
+    while (i < n) {
+        const int32_t at = (i > (n - 4)) ? (n - 4) : i;
+        tg_store32(&y[at], tg_max8(tg_load32(&x[at]), tg_load32(&y[at])));
+        i += 4;
     }
 }
 
