@@ -160,7 +160,7 @@ def test_runs_are_counted_only_with_a_decoder(here: Here) -> None:
         "print(list(_entries(bytes([3, 0, 1, 0]), decode, timing)))"
     )
     assert said[0].startswith("rv32imac: tinygen cannot tell the instructions of a RISC-V apart")
-    # A load at the first halfword: flags, cycles, cycles when taken, loads, stores, bytes; something else at the second.
+    # A load at the first halfword: flags, cycles, cycles when taken, loads, stores, bytes; another thing at the second.
     assert said[1] == "[1, 5, 0, 1, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0]"
 
 
