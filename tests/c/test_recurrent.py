@@ -252,6 +252,6 @@ def test_looped_steps_are_small() -> None:
     """A cache for instructions holds them; any number of inputs and units has the same code."""
     lstm = step_kernel(LstmShifts(1, 1, 1, 10, 7, 21, 2, 3, 4), None)
     gru = step_kernel(GruShifts(1, 1, 15, 15, 22, 2, 3), None)
-    assert 700 < gru.code < lstm.code < 950
-    assert step_kernel(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), None).code < 900
-    assert step_kernel(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), (14, 32)).code > 3000
+    assert 700 < gru.bytes < lstm.bytes < 950
+    assert step_kernel(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), None).bytes < 900
+    assert step_kernel(LstmShifts(0, 1, 1, 10, 7, 21, 2, 3, 3), (14, 32)).bytes > 3000

@@ -7,7 +7,7 @@ import numpy as np
 from tests.c import cases
 from tests.c.test_dwplane import numbers
 from tests.kernels.harness import Case
-from tinygen.kernels.tile.kernel import AnyTile, Widen
+from tinygen.kernels.library import PRINTED
 
 #: (words of four bytes, bytes behind them, runs)
 RUNS = ((3, 3, 3), (0, 2, 2), (1, 1, 2), (3, 0, 2), (0, 3, 1))
@@ -40,7 +40,7 @@ static const int16_t want{n}[] = {{{numbers(want)}}};
 static int16_t window{n}[] __attribute__((aligned(8))) = {{{numbers(np.full(want.size, ROOM))}}};
 static const tg_tile_t t{n} = {{.x = {{{pixels}}}, .quads = {quads}, .tail = {tail}, .runs = {runs}, .step = 5}};"""
     return Case(
-        Widen(), data, (f"&t{n}", f"window{n}"), f"memcmp(window{n}, want{n}, sizeof window{n}) == 0",
+        PRINTED["tg_widen4_dsp"], data, (f"&t{n}", f"window{n}"), f"memcmp(window{n}, want{n}, sizeof window{n}) == 0",
         {"runs": runs, "words": int(quads > 0), "quads": quads, "tails": int(tail > 0), "twos": tail >> 1 & 1,
          "ones": tail & 1}, hidden=index > 0,
     )  # fmt: skip
@@ -86,7 +86,7 @@ static const tg_tile_t t{n} = {{.fill = fill{n}, .w_end = &w{n}[{len(words)}], .
                              .y_pixel = {{{right}, {2 * right}, {3 * right}}}, .y_channel = {down},
                              .pair_bytes = {4 * pairs}, .window = into{n}}};"""
     return Case(
-        AnyTile(), data, (f"&t{n}", f"w{n}", f"&y{n}[4]"), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
+        PRINTED["tg_tile_any_dsp"], data, (f"&t{n}", f"w{n}", f"&y{n}[4]"), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
         {"pairs": CHANNELS // 2, "turns": pairs}, (f"fill{n}", f"&t{n}", f"into{n}"), hidden=pairs == 1,
     )  # fmt: skip
 

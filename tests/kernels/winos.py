@@ -7,7 +7,7 @@ import numpy as np
 from tests.c import oracle
 from tests.c.test_dwplane import GUARD, numbers
 from tests.kernels.harness import Case
-from tinygen.kernels.wino.kernel import WinoTile
+from tinygen.kernels.library import PRINTED
 from tinygen.kernels.wino.pack import pack_wino, wino_stack, wino_supported
 from tinygen.kernels.wino.program import FREE
 from tinygen.numerics import choose_multipliers, fold_bias
@@ -55,7 +55,7 @@ static int8_t y{n}[] = {{{before}}};
 static const tg_wino_tile_t t{n} = {{{{{rows}}}, w{n}, m{n}, {sums}, &y{n}[{GUARD}], {in_c}, {out_c}, {y_row},
                                     {offset}, {frame}}};"""
     return Case(
-        WinoTile(), data, (f"&t{n}",), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
+        PRINTED["tg_wino_tile_dsp"], data, (f"&t{n}",), f"memcmp(y{n}, want{n}, sizeof y{n}) == 0",
         {"rows": 6, "eights": in_c // 8, "positions": 6, "pairs": out_c // 2}, stack=PUSHED + frame - FREE,
     )  # fmt: skip
 

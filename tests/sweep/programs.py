@@ -61,13 +61,13 @@ KINDS = (
     ("tg_program, plane", r"tg_plane_s1_"),
     ("tg_program, plane of stride 2", r"tg_plane_s2_"),
     ("tg_program, row of taps", r"tg_taps_"),
-    ("tg_tile_pal", r"tg_tile_pal\d_dsp"),
+    ("tg_program, palette tile", r"tg_tile_pal\d_dsp"),
     ("tg_dense_pal", r"tg_dense_pal\dp?_s8_dsp"),
     ("tg_conv_pal, lanes", r"tg_conv_pal\dx.*_s8_m"),
     ("tg_dense_pal, lanes", r"tg_dense_pal\df.*_s8_m"),
 )
 #: Have several outputs; tests/c/test_recurrent.py sweeps them.
-RECURRENT = ("tg_gru_", "tg_lstm_", "tg_rnn_", "tg_recurrent_step", "tg_inputs_step")
+RECURRENT = ("tg_gru_", "tg_lstm_", "tg_rnn_")
 #: Of the kinds, those of the sets m0 and m3; the others are of the set dsp.
 LANES = frozenset(("tg_conv_pal, lanes", "tg_dense_pal, lanes"))
 

@@ -534,7 +534,9 @@ ldr = Op(
 )  # fmt: skip
 #: From the stack, where values are that no register has room for.
 reload = Op("ldr", "{d}, {n}", Kind.LOAD, _copy, "{d} = {n}", narrow=_all_low("d"))
-ldr_post = Op("ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255))
+ldr_post = Op(
+    "ldr", "{d}, [{w}], #{i}", Kind.LOAD, _load_post, "{d} = next of {w}", reach=_upto(255, least=-255), element=4
+)
 ldr_pre = Op(
     "ldr", "{d}, [{w}, #{i}]!", Kind.LOAD, _load_pre, "{w} += {i}; {d} = word at {w}", reach=_upto(255, least=-255)
 )  # fmt: skip
@@ -543,7 +545,7 @@ ldrh = Op(
     reach=_upto(4095), narrow=partial(_near, 64, "db"),
 )  # fmt: skip
 ldrsb_post = Op(
-    "ldrsb", "{d}, [{w}], #{i}", Kind.LOAD, _load_byte_post, "{d} = next byte of {w}", reach=_upto(255)
+    "ldrsb", "{d}, [{w}], #{i}", Kind.LOAD, _load_byte_post, "{d} = next byte of {w}", reach=_upto(255), element=1
 )  # fmt: skip
 ldr_apart = Op(
     "ldr", "{d}, [{b}, {m}]", Kind.LOAD, _load_apart, "{d} = word at {b} + {m}", narrow=_all_low("dbm")
@@ -554,11 +556,11 @@ ldr_apart_lsl = Op(
 )  # fmt: skip
 ldr_at = Op("ldr", "{d}, [{b}, {m}, lsl #2]", Kind.LOAD, _load_at, "{d} = {b}[{m}]")
 ldrb_post = Op(
-    "ldrb", "{d}, [{w}], #{i}", Kind.LOAD, _octets_post("{0}[0]"), "{d} = next byte of {w}", reach=_upto(255)
+    "ldrb", "{d}, [{w}], #{i}", Kind.LOAD, _octets_post("{0}[0]"), "{d} = next byte of {w}", reach=_upto(255), element=1
 )
 ldrh_post = Op(
     "ldrh", "{d}, [{w}], #{i}", Kind.LOAD, _octets_post("tg_load16(&{0}[0])"), "{d} = next half of {w}",
-    reach=_upto(255),
+    reach=_upto(255), element=2,
 )  # fmt: skip
 vldr = Op("vldr", "{d}, [{b}, #{i}]", Kind.LOAD, _load, "{d} = word at {b} + {i}", reach=_upto(1020))
 ldrsb = Op("ldrsb", "{d}, [{b}, #{i}]", Kind.LOAD, _load_byte, "{d} = byte at {b} + {i}", reach=_upto(4095))
@@ -570,7 +572,7 @@ str_word = Op(
     "str", "{n}, [{b}, #{i}]", Kind.STORE, _store_word, "word at {b} + {i}",
     reach=_upto(4095), narrow=partial(_short_word, f="n"),
 )  # fmt: skip
-str_post = Op("str", "{n}, [{w}], #{i}", Kind.STORE, _store_word_post, "next word of {w}", reach=_upto(255))
+str_post = Op("str", "{n}, [{w}], #{i}", Kind.STORE, _store_word_post, "next word of {w}", reach=_upto(255), element=4)
 #: Values stay on the stack, and are theirs in C all the time.
 push = Op("push", "{{{q}}}", Kind.MULTIPLE, _nothing, "on the stack", narrow=_all_low_list)
 stm = Op("stmia", "{b}, {{{q}}}", Kind.MULTIPLE, _store_many, "at {b}")
@@ -579,7 +581,7 @@ strb = Op(
     reach=_upto(4095, least=-255), narrow=partial(_near, 32, "nb"),
 )  # fmt: skip
 strb_reg = Op("strb", "{n}, [{b}, {m}]", Kind.STORE, _store_at, "byte at {b} + {m}", narrow=_all_low("nbm"))
-strb_post = Op("strb", "{n}, [{w}], #{i}", Kind.STORE, _store_post, "next byte of {w}", reach=_upto(255))
+strb_post = Op("strb", "{n}, [{w}], #{i}", Kind.STORE, _store_post, "next byte of {w}", reach=_upto(255), element=1)
 #: Of the loop with the label `i` (program.Entry), which C goes through without looking at an address.
 adr = Op("adr", "{d}, {i}f", Kind.OTHER, _constant, "{d} = where the copies begin", narrow=_all_low("d"))
 #: `m` and `a` are the arguments, which must be in r0 and r1; the assembly does not name them.

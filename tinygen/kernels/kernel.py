@@ -23,7 +23,6 @@ class Kernel:
 
     `family`: those whose costs have the same coefficients (plan/cost.py). `contract`: what the caller must know.
     `after`: a statement that completes what the program leaves, or nothing.
-    `aligned`: to a line of a cache, which its loop just fits.
     """
 
     if TYPE_CHECKING:  # fields or properties: a dataclass would take a property of its base for a field's default
@@ -37,21 +36,15 @@ class Kernel:
         @property
         def brief(self) -> str: ...
 
+        @property
+        def include(self) -> str: ...
+
+        @property
+        def contract(self) -> str: ...
+
     @property
     def after(self) -> str:
         return ""
-
-    @property
-    def aligned(self) -> bool:
-        return False
-
-    @property
-    def include(self) -> str:
-        raise NotImplementedError
-
-    @property
-    def contract(self) -> str:
-        raise NotImplementedError
 
     @property
     def program(self) -> Program:

@@ -139,11 +139,10 @@ def meaning(i: Instruction) -> str:
         return str(i.reg("d"))
     named = {f: str(v) if isinstance(v, Reg) else _number(v) for f, v in i.by_field.items() if not isinstance(v, tuple)}
     said = re.sub(r" \+ 0\b", "", i.op.says.format(**named))
-    step = _other_step(i)
-    if step:
+    if i.op.element and i.i != i.op.element:  # not to the next one
         said = re.sub(r"next(?: (byte|half|word))? of (\w+)", lambda m: f"{m[1] or 'word'} at {m[2]}", said)
         said = f"{said} = {i.reg('n')}" if i.op.kind is Kind.STORE else said
-        return f"{said}; {i.reg('w')} {'+' if step > 0 else '-'}= {abs(step)}"
+        return f"{said}; {i.reg('w')} {'+' if i.i > 0 else '-'}= {abs(i.i)}"
     several = i.list or i.stored
     if several:
         names = ", ".join(map(str, several))
@@ -153,16 +152,6 @@ def meaning(i: Instruction) -> str:
         return f"{said} = {i.reg('n')}"
     into, _, of = said.partition(" = ")
     return f"{into} += {of.removeprefix(f'{into} + ')}" if of.startswith(f"{into} + ") else said
-
-
-#: Bytes that an access of one element moves its base by.
-_ELEMENT = {"ldr": 4, "str": 4, "ldrh": 2, "ldrb": 1, "ldrsb": 1, "strb": 1}
-
-
-def _other_step(i: Instruction) -> int:
-    """How far the base moves, where that is not to the next element; else 0."""
-    moves = "w" in i.by_field and i.op.name in _ELEMENT
-    return i.i if moves and i.op.says.find("next") >= 0 and i.i != _ELEMENT[i.op.name] else 0
 
 
 def code_bytes(program: Program) -> int:

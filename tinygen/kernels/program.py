@@ -123,7 +123,8 @@ class Op:
 
     and behind a colon what it is looked at as: `s` a signed word, `u` bits. `c` is the expression in C that d gets, of
     type `gives`, or a function that gives statements. `says` is for the reader of the assembly. `flags`: "set" where
-    they change. `narrow`: whether it takes two bytes with these operands, else four.
+    they change. `element`: bytes of what lies at a base that moves on behind the access, else 0. `narrow`: whether it
+    takes two bytes with these operands, else four.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Op:
     gives: Type = INT
     reach: Callable[[int], bool] = _any
     flags: str = ""
+    element: int = 0
     narrow: Callable[[Instruction], bool] = _never
 
     @cached_property

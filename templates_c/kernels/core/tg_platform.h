@@ -25,7 +25,6 @@
 /** A kernel is weak: two models that each bring the same file link into one image and share one copy. */
 #define TG_SHARED TG_PLACED __attribute__((weak, aligned(TG_LINE)))
 #define TG_NAKED __attribute__((naked)) /* the body is one block of assembly, with its own entry and exit */
-#define TG_ALIGNED __attribute__((aligned(32))) /* to a line of a cache, which the code's loop then just fits */
 #define TG_RESTRICT __restrict__
 /** For an inner loop that needs all registers: inlined into its caller it would spill. */
 #define TG_NOINLINE TG_PLACED __attribute__((noinline, unused, aligned(TG_LINE)))

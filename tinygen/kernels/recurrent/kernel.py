@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from tinygen.kernels.kernel import Kernel, short_name
-from tinygen.kernels.print_asm import code_bytes
 from tinygen.kernels.program import Program
 from tinygen.kernels.recurrent.gru import GruShifts, gru_step
 from tinygen.kernels.recurrent.inputs import inputs_step
@@ -40,11 +39,6 @@ class StepKernel(Kernel):
             return lstm_step(self.shifts, self.words)
         return gru_step(self.shifts, self.words)
 
-    @property
-    def code(self) -> int:
-        """Bytes."""
-        return code_bytes(self.program)
-
 
 @dataclass(frozen=True, slots=True)
 class InputsKernel(Kernel):
@@ -66,11 +60,6 @@ class InputsKernel(Kernel):
     @property
     def program(self) -> Program:
         return inputs_step(self.words)
-
-    @property
-    def code(self) -> int:
-        """Bytes."""
-        return code_bytes(self.program)
 
 
 def step_kernel(shifts: LstmShifts | GruShifts, words: Words) -> StepKernel:

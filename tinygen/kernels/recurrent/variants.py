@@ -94,7 +94,7 @@ def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
     made: list[StepKernel | InputsKernel] = [_step(call, None if looped else (0 if two else x // 2, h // 2))]
     if two:
         made.append(inputs_kernel(x // 2))
-    size = sum(kernel.code for kernel in made)
+    size = sum(kernel.bytes for kernel in made)
     if size > LONGEST:
         return f"unrolled it takes {size} bytes of code"
     steps, inputs = pack.pack(layer.w, layer.r, layer.b, layer.mx, layer.mh, layer.r_bias, unit, two=two)
@@ -115,7 +115,7 @@ def _dsp(call: Call, *, looped: bool, two: bool) -> Call | str:
         cfg_type=f"{call.kernel}_dsp_cfg_t",
         consts=(ConstArg("w", np.concatenate([inputs, steps])), *tables),
         scratch=2 * (2 * x + 2 * h) + 8 * px + odd,
-        generated=tuple(Generated(k.name, "dsp/tg_program", k, k.code, k.code, k.family) for k in made),
+        generated=tuple(Generated(k.name, "dsp/tg_program", k, k.bytes, k.bytes, k.family) for k in made),
     )
 
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 from tinygen.kernels.kernel import Kernel, short_name
 from tinygen.kernels.program import Program
-from tinygen.kernels.tile.any import any_program
 from tinygen.kernels.tile.group import BLOCK, Group, group_program
 from tinygen.kernels.tile.program import Tile, Word, tile_program
-from tinygen.kernels.tile.widen import widen_program
 
 #: Offsets of four words of activations in the window, one of each pixel, in bytes.
 Offsets = tuple[int, int, int, int]
@@ -97,53 +95,6 @@ class TileKernel(Kernel):
         return self.loop_bytes + ENDS_CODE
 
 
-@dataclass(frozen=True, slots=True)
-class AnyTile(Kernel):
-    """Of the library."""
-
-    name: str = "tg_tile_any_dsp"
-    family: str = ""
-    brief: str = "Four pixels with windows of any length, without the stack pointer as a pointer to data."
-
-    @property
-    def include(self) -> str:
-        return "tg_tile_dsp.h"
-
-    @property
-    def contract(self) -> str:
-        return "See tg_tile_fn_t. The window [pair][pixel] lies at t->window: 4 * t->pair_bytes."
-
-    @property
-    def program(self) -> Program:
-        return any_program()
-
-
-@dataclass(frozen=True, slots=True)
-class Widen(Kernel):
-    """Of the library, for tiles with windows [pair][pixel]."""
-
-    name: str = "tg_widen4_dsp"
-    family: str = ""
-    brief: str = "The window of four pixels that share nothing: pairs of int16, [pair][pixel]."
-
-    @property
-    def include(self) -> str:
-        return "tg_tile_dsp.h"
-
-    @property
-    def contract(self) -> str:
-        return """Each run becomes, for four bytes, the pairs (0, 2) and (1, 3); then (0, 1) of two bytes that are left,
- * then (0, anything) of one: the other half meets a weight of 0.
- *
- * @param t       x, quads, tail, runs (>= 1), step
- * @param window  [pairs][4][2], word-aligned
- *"""
-
-    @property
-    def program(self) -> Program:
-        return widen_program()
-
-
 def schedule(steps: Sequence[tuple[int, ...]], base: int, first: bool) -> tuple[Word, ...]:
     """Which activations each step must load when the four registers keep what they hold: a window slides over most of
     them. `first`: sums start in the first step instead of before it."""
@@ -208,7 +159,7 @@ def looped_tile(most: int, unroll: int, shift: int | None, y: tuple[int, int] | 
     )  # fmt: skip
 
 
-#: The cache that a group's loop must fit, and its bytes in front of that loop, at most, in a line of 32.
+#: The cache that a group's loop must fit, and its bytes in front of that loop, at most, in a line of 32 (TG_LINE).
 CACHE, IN_FRONT = 1024, 28
 #: Offsets from the stack pointer that an instruction of 16 bits reaches.
 NEAR = 1020
@@ -233,10 +184,6 @@ class GroupKernel(Kernel):
     @property
     def brief(self) -> str:
         return f"Groups of tiles of four pixels with windows of {self.group.pairs} pairs of taps."
-
-    @property
-    def aligned(self) -> bool:
-        return True
 
     @property
     def include(self) -> str:
